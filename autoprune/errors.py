@@ -1,0 +1,46 @@
+"""The one family of errors: what is wrong, what to do next, and the exit code.
+
+Every error that a user can cause is an :class:`AutopruneError`; the command line prints it as one
+line and exits with its code. Anything else that escapes is a bug of ours.
+"""
+
+
+class AutopruneError(Exception):
+    """A failure with a next step.
+
+    ``message`` says in one line what is wrong, ``hint`` what to do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{message} ({self.hint})" if self.hint else message
+
+
+class UsageError(AutopruneError):
+    """A request that cannot be understood or carried out as it was made."""
+
+    exit_code = 2
+
+
+class InfeasibleError(AutopruneError):
+    """A budget that no plan can meet."""
+
+    exit_code = 3
+
+
+class DamagedError(AutopruneError):
+    """A file that is broken, incompatible or not to be trusted."""
+
+    exit_code = 4
+
+
+class LockedError(AutopruneError):
+    """Another process is writing to the same run."""
+
+    exit_code = 5

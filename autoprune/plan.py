@@ -1,0 +1,102 @@
+"""A plan: for every group, how many units stay. The only thing an agent produces."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from autoprune.errors import DamagedError, UsageError
+from autoprune.structure.table import Structure
+
+
+@dataclass(frozen=True)
+class Plan(Mapping[str, int]):
+    """Units kept per group; immutable, hashable, JSON. Behaves as a mapping name -> count."""
+
+    kept: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def of(cls, keep: Mapping[str, int]) -> Plan:
+        """Make a plan from any mapping of group names to counts."""
+        return cls(tuple((name, int(count)) for name, count in keep.items()))
+
+    @classmethod
+    def dense(cls, structure: Structure) -> Plan:
+        """Keep everything."""
+        return cls.of(structure.sizes)
+
+    @classmethod
+    def uniform(cls, structure: Structure, keep_fraction: float) -> Plan:
+        """Keep the same fraction of every group, rounded, at least one unit.
+
+        Raises UsageError unless 0 < keep_fraction <= 1.
+        """
+        if not 0 < keep_fraction <= 1:
+            raise UsageError(
+                f"keep_fraction must lie in (0, 1], not {keep_fraction}", "0.5 keeps half"
+            )
+        return cls.of(
+            {
+                group.name: max(1, int(group.size * keep_fraction + 0.5))
+                for group in structure.groups
+            }
+        )
+
+    def __getitem__(self, name: str) -> int:
+        return self._lookup[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lookup)
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    @property
+    def _lookup(self) -> dict[str, int]:
+        # A plain attribute would enter the comparison and the hash of the frozen dataclass.
+        cache = self.__dict__.get("_cache")
+        if cache is None:
+            cache = dict(self.kept)
+            object.__setattr__(self, "_cache", cache)
+        return cache
+
+    @property
+    def key(self) -> str:
+        """Content hash, stable across processes and versions."""
+        return hashlib.sha256(json.dumps(self.kept).encode()).hexdigest()[:16]
+
+    def check(self, structure: Structure) -> None:
+        """Raise UsageError unless the plan names exactly the groups of ``structure``, in range."""
+        unknown, missing = set(self) - set(structure.sizes), set(structure.sizes) - set(self)
+        if unknown or missing:
+            raise UsageError(
+                "the plan belongs to another model: "
+                + "; ".join(
+                    f"{word} group {sorted(names)[0]!r}"
+                    for word, names in (("unknown", unknown), ("missing", missing))
+                    if names
+                ),
+                "make one with Plan.uniform(analyze(model, example_inputs), 0.5)",
+            )
+        for name, size in structure.sizes.items():
+            if not 1 <= self[name] <= size:
+                raise UsageError(
+                    f"the plan keeps {self[name]} of the {size} units of {name!r}",
+                    f"keep between 1 and {size}",
+                )
+
+    def to_json(self) -> dict[str, int]:
+        """Return a JSON-able object."""
+        return dict(self.kept)
+
+    @classmethod
+    def from_json(cls, data: object) -> Plan:
+        """Read what ``to_json`` wrote; raise DamagedError if it is anything else."""
+        if not isinstance(data, dict) or not all(
+            isinstance(name, str) and type(count) is int and count >= 1
+            for name, count in data.items()
+        ):
+            raise DamagedError("not a plan: expected an object of group names and unit counts")
+        return cls.of(data)

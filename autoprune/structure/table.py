@@ -1,0 +1,171 @@
+"""What the analysis of a model comes to: units, groups, pinned tensors, layers.
+
+A *unit* is one removable channel, neuron or hidden unit: an index along every (parameter, dimension)
+it is tied to. Units that share the same set of slices form a *group*, the thing a plan decides on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Role = Literal["out", "in", "scale"]
+"""How a slice uses its units: ``out`` produces them, ``in`` reads them, ``scale`` works on each."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Units that are decided together.
+
+    ``name`` is the module path (or parameter name) that produces the units first; ``kind`` the kind
+    of that producer: ``conv``, ``linear``, ``recurrent``, ``embedding`` or ``parameter``.
+    """
+
+    name: str
+    size: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """``size`` indices along ``name`` that must stay, and why."""
+
+    name: str
+    size: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Length of a dimension as a function of the plan: fixed + sum(multiplicity * kept units)."""
+
+    fixed: int
+    terms: tuple[tuple[str, int], ...] = ()
+
+    def __call__(self, keep: Mapping[str, int]) -> int:
+        return self.fixed + sum(times * keep[group] for group, times in self.terms)
+
+
+@dataclass(frozen=True)
+class Product:
+    """``factor`` times the product of the extents."""
+
+    factor: int
+    extents: tuple[Extent, ...]
+
+    def __call__(self, keep: Mapping[str, int]) -> int:
+        value = self.factor
+        for extent in self.extents:
+            value *= extent(keep)
+        return value
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An operation that multiplies: where it is, its weights, its MACs per sample.
+
+    ``kind`` is ``conv``, ``linear``, ``recurrent`` or ``attention`` (any product of two activations).
+    ``module`` is the path of the module whose call holds the operation; ``weight`` the name of its
+    first weight, None for products of activations.
+    """
+
+    module: str
+    kind: str
+    weight: str | None
+    macs: tuple[Product, ...]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Where a group's units sit along one dimension of one tensor.
+
+    ``index`` has shape [group size, multiplicity]: row u lists the positions of unit u.
+    """
+
+    tensor: str
+    dim: int
+    role: Role
+    index: Tensor = field(compare=False)
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A parameter or buffer: its name, element size in bytes and the extent of each dimension."""
+
+    name: str
+    is_parameter: bool
+    itemsize: int
+    shape: tuple[Extent, ...]
+
+    def numel(self, keep: Mapping[str, int]) -> int:
+        """Count the elements that are left under ``keep``."""
+        return Product(1, self.shape)(keep)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Everything autoprune knows about how a model's tensors hang together.
+
+    - ``groups``: the decisions, in execution order.
+    - ``pinned``: what must stay, each with its reason.
+    - ``layers``: the operations that cost MACs, in execution order.
+    - ``slices``: for each group, the places of its units.
+    - ``tensors``: all parameters and buffers, tied ones once.
+    - ``aliases``: other names of tied tensors -> the name used here.
+    - ``widths``: (module path, attribute) -> extent, for sizes that no tensor shows.
+    """
+
+    groups: tuple[Group, ...]
+    pinned: tuple[Pinned, ...]
+    layers: tuple[Layer, ...]
+    slices: Mapping[str, tuple[Slice, ...]]
+    tensors: tuple[TensorInfo, ...]
+    aliases: Mapping[str, str]
+    widths: Mapping[tuple[str, str], Extent]
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Units of every group of the dense model."""
+        return {group.name: group.size for group in self.groups}
+
+    @cached_property
+    def by_name(self) -> dict[str, Group]:
+        """Groups by their name."""
+        return {group.name: group for group in self.groups}
+
+    @cached_property
+    def shared(self) -> dict[tuple[str, int], tuple[tuple[str, Tensor], ...]]:
+        """For each (tensor, dim) that can shrink: the (group, index) pairs along it."""
+        found: dict[tuple[str, int], list[tuple[str, Tensor]]] = {}
+        for name, slices in self.slices.items():
+            for item in slices:
+                found.setdefault((item.tensor, item.dim), []).append((name, item.index))
+        return {key: tuple(value) for key, value in found.items()}
+
+    def dimension(self, tensor: str, dim: int) -> int:
+        """Length of a dimension of the dense model."""
+        info = next(item for item in self.tensors if item.name == tensor)
+        return info.shape[dim](self.sizes)
+
+
+def positions(structure: Structure, kept: Mapping[str, Tensor]) -> dict[tuple[str, int], Tensor]:
+    """Indices that stay along every (tensor, dim) that shrinks, ascending.
+
+    ``kept`` maps group names to the unit indices that stay; groups it does not name stay whole.
+    """
+    result = {}
+    for (tensor, dim), entries in structure.shared.items():
+        touched = [(index, kept[name]) for name, index in entries if name in kept]
+        if not touched:
+            continue
+        stays = torch.ones(structure.dimension(tensor, dim), dtype=torch.bool)
+        for index, units in touched:
+            stays[index.flatten()] = False
+            stays[index[units].flatten()] = True
+        result[tensor, dim] = stays.nonzero().flatten()
+    return result
