@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from autoprune.errors import DamagedError, UsageError
 from autoprune.structure.table import Structure
@@ -53,14 +54,9 @@ class Plan(Mapping[str, int]):
     def __len__(self) -> int:
         return len(self.kept)
 
-    @property
+    @cached_property
     def _lookup(self) -> dict[str, int]:
-        # A plain attribute would enter the comparison and the hash of the frozen dataclass.
-        cache = self.__dict__.get("_cache")
-        if cache is None:
-            cache = dict(self.kept)
-            object.__setattr__(self, "_cache", cache)
-        return cache
+        return dict(self.kept)
 
     @property
     def key(self) -> str:
