@@ -1,0 +1,240 @@
+"""A budget bound to a model: the arithmetic that lands every plan on it exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Final, Self
+
+import numpy as np
+
+from autoprune.cost import FLOPS_PER_MAC, Cost, CostModel, Counts
+from autoprune.errors import InfeasibleError, UsageError
+from autoprune.limits import Limit, amount, parse_limits
+from autoprune.plan import Plan
+
+_BISECTIONS: Final = 40
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the user asks for, before any model is known."""
+
+    limits: tuple[Limit, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a budget such as ``0.5flops``, ``60Mmacs`` or ``0.5flops, 0.3params``.
+
+        Raises UsageError for anything else: unknown units, 0, negative, NaN, fractions over 1.
+        """
+        return cls(parse_limits(text))
+
+    def bind(self, cost: CostModel, align: int = 1) -> BoundBudget:
+        """Fix the budget to a model; groups keep multiples of ``align`` units, or all of them.
+
+        Raises InfeasibleError if not even the smallest plan meets it, UsageError if align < 1.
+        """
+        if align < 1:
+            raise UsageError(f"align must be at least 1, not {align}", "1 allows every width")
+        constraints: dict[str, Constraint] = {}
+        for limit in self.limits:
+            measure: Cost = getattr(cost, limit.cost)
+            new = Constraint(limit, measure, limit.bound(measure.dense))
+            old = constraints.get(limit.cost, new)
+            constraints[limit.cost] = min(old, new, key=lambda item: item.bound)
+        bound = BoundBudget(self, cost, tuple(constraints.values()), align)
+        for constraint in bound.constraints:
+            constraint.check_reachable(bound.smallest)
+        return bound
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.limits))
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A limit bound to a model: ``cost.at(counts) <= bound`` must hold."""
+
+    limit: Limit
+    cost: Cost
+    bound: int
+
+    def check_reachable(self, smallest: Counts) -> None:
+        """Raise InfeasibleError, naming the reachable minimum, if ``smallest`` costs too much."""
+        least = self.cost.at(smallest)
+        if least <= self.bound:
+            return
+        fraction = Fraction(least, self.cost.dense)
+        # Rounded up, so that asking for what the message names succeeds.
+        reachable = float(-(-fraction * 10**4 // 1)) / 10**4
+        unit = self.limit.unit
+        value = least * (FLOPS_PER_MAC if unit == "flops" else 1)
+        raise InfeasibleError(
+            f"no plan meets {self.limit}: this network cannot go below {amount(value, unit)}, "
+            f"{reachable:g} of the dense model",
+            f"ask for at least {reachable:g}{unit}",
+        )
+
+
+@dataclass(frozen=True)
+class BoundBudget:
+    """A budget on a model: which counts a group may keep, alone and given what is decided.
+
+    Walking the groups in order and choosing inside ``interval`` never exceeds the budget, and ends
+    where the last group that lost units could not take one more step: the cost of at least one
+    constraint lies in (bound - one quantum, bound], a quantum being what one step (``align`` units)
+    of a group costs. Every plan that no step can be added to is reachable by such a walk.
+    """
+
+    budget: Budget
+    cost: CostModel
+    constraints: tuple[Constraint, ...]
+    align: int = 1
+
+    @cached_property
+    def limits(self) -> dict[str, int]:
+        """Largest allowed cost by name: ``macs``, ``parameters``, ``bytes``."""
+        return {item.limit.cost: item.bound for item in self.constraints}
+
+    @cached_property
+    def fractions(self) -> dict[str, float]:
+        """The limits as fractions of the dense cost, at most 1."""
+        return {i.limit.cost: min(1.0, i.bound / i.cost.dense) for i in self.constraints}
+
+    @cached_property
+    def choices(self) -> tuple[Counts, ...]:
+        """Allowed counts of each group, ascending: multiples of ``align``, and the group's size."""
+        return tuple(
+            np.append(np.arange(self.align, group.size, self.align, dtype=np.int64), group.size)
+            for group in self.cost.structure.groups
+        )
+
+    @cached_property
+    def smallest(self) -> Counts:
+        """Least allowed count of every group, [groups]."""
+        return np.array([choices[0] for choices in self.choices], np.int64)
+
+    @cached_property
+    def largest(self) -> Counts:
+        """Size of every group, [groups]."""
+        return np.array([choices[-1] for choices in self.choices], np.int64)
+
+    def fits(self, counts: Counts) -> bool:
+        """Whether counts [groups] meet every limit."""
+        return all(item.cost.at(counts) <= item.bound for item in self.constraints)
+
+    def met(self, plan: Mapping[str, int]) -> bool:
+        """Whether a plan meets every limit."""
+        return self.fits(self.cost.counts(plan))
+
+    def interval(self, prefix: Sequence[int]) -> tuple[int, int]:
+        """Bound what the group after ``prefix`` may keep: allowed counts from lo to hi.
+
+        ``hi``: most units with which the rest still fits at its smallest. ``lo``: most units with
+        which the rest still fits whole, since keeping fewer would waste budget.
+        """
+        group = len(prefix)
+        return (
+            self._most(np.concatenate((prefix, self.largest[group:])).astype(np.int64), group),
+            self._most(np.concatenate((prefix, self.smallest[group:])).astype(np.int64), group),
+        )
+
+    def continuation(self, prefix: Sequence[int]) -> float:
+        """Return the keep fraction of all remaining groups that spends the budget, in [0, 1].
+
+        Fractional units are allowed in it; the tightest constraint decides.
+        """
+        start, direction = np.zeros_like(self.largest), self.largest.copy()
+        start[: len(prefix)] = prefix
+        direction[: len(prefix)] = 0
+        return min(
+            (
+                _root(item.cost.line(start, direction).tolist(), item.bound)
+                for item in self.constraints
+            ),
+            default=1.0,
+        )
+
+    def nearest(self, group: int, units: float, lo: int, hi: int) -> int:
+        """Return the allowed count of a group nearest to ``units`` (ties go up) within [lo, hi]."""
+        choices = self.choices[group]
+        choices = choices[np.searchsorted(choices, lo) : np.searchsorted(choices, hi, "right")]
+        above = min(int(np.searchsorted(choices, units)), len(choices) - 1)
+        below = max(above - 1, 0)
+        closer = units - choices[below] < choices[above] - units
+        return int(choices[below if closer else above])
+
+    def uniform(self) -> Plan:
+        """Plan that keeps the same fraction of every group, as large as fits, then topped up."""
+        low, high = 0.0, 1.0
+        if self.fits(self.largest):
+            return self.cost.plan(self.largest)
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.fits(self._uniform(middle)) else (low, middle)
+        return self.top_up(self.cost.plan(self._uniform(low)))
+
+    def top_up(
+        self, plan: Mapping[str, int], priority: Callable[[str, int], float] | None = None
+    ) -> Plan:
+        """Add steps of single groups until none fits any more.
+
+        ``priority(group, count)`` says what goes first (least first) of the groups that could grow
+        from ``count``; by default the one that keeps the smallest fraction. Raises ValueError if
+        the plan is over the budget or keeps a count that is not allowed.
+        """
+        counts = self.cost.counts(plan)
+        names = [group.name for group in self.cost.structure.groups]
+        if not self.fits(counts):
+            raise ValueError("a plan over the budget cannot be topped up")
+        if not all(k in choices for k, choices in zip(counts, self.choices, strict=True)):
+            raise ValueError(f"the plan keeps counts that are no multiples of {self.align}")
+
+        def rank(group: int) -> float:
+            count = int(counts[group])
+            return priority(names[group], count) if priority else count / self.largest[group]
+
+        growing = [g for g in range(len(names)) if counts[g] < self.largest[g]]
+        while growing:
+            group = min(growing, key=rank)
+            choices, before = self.choices[group], counts[group]
+            counts[group] = choices[np.searchsorted(choices, before) + 1]
+            if not self.fits(counts):
+                counts[group] = before
+            # A step that does not fit now never will: costs only rise.
+            if counts[group] in (before, choices[-1]):
+                growing.remove(group)
+        return self.cost.plan(counts)
+
+    def _most(self, counts: Counts, group: int) -> int:
+        choices = self.choices[group]
+        last = len(choices)
+        for item in self.constraints:
+            costs = item.cost.along(counts, group, choices[:last])
+            last = int(np.searchsorted(costs, item.bound, "right"))
+        return int(choices[max(last - 1, 0)])
+
+    def _uniform(self, fraction: float) -> Counts:
+        return np.array(
+            [
+                self.nearest(g, fraction * choices[-1], int(choices[0]), int(choices[-1]))
+                for g, choices in enumerate(self.choices)
+            ],
+            np.int64,
+        )
+
+
+def _root(coefficients: list[int], bound: int) -> float:
+    """Largest x in [0, 1] with the (non-decreasing) polynomial at most ``bound``; 0 if none."""
+    low, high = 0.0, 1.0
+    if sum(coefficients) <= bound:
+        return 1.0
+    for _ in range(_BISECTIONS):
+        middle, value = (low + high) / 2, 0.0
+        for coefficient in reversed(coefficients):
+            value = value * middle + coefficient
+        low, high = (middle, high) if value <= bound else (low, middle)
+    return low

@@ -1,0 +1,97 @@
+"""The grammar of a budget.
+
+``number[k|M|G]unit``, several joined by commas (all must hold). Units: ``flops`` (2 x MACs),
+``macs``, ``params``, ``bytes`` (also ``B``, as in ``2MB``). Without a prefix the number is a
+fraction of the dense model's cost. Case and spaces do not matter.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+from autoprune.cost import FLOPS_PER_MAC
+from autoprune.errors import UsageError
+
+_UNITS: Final = {
+    **dict.fromkeys(("flops", "flop"), "flops"),
+    **dict.fromkeys(("macs", "mac"), "macs"),
+    **dict.fromkeys(("params", "param", "parameters"), "params"),
+    **dict.fromkeys(("bytes", "byte", "b"), "bytes"),
+}
+_LATER: Final = ("latency", "ms", "energy")
+_PREFIXES: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_WORDS: Final = "|".join(sorted((*_UNITS, *_LATER), key=len, reverse=True))
+_TERM: Final = re.compile(
+    rf"(?P<number>[-+]?(?:\d{{1,30}}\.?\d{{0,30}}|\.\d{{1,30}})(?:e[-+]?\d{{1,2}})?)\s*(?P<prefix>[kmg]?)\s*(?P<unit>{_WORDS})",
+    re.IGNORECASE,
+)
+_HINT: Final = "write 0.5flops, 60Mmacs, 0.3params or 2MB; commas join several"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One term of a budget: a fraction of the dense cost, or an absolute amount of ``unit``."""
+
+    amount: Fraction
+    unit: str
+    relative: bool
+
+    @property
+    def cost(self) -> str:
+        """Name of the cost it limits: ``macs``, ``parameters`` or ``bytes``."""
+        return {"flops": "macs", "params": "parameters"}.get(self.unit, self.unit)
+
+    def bound(self, dense: int) -> int:
+        """Largest integer cost within the limit; ``dense`` is the cost of keeping everything."""
+        if self.relative:
+            return int(self.amount * dense)
+        return int(self.amount / FLOPS_PER_MAC if self.unit == "flops" else self.amount)
+
+    def __str__(self) -> str:
+        if self.relative:
+            return f"{float(self.amount):g}{self.unit}"
+        return amount(self.amount, self.unit, digits=12)
+
+
+def amount(value: Fraction | int, unit: str, digits: int = 4) -> str:
+    """Write an absolute amount of a unit the way the grammar reads it."""
+    prefix, scale = next(
+        ((p, s) for p, s in (("G", 10**9), ("M", 10**6)) if value >= s), ("k", 10**3)
+    )
+    return f"{float(Fraction(value) / scale):.{digits}g}{prefix}{'B' if unit == 'bytes' else unit}"
+
+
+def parse_limits(text: str) -> tuple[Limit, ...]:
+    """Read limits joined by commas; raise UsageError for anything that is not in the grammar."""
+    return tuple(_limit(term.strip()) for term in text.split(","))
+
+
+def _limit(term: str) -> Limit:
+    match = _TERM.fullmatch(term)
+    if match is None:
+        raise UsageError(f"cannot read the budget {term!r}", _explain(term))
+    value, prefix = Fraction(match["number"]), match["prefix"].lower()
+    if match["unit"].lower() in _LATER:
+        raise UsageError(f"{term!r}: budgets in {match['unit']} are not available yet", _HINT)
+    unit = _UNITS[match["unit"].lower()]
+    if value <= 0:
+        raise UsageError(f"the budget {term!r} must be above 0", _HINT)
+    relative = not prefix and (value <= 1 or unit != "bytes")
+    if relative and value > 1:
+        mega = f"{float(value):g}M" if value < 1000 else f"{float(value / 10**6):g}M"
+        raise UsageError(
+            f"the budget {term!r} is a fraction over 1", f"at most 1, or write {mega}{unit}"
+        )
+    return Limit(value * _PREFIXES[prefix], unit, relative)
+
+
+def _explain(term: str) -> str:
+    number = re.match(r"[-+]?(?:[\d.]+(?:e[-+]?\d+)?|nan|inf(?:inity)?)", term, re.IGNORECASE)
+    if number is None or number[0].strip("+-")[0] in "niNI":
+        return f"it must start with a finite number; {_HINT}"
+    if not term[number.end() :].strip():
+        return f"a unit is missing; {_HINT}"
+    return f"unknown unit {term[number.end() :].strip()!r}; {_HINT}"

@@ -1,0 +1,83 @@
+"""Structures made by hand, so that cost, budget, envs and agents are tested without any model."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from hypothesis import strategies as st
+
+from autoprune.structure.table import (
+    Extent,
+    Group,
+    Layer,
+    Product,
+    Slice,
+    Structure,
+    TensorInfo,
+)
+
+
+def units(name: str, times: int = 1) -> Extent:
+    return Extent(0, ((name, times),))
+
+
+def build(
+    groups: dict[str, int], convolutions: list[tuple[str, Extent, Extent, int, int]]
+) -> Structure:
+    """Convolutions are (name, out, in, kernel, output positions), each with a bias."""
+    tensors = [TensorInfo("steps", False, 8, ())]
+    layers = []
+    slices: dict[str, list[Slice]] = {name: [] for name in groups}
+    for name, out, into, kernel, places in convolutions:
+        weight = f"{name}.weight"
+        tensors.append(TensorInfo(weight, True, 4, (out, into, Extent(kernel), Extent(kernel))))
+        tensors.append(TensorInfo(f"{name}.bias", True, 4, (out,)))
+        layers.append(Layer(name, "conv", weight, (Product(kernel**2 * places, (out, into)),)))
+        for dim, role, extent in ((0, "out", out), (1, "in", into)):
+            for group, times in extent.terms:
+                index = torch.arange(groups[group] * times).reshape(groups[group], times)
+                slices[group].append(Slice(weight, dim, role, index))
+    return Structure(
+        groups=tuple(
+            Group(name, size, "linear" if index % 3 == 2 else "conv")
+            for index, (name, size) in enumerate(groups.items())
+        ),
+        pinned=(),
+        layers=tuple(layers),
+        slices={name: tuple(found) for name, found in slices.items()},
+        tensors=tuple(tensors),
+        aliases={},
+        widths={},
+    )
+
+
+def chain(widths: list[int], places: int = 64) -> Structure:
+    groups = {f"c{i}": width for i, width in enumerate(widths)}
+    extents = [Extent(3), *(units(name) for name in groups), Extent(10)]
+    return build(
+        groups,
+        [
+            (f"c{i}", out, into, 3, max(1, places >> i))
+            for i, (into, out) in enumerate(pairwise(extents))
+        ],
+    )
+
+
+def residual(inner: list[int], stream: int, places: int = 64) -> Structure:
+    """Blocks stream -> inner -> stream, then a square convolution stream -> stream."""
+    groups = {"stream": stream, **{f"inner{i}": width for i, width in enumerate(inner)}}
+    convolutions = [("stem", units("stream"), Extent(3), 3, places)]
+    for i in range(len(inner)):
+        convolutions.append((f"a{i}", units(f"inner{i}"), units("stream"), 3, places))
+        convolutions.append((f"b{i}", units("stream"), units(f"inner{i}"), 3, places))
+    convolutions.append(("mix", units("stream"), units("stream"), 1, places))
+    convolutions.append(("head", Extent(10), units("stream", 4), 1, 1))
+    return build(groups, convolutions)
+
+
+widths = st.lists(st.integers(1, 40), min_size=1, max_size=7)
+structures = st.one_of(
+    st.builds(chain, widths),
+    st.builds(residual, widths, st.integers(1, 40)),
+)
