@@ -1,0 +1,60 @@
+# One command does everything: the environment is made, filled with pinned, tested versions, and used.
+#   make search                        the main job on the embedded example
+#   make search TORCH_INDEX=<url>      the same with torch from another wheel index (e.g. CPU-only wheels)
+#   make check                         what CI runs
+PYTHON      ?= python3
+VENV        ?= .venv
+TORCH_INDEX ?=
+BUDGET      ?= 0.5flops
+PYTEST_ARGS ?=
+
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INDEX    = $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+RUNTIME := $(VENV)/.runtime
+DEV     := $(VENV)/.dev
+
+.DEFAULT_GOAL := help
+.PHONY: help search test lint format check clean
+
+help:  ## Show this list
+	@echo "usage: make <target> [PYTHON=python3.12] [TORCH_INDEX=<wheel index>]"; echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+search: $(RUNTIME)  ## Set up and prune the embedded example to BUDGET (default 0.5flops)
+	$(BIN)/autoprune search --budget $(BUDGET)
+
+test: $(DEV)  ## Set up and run the whole test suite
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(DEV)  ## Set up and run the linters and the type checker
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(DEV)  ## Format the code and apply the safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: lint test  ## Everything that must pass before a change lands
+
+clean:  ## Remove the environment and everything generated except logs/
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "autoprune needs Python 3.11 or newer, but '$(PYTHON)' is missing or older;" \
+	       "name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# torch goes first and alone, so that TORCH_INDEX is asked for torch and nothing can shadow the rest.
+$(RUNTIME): $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) pip
+	$(PIP) $(INDEX) torch
+	$(PIP) --editable .
+	@touch $@
+
+$(DEV): $(RUNTIME)
+	$(PIP) --editable '.[data]' --group dev
+	@touch $@

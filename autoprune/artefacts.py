@@ -1,0 +1,118 @@
+"""Files of a run directory that are published in one step and verified before they are used.
+
+``manifest.json``, format 1: ``{"format", "files": {NAME: {bytes, sha256, previous}}, "check"}``
+where ``previous`` is the sha256 of the content before, or null, and ``check`` that of ``files``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from autoprune.errors import DamagedError, UsageError
+from autoprune.files import (
+    canonical,
+    commit,
+    digest,
+    file_digest,
+    pretty,
+    read_json,
+    replace_text,
+    stage,
+    writing,
+)
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+_AGAIN = "run the same command again to make it anew, or start over with --fresh"
+
+
+class Artefacts:
+    """The files of a run directory, each checked against the manifest before it is used."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._files = _read_manifest(path / MANIFEST)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of everything that was published and is there."""
+        return [name for name in self._files if (self.path / name).is_file()]
+
+    def file(self, name: str) -> Path:
+        """Return the path of an intact artefact.
+
+        Raises DamagedError if it is missing or not what was published.
+        """
+        path, entry = self.path / name, self._files.get(name)
+        if entry is None or not path.is_file():
+            raise DamagedError(f"{path} is missing", _AGAIN)
+        if file_digest(path) not in (entry["sha256"], entry["previous"]):
+            raise DamagedError(f"{path} is damaged: its sha256 is not the published one", _AGAIN)
+        return path
+
+    def json(self, name: str) -> Any:
+        """Return the content of an intact JSON artefact; raises as :meth:`file` does."""
+        return read_json(self.file(name))
+
+    def publish(self, name: str, writer: Callable[[Path], None]) -> Path:
+        """Let ``writer`` fill a file and put it into the directory in one step, with its hash.
+
+        The manifest names the new content and the one before it, so a crash between the two steps
+        leaves an intact directory. Raises AutopruneError if it cannot be written.
+        """
+        path = self.path / name
+        staged = stage(path, writer)
+        entry = {
+            "bytes": staged.stat().st_size,
+            "sha256": file_digest(staged),
+            "previous": self._intact_digest(name),
+        }
+        files = {**self._files, name: entry}
+        sealed = {"format": FORMAT, "files": files, "check": digest(canonical(files))}
+        replace_text(self.path / MANIFEST, pretty(sealed))
+        self._files = files
+        commit(staged, path)
+        return path
+
+    def copy(self, target: Path) -> None:
+        """Copy everything published to a new directory that reads like this one.
+
+        Raises UsageError if the target exists and is not empty, DamagedError for a damaged source.
+        """
+        if target.exists() and any(target.iterdir()):
+            raise UsageError(f"{target} exists and is not empty", "choose another path")
+        with writing(target):
+            target.mkdir(parents=True, exist_ok=True)
+        copies = Artefacts(target)
+        for name in self.names:
+            source = self.file(name)
+            copies.publish(name, partial(_copy, source))
+
+    def _intact_digest(self, name: str) -> str | None:
+        try:
+            return file_digest(self.file(name))
+        except DamagedError:
+            return None
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+
+
+def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:
+    if not path.exists():
+        return {}
+    data = read_json(path)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise DamagedError(f"{path} is not a manifest this version knows", _AGAIN)
+    files = data.get("files")
+    if not isinstance(files, dict) or data.get("check") != digest(canonical(files)):
+        raise DamagedError(f"{path} is damaged: its check does not fit", _AGAIN)
+    for name in files:
+        if Path(name).name != name or name in (".", ".."):
+            raise DamagedError(f"{path} names a file outside its directory: {name!r}")
+    return files

@@ -1,0 +1,158 @@
+"""Files that are whole or absent: strict JSON, hashes, atomic replacement.
+
+Everything that autoprune writes goes through here, and so does every JSON file it reads, those of
+strangers included: NaN, duplicate keys, endless nesting and oversized files are refused by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from autoprune.errors import AutopruneError, DamagedError
+
+MAX_JSON_BYTES = 64 * 2**20
+TEMPORARY = ".tmp-"
+
+
+def canonical(data: object) -> str:
+    """Write ``data`` the one way that is hashed: sorted keys, no spaces, no NaN."""
+    return json.dumps(
+        data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def pretty(data: object) -> str:
+    """Write ``data`` for people: indented, in the order given, no NaN."""
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def digest(text: str) -> str:
+    """Return the sha256 of a text, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def parse(text: str, what: str) -> Any:
+    """Read JSON from a source that is not trusted; ``what`` names it in errors.
+
+    Raises DamagedError for anything but plain, finite, unambiguous JSON.
+    """
+    try:
+        return json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_unambiguous,
+        )
+    except RecursionError:
+        raise DamagedError(f"{what} is nested too deeply to be one of ours") from None
+    except ValueError as error:
+        raise DamagedError(f"{what} is not valid JSON: {error}") from None
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file from a source that is not trusted.
+
+    Raises DamagedError if it is missing, too large, not UTF-8 or not strict JSON.
+    """
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise DamagedError(f"{path} is larger than any file of ours ({MAX_JSON_BYTES} bytes)")
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError:
+        raise DamagedError(f"{path} is missing") from None
+    except UnicodeDecodeError:
+        raise DamagedError(f"{path} is not a text file") from None
+
+
+def stage(path: Path, writer: Callable[[Path], None]) -> Path:
+    """Let ``writer`` fill a temporary file beside ``path``, sync it and return where it is.
+
+    Raises AutopruneError when it cannot be written; then nothing is left behind.
+    """
+    staged = path.with_name(f"{TEMPORARY}{path.name}")
+    with writing(path):
+        try:
+            writer(staged)
+            with staged.open("rb+") as stream:
+                os.fsync(stream.fileno())
+        except BaseException:
+            staged.unlink(missing_ok=True)
+            raise
+    return staged
+
+
+def commit(staged: Path, path: Path) -> None:
+    """Put a staged file in the place of ``path`` in one step that survives a power cut."""
+    with writing(path):
+        staged.replace(path)
+        sync_directory(path.parent)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Put ``text`` in the place of ``path``: after a crash it holds the old content or the new."""
+    commit(stage(path, text_writer(text)), path)
+
+
+def text_writer(text: str) -> Callable[[Path], None]:
+    """Return a function that writes ``text`` to a path."""
+
+    def write(path: Path) -> None:
+        path.write_text(text, encoding="utf-8", newline="\n")
+
+    return write
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn failures of the operating system into one clear line about ``path``."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise AutopruneError(
+            f"cannot write {path}: {reason}",
+            "what was written before is intact; make room or choose another place, then run the"
+            " same command again",
+        ) from error
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames and new names in a directory survive a power cut."""
+    if os.name == "nt":  # directories cannot be opened there
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is out of range")
+    return value
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return result

@@ -1,0 +1,114 @@
+"""The append-only record of a run: one line of JSON per evaluation, each checked and synced.
+
+Format 1: the first line is ``{"check": ..., "format": 1, "journal": NAME}``; every further line is
+a record with a ``check`` of its own, the first 16 hexadecimal digits of the sha256 over the check
+before it and the record, so that a changed, removed, repeated or reordered line is noticed. Records
+hold nothing that differs between a run and its repetition (no clock): journals can be compared.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autoprune.errors import DamagedError
+from autoprune.files import canonical, digest, parse, sync_directory, writing
+
+FORMAT = 1
+
+
+class Journal:
+    """One journal file, open for appending; use it from the one process that holds the run's lock.
+
+    Opening cuts a torn last line (a kill in the middle of a write) and verifies all others. Raises
+    DamagedError naming the line if one is not what was written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        records, self._check, self._size = _read(path)
+        self.records: list[dict[str, Any]] = records
+        with writing(path):
+            self._stream = path.open("ab", buffering=0)
+            self._stream.truncate(self._size)
+        if not self._size:
+            self._write({"format": FORMAT, "journal": path.stem})
+            with writing(path):
+                sync_directory(path.parent)
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add a record and return when it is on the disk.
+
+        Raises ValueError for NaN or infinity, AutopruneError when it cannot be written; then the
+        file is as it was before.
+        """
+        self._write(record)
+        self.records.append(dict(record))
+
+    def close(self) -> None:
+        """Close the file; the journal cannot be appended to any more."""
+        self._stream.close()
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        check = _chain(self._check, record)
+        line = (canonical({**record, "check": check}) + "\n").encode()
+        with writing(self.path):
+            try:
+                if self._stream.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(self._stream.fileno())
+            except OSError:
+                self._stream.truncate(self._size)
+                raise
+        self._check, self._size = check, self._size + len(line)
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a journal without touching it; a torn last line is left out.
+
+    Raises DamagedError naming the line if one is not what was written.
+    """
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], str, int]:
+    """Return the records, the last check and the size of the intact part in bytes."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return [], "", 0
+    intact = content[: content.rfind(b"\n") + 1]
+    records, check = [], ""
+    for number, line in enumerate(intact.split(b"\n")[:-1], start=1):
+        record = _line(line, f"line {number} of {path}")
+        stated, check = record.pop("check", None), _chain(check, record)
+        if stated != check:
+            raise DamagedError(f"line {number} of {path} is not what was written", _HINT)
+        records.append(record)
+    if records and records.pop(0).get("format") != FORMAT:
+        raise DamagedError(
+            f"{path} has a format this version does not know", "use the version that wrote it"
+        )
+    return records, check, len(intact)
+
+
+_HINT = "start over with --fresh; the damaged run is kept beside the new one"
+
+
+def _line(line: bytes, what: str) -> dict[str, Any]:
+    try:
+        record = parse(line.decode(), what)
+    except UnicodeDecodeError:
+        raise DamagedError(f"{what} is not text", _HINT) from None
+    except DamagedError as error:
+        raise DamagedError(str(error), _HINT) from None
+    if not isinstance(record, dict):
+        raise DamagedError(f"{what} is not a record", _HINT)
+    return record
+
+
+def _chain(previous: str, record: Mapping[str, Any]) -> str:
+    return digest(previous + canonical(record))[:16]
