@@ -1,0 +1,310 @@
+"""One training loop: to train from scratch, to fine-tune what pruning left, and for tickets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import kl_div, log_softmax
+
+from autoprune.data import Split
+from autoprune.errors import AutopruneError, UsageError
+from autoprune.execution import (
+    Precision,
+    device_of,
+    fastest_form,
+    forward,
+    laid_out,
+    mode,
+    move,
+)
+from autoprune.task import Batch, Classification, Task, logits
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How to train."""
+
+    epochs: int = 10
+    """Passes over the training split."""
+    batch_size: int = 128
+    """Samples per step."""
+    learning_rate: float = 0.1
+    """Peak learning rate."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """SGD with Nesterov momentum, or AdamW."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+    weight_decay: float = 5e-4
+    """Weight decay, on tensors of two or more dimensions (not on biases and norms)."""
+    schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
+    """Course of the learning rate."""
+    label_smoothing: float = 0.0
+    """Share of the target spread over all classes (classification only)."""
+    augment: bool = True
+    """Apply the data's augmentation, if it has one."""
+    distill: float = 0.0
+    """Weight of the teacher's outputs in the loss; 0 trains on labels alone."""
+    temperature: float = 4.0
+    """Temperature of the teacher's outputs."""
+    precision: Precision = "auto"
+    """Arithmetic of the forward pass; auto takes the faster of the two on this device."""
+    seed: int = 0
+    """Seed of shuffling, augmentation and dropout."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate", "temperature"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"{name} must be positive, not {getattr(self, name)}")
+        for name in ("momentum", "label_smoothing", "distill"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise UsageError(f"weight_decay must be 0 or more, not {self.weight_decay}")
+
+
+class Score(NamedTuple):
+    """Mean score in [0, 1] and mean loss over a split."""
+
+    score: float
+    loss: float
+
+
+Step = Callable[[int, int, float], None]
+"""Called with (steps done, steps in all, loss of this step)."""
+
+Epoch = Callable[[int, int, float], None]
+"""Called with (epochs done, epochs in all, mean loss of this epoch)."""
+
+
+def fit(
+    model: nn.Module,
+    split: Split,
+    task: Task,
+    config: FitConfig = FitConfig(),
+    *,
+    teacher: nn.Module | None = None,
+    masks: Mapping[str, Tensor] | None = None,
+    on_step: Step | None = None,
+    on_epoch: Epoch | None = None,
+) -> None:
+    """Train ``model`` in place, on the device it is on; the same seed gives the same weights.
+
+    ``masks`` maps parameter names to bool tensors of their shape, False where a weight is pruned:
+    pruned weights, their gradients and their momenta are exactly zero throughout. ``teacher`` adds
+    the distillation loss of Hinton et al. 2015 (section 2), with weight ``config.distill``.
+    Train or eval mode of every module is restored.
+
+    Raises UsageError for a request that cannot be carried out, and AutopruneError if the loss or a
+    weight becomes NaN or infinite; the model is then as it was after the last good epoch.
+    """
+    run = _Run(model, split, task, config, teacher, masks or {})
+    good = run.snapshot()
+    with run.context():
+        for epoch in range(config.epochs):
+            try:
+                mean = run.epoch(epoch, on_step)
+            except _NotFinite as error:
+                run.restore(good)
+                raise AutopruneError(
+                    f"{error} in step {run.step} of {run.total}",
+                    "the model is as after the last good epoch; try a lower learning rate",
+                ) from None
+            good = run.snapshot()
+            if on_epoch:
+                on_epoch(epoch + 1, config.epochs, mean)
+
+
+def measure(
+    model: nn.Module,
+    split: Split,
+    task: Task,
+    batch_size: int = 512,
+    *,
+    precision: Precision = "float32",
+) -> Score:
+    """Return the mean score and mean loss of ``model`` over ``split``, in eval mode.
+
+    Train or eval mode of every module is restored.
+    """
+    device = device_of(model)
+    form = fastest_form(model, task, _first(split), precision)
+    score, loss = 0.0, 0.0
+    with torch.inference_mode(), mode(model, train=False), laid_out(model, form):
+        for batch in split.batches(batch_size):
+            moved = move(batch, device)
+            outputs = forward(model, task, moved, form)
+            scores = task.score(outputs, moved)
+            score += float(scores.double().sum())
+            loss += float(task.loss(outputs, moved)) * len(scores)
+    return Score(score / len(split), loss / len(split))
+
+
+def rate(schedule: str, progress: float) -> float:
+    """Return the learning rate at ``progress`` in [0, 1], as a fraction of its peak.
+
+    ``one-cycle`` rises linearly from 1/25 over the first quarter, then falls to 0 along a cosine
+    (Smith and Topin 2018, with one cosine for both of their falling phases); ``cosine`` only falls.
+    """
+    if schedule == "constant":
+        return 1.0
+    warm = 0.25 if schedule == "one-cycle" else 0.0
+    if progress < warm:
+        return 0.04 + 0.96 * progress / warm
+    return 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
+
+
+class _NotFinite(Exception):
+    """The loss or a weight became NaN or infinite."""
+
+
+class _Run:
+    """The state of one call of :func:`fit`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        split: Split,
+        task: Task,
+        config: FitConfig,
+        teacher: nn.Module | None,
+        masks: Mapping[str, Tensor],
+    ) -> None:
+        self.model, self.split, self.config, self.teacher = model, split, config, teacher
+        self.task = _smoothed(task, config)
+        if config.distill and teacher is None:
+            raise UsageError("distillation needs a teacher", "pass teacher=, or distill=0")
+        self.device = device_of(model)
+        self.form = fastest_form(model, task, _first(split), config.precision)
+        self.optimizer = _optimizer(model, config)
+        self.masked = _masked(model, masks)
+        self.step, self.total = 0, config.epochs * math.ceil(len(split) / config.batch_size)
+
+    @contextmanager
+    def context(self) -> Iterator[None]:
+        """Modes, seeds and arithmetic of training, undone at the end."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with (
+            torch.random.fork_rng(devices),
+            mode(self.model, train=True),
+            mode(self.teacher or nn.Identity(), train=False),
+            laid_out(self.model, self.form),
+        ):
+            torch.manual_seed(self.config.seed)
+            self._apply_masks()
+            yield
+
+    def epoch(self, epoch: int, on_step: Step | None) -> float:
+        """Train one epoch and return its mean loss."""
+        seed = int(np.random.SeedSequence([self.config.seed, epoch]).generate_state(1)[0])
+        size, augment, losses = self.config.batch_size, self.config.augment, []
+        for batch in self.split.batches(size, seed=seed, augment=augment):
+            losses.append(self._advance(move(batch, self.device)))
+            if on_step:
+                on_step(self.step, self.total, losses[-1])
+        for name, tensor in self.model.state_dict().items():
+            if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+                raise _NotFinite(f"{name} became NaN or infinite")
+        return sum(losses) / len(losses)
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Copy parameters and buffers."""
+        return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go back to a snapshot."""
+        self.model.load_state_dict(state)
+
+    def _advance(self, batch: Batch) -> float:
+        factor = rate(self.config.schedule, self.step / self.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * factor
+        loss = self._loss(batch)
+        value = loss.item()
+        self.step += 1
+        if not math.isfinite(value):
+            raise _NotFinite(f"the loss became {value}")
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        for parameter, pruned in self.masked:
+            if parameter.grad is not None:
+                parameter.grad.masked_fill_(pruned, 0)
+        self.optimizer.step()
+        self._apply_masks()
+        return value
+
+    def _loss(self, batch: Batch) -> Tensor:
+        outputs = forward(self.model, self.task, batch, self.form)
+        loss = self.task.loss(outputs, batch)
+        if not self.config.distill or self.teacher is None:
+            return loss
+        with torch.no_grad():
+            target = forward(self.teacher, self.task, batch, self.form)
+        heat, share = self.config.temperature, self.config.distill
+        student, taught = (
+            log_softmax(logits(values).float() / heat, dim=1) for values in (outputs, target)
+        )
+        distance = kl_div(student, taught, reduction="batchmean", log_target=True)
+        return (1 - share) * loss + share * heat**2 * distance
+
+    def _apply_masks(self) -> None:
+        with torch.no_grad():
+            for parameter, pruned in self.masked:
+                parameter.masked_fill_(pruned, 0)
+                for value in self.optimizer.state[parameter].values():
+                    if isinstance(value, Tensor) and value.shape == parameter.shape:
+                        value.masked_fill_(pruned, 0)
+
+
+def _first(split: Split) -> Batch:
+    return next(split.take(2).batches(2))
+
+
+def _smoothed(task: Task, config: FitConfig) -> Task:
+    if not config.label_smoothing:
+        return task
+    if not isinstance(task, Classification):
+        raise UsageError(f"task {task.name!r} has no label smoothing", "set label_smoothing to 0")
+    return replace(task, label_smoothing=config.label_smoothing)
+
+
+def _optimizer(model: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trained:
+        raise UsageError(
+            "the model has no parameter to train", "set requires_grad on those to recover"
+        )
+    groups: list[dict[str, Any]] = [
+        {"params": [value for value in trained if value.ndim > 1]},
+        {"params": [value for value in trained if value.ndim <= 1], "weight_decay": 0.0},
+    ]
+    speed, decay = config.learning_rate, config.weight_decay
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, speed, weight_decay=decay, fused=True)
+    nesterov = config.momentum > 0
+    return torch.optim.SGD(
+        groups, speed, config.momentum, weight_decay=decay, nesterov=nesterov, fused=True
+    )
+
+
+def _masked(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
+    """Pair every masked parameter with the places that are pruned."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    pairs = []
+    for name, mask in masks.items():
+        if name not in parameters:
+            raise UsageError(f"the mask of {name!r} fits no parameter of the model")
+        parameter = parameters[name]
+        if mask.shape != parameter.shape:
+            raise UsageError(
+                f"the mask of {name!r} has shape {list(mask.shape)},"
+                f" the parameter {list(parameter.shape)}"
+            )
+        pairs.append((parameter, ~mask.to(parameter.device, torch.bool)))
+    return pairs

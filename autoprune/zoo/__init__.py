@@ -1,0 +1,5 @@
+"""The networks that come with autoprune, each from its paper: ``build(name)``."""
+
+from autoprune.zoo.registry import NETWORKS, Network, build
+
+__all__ = ["NETWORKS", "Network", "build"]

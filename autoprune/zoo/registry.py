@@ -1,0 +1,67 @@
+"""Networks by name."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from autoprune.errors import UsageError
+from autoprune.zoo import cifar_resnet
+
+
+@dataclass(frozen=True)
+class Network:
+    """A builder, and the input it was published for: ``classes``, ``channels``, image ``size``.
+
+    ``builder`` takes keywords: those of these three that shape the network, and its own options.
+    """
+
+    builder: Callable[..., nn.Module]
+    classes: int = 10
+    channels: int = 3
+    size: int = 32
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that ``build`` takes for this network, with their defaults."""
+        published = {"classes": self.classes, "channels": self.channels, "size": self.size}
+        return {
+            name: published.get(name, parameter.default)
+            for name, parameter in inspect.signature(self.builder).parameters.items()
+        }
+
+
+NETWORKS: dict[str, Network] = {
+    "digits-resnet": Network(cifar_resnet.digits_resnet, channels=1, size=8),
+    "resnet20": Network(cifar_resnet.resnet20),
+    "resnet32": Network(cifar_resnet.resnet32),
+    "resnet44": Network(cifar_resnet.resnet44),
+    "resnet56": Network(cifar_resnet.resnet56),
+    "resnet110": Network(cifar_resnet.resnet110),
+    "plain20": Network(cifar_resnet.plain20),
+}
+
+
+def build(name: str, **options: Any) -> nn.Module:
+    """Build the network ``name`` with fresh weights, drawn from torch's global generator.
+
+    ``options``: ``classes``, ``channels`` and ``size`` (side of the image), each defaulting to what
+    the network was published for and ignored where it shapes nothing, and options of the network's
+    own, as ``shortcut="B"``. Raises UsageError for an unknown name or option.
+    """
+    network = NETWORKS.get(name)
+    if network is None:
+        close = difflib.get_close_matches(name, NETWORKS, n=3, cutoff=0.4)
+        raise UsageError(f"unknown network {name!r}", f"try {', '.join(close or NETWORKS)}")
+    unknown = set(options) - set(network.options) - {"classes", "channels", "size"}
+    if unknown:
+        raise UsageError(
+            f"{name} has no option {min(unknown)!r}", f"it has {', '.join(network.options)}"
+        )
+    given = {key: value for key, value in options.items() if key in network.options}
+    return network.builder(**network.options | given)
