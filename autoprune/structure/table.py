@@ -118,6 +118,8 @@ class Structure:
     - ``tensors``: all parameters and buffers, tied ones once.
     - ``aliases``: other names of tied tensors -> the name used here.
     - ``widths``: (module path, attribute) -> extent, for sizes that no tensor shows.
+    - ``renormalized``: groups that a layer or group norm runs over, whose statistics change when
+      units go.
     """
 
     groups: tuple[Group, ...]
@@ -127,6 +129,7 @@ class Structure:
     tensors: tuple[TensorInfo, ...]
     aliases: Mapping[str, str]
     widths: Mapping[tuple[str, str], Extent]
+    renormalized: frozenset[str] = frozenset()
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -149,23 +152,8 @@ class Structure:
 
     def dimension(self, tensor: str, dim: int) -> int:
         """Length of a dimension of the dense model."""
-        info = next(item for item in self.tensors if item.name == tensor)
-        return info.shape[dim](self.sizes)
+        return self._shapes[tensor][dim](self.sizes)
 
-
-def positions(structure: Structure, kept: Mapping[str, Tensor]) -> dict[tuple[str, int], Tensor]:
-    """Indices that stay along every (tensor, dim) that shrinks, ascending.
-
-    ``kept`` maps group names to the unit indices that stay; groups it does not name stay whole.
-    """
-    result = {}
-    for (tensor, dim), entries in structure.shared.items():
-        touched = [(index, kept[name]) for name, index in entries if name in kept]
-        if not touched:
-            continue
-        stays = torch.ones(structure.dimension(tensor, dim), dtype=torch.bool)
-        for index, units in touched:
-            stays[index.flatten()] = False
-            stays[index[units].flatten()] = True
-        result[tensor, dim] = stays.nonzero().flatten()
-    return result
+    @cached_property
+    def _shapes(self) -> dict[str, tuple[Extent, ...]]:
+        return {item.name: item.shape for item in self.tensors}

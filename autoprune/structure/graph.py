@@ -1,0 +1,110 @@
+"""From a module to the operators it runs: export without decomposition, nothing of it changed."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Node
+
+from autoprune.errors import UsageError
+
+ExampleInputs = Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelGraph:
+    """The operators of one forward pass.
+
+    ``names`` maps placeholder nodes to the canonical name of their parameter or buffer;
+    placeholders it does not list are inputs of the user or constants of the code.
+    """
+
+    nodes: tuple[Node, ...]
+    names: dict[str, str]
+    constants: frozenset[str]
+
+
+def as_call(example_inputs: ExampleInputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Split example inputs into positional and keyword arguments."""
+    if isinstance(example_inputs, dict):
+        return (), dict(example_inputs)
+    if isinstance(example_inputs, (tuple, list)):
+        return tuple(example_inputs), {}
+    return (example_inputs,), {}
+
+
+def call(model: nn.Module, example_inputs: ExampleInputs) -> Any:
+    """Run the model on example inputs."""
+    args, kwargs = as_call(example_inputs)
+    return model(*args, **kwargs)
+
+
+def aliases(model: nn.Module) -> dict[str, str]:
+    """Map every name of a parameter or buffer to the first name of the same tensor."""
+    first: dict[int, str] = {}
+    result = {}
+    named = [
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    ]
+    for name, tensor in named:
+        result[name] = first.setdefault(id(tensor), name)
+    return result
+
+
+@contextmanager
+def slow_attention() -> Iterator[None]:
+    """Keep transformer layers from their fused inference kernel, which hides the operators."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool) -> ModelGraph:
+    """Export a copy of the model in evaluation (or training) mode.
+
+    Raises UsageError, saying where, if the forward pass cannot be exported.
+    """
+    args, kwargs = as_call(example_inputs)
+    twin = copy.deepcopy(model).train(training)
+    try:
+        with slow_attention(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(twin, args, kwargs, strict=False)
+    except Exception as error:  # torch.export raises many unrelated types
+        raise UsageError(
+            f"the model cannot be exported: {_where(error)}",
+            "autoprune needs a forward pass without data-dependent Python control flow; "
+            "try torch.export.export(model, inputs, strict=False) on its own",
+        ) from error
+    signature = program.graph_signature
+    known = aliases(model)
+    owned = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    return ModelGraph(
+        nodes=tuple(program.graph.nodes),
+        names={node: known.get(name, name) for node, name in owned.items()},
+        constants=frozenset(signature.inputs_to_lifted_tensor_constants),
+    )
+
+
+def _where(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    message = lines[0] if lines else type(error).__name__
+    trace = error.__traceback__
+    place = ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if "/torch/" not in code.co_filename and not code.co_filename.startswith("<"):
+            place = f"{code.co_filename}:{trace.tb_lineno} in {code.co_name}"
+        trace = trace.tb_next
+    return f"{message} (at {place})" if place and "autoprune/structure" not in place else message

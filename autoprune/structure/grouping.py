@@ -1,0 +1,162 @@
+"""From labels to a Structure: which units are decided together, what is pinned, what costs."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from autoprune.structure.graph import aliases
+from autoprune.structure.table import (
+    Extent,
+    Group,
+    Layer,
+    Pinned,
+    Product,
+    Slice,
+    Structure,
+    TensorInfo,
+)
+from autoprune.structure.trace import RawLayer, Trace
+
+Key = tuple[str, int]
+
+
+def build(trace: Trace, model: nn.Module, batch: int) -> Structure:
+    """Turn a finished trace into a structure; ``batch`` samples were traced."""
+    roots = {key: trace.labels.roots(column) for key, column in trace.table.items()}
+    owner = _owners(trace, roots)
+    groups, slices = _groups(trace, roots, owner)
+    names = {unit: group.name for group, units in groups for unit in units}
+    count = _Counter(trace, names)
+    known = aliases(model)
+    return Structure(
+        groups=tuple(group for group, _ in groups),
+        pinned=_pinned(trace, roots, names),
+        layers=tuple(_layer(raw, count, batch) for raw in trace.layers),
+        slices=slices,
+        tensors=_tensors(model, roots, known, count),
+        aliases={name: first for name, first in known.items() if name != first},
+        widths={key: count.extent(column) for key, column in trace.widths.items()},
+        renormalized=frozenset(
+            name for column in trace.normed for name, _ in count.extent(column).terms
+        ),
+    )
+
+
+class _Counter:
+    """Counts labels: how many are fixed, how many belong to each group."""
+
+    def __init__(self, trace: Trace, names: Mapping[int, str]) -> None:
+        self._trace, self._names = trace, names
+
+    def extent(self, column: Tensor | int) -> Extent:
+        """Length of a dimension with these labels; a plain size is fixed."""
+        if isinstance(column, int):
+            return Extent(column)
+        owners = Counter(
+            self._names.get(label) for label in self._trace.labels.roots(column).tolist()
+        )
+        fixed = owners.pop(None, 0)
+        units = Counter(self._names.values())
+        return Extent(
+            fixed, tuple((name, times // units[name]) for name, times in owners.items() if name)
+        )
+
+
+def _owners(trace: Trace, roots: Mapping[Key, Tensor]) -> dict[int, list[tuple[Key, int]]]:
+    """For every unit that may go: the (tensor, dim) it lies on and how often, in order."""
+    found: dict[int, list[tuple[Key, int]]] = defaultdict(list)
+    for key, column in roots.items():
+        for label, times in Counter(column.tolist()).items():
+            if trace.labels.reason(label) is None:
+                found[label].append((key, times))
+    return {
+        label: places
+        for label, places in found.items()
+        if any(trace.roles[key] == "out" for key, _ in places)
+    }
+
+
+def _groups(
+    trace: Trace, roots: Mapping[Key, Tensor], owner: Mapping[int, list[tuple[Key, int]]]
+) -> tuple[list[tuple[Group, list[int]]], dict[str, tuple[Slice, ...]]]:
+    same: dict[tuple[tuple[Key, int], ...], list[int]] = defaultdict(list)
+    for label, places in owner.items():
+        same[tuple(places)].append(label)
+    taken: Counter[str] = Counter()
+    groups, slices = [], {}
+    for places, units in same.items():
+        if len(units) < 2:
+            continue
+        first = next(key for key, _ in places if trace.roles[key] == "out")
+        base = _module_name(first[0])
+        taken[base] += 1
+        name = base if taken[base] == 1 else f"{base}#{taken[base]}"
+        group = Group(name, len(units), trace.kinds.get(first, "parameter"))
+        groups.append((group, units))
+        slices[name] = tuple(
+            Slice(key[0], key[1], trace.roles[key], _places(roots[key], units, times))
+            for key, times in places
+        )
+    return groups, slices
+
+
+def _places(column: Tensor, units: list[int], times: int) -> Tensor:
+    wanted = torch.tensor(units)
+    order = torch.argsort(wanted)
+    where = torch.isin(column, wanted).nonzero().flatten()
+    row = order[torch.searchsorted(wanted[order], column[where])]
+    return where[torch.argsort(row, stable=True)].view(len(units), times)
+
+
+def _module_name(tensor: str) -> str:
+    head, _, last = tensor.rpartition(".")
+    return head if head and last.startswith(("weight", "bias", "in_proj")) else tensor
+
+
+def _pinned(
+    trace: Trace, roots: Mapping[Key, Tensor], names: Mapping[int, str]
+) -> tuple[Pinned, ...]:
+    """Indices that weights make and that must stay, counted by reason."""
+    found: Counter[tuple[str, str]] = Counter()
+    for key, column in roots.items():
+        if trace.roles[key] != "out" or not key[0].split(".")[-1].startswith(("weight", "in_proj")):
+            if trace.kinds.get(key) is None:
+                continue
+        for label in column.tolist():
+            if label not in names:
+                reason = trace.labels.reason(label) or "a single unit"
+                found[_module_name(key[0]), reason] += 1
+    return tuple(Pinned(name, size, reason) for (name, reason), size in found.items())
+
+
+def _layer(raw: RawLayer, count: _Counter, batch: int) -> Layer:
+    products = []
+    for factor, columns in raw.products:
+        extents = [count.extent(column) for column in columns]
+        fixed = factor
+        for extent in extents:
+            if not extent.terms:
+                fixed *= extent.fixed
+        open_extents = tuple(extent for extent in extents if extent.terms)
+        products.append(Product(fixed // batch, open_extents))
+    return Layer(raw.module, raw.kind, raw.weight, tuple(products))
+
+
+def _tensors(
+    model: nn.Module, roots: Mapping[Key, Tensor], known: Mapping[str, str], count: _Counter
+) -> tuple[TensorInfo, ...]:
+    result = []
+    parameters = {name for name, _ in model.named_parameters()}
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if known[name] != name:
+            continue
+        shape = tuple(
+            count.extent(roots[name, dim]) if (name, dim) in roots else Extent(size)
+            for dim, size in enumerate(tensor.shape)
+        )
+        result.append(TensorInfo(name, name in parameters, tensor.element_size(), shape))
+    return tuple(result)

@@ -1,0 +1,120 @@
+"""Operators that work on each element alone: operands of one shape share their units."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Node
+
+from autoprune.structure.labels import FREE, compress, squash
+from autoprune.structure.trace import Param, Trace, shape_of
+
+
+def pointwise(trace: Trace, node: Node, *args: Any, **kwargs: Any) -> Any:
+    """Join all operands; parameters among them are tied to the units they scale or shift."""
+    operands = [value for value in (*args, *kwargs.values()) if isinstance(value, (Tensor, Param))]
+    shape = shape_of(node)
+    if not operands:
+        return trace.constant(shape, "a constant")
+    tensors = [value for value in operands if isinstance(value, Tensor)]
+    params = [value for value in operands if isinstance(value, Param)]
+    if not tensors:
+        return _merge(trace, params, shape)
+    for param in [param for param in params if _widens(param, tensors)]:
+        params.remove(param)
+        tensors.append(trace.activation(param))
+    result = _lift(tensors[0], shape)
+    for other in tensors[1:]:
+        result = meet(trace, result, _lift(other, shape))
+    result = result.expand(shape)
+    for param in params:
+        _tie(trace, result, param)
+    return result
+
+
+def meet(trace: Trace, left: Tensor, right: Tensor) -> Tensor:
+    """Join two activations of equal rank, either of which may be broadcast over the other."""
+    over_right = _broadcast_over(trace, left, right)
+    over_left = _broadcast_over(trace, right, left)
+    shape = torch.broadcast_shapes(left.shape, right.shape)
+    if over_left and over_right:
+        trace.labels.pin(left, "outer product of two activations")
+        trace.labels.pin(right, "outer product of two activations")
+        return trace.constant(shape, "outer product of two activations")
+    if over_right:
+        trace.labels.pin(left, "one value for all units of another group")
+        return right.expand(shape)
+    if over_left:
+        trace.labels.pin(right, "one value for all units of another group")
+        return left.expand(shape)
+    trace.labels.join(left, right)
+    left, right = squash(left), squash(right)
+    return torch.where(left == FREE, right, left).expand(shape)
+
+
+def _broadcast_over(trace: Trace, one: Tensor, other: Tensor) -> bool:
+    """Whether ``one`` has a single value where ``other`` has several units."""
+    free = bool((squash(one) == FREE).all())
+    return any(
+        (one.shape[dim] == 1 or free) and trace.labels.varies(other, dim)
+        for dim in range(one.dim())
+    )
+
+
+def _lift(labels: Tensor, shape: torch.Size) -> Tensor:
+    return labels.reshape((1,) * (len(shape) - labels.dim()) + tuple(labels.shape))
+
+
+def _widens(param: Param, tensors: list[Tensor]) -> bool:
+    """Whether the parameter brings a dimension that no activation has."""
+    return any(
+        param.shape[-dim] > 1 and all(t.dim() < dim or t.shape[-dim] == 1 for t in tensors)
+        for dim in range(1, len(param.shape) + 1)
+    )
+
+
+def _tie(trace: Trace, result: Tensor, param: Param) -> None:
+    offset = result.dim() - len(param.shape)
+    for dim, size in enumerate(param.shape):
+        if size > 1 and trace.labels.varies(result, dim + offset):
+            trace.tie(param, dim, trace.labels.column(result, dim + offset), "scale")
+
+
+def _merge(trace: Trace, params: list[Param], shape: torch.Size) -> Param:
+    """Combine parameters (weight = direction * scale): each keeps its own dimensions."""
+    sources = []
+    for param in params:
+        offset = len(shape) - len(param.shape)
+        present = [size > 1 for size in param.shape]
+        for name, dims in param.sources:
+            kept = tuple(dim if there else None for dim, there in zip(dims, present, strict=True))
+            sources.append((name, (None,) * offset + kept))
+    for one, other in pairwise(params):
+        for dim in range(1, min(len(one.shape), len(other.shape)) + 1):
+            if one.shape[-dim] == other.shape[-dim] > 1:
+                column = trace.labels.fresh(one.shape[-dim])
+                trace.tie(one, -dim, column, "scale")
+                trace.tie(other, -dim, column, "scale")
+    return Param(tuple(sources), shape)
+
+
+def same(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> Any:
+    """Pass through operators that change values or layout, not units."""
+    if isinstance(value, Tensor):
+        return compress(value.expand(shape_of(node)))
+    return value
+
+
+_SAME = (
+    "dropout feature_dropout alpha_dropout feature_alpha_dropout contiguous clone alias detach to "
+    "_to_copy lift_fresh_copy type_as hardtanh relu6 relu silu gelu elu selu leaky_relu rrelu "
+    "hardswish hardsigmoid softplus mish celu log_sigmoid clamp nan_to_num"
+).split()
+
+RULES = {
+    **dict.fromkeys(_SAME, same),
+    **dict.fromkeys(("add", "sub", "mul", "div", "where", "masked_fill", "rsub"), pointwise),
+}

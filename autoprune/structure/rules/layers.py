@@ -1,0 +1,189 @@
+"""Layers with weights: convolution, linear, embedding, and the norms between them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Node
+
+from autoprune.structure.labels import compress, spread
+from autoprune.structure.trace import Param, Trace, module_of, shape_of
+
+
+def conv(
+    trace: Trace,
+    node: Node,
+    value: Tensor,
+    weight: Any,
+    bias: Any = None,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """Convolve; weight [out, in / groups, *kernel]."""
+    groups = _groups(args, kwargs)
+    source = trace.labels.column(value, _channel_dim(value, weight))
+    if not isinstance(weight, Param):
+        return _dynamic(trace, node, value, weight)
+    per_group = weight.shape[1]
+    if groups == 1:
+        trace.tie(weight, 1, source, "in")
+        out = trace.produce(weight, 0, "conv")
+    elif per_group == 1:
+        out = source.repeat_interleave(weight.shape[0] // groups)
+        trace.tie(weight, 0, out, "scale")
+    else:
+        trace.tie(weight, 1, _fold(trace, source, groups), "in")
+        out = trace.produce(weight, 0, "conv")
+        _fold(trace, out, groups)
+    reads = 1 if per_group == 1 and groups > 1 else source[:per_group]
+    return _convolved(trace, node, weight, bias, out, reads, shape_of(node)[-_space(weight) :])
+
+
+def conv_transpose(
+    trace: Trace,
+    node: Node,
+    value: Tensor,
+    weight: Any,
+    bias: Any = None,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """Convolve transposed; weight [in, out / groups, *kernel]."""
+    groups = _groups(args, kwargs)
+    source = trace.labels.column(value, _channel_dim(value, weight))
+    if not isinstance(weight, Param):
+        return _dynamic(trace, node, value, weight)
+    depthwise = groups > 1 and weight.shape[0] == groups
+    trace.tie(weight, 0, source, "scale" if depthwise else "in")
+    if depthwise:
+        out = source.repeat_interleave(weight.shape[1])
+    else:
+        out = trace.produce(weight, 1, "conv")
+        if groups > 1:
+            _fold(trace, source, groups)
+            out = out.repeat(groups)
+    reads: Tensor | int = 1 if depthwise else source[: weight.shape[0] // groups]
+    positions = value.shape[-_space(weight) :]
+    return _convolved(trace, node, weight, bias, out, reads, positions)
+
+
+def _convolved(
+    trace: Trace,
+    node: Node,
+    weight: Param,
+    bias: Any,
+    out: Tensor,
+    reads: Tensor | int,
+    positions: Any,
+) -> Tensor:
+    shape = shape_of(node)
+    dim = len(shape) - _space(weight) - 1
+    if isinstance(bias, Param):
+        trace.tie(bias, 0, out, "out")
+    factor = math.prod(weight.shape[2:]) * math.prod(positions) * math.prod(shape[:dim])
+    trace.layer(node, "conv", weight, [(factor, (out, reads))])
+    return spread(out, dim, shape)
+
+
+def _space(weight: Param) -> int:
+    return len(weight.shape) - 2
+
+
+def _channel_dim(value: Tensor, weight: Any) -> int:
+    return value.dim() - (len(weight.shape) - 2) - 1
+
+
+def _groups(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    # Behind the bias both families have three other arguments first.
+    return int(kwargs.get("groups", args[3] if len(args) > 3 else 1))
+
+
+def _fold(trace: Trace, column: Tensor, groups: int) -> Tensor:
+    """Tie the units at the same place of every group; return those of the first."""
+    rows = column.view(groups, -1)
+    trace.labels.join(rows, rows[:1])
+    return rows[0]
+
+
+def _dynamic(trace: Trace, node: Node, *values: Any) -> Tensor:
+    for value in values:
+        trace.freeze(value, "a weight computed from activations")
+    return trace.constant(shape_of(node), "a weight computed from activations")
+
+
+def linear(trace: Trace, node: Node, value: Any, weight: Any, bias: Any = None) -> Any:
+    """Multiply; weight [out, in]."""
+    if not isinstance(weight, Param) or not isinstance(value, Tensor):
+        return _dynamic(trace, node, value, weight)
+    source = trace.labels.column(value, value.dim() - 1)
+    trace.tie(weight, 1, source, "in")
+    out = trace.produce(weight, 0, "linear")
+    if isinstance(bias, Param):
+        trace.tie(bias, 0, out, "out")
+    shape = shape_of(node)
+    trace.layer(node, "linear", weight, [(math.prod(shape[:-1]), (out, source))])
+    return spread(out, len(shape) - 1, shape)
+
+
+def embedding(trace: Trace, node: Node, weight: Any, *args: Any, **kwargs: Any) -> Any:
+    """Look up rows; weight [entries, features]."""
+    shape = shape_of(node)
+    if not isinstance(weight, Param):
+        return _dynamic(trace, node, weight)
+    return spread(trace.produce(weight, 1, "embedding"), len(shape) - 1, shape)
+
+
+def channel_norm(trace: Trace, node: Node, value: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Normalise each channel on its own: batch norm, instance norm, PReLU."""
+    params = [item for item in (*args, *kwargs.values()) if isinstance(item, Param)]
+    column = trace.labels.column(value, 1 if value.dim() > 1 else 0)
+    for param in params:
+        if param.shape[0] > 1:
+            trace.tie(param, 0, column, "scale")
+    if not params:
+        trace.widths.setdefault((module_of(node), "num_features"), column)
+    return value
+
+
+def group_norm(
+    trace: Trace, node: Node, value: Tensor, groups: int, *params: Any, **kw: Any
+) -> Any:
+    """Normalise groups of channels: each loses the same places."""
+    column = trace.labels.column(value, 1)
+    trace.normed.append(column)
+    _fold(trace, column, groups)
+    for param in (*params, *kw.values()):
+        if isinstance(param, Param):
+            trace.tie(param, 0, column, "scale")
+    trace.widths.setdefault((module_of(node), "num_channels"), column)
+    return value
+
+
+def layer_norm(
+    trace: Trace, node: Node, value: Tensor, shape: list[int], *params: Any, **kw: Any
+) -> Any:
+    """Normalise the last dimensions together (layer norm, RMS norm)."""
+    offset = value.dim() - len(shape)
+    for place in range(len(shape)):
+        column = trace.labels.column(value, offset + place)
+        trace.normed.append(column)
+        for param in (*params, *kw.values()):
+            if isinstance(param, Param):
+                trace.tie(param, place, column, "scale")
+        if len(shape) == 1:
+            trace.widths.setdefault((module_of(node), "normalized_shape"), column)
+    return compress(torch.as_tensor(value))
+
+
+RULES = {
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), conv),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), conv_transpose),
+    **dict.fromkeys(("batch_norm", "instance_norm", "prelu"), channel_norm),
+    **dict.fromkeys(("layer_norm", "rms_norm"), layer_norm),
+    "linear": linear,
+    "embedding": embedding,
+    "group_norm": group_norm,
+}

@@ -1,0 +1,152 @@
+"""The state of one analysis: labels, and which (parameter, dimension) each label is tied to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Node
+
+from autoprune.structure.labels import Labels, compress, spread
+from autoprune.structure.table import Role
+
+
+MIXED = -1
+
+
+@dataclass(frozen=True)
+class Param:
+    """A parameter or buffer on its way through the graph.
+
+    ``sources`` lists (name, dims): for each current dimension the original one, None where the
+    source has no extent, MIXED where its units can no longer be told apart.
+    """
+
+    sources: tuple[tuple[str, tuple[int | None, ...]], ...]
+    shape: torch.Size
+
+
+@dataclass(frozen=True)
+class RawLayer:
+    """A multiplying operator: (factor, label columns or sizes) for each of its products."""
+
+    module: str
+    kind: str
+    weight: str | None
+    products: tuple[tuple[int, tuple[Tensor | int, ...]], ...]
+
+
+@dataclass
+class Trace:
+    """Everything the rules write to while the graph is walked."""
+
+    labels: Labels = field(default_factory=Labels)
+    table: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+    roles: dict[tuple[str, int], Role] = field(default_factory=dict)
+    kinds: dict[tuple[str, int], str] = field(default_factory=dict)
+    layers: list[RawLayer] = field(default_factory=list)
+    widths: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+    normed: list[Tensor] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+    def register(self, key: tuple[str, int], column: Tensor, role: Role) -> Tensor:
+        """Tie ``column`` (one label per index) to a dimension; return the labels it has now."""
+        if key in self.table:
+            self.labels.join(self.table[key], column)
+            return self.table[key]
+        self.table[key] = column
+        self.roles[key] = role
+        return column
+
+    def tie(self, param: Param, dim: int, column: Tensor, role: Role) -> None:
+        """Tie the units of ``column`` to a dimension of whatever parameters ``param`` is made of."""
+        for name, dims in param.sources:
+            source = dims[dim]
+            if source == MIXED:
+                self.labels.pin(column, f"meets a computed view of {name}")
+            elif source is not None:
+                self.register((name, source), column, role)
+
+    def produce(self, param: Param, dim: int, kind: str) -> Tensor:
+        """Return the labels of the units that a dimension of a weight makes."""
+        column = self.labels.fresh(param.shape[dim])
+        self.tie(param, dim, column, "out")
+        for name, dims in param.sources:
+            source = dims[dim]
+            if source is not None and source != MIXED:
+                self.roles[name, source] = "out"
+                self.kinds.setdefault((name, source), kind)
+        return column
+
+    def activation(self, value: Any) -> Tensor:
+        """See a value as an activation; a parameter makes units along its last real dimension."""
+        if isinstance(value, Tensor):
+            return value
+        if not isinstance(value, Param):
+            return torch.tensor(self.labels.fixed("a constant"))
+        real = [dim for dim, size in enumerate(value.shape) if size > 1]
+        if not real:
+            return torch.tensor(self.labels.fixed("a constant")).expand(value.shape)
+        return spread(self.produce(value, real[-1], "parameter"), real[-1], value.shape)
+
+    def freeze(self, value: Any, reason: str) -> None:
+        """Pin all units that a value touches."""
+        if isinstance(value, Tensor):
+            self.labels.pin(value, reason)
+        elif isinstance(value, Param):
+            for dim, size in enumerate(value.shape):
+                fixed = torch.tensor(self.labels.fixed(reason)).expand(size)
+                self.tie(value, dim, fixed, "scale")
+        elif isinstance(value, (tuple, list)):
+            for item in value:
+                self.freeze(item, reason)
+
+    def constant(self, shape: torch.Size, reason: str) -> Tensor:
+        """Return an activation of one unpruned size."""
+        return torch.tensor(self.labels.fixed(reason)).expand(shape)
+
+    def layer(
+        self,
+        node: Node,
+        kind: str,
+        weight: Param | None,
+        products: list[tuple[int, tuple[Tensor | int, ...]]],
+    ) -> None:
+        """Note an operator that costs MACs (for the whole example batch)."""
+        name = weight.sources[0][0] if weight else None
+        self.layers.append(RawLayer(module_of(node), kind, name, tuple(products)))
+
+
+def module_of(node: Node) -> str:
+    """Path of the module whose forward holds the operator, '' for the model itself."""
+    stack = node.meta.get("nn_module_stack") or {}
+    paths = [path for path, _ in stack.values()]
+    return paths[-1] if paths else ""
+
+
+def shape_of(node: Node) -> torch.Size:
+    """Shape of the operator's (first) output."""
+    value = node.meta["val"]
+    return torch.Size(value.shape if isinstance(value, Tensor) else value[0].shape)
+
+
+def move(param: Param, operation: Any) -> Param:
+    """Follow a movement operator on a parameter by running it on the coordinates of each dim."""
+    results = []
+    shape = torch.Size(())
+    for name, dims in param.sources:
+        found: dict[int, int] = {}
+        for dim, source in enumerate(dims):
+            size = param.shape[dim]
+            moved = compress(operation(spread(torch.arange(size), dim, param.shape)))
+            shape = moved.shape
+            axes = [d for d in range(moved.dim()) if moved.shape[d] > 1 and moved.stride(d) != 0]
+            if len(axes) == 1 and source is not None and source != MIXED and size > 1:
+                along = moved.movedim(axes[0], 0).flatten(1)[:, 0]
+                if torch.equal(along, torch.arange(size)):
+                    found[axes[0]] = source
+        lost = tuple(None if size == 1 else MIXED for size in shape)
+        results.append((name, tuple(found.get(d, lost[d]) for d in range(len(shape)))))
+    return Param(tuple(results), shape)
