@@ -1,0 +1,264 @@
+"""The walk over a network's groups, as pure functions on frozen values.
+
+``initial``, ``observe``, ``transition``, ``terminal``, ``reward``. One step decides one group, in
+execution order. Every action is feasible, and the one taken is the one that counts: it is a
+position inside the interval that the budget leaves to the group.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoprune.budget import BoundBudget
+from autoprune.plan import Plan
+from autoprune.problem import STATISTICS, PruningProblem
+
+Floats = NDArray[np.float64]
+Observation = NDArray[np.float32]
+
+VERSION: Final = 1
+"""Changes with the meaning of any entry of the observation; a policy only runs on its own."""
+
+KINDS: Final = ("conv", "linear", "recurrent", "embedding", "parameter")
+CURVE: Final = tuple(i / 8 for i in range(1, 8))
+"""Keep fractions at which the observation shows the group's error curve."""
+
+COSTS: Final = ("macs", "parameters", "bytes")
+_GRID: Final = 64
+
+ENTRIES: Final[Mapping[str, str]] = {
+    "macs_share": "log share of the dense MACs that go with the group, [-1, 0]; 0 is all of them",
+    "parameters_share": "the same of the parameters, [-1, 0]",
+    "size": "log2 of the group's units over 16, [0, 1]",
+    **{f"is_{kind}": f"1 if the group's kind is {kind}, else 0" for kind in KINDS},
+    **{name: "how unequal the units' weight norms are, [0, 1]" for name in STATISTICS},
+    **{f"error_{c:g}": f"root of the error left at keep fraction {c:g}, [0, 1]" for c in CURVE},
+    "depth": "groups decided over all groups, [0, 1]",
+    **{
+        f"budget_{cost}": f"limit over the dense {cost}, 1 if not limited, [0, 1]" for cost in COSTS
+    },
+    "rest": "keep fraction of all undecided groups that spends the budget exactly, [0, 1]",
+    "slack": "place of the budget between the cost of the least and the most to come, [0, 1]",
+    "low": "least the group may keep, of its size, [0, 1]",
+    "middle": "what action 0 keeps, of the group's size, [0, 1]",
+    "high": "most the group may keep, of its size, [0, 1]",
+    "error_here": "root of the group's error at ``middle``, [0, 1]",
+    "error_rest": "root of the mean error of all undecided groups at ``rest``, [0, 1]",
+    "error_so_far": "root of the mean error of the decided groups, [0, 1]",
+    "previous_action": "the action taken one step before, 0 at the first, [-1, 1]",
+}
+"""Every entry of the observation, in order: what it says of the group about to be decided."""
+
+_OWN: Final = 3 + len(KINDS) + len(STATISTICS) + len(CURVE)
+
+
+@dataclass(frozen=True)
+class Course:
+    """What stays the same during a walk: the budget and what is known of every group.
+
+    ``own`` [groups, entries]: the static part of the observation. ``errors``: for each group its
+    error by count, [size + 1]. ``grid`` [groups, 65]: the same by keep fraction in 64ths.
+    """
+
+    budget: BoundBudget
+    own: NDArray[np.float32]
+    errors: tuple[Floats, ...]
+    grid: Floats
+
+    @classmethod
+    def of(cls, problem: PruningProblem) -> Course:
+        """Gather it from a problem."""
+        errors = tuple(
+            np.clip(problem.ranking.errors[group.name], 0.0, 1.0).astype(np.float64)
+            for group in problem.structure.groups
+        )
+        fractions = np.linspace(0, 1, _GRID + 1)
+        grid = np.array([_at(curve, fractions) for curve in errors]).reshape(-1, _GRID + 1)
+        return cls(problem.budget, _own(problem, errors), errors, grid)
+
+    @property
+    def length(self) -> int:
+        """Steps of a walk: the number of groups."""
+        return len(self.errors)
+
+    def error(self, kept: tuple[int, ...]) -> float:
+        """Sum of the errors of the first groups when they keep ``kept``."""
+        return float(sum(curve[k] for curve, k in zip(self.errors, kept, strict=False)))
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a walk stands: what is decided, and what the next group may keep.
+
+    ``kept``: counts of the decided groups. ``low``, ``middle``, ``high``: what actions -1, 0 and +1
+    would keep of the next; ``middle`` may be fractional. ``rest``: keep fraction of all undecided
+    groups that spends the budget. ``previous``: the last action.
+    """
+
+    kept: tuple[int, ...]
+    low: int
+    middle: float
+    high: int
+    rest: float
+    previous: float
+
+    @property
+    def group(self) -> int:
+        """Index of the group about to be decided."""
+        return len(self.kept)
+
+
+def initial(course: Course) -> State:
+    """Return the state before the first group."""
+    return _state(course, (), 0.0)
+
+
+def terminal(course: Course, state: State) -> bool:
+    """Whether every group is decided."""
+    return len(state.kept) == course.length
+
+
+def count_for(course: Course, state: State, action: float) -> int:
+    """Units that ``action`` in [-1, 1] keeps: linear from low to middle to high, then rounded."""
+    if action < 0:
+        units = state.low + (1 + action) * (state.middle - state.low)
+    else:
+        units = state.middle + action * (state.high - state.middle)
+    return course.budget.nearest(state.group, units, state.low, state.high)
+
+
+def action_for(state: State, count: int) -> float:
+    """Return the action that keeps ``count``: the inverse of ``count_for``.
+
+    Raises ValueError if the budget does not leave that count to the group.
+    """
+    if not state.low <= count <= state.high:
+        raise ValueError(f"{count} is not in the interval [{state.low}, {state.high}]")
+    if count < state.middle:
+        return (count - state.middle) / (state.middle - state.low)
+    span = state.high - state.middle
+    return (count - state.middle) / span if span else 0.0
+
+
+def transition(course: Course, state: State, action: float) -> State:
+    """Decide the next group; the result's ``previous`` is the action itself."""
+    kept = (*state.kept, count_for(course, state, action))
+    return _state(course, kept, action)
+
+
+def reward(
+    course: Course, before: State, after: State, earned: float = 0.0, shaping: bool = False
+) -> float:
+    """Return what one step earns: ``earned`` by the plan it completed, and the shaping.
+
+    The shaping is the difference of a potential, 0 at both ends of a walk: minus the mean error of
+    all groups, undecided ones counted as whole. It tells the price of a decision at once and
+    changes the sum of no walk (Ng, Harada and Russell 1999, theorem 1, gamma 1). Raises ValueError
+    if the reward is not finite.
+    """
+    value = earned
+    if shaping:
+        value += _potential(course, after) - _potential(course, before)
+    if not math.isfinite(value):
+        raise ValueError(f"a reward must be finite, not {value}")
+    return value
+
+
+def plan_of(course: Course, state: State) -> Plan:
+    """Return the plan of a terminal state."""
+    return course.budget.cost.plan(state.kept)
+
+
+def walk_to(course: Course, plan: Mapping[str, int]) -> list[tuple[State, float]]:
+    """States and actions of the walk that ends in ``plan``.
+
+    Raises ValueError if no walk does: the plan exceeds the budget or wastes some of it.
+    """
+    state, steps = initial(course), []
+    for count in course.budget.cost.counts(plan):
+        action = action_for(state, int(count))
+        steps.append((state, action))
+        state = transition(course, state, action)
+    return steps
+
+
+def observe(course: Course, state: State) -> Observation:
+    """Describe the group about to be decided and what is left for it, float32 [len(ENTRIES)].
+
+    Entries and ranges: ``ENTRIES``. After the last group, the group's own entries are 0.
+    """
+    budget, group = course.budget, state.group
+    fractions = budget.fractions
+    shared = [group / course.length, *(fractions.get(cost, 1.0) for cost in COSTS), state.rest]
+    so_far = course.error(state.kept) / max(group, 1)
+    if group == course.length:
+        tail = [0.0] * 6 + [so_far**0.5, state.previous]
+        return np.array([0.0] * _OWN + shared + tail, np.float32)
+    column = round(state.rest * _GRID)
+    size = len(course.errors[group]) - 1
+    tail = [
+        _slack(budget, state.kept),
+        state.low / size,
+        state.middle / size,
+        state.high / size,
+        float(course.grid[group, round(state.middle / size * _GRID)]) ** 0.5,
+        float(course.grid[group:, column].mean()) ** 0.5,
+        so_far**0.5,
+        state.previous,
+    ]
+    return np.concatenate((course.own[group], np.array(shared + tail, np.float32)))
+
+
+def _state(course: Course, kept: tuple[int, ...], previous: float) -> State:
+    budget = course.budget
+    if len(kept) == course.length:
+        return State(kept, 0, 0.0, 0, 0.0, previous)
+    low, high = budget.interval(kept)
+    rest = budget.continuation(kept)
+    middle = min(max(rest * float(budget.largest[len(kept)]), low), high)
+    return State(kept, low, middle, high, rest, previous)
+
+
+def _potential(course: Course, state: State) -> float:
+    return 0.0 if terminal(course, state) else -course.error(state.kept) / course.length
+
+
+def _slack(budget: BoundBudget, kept: tuple[int, ...]) -> float:
+    group, places = len(kept), [1.0]
+    least = np.array([*kept, *budget.smallest[group:]], np.int64)
+    most = np.array([*kept, *budget.largest[group:]], np.int64)
+    for item in budget.constraints:
+        low, high = item.cost.at(least), item.cost.at(most)
+        if high > item.bound:
+            places.append((item.bound - low) / (high - low))
+    return min(places)
+
+
+def _own(problem: PruningProblem, errors: tuple[Floats, ...]) -> NDArray[np.float32]:
+    cost, none = problem.cost, np.zeros(len(STATISTICS))
+    rows = [
+        [
+            _log_share(cost.macs.shares[index]),
+            _log_share(cost.parameters.shares[index]),
+            np.log2(group.size) / 16,
+            *(float(group.kind == kind) for kind in KINDS),
+            *problem.statistics.get(group.name, none),
+            *np.sqrt(_at(errors[index], np.array(CURVE))),
+        ]
+        for index, group in enumerate(problem.structure.groups)
+    ]
+    return np.clip(np.array(rows), -1, 1).reshape(-1, _OWN).astype(np.float32)
+
+
+def _log_share(share: float) -> float:
+    return max(-1.0, float(np.log2(max(share, 2.0**-16))) / 16)
+
+
+def _at(curve: Floats, fractions: Floats) -> Floats:
+    return np.interp(fractions * (len(curve) - 1), np.arange(len(curve)), curve)

@@ -1,0 +1,84 @@
+"""``autoprune/LayerPruning-v0``: the walk over a network's groups as a gymnasium environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from autoprune.envs import core, rewards
+from autoprune.errors import UsageError
+from autoprune.plan import Plan
+from autoprune.problem import Evaluation, PruningProblem
+
+Action = NDArray[np.float32]
+
+
+class LayerPruning(gymnasium.Env[core.Observation, Action]):
+    """Decide, group after group in execution order, how many units stay.
+
+    Observation: float32 [len(core.ENTRIES)] in [-1, 1], about the group that the next action
+    decides. Action: float32 [1] in [-1, 1]; -1 keeps the least and +1 the most that the budget
+    leaves to the group, 0 what it would keep if all undecided groups kept the same fraction.
+    An episode has one step per group. Its reward is 0 until the last step, which scores the plan
+    (``rewards.MODES[reward]``); with ``shaping`` every step also earns its difference of
+    a potential (``core.reward``). The last step's info holds the ``plan`` and its ``evaluation``.
+
+    ``evaluate`` scores plans: ``ledger.evaluate`` counts and caches them; by default it is the
+    problem's own.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 - gymnasium declares it per instance
+        "render_modes": []
+    }
+
+    def __init__(
+        self,
+        problem: PruningProblem,
+        evaluate: Callable[[Plan], Evaluation] | None = None,
+        reward: str = "score",
+        shaping: bool = False,
+    ) -> None:
+        if reward not in rewards.MODES:
+            raise UsageError(f"unknown reward {reward!r}", f"one of {', '.join(rewards.MODES)}")
+        self.course = core.Course.of(problem)
+        self.observation_space = spaces.Box(-1.0, 1.0, (len(core.ENTRIES),), np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+        self.state = core.initial(self.course)
+        self._evaluate = evaluate or problem.evaluate
+        self._reward = rewards.MODES[reward]
+        self._shaping = shaping
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[core.Observation, dict[str, Any]]:
+        """Start a new walk; there is no randomness to seed and there are no options."""
+        super().reset(seed=seed, options=options)
+        self.state = core.initial(self.course)
+        return core.observe(self.course, self.state), {}
+
+    def step(self, action: Action) -> tuple[core.Observation, float, bool, bool, dict[str, Any]]:
+        """Decide the next group; see the class for observation, reward and info.
+
+        Raises ResetNeeded after the last step, InvalidAction for an action outside [-1, 1], and
+        whatever evaluating the plan raises, such as ``OutOfEvaluations``.
+        """
+        value = float(action[0])
+        if core.terminal(self.course, self.state):
+            raise gymnasium.error.ResetNeeded("the walk is over: call reset()")
+        if not -1 <= value <= 1:
+            raise gymnasium.error.InvalidAction(f"an action lies in [-1, 1], not {value}")
+        before, self.state = self.state, core.transition(self.course, self.state, value)
+        info: dict[str, Any] = {}
+        earned = 0.0
+        terminated = core.terminal(self.course, self.state)
+        if terminated:
+            info["plan"] = core.plan_of(self.course, self.state)
+            info["evaluation"] = self._evaluate(info["plan"]).finite()
+            earned = self._reward(info["evaluation"])
+        reward = core.reward(self.course, before, self.state, earned, self._shaping)
+        return core.observe(self.course, self.state), reward, terminated, False, info

@@ -1,0 +1,31 @@
+"""What the plan at the end of a walk earns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from autoprune.problem import Evaluation
+
+Reward = Callable[[Evaluation], float]
+
+TIE_BREAK: Final = 0.01
+"""Weight of the loss beside the score: orders plans of equal score, hardly any others."""
+
+
+def score(evaluation: Evaluation) -> float:
+    """Score, the mean loss as tie-break: in (-0.01, 1]."""
+    return evaluation.score - TIE_BREAK * _squash(evaluation.loss)
+
+
+def loss(evaluation: Evaluation) -> float:
+    """Negative mean loss, squashed to (-1, 0]: smoother than the score."""
+    return -_squash(evaluation.loss)
+
+
+MODES: Final[Mapping[str, Reward]] = {"score": score, "loss": loss}
+"""Terminal rewards by name."""
+
+
+def _squash(value: float) -> float:
+    return value / (1 + abs(value))
