@@ -7,20 +7,40 @@ here and a function in ``autoprune.cli``.
 from __future__ import annotations
 
 import re
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Self
 
 import tyro
 
-from autoprune.errors import DamagedError, UsageError
+from autoprune.errors import UsageError
 from autoprune.files import canonical, digest
+from autoprune.schema import OUTSIDE, decode_fields, encode_fields
 
-_PRESENTATION = {"presentation": True}  # how a result is shown or where it lies, not what it is
-
+Name = Annotated[str, tyro.conf.arg(metavar="NAME")]
 Spec = Annotated[str, tyro.conf.arg(metavar="SPEC")]
-OptionalFile = Annotated[str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
+Model = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="SPEC",
+        help="Zoo name, file.py:function or package.module:function that returns an nn.Module.",
+        help_behavior_hint="(default: digits-resnet, for digits)",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="FILE",
+        help="Trained weights: safetensors, or a checkpoint that loads with weights_only.",
+        help_behavior_hint="",
+    ),
+]
+Directory = Annotated[
+    str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: logs/<generated>)")
+]
+Flag = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
+Json = Annotated[Flag, tyro.conf.arg(help="Print one JSON object instead of tables.")]
+Debug = Annotated[Flag, tyro.conf.arg(help="Show the traceback of an error.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +49,9 @@ class Config:
 
     command: ClassVar[str]
 
-    json: bool = field(default=False, metadata=_PRESENTATION)
-    """Print one JSON object instead of tables."""
-    debug: bool = field(default=False, metadata=_PRESENTATION)
-    """Show the traceback of an error."""
-
     def to_json(self) -> dict[str, Any]:
         """Return everything the outcome depends on, defaults included."""
-        return {name: getattr(self, name) for name in self._names()}
+        return encode_fields(self)
 
     @classmethod
     def from_json(cls, data: object) -> Self:
@@ -44,24 +59,7 @@ class Config:
 
         Raises DamagedError for an unknown or missing field or a value of another type.
         """
-        if not isinstance(data, dict):
-            raise DamagedError(f"not a configuration of {cls.command}: expected an object")
-        for name in data:
-            if name not in cls._names():
-                raise DamagedError(
-                    f"unknown field {name!r} in the configuration of {cls.command}",
-                    "it was written by another version, or by hand",
-                )
-        hints = get_type_hints(cls)
-        for item in fields(cls):
-            if item.name not in data and item.default is MISSING:
-                raise DamagedError(f"the configuration of {cls.command} lacks {item.name!r}")
-            if item.name in data and not _fits(data[item.name], hints[item.name]):
-                raise DamagedError(
-                    f"{item.name}={data[item.name]!r} in the configuration of {cls.command}"
-                    " has the wrong type"
-                )
-        return cls(**data)
+        return cls(**decode_fields(cls, data, f"the configuration of {cls.command}"))
 
     @property
     def key(self) -> str:
@@ -73,10 +71,6 @@ class Config:
         chosen = {name: v for name, v in self.to_json().items() if v != defaults[name]}
         return digest(canonical([self.command, chosen]))[:8]
 
-    @classmethod
-    def _names(cls) -> list[str]:
-        return [item.name for item in fields(cls) if not item.metadata.get("presentation")]
-
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig(Config):
@@ -84,21 +78,17 @@ class SearchConfig(Config):
 
     command: ClassVar[str] = "search"
 
-    budget: str
+    budget: Spec
     """Ceiling on cost, as 0.5flops, 0.3params or 60Mmacs; joined by commas, all must hold."""
-    model: Annotated[
-        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(digits: digits-resnet)")
-    ] = None
-    """Zoo name, file.py:function or package.module:function that returns an nn.Module."""
-    weights: OptionalFile = None
-    """Trained weights: safetensors, or a checkpoint that torch.load reads with weights_only."""
+    model: Model = None
+    weights: Weights = None
     data: Spec = "digits"
     """digits, a directory, a hub name, or file.py:function."""
     task: Spec = "classification"
     """What a batch is, the loss and the score: classification, or file.py:name."""
-    agent: Annotated[str, tyro.conf.arg(metavar="NAME")] = "ddpg"
+    agent: Name = "ddpg"
     """Searcher: ddpg or ppo (learning), uniform or random (not)."""
-    ranking: Annotated[str, tyro.conf.arg(metavar="NAME")] = "regression"
+    ranking: Name = "regression"
     """Which units go first: regression, lasso, l1, l2, bn-scale or random."""
     evaluations: int = 100
     """Plans the searcher may try."""
@@ -108,22 +98,17 @@ class SearchConfig(Config):
     """Keep multiples of this many units where the group allows it."""
     seed: int = 0
     """Seed of everything random."""
-    device: Annotated[str, tyro.conf.arg(metavar="NAME")] = "auto"
+    device: Name = "auto"
     """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
-    run: Annotated[
-        str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(logs/<generated>)")
-    ] = field(default=None, metadata=_PRESENTATION)
+    run: Directory = field(default=None, metadata=OUTSIDE)
     """Directory that holds the run; the same command again continues it."""
-    fresh: bool = field(default=False, metadata=_PRESENTATION)
+    fresh: Flag = field(default=False, metadata=OUTSIDE)
     """Start over; an existing run is kept beside the new one."""
+    json: Json = field(default=False, metadata=OUTSIDE)
+    debug: Debug = field(default=False, metadata=OUTSIDE)
 
     def __post_init__(self) -> None:
-        if self.model is None and self.data == "digits":
-            object.__setattr__(self, "model", "digits-resnet")
-        if self.model is None:
-            raise UsageError(
-                f"--data {self.data} needs a --model", "for example --model resnet20 --weights FILE"
-            )
+        object.__setattr__(self, "model", _model(self.model, self.data))
         for name, least in (("evaluations", 1), ("finetune_epochs", 0), ("align", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 option = name.replace("_", "-")
@@ -143,28 +128,24 @@ class InspectConfig(Config):
 
     command: ClassVar[str] = "inspect"
 
-    model: Annotated[
-        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(digits: digits-resnet)")
-    ] = None
-    """Zoo name, file.py:function or package.module:function that returns an nn.Module."""
-    weights: OptionalFile = None
-    """Trained weights; the structure does not depend on them."""
+    model: Model = None
+    weights: Weights = None
     data: Spec = "digits"
     """Gives the model its input: digits, a directory, a hub name, or file.py:function."""
+    json: Json = field(default=False, metadata=OUTSIDE)
+    debug: Debug = field(default=False, metadata=OUTSIDE)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", _model(self.model, self.data))
+
+
+def _model(model: str | None, data: str) -> str:
+    if model is None and data != "digits":
+        raise UsageError(f"--data {data} needs a --model", "as in --model resnet20 --weights FILE")
+    return model or "digits-resnet"
 
 
 def _slug(text: str) -> str:
     """Make a file name out of a spec: ``nets/mynet.py:build`` -> ``mynet-build``."""
     name = re.sub(r"\.py(?=:|$)", "", text.replace("\\", "/").rsplit("/", 1)[-1])
     return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60] or "run"
-
-
-def _fits(value: object, hint: Any) -> bool:
-    """Tell whether a JSON value has the type of a field; an int may be a float, a bool not."""
-    if get_origin(hint) is Annotated:
-        hint = get_args(hint)[0]
-    if get_origin(hint) in (UnionType, Union):
-        return any(_fits(value, option) for option in get_args(hint))
-    if hint is float:
-        return type(value) in (int, float)
-    return type(value) is hint or (hint is type(None) and value is None)

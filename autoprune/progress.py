@@ -1,0 +1,180 @@
+"""Live progress of long work: a bar on a terminal, a few plain lines elsewhere, or nothing.
+
+Everything goes to standard error, so that standard output holds the result alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+_PHASES: Final = {
+    "inspect": ("analysing", "networks"),
+    "train": ("training", "epochs"),
+    "rank": ("ranking", "groups"),
+    "search": ("searching", "evaluations"),
+    "finetune": ("fine-tuning", "epochs"),
+    "test": ("testing", "networks"),
+}
+_PERCENT: Final = ("accuracy", "best", "score")
+_SECONDS_BETWEEN_LINES: Final = 5.0
+
+
+class Phase(Protocol):
+    """A phase of the work that is under way."""
+
+    def advance(self, steps: int = 1, **facts: float) -> None:
+        """Report ``steps`` more done, and what is known now: ``best=0.91``, ``loss=0.3``."""
+
+
+class Progress(Protocol):
+    """Where long work reports to."""
+
+    def phase(self, name: str, total: int) -> AbstractContextManager[Phase]:
+        """Begin a phase of ``total`` steps: train, rank, search, finetune or test."""
+
+    def note(self, text: str) -> None:
+        """Say something the user should know, on a line of its own."""
+
+
+class Silent:
+    """Reports nothing; what library calls use unless told otherwise."""
+
+    @contextmanager
+    def phase(self, name: str, total: int) -> Iterator[Phase]:
+        """Ignore a phase."""
+        yield self
+
+    def advance(self, steps: int = 1, **facts: float) -> None:
+        """Ignore an advance."""
+
+    def note(self, text: str) -> None:
+        """Ignore a note."""
+
+
+class Terminal:
+    """Reports to a console: a live bar on a terminal, else at most a line every few seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def phase(self, name: str, total: int) -> Iterator[Phase]:
+        """Show a phase while it lasts, and one line about it when it has ended."""
+        label, unit = _PHASES.get(name, (name, "steps"))
+        state = _State(label, unit, total)
+        show = self._bar if self._console.is_terminal else self._lines
+        with show(state) as phase:
+            yield phase
+        self.note(f"{label:<11} {state.summary()}")
+
+    def note(self, text: str) -> None:
+        """Print a line."""
+        self._console.print(text, highlight=False, markup=False)
+
+    @contextmanager
+    def _bar(self, state: _State) -> Iterator[Phase]:
+        columns = (
+            TextColumn("{task.description:<11}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[facts]}", markup=False),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        )
+        bars = Bars(
+            *columns,
+            console=self._console,
+            transient=True,
+            redirect_stdout=False,
+            refresh_per_second=4,
+        )
+        with bars:
+            yield _Bar(state, bars, bars.add_task(state.label, total=state.total, facts=""))
+
+    @contextmanager
+    def _lines(self, state: _State) -> Iterator[Phase]:
+        self.note(f"{state.label:<11} {state.total} {state.unit} ...")
+        yield _Lines(state, self)
+
+
+@dataclass
+class _State:
+    """How far a phase has come."""
+
+    label: str
+    unit: str
+    total: int
+    done: int = 0
+    facts: dict[str, float] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+
+    def advance(self, steps: int, facts: dict[str, float]) -> None:
+        self.done += steps
+        self.facts.update(facts)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    @property
+    def left(self) -> float:
+        return self.seconds / max(self.done, 1) * max(self.total - self.done, 0)
+
+    def facts_text(self) -> str:
+        return ", ".join(f"{name} {_fact(name, value)}" for name, value in self.facts.items())
+
+    def summary(self) -> str:
+        parts = [f"{self.done} {self.unit} in {duration(self.seconds)}", self.facts_text()]
+        return ", ".join(part for part in parts if part)
+
+
+class _Bar:
+    """A phase shown as a live bar."""
+
+    def __init__(self, state: _State, bars: Bars, task: TaskID) -> None:
+        self._state, self._bars, self._task = state, bars, task
+
+    def advance(self, steps: int = 1, **facts: float) -> None:
+        self._state.advance(steps, facts)
+        self._bars.update(self._task, completed=self._state.done, facts=self._state.facts_text())
+
+
+class _Lines:
+    """A phase shown as plain lines."""
+
+    def __init__(self, state: _State, out: Terminal) -> None:
+        self._state, self._out, self._last = state, out, time.monotonic()
+
+    def advance(self, steps: int = 1, **facts: float) -> None:
+        self._state.advance(steps, facts)
+        now, state = time.monotonic(), self._state
+        if now - self._last < _SECONDS_BETWEEN_LINES or state.done >= state.total:
+            return
+        self._last = now
+        parts = [f"{state.done}/{state.total}", state.facts_text(), f"{duration(state.left)} left"]
+        self._out.note(f"{state.label:<11} {', '.join(part for part in parts if part)}")
+
+
+def _fact(name: str, value: float) -> str:
+    if name in _PERCENT:
+        return f"{100 * value:.2f} %"
+    return str(value) if isinstance(value, int) else f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Write a duration shortly: ``0.4 s``, ``42 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,109 @@
+"""What a search comes to: the measures, the plan and where everything is; ``result.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from torch import nn
+
+from autoprune.artefacts import Artefacts
+from autoprune.errors import DamagedError
+from autoprune.plan import Plan
+from autoprune.schema import OUTSIDE, decode_fields, encode_fields
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One state of the network, measured: on the test split, per sample.
+
+    ``accuracy`` is the task's score in [0, 1]; ``macs`` multiply-adds of one sample; ``bytes`` the
+    size of the weights file; ``latency_ms`` milliseconds of one sample, None if not measured.
+    """
+
+    accuracy: float
+    macs: int
+    parameters: int
+    bytes: int
+    latency_ms: float | None = None
+
+    @property
+    def flops(self) -> int:
+        """Floating point operations of one sample: 2 x MACs."""
+        return 2 * self.macs
+
+
+@dataclass(frozen=True)
+class GroupKeep:
+    """What the plan does to one group; ``share`` is the part of all MACs that hang on it."""
+
+    name: str
+    kind: str
+    size: int
+    kept: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The same budget met without learning, measured the same way."""
+
+    name: str
+    pruned: Measure
+    recovered: Measure
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of a search.
+
+    ``base``, ``pruned`` and ``recovered`` are the trained network, the compact one and the compact
+    one after fine-tuning. ``network`` and ``data`` are the specs they came from, ``score`` the best
+    on the search split, ``metric`` what the task's score is called, ``run`` the directory that
+    holds everything and ``files`` what lies in it (name -> what it is). ``model`` is the compact,
+    fine-tuned network itself and not part of the JSON.
+    """
+
+    base: Measure
+    pruned: Measure
+    recovered: Measure
+    budget: str
+    plan: Plan
+    groups: tuple[GroupKeep, ...]
+    evaluations: int
+    seconds: float
+    seed: int
+    agent: str
+    ranking: str
+    network: str
+    data: str
+    score: float
+    run: Path
+    metric: str = "accuracy"
+    baseline: Baseline | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    model: nn.Module | None = field(default=None, compare=False, repr=False, metadata=OUTSIDE)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able object; format 1."""
+        return {"format": FORMAT, **encode_fields(self)}
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read what ``to_json`` wrote; raise DamagedError if it is anything else."""
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise DamagedError("not a result this version knows", "use the version that wrote it")
+        content = {name: value for name, value in data.items() if name != "format"}
+        return cls(**decode_fields(cls, content, "the result"))
+
+    def save(self, path: str | Path) -> None:
+        """Copy the run to ``path``, where ``autoprune.load`` reads it like the original.
+
+        Raises UsageError if the path is taken, DamagedError if a file of the run is damaged.
+        """
+        Artefacts(self.run).copy(Path(path))
