@@ -179,7 +179,7 @@ def test_the_reward_is_terminal_and_shaping_changes_no_sum():
     shaped, _ = play(LayerPruning(problem, shaping=True))
     assert plain[:-1] == [0.0] * (len(plain) - 1)
     assert plain[-1] == rewards.score(problem.evaluate(info["plan"]))
-    assert np.count_nonzero(shaped) > len(shaped) / 2
+    assert shaped[0] != 0 and shaped != plain
     assert sum(shaped) == pytest.approx(sum(plain))
     assert sum(play(LayerPruning(problem, reward="loss"))[0]) < 0
 
