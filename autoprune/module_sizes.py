@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ def _conv_fixer(module: _ConvNd) -> Fixer:
     multiplier = module.out_channels // module.in_channels if depthwise else 0
 
     def fix(_: Indices) -> None:
-        first, second = module.weight.shape[:2]
+        first, second = tuple(module.weight.shape)[:2]
         groups = module.groups
         if depthwise:
             groups = first if transposed else first // multiplier
@@ -80,8 +80,8 @@ def _fix_recurrent(module: nn.RNNBase) -> None:
     weights = [module._parameters[name] for name in module._flat_weights_names]
     module.__dict__.update(
         _flat_weights=weights,
-        input_size=module.weight_ih_l0.shape[1],
-        hidden_size=module.weight_hh_l0.shape[1],
+        input_size=cast(Tensor, module.weight_ih_l0).shape[1],
+        hidden_size=cast(Tensor, module.weight_hh_l0).shape[1],
     )
 
 

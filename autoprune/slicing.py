@@ -1,7 +1,7 @@
 """Physical removal: one index_select per (tensor, dimension) of the structure's table.
 
-Removing units of different groups commutes, so a network of any plan costs one pass over the tensors
-that shrink, about a millisecond for a ResNet-56, and no analysis, tracing or autograd.
+Removing units of different groups commutes, so a network of any plan costs one pass over the
+tensors that shrink, about a millisecond for a ResNet-56, and no analysis, tracing or autograd.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Slicer:
         return self.apply(self.indices(kept), weights)
 
     def indices(self, kept: Mapping[str, Tensor]) -> dict[tuple[str, int], Tensor]:
-        """Indices that stay along each (tensor, dim), shared where they are the same."""
+        """Return the indices that stay along each (tensor, dim), one object where they agree."""
         result = {}
         for pattern, keys in self._patterns:
             index = pattern(kept)
@@ -136,7 +136,7 @@ class Slicer:
 
 
 def permutation(structure: Structure, order: Mapping[str, Tensor]) -> dict[tuple[str, int], Tensor]:
-    """Indices that reorder the units of each group by ``order`` along every (tensor, dim)."""
+    """Return indices that reorder the units of each group by ``order`` along its dimensions."""
     result = {}
     for (tensor, dim), entries in structure.shared.items():
         index = torch.arange(structure.dimension(tensor, dim))

@@ -88,7 +88,8 @@ def _groups(
         same[tuple(places)].append(label)
     taken: Counter[str] = Counter()
     groups, slices = [], {}
-    for places, units in same.items():
+    for shared, units in same.items():
+        places = list(shared)
         if len(units) < 2:
             continue
         first = next(key for key, _ in places if trace.roles[key] == "out")
@@ -120,7 +121,7 @@ def _module_name(tensor: str) -> str:
 def _pinned(
     trace: Trace, roots: Mapping[Key, Tensor], names: Mapping[int, str]
 ) -> tuple[Pinned, ...]:
-    """Indices that weights make and that must stay, counted by reason."""
+    """Count the indices that weights make and that must stay, by reason."""
     found: Counter[tuple[str, str]] = Counter()
     for key, column in roots.items():
         if trace.roles[key] != "out" or not key[0].split(".")[-1].startswith(("weight", "in_proj")):

@@ -1,9 +1,9 @@
 """Unit labels: a union-find over ids, and the tensors of ids that travel through the graph.
 
-An activation is represented by an int64 tensor of its shape whose entries say which unit each element
-belongs to. Movement operators run on such a tensor as themselves, so a shuffle, a chunk or a flatten
-needs no index arithmetic of ours. Labels that do not change along a dimension are kept as stride-0
-views, which makes the cost nearly independent of the resolution.
+An activation is represented by an int64 tensor of its shape whose entries say which unit each
+element belongs to. Movement operators run on such a tensor as themselves, so a shuffle, a chunk or
+a flatten needs no index arithmetic of ours. Labels that do not change along a dimension are kept
+as stride-0 views, which makes the cost nearly independent of the resolution.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ class Labels:
 
     def join(self, left: Tensor, right: Tensor) -> None:
         """Declare that the elements of two tensors (broadcast) belong to the same units."""
-        left, right = torch.broadcast_tensors(squash(left), squash(right))
-        pairs = torch.stack([left.flatten(), right.flatten()])
+        left, right = squash(left), squash(right)
+        shape = torch.broadcast_shapes(left.shape, right.shape)
+        pairs = torch.stack([left.expand(shape).flatten(), right.expand(shape).flatten()])
         pairs = pairs[:, (pairs[0] != pairs[1]) & (pairs[0] != FREE) & (pairs[1] != FREE)]
         for one, other in torch.unique(pairs, dim=1).t().tolist():
             self._union(one, other)

@@ -1,7 +1,8 @@
 """What the analysis of a model comes to: units, groups, pinned tensors, layers.
 
-A *unit* is one removable channel, neuron or hidden unit: an index along every (parameter, dimension)
-it is tied to. Units that share the same set of slices form a *group*, the thing a plan decides on.
+A *unit* is one removable channel, neuron or hidden unit: an index along every (parameter,
+dimension) it is tied to. Units that share the same set of slices form a *group*, the thing a plan
+decides on.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 Role = Literal["out", "in", "scale"]
@@ -48,6 +48,7 @@ class Extent:
     terms: tuple[tuple[str, int], ...] = ()
 
     def __call__(self, keep: Mapping[str, int]) -> int:
+        """Return the length under a plan."""
         return self.fixed + sum(times * keep[group] for group, times in self.terms)
 
 
@@ -59,6 +60,7 @@ class Product:
     extents: tuple[Extent, ...]
 
     def __call__(self, keep: Mapping[str, int]) -> int:
+        """Return the value under a plan."""
         value = self.factor
         for extent in self.extents:
             value *= extent(keep)
@@ -69,7 +71,7 @@ class Product:
 class Layer:
     """An operation that multiplies: where it is, its weights, its MACs per sample.
 
-    ``kind`` is ``conv``, ``linear``, ``recurrent`` or ``attention`` (any product of two activations).
+    ``kind`` is ``conv``, ``linear``, ``recurrent`` or ``attention`` (a product of activations).
     ``module`` is the path of the module whose call holds the operation; ``weight`` the name of its
     first weight, None for products of activations.
     """

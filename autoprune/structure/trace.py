@@ -12,7 +12,6 @@ from torch.fx import Node
 from autoprune.structure.labels import Labels, compress, spread
 from autoprune.structure.table import Role
 
-
 MIXED = -1
 
 
@@ -61,7 +60,7 @@ class Trace:
         return column
 
     def tie(self, param: Param, dim: int, column: Tensor, role: Role) -> None:
-        """Tie the units of ``column`` to a dimension of whatever parameters ``param`` is made of."""
+        """Tie the units of ``column`` to a dimension of the tensors ``param`` is made of."""
         for name, dims in param.sources:
             source = dims[dim]
             if source == MIXED:
@@ -99,6 +98,8 @@ class Trace:
             for dim, size in enumerate(value.shape):
                 fixed = torch.tensor(self.labels.fixed(reason)).expand(size)
                 self.tie(value, dim, fixed, "scale")
+            for name, dims in value.sources:
+                self.kinds.setdefault((name, dims[0] or 0), "parameter")
         elif isinstance(value, (tuple, list)):
             for item in value:
                 self.freeze(item, reason)

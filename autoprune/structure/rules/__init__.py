@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,14 +11,16 @@ from torch.fx import Node
 from autoprune.structure.rules import attention, elementwise, layers, movement, recurrent, reduction
 from autoprune.structure.trace import Trace, shape_of
 
-RULES: dict[str, Callable[..., Any]] = {
-    **elementwise.RULES,
-    **movement.RULES,
-    **reduction.RULES,
-    **layers.RULES,
-    **attention.RULES,
-    **recurrent.RULES,
-}
+Rule = Callable[..., Any]
+_FAMILIES: tuple[Mapping[str, Rule], ...] = (
+    elementwise.RULES,
+    movement.RULES,
+    reduction.RULES,
+    layers.RULES,
+    attention.RULES,
+    recurrent.RULES,
+)
+RULES: dict[str, Rule] = {name: rule for rules in _FAMILIES for name, rule in rules.items()}
 
 
 def apply(trace: Trace, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from autoprune.structure.labels import squash
-from autoprune.structure.trace import Param, Trace, shape_of
+from autoprune.structure.trace import MIXED, Param, Trace, shape_of
 
 Value = Tensor | Param
 
@@ -23,7 +23,7 @@ def contract(
     names = inputs.split(",")
     if isinstance(left, Param) and isinstance(right, Param):
         sources = left.sources + right.sources
-        return Param(tuple((name, (-1,) * len(shape)) for name, _ in sources), shape)
+        return Param(tuple((name, (MIXED,) * len(shape)) for name, _ in sources), shape)
     columns: dict[str, Tensor | int] = {}
     for letter in sorted(set("".join(names))):
         columns[letter] = _meet(trace, letter, names, (left, right), letter not in out)
@@ -124,9 +124,11 @@ def scaled_dot_product_attention(
     mask: Any = None,
     *args: Any,
     enable_gqa: bool = False,
-    **kwargs: Any,
+    scale: float | None = None,
 ) -> Any:
     """Attend: queries and keys share their units, the output has those of the values."""
+    if scale is None:
+        trace.freeze([query, key], "attention scales by this size; pass scale= to prune it")
     if isinstance(mask, Param) or enable_gqa:
         for item in (query, key, value, mask):
             trace.freeze(item, "grouped-query or biased attention")

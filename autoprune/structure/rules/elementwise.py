@@ -108,13 +108,24 @@ def same(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> Any
     return value
 
 
+def factory(trace: Trace, node: Node, *args: Any, **kwargs: Any) -> Any:
+    """Make a tensor whose size is written in the code."""
+    return trace.constant(shape_of(node), "a constant")
+
+
+_FACTORIES = (
+    "zeros ones full empty rand randn arange linspace scalar_tensor eye tril_indices "
+    "new_zeros new_ones new_full new_empty"
+).split()
 _SAME = (
     "dropout feature_dropout alpha_dropout feature_alpha_dropout contiguous clone alias detach to "
     "_to_copy lift_fresh_copy type_as hardtanh relu6 relu silu gelu elu selu leaky_relu rrelu "
-    "hardswish hardsigmoid softplus mish celu log_sigmoid clamp nan_to_num"
+    "hardswish hardsigmoid softplus mish celu log_sigmoid clamp nan_to_num zeros_like ones_like "
+    "full_like"
 ).split()
 
 RULES = {
     **dict.fromkeys(_SAME, same),
+    **dict.fromkeys(_FACTORIES, factory),
     **dict.fromkeys(("add", "sub", "mul", "div", "where", "masked_fill", "rsub"), pointwise),
 }

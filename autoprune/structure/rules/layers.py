@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from autoprune.structure.labels import compress, spread
-from autoprune.structure.trace import Param, Trace, module_of, shape_of
+from autoprune.structure.trace import MIXED, Param, Trace, module_of, shape_of
 
 
 def conv(
@@ -178,11 +178,28 @@ def layer_norm(
     return compress(torch.as_tensor(value))
 
 
+def weight_norm(trace: Trace, node: Node, direction: Any, size: Any, dim: int = 0) -> Any:
+    """Scale a weight to given norms; the dimensions the norm runs over must stay."""
+    if not isinstance(direction, Param) or not isinstance(size, Param):
+        return _dynamic(trace, node, direction, size)
+    whole = tuple(
+        (name, tuple(source if d == dim else MIXED for d, source in enumerate(dims)))
+        for name, dims in direction.sources
+    )
+    norms = tuple(
+        (name, tuple(source if d == dim else None for d, source in enumerate(dims)))
+        for name, dims in size.sources
+    )
+    weight = Param(whole + norms, direction.shape)
+    return (weight, size) if isinstance(node.meta["val"], (tuple, list)) else weight
+
+
 RULES = {
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), conv),
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), conv_transpose),
     **dict.fromkeys(("batch_norm", "instance_norm", "prelu"), channel_norm),
     **dict.fromkeys(("layer_norm", "rms_norm"), layer_norm),
+    **dict.fromkeys(("_weight_norm", "_weight_norm_interface"), weight_norm),
     "linear": linear,
     "embedding": embedding,
     "group_norm": group_norm,

@@ -1,7 +1,7 @@
 """Operators that move elements: they run on labels as themselves.
 
-Where a dimension is split into rows, only whole rows can go: units at the same place of each row are
-tied, and the dimension written as -1 (else the last) is the one that shrinks.
+Where a dimension is split into rows, only whole rows can go: units at the same place of each row
+are tied, and the dimension written as -1 (else the last) is the one that shrinks.
 """
 
 from __future__ import annotations
@@ -102,7 +102,19 @@ def cat(trace: Trace, node: Node, values: Any, dim: int = 0) -> Any:
     ]
     for other in thin:
         tensors = [value.narrow(other, 0, 1) for value in tensors]
+    for value in tensors:
+        # A unit that goes must go from every row, whichever part the row came from.
+        _tie_across(trace, tensors[0], value, dim)
     return compress(torch.cat(tensors, dim).expand(shape_of(node)))
+
+
+def _tie_across(trace: Trace, one: Tensor, other: Tensor, dim: int) -> None:
+    if any(trace.labels.varies(value, d) for value in (one, other) for d in _rest(one, dim)):
+        trace.labels.join(one.narrow(dim, 0, 1), other)
+
+
+def _rest(labels: Tensor, dim: int) -> list[int]:
+    return [other for other in range(labels.dim()) if other != dim]
 
 
 def stack(trace: Trace, node: Node, values: Any, dim: int = 0) -> Any:
@@ -154,14 +166,20 @@ def slice_(
     if trace.labels.varies(value, dim) and (first, last, step) != (0, size, 1):
         length = last - first
         if step == 1 and length and size % length == 0 and first % length == 0:
-            rows = compress(value).unflatten(dim, (size // length, length))
+            rows = _rows(value, dim, size // length, length)
             trace.labels.join(rows, rows.narrow(dim % value.dim(), 0, 1))
         elif step > 1 and size % step == 0 and length > size - step:
-            rows = compress(value).unflatten(dim, (size // step, step))
+            rows = _rows(value, dim, size // step, step)
             trace.labels.join(rows, rows.narrow(dim % value.dim() + 1, 0, 1))
         else:
             trace.labels.pin(value, f"sliced [{first}:{last}] of {size}, constants of the code")
     return compress(value.narrow(dim, first, max(0, last - first))[_every(value, dim, step)])
+
+
+def _rows(labels: Tensor, dim: int, *sizes: int) -> Tensor:
+    """Split a dimension into rows, without a rule of its own."""
+    dim %= labels.dim()
+    return compress(labels).reshape(*labels.shape[:dim], *sizes, *labels.shape[dim + 1 :])
 
 
 def _every(value: Tensor, dim: int, step: int) -> tuple[slice, ...]:
@@ -226,7 +244,7 @@ def _resized(labels: Tensor, dim: int, size: int) -> list[int]:
 def shuffle(trace: Trace, node: Node, value: Any, groups: int) -> Any:
     """Shuffle channels: a view to rows, a transposition, and back."""
     labels = trace.activation(value)
-    rows = compress(labels).unflatten(1, (groups, labels.shape[1] // groups))
+    rows = _rows(labels, 1, groups, labels.shape[1] // groups)
     _tie_rows(trace, rows, [1, 2], None)
     return compress(rows.transpose(1, 2).flatten(1, 2))
 
@@ -240,7 +258,7 @@ def glu(trace: Trace, node: Node, value: Any, dim: int = -1) -> Any:
 
 def pixel_shuffle(trace: Trace, node: Node, value: Any, factor: int) -> Any:
     """Move blocks of factor^2 channels to space: a block goes as a whole."""
-    blocks = compress(value).unflatten(1, (value.shape[1] // factor**2, factor**2))
+    blocks = _rows(value, 1, value.shape[1] // factor**2, factor**2)
     trace.labels.join(blocks, blocks.narrow(2, 0, 1))
     return compress(blocks[:, :, 0]).narrow(2, 0, 1).narrow(3, 0, 1).expand(shape_of(node))
 

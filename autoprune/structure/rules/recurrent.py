@@ -1,4 +1,4 @@
-"""LSTM, GRU and plain recurrent layers: one unit is a hidden unit, over gates, layers, directions."""
+"""LSTM, GRU, plain recurrent layers: one unit is a hidden unit over gates, layers, directions."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from typing import Any
 from torch import Tensor
 from torch.fx import Node
 
-from autoprune.structure.rules.elementwise import same
 from autoprune.structure.trace import MIXED, Param, Trace, shape_of
 
 
@@ -91,6 +90,4 @@ RULES = {
     **dict.fromkeys(("softmax", "_softmax", "log_softmax", "_log_softmax", "cumsum"), along),
     **dict.fromkeys(("sort", "softmin", "cumprod", "logcumsumexp"), along),
     **dict.fromkeys((*_SPACE, *_RESIZE), spatial),
-    "zeros_like": same,
-    "ones_like": same,
 }
