@@ -8,6 +8,7 @@ as stride-0 views, which makes the cost nearly independent of the resolution.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,7 +60,7 @@ class Labels:
     def join(self, left: Tensor, right: Tensor) -> None:
         """Declare that the elements of two tensors (broadcast) belong to the same units."""
         left, right = squash(left), squash(right)
-        shape = torch.broadcast_shapes(left.shape, right.shape)
+        shape = np.broadcast_shapes(left.shape, right.shape)
         pairs = torch.stack([left.expand(shape).flatten(), right.expand(shape).flatten()])
         pairs = pairs[:, (pairs[0] != pairs[1]) & (pairs[0] != FREE) & (pairs[1] != FREE)]
         for one, other in torch.unique(pairs, dim=1).t().tolist():

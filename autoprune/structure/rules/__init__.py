@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from autoprune.structure.rules import attention, elementwise, layers, movement, 
 from autoprune.structure.trace import Trace, shape_of
 
 Rule = Callable[..., Any]
-_FAMILIES: tuple[Mapping[str, Rule], ...] = (
+_FAMILIES: tuple[dict[str, Any], ...] = (
     elementwise.RULES,
     movement.RULES,
     reduction.RULES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.fx import Node
@@ -39,7 +40,7 @@ def meet(trace: Trace, left: Tensor, right: Tensor) -> Tensor:
     """Join two activations of equal rank, either of which may be broadcast over the other."""
     over_right = _broadcast_over(trace, left, right)
     over_left = _broadcast_over(trace, right, left)
-    shape = torch.broadcast_shapes(left.shape, right.shape)
+    shape = torch.Size(np.broadcast_shapes(left.shape, right.shape))
     if over_left and over_right:
         trace.labels.pin(left, "outer product of two activations")
         trace.labels.pin(right, "outer product of two activations")
