@@ -1,0 +1,79 @@
+"""Rankings: the order in which a group's units go, the error left after each, and the repair."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from autoprune.data import Split
+from autoprune.errors import UsageError
+from autoprune.ranking import magnitude
+from autoprune.ranking.consumers import find_consumers
+from autoprune.ranking.gram import Sampling, collect
+from autoprune.ranking.lasso import lasso_order
+from autoprune.ranking.ordering import Ranking
+from autoprune.ranking.regression import refitting
+from autoprune.structure.table import Structure
+from autoprune.task import Task
+
+__all__ = ["METHODS", "WITHOUT_DATA", "Ranking", "Sampling", "rank"]
+
+DEFAULT = Sampling()
+
+_BY_WEIGHTS = {
+    "l1": magnitude.l1,
+    "l2": magnitude.l2,
+    "bn-scale": magnitude.bn_scale,
+    "random": magnitude.random,
+}
+_BY_DATA = {"regression": None, "lasso": lasso_order}
+
+WITHOUT_DATA = tuple(_BY_WEIGHTS)
+"""Methods that see weights only and repair nothing."""
+
+METHODS = (*_BY_DATA, *_BY_WEIGHTS)
+"""Names that :func:`rank` knows."""
+
+
+def rank(
+    model: nn.Module,
+    structure: Structure,
+    method: str,
+    *,
+    task: Task | None = None,
+    calibration: Split | None = None,
+    seed: int = 0,
+    sampling: Sampling = DEFAULT,
+) -> Ranking:
+    """Rank the units of every group of ``structure`` by ``method``.
+
+    ``regression`` and ``lasso`` run the model over ``calibration`` (all of it; ``sampling`` says
+    how many patches they keep) and can repair weights; the others see weights only. ``seed`` draws
+    patches, and the order of ``random``. The model is not changed.
+
+    Raises UsageError for an unknown method, missing calibration data, and weights or activations
+    that are NaN or infinite.
+    """
+    if method not in METHODS:
+        raise UsageError(f"unknown ranking {method!r}", f"choose from {', '.join(METHODS)}")
+    _check_finite(model)
+    if method in _BY_WEIGHTS:
+        ranked = _BY_WEIGHTS[method](model, structure, seed)
+        orders = {name: order for name, (order, _) in ranked.items()}
+        return Ranking(method, orders, {name: errors for name, (_, errors) in ranked.items()})
+    if task is None or calibration is None:
+        raise UsageError(
+            f"ranking {method!r} needs calibration data",
+            f"pass task and calibration, or choose from {', '.join(WITHOUT_DATA)}",
+        )
+    consumers = find_consumers(model, structure)
+    moments = collect(model, consumers, task, calibration, sampling, seed)
+    return refitting(method, model, structure, moments, _BY_DATA[method])
+
+
+def _check_finite(model: nn.Module) -> None:
+    for name, tensor in magnitude.named_tensors(model).items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor.detach()).all()):
+            raise UsageError(
+                f"{name!r} holds NaN or infinite values", "load weights that were trained properly"
+            )

@@ -1,0 +1,170 @@
+"""Gram matrices of the consumers' input patches over the calibration data, in one streamed pass."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence
+
+from autoprune.data import Split
+from autoprune.errors import UsageError
+from autoprune.execution import device_of, forward, mode, move
+from autoprune.ranking.consumers import CONVS, Consumer, split
+from autoprune.task import Task
+
+FLOAT64_COLUMNS = 2400
+"""Gram matrices up to this size are float64; beyond, float32 halves the memory and the time."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How much of the calibration data the Gram matrices see, and what memory they may take."""
+
+    batch: int = 100
+    """Samples per forward pass."""
+    positions: int = 16
+    """Patches per sample, weight and call, drawn without replacement; all if there are fewer."""
+    columns: int = 4608
+    """Widest Gram matrix; wider consumers are split (``autoprune.ranking.consumers.split``)."""
+    memory: int = 2 << 30
+    """Bytes that all Gram matrices may take; ``columns`` is halved until they fit."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What least squares has to know about a consumer.
+
+    ``gram`` = X'X / rows, [columns + 1, columns + 1], the last column of X being ones; ``weights``
+    = W, [columns, outputs], the weights as they are, in the type of ``gram``.
+    """
+
+    consumer: Consumer
+    gram: Tensor
+    weights: Tensor
+
+
+def collect(
+    model: nn.Module,
+    consumers: Sequence[Consumer],
+    task: Task,
+    calibration: Split,
+    sampling: Sampling,
+    seed: int = 0,
+) -> list[Moments]:
+    """Run the model over the calibration data; consumers that are never called drop out.
+
+    Memory beyond a forward pass: the Gram matrices, one product of the largest, and the patches
+    that one consumer draws from one batch. Raises UsageError if activations are NaN or infinite.
+    """
+    sums = [_Sum(consumer) for consumer in within_memory(consumers, sampling)]
+    generator = torch.Generator().manual_seed(seed)
+    device = device_of(model)
+    with (
+        torch.no_grad(),
+        mode(model, train=False),
+        _listening(sums, sampling.batch * sampling.positions, generator),
+    ):
+        for batch in calibration.batches(sampling.batch):
+            forward(model, task, move(batch, device))
+    return [item.moments() for item in sums if item.rows]
+
+
+def within_memory(consumers: Sequence[Consumer], sampling: Sampling) -> list[Consumer]:
+    """Split wide consumers; split all of them further while their Gram matrices take too much."""
+    limit = sampling.columns
+    while True:
+        parts = [part for consumer in consumers for part in split(consumer, limit)]
+        total = sum((len(part.columns) + 1) ** 2 * _type(part).itemsize for part in parts)
+        if total <= sampling.memory:
+            return parts
+        limit //= 2
+
+
+def patches(module: nn.Module, value: Tensor, limit: int, generator: torch.Generator) -> Tensor:
+    """Return the rows [<= limit, columns] that ``module`` multiplies by its weight.
+
+    ``value`` is the module's input. Of more than ``limit`` rows a random subset is returned.
+    """
+    if not isinstance(module, CONVS):
+        rows = value.reshape(-1, value.shape[-1])
+        return rows[_choose(len(rows), limit, generator, rows.device)]
+    spatial = len(module.kernel_size)
+    if value.dim() == spatial + 1:
+        value = value[None]
+    fill = "constant" if module.padding_mode == "zeros" else module.padding_mode
+    windows = F.pad(value, module._reversed_padding_repeated_twice, fill)
+    for dim in range(spatial):
+        dilation = module.dilation[dim]
+        span = dilation * (module.kernel_size[dim] - 1) + 1
+        windows = windows.unfold(2 + dim, span, module.stride[dim])[..., ::dilation]
+    windows = windows.movedim(1, 1 + spatial)  # [batch, *places, channels, *kernel]
+    places = windows.shape[: 1 + spatial]
+    chosen = _choose(places.numel(), limit, generator, value.device)
+    return windows[torch.unravel_index(chosen, places)].flatten(1)
+
+
+def _choose(total: int, limit: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    if total <= limit:
+        return torch.arange(total, device=device)
+    return torch.randperm(total, generator=generator)[:limit].sort().values.to(device)
+
+
+class _Sum:
+    """X'X of one consumer, summed batch by batch."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        size = len(consumer.columns) + 1
+        self.consumer, self.rows = consumer, 0
+        self.columns = consumer.columns.to(consumer.weight.device)
+        self.gram = torch.zeros(size, size, dtype=_type(consumer), device=consumer.weight.device)
+
+    def add(self, rows: Tensor) -> None:
+        own = F.pad(rows[:, self.columns].float(), (0, 1), value=1.0)
+        self.gram += own.T @ own
+        self.rows += len(own)
+
+    def moments(self) -> Moments:
+        gram = self.gram.div_(self.rows)
+        if not bool(gram.diagonal().isfinite().all()):
+            raise UsageError(
+                f"the input of {self.consumer.tensor!r} is NaN or infinite on the calibration data",
+                "look for weights that overflow, or NaN in the data",
+            )
+        weights = self.consumer.weight.flatten(1).T[self.columns]
+        if gram.device.type == "mps":  # has no float64 and few decompositions
+            gram, weights = gram.cpu().double(), weights.cpu()
+        return Moments(self.consumer, gram, weights.to(gram.dtype))
+
+
+def _type(consumer: Consumer) -> torch.dtype:
+    wide = len(consumer.columns) > FLOAT64_COLUMNS or consumer.weight.device.type == "mps"
+    return torch.float32 if wide else torch.float64
+
+
+@contextmanager
+def _listening(sums: Sequence[_Sum], limit: int, generator: torch.Generator) -> Iterator[None]:
+    """Add the input of every call of the consumers' modules."""
+    by_module: dict[nn.Module, list[_Sum]] = defaultdict(list)
+    for item in sums:
+        for module in item.consumer.modules:
+            by_module[module].append(item)
+
+    def listen(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        value = args[0] if args else kwargs["input"]
+        data = value.data if isinstance(value, PackedSequence) else value
+        rows = patches(module, data, limit, generator)
+        for item in by_module[module]:
+            item.add(rows)
+
+    with ExitStack() as stack:
+        for module in by_module:
+            handle = module.register_forward_pre_hook(listen, with_kwargs=True)
+            stack.callback(handle.remove)
+        yield
