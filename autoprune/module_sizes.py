@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from autoprune.structure.table import Extent, Structure
-
-Indices = Mapping[tuple[str, int], Tensor]
-Fixer = Callable[[Indices], None]
+Fixer = Callable[[], None]
 
 
-def fixers(model: nn.Module, touched: set[str], structure: Structure) -> list[Fixer]:
-    """Functions that bring the sizes modules know of themselves in line with their tensors."""
-    found: list[Fixer] = []
-    for path, module in model.named_modules(remove_duplicate=False):
-        if path in touched and (fix := _fixer(module)) is not None:
-            found.append(fix)
-    for (path, attribute), extent in structure.widths.items():
-        module = model.get_submodule(path)
-        if extent.terms and hasattr(module, attribute) and not list(module.parameters()):
-            found.append(_width_fixer(module, attribute, extent, structure))
-    return found
+def fixers(model: nn.Module, touched: Container[str]) -> list[Fixer]:
+    """Return functions that bring the sizes of the named modules in line with their tensors."""
+    found = (
+        _fixer(module)
+        for path, module in model.named_modules(remove_duplicate=False)
+        if path in touched
+    )
+    return [fix for fix in found if fix is not None]
+
+
+def set_width(model: nn.Module, path: str, attribute: str, size: int) -> None:
+    """Set a size that no tensor shows, such as that of a layer norm without weights."""
+    module = model.get_submodule(path)
+    old = module.__dict__.get(attribute)
+    if old is not None and module._parameters.get("weight") is None:
+        module.__dict__[attribute] = (size,) if isinstance(old, tuple) else size
 
 
 def _fixer(module: nn.Module) -> Fixer | None:
@@ -34,22 +35,22 @@ def _fixer(module: nn.Module) -> Fixer | None:
     if isinstance(module, _ConvNd):
         return _conv_fixer(module)
     if isinstance(module, nn.Linear):
-        return lambda _: _set(state, module.weight, ("out_features", "in_features"))
+        return lambda: _set(state, module.weight, ("out_features", "in_features"))
     if isinstance(module, nn.Embedding):
-        return lambda _: _set(state, module.weight, ("num_embeddings", "embedding_dim"))
+        return lambda: _set(state, module.weight, ("num_embeddings", "embedding_dim"))
     if isinstance(module, nn.PReLU):
-        return lambda _: _set(state, module.weight, ("num_parameters",))
+        return lambda: _set(state, module.weight, ("num_parameters",))
     if isinstance(module, _NormBase):
         tensor = "weight" if module.affine else "running_mean"
-        return lambda _: _set(state, getattr(module, tensor), ("num_features",))
+        return lambda: _set(state, getattr(module, tensor), ("num_features",))
     if isinstance(module, nn.GroupNorm):
-        return lambda _: _set(state, module.weight, ("num_channels",))
+        return lambda: _set(state, module.weight, ("num_channels",))
     if isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
-        return lambda _: state.update(normalized_shape=tuple(module.weight.shape))
+        return lambda: state.update(normalized_shape=tuple(module.weight.shape))
     if isinstance(module, nn.RNNBase):
-        return lambda _: _fix_recurrent(module)
+        return lambda: _fix_recurrent(module)
     if isinstance(module, nn.RNNCellBase):
-        return lambda _: state.update(
+        return lambda: state.update(
             input_size=module.weight_ih.shape[1], hidden_size=module.weight_hh.shape[1]
         )
     return None
@@ -65,7 +66,7 @@ def _conv_fixer(module: _ConvNd) -> Fixer:
     depthwise = module.groups > 1 and module.groups == module.in_channels
     multiplier = module.out_channels // module.in_channels if depthwise else 0
 
-    def fix(_: Indices) -> None:
+    def fix() -> None:
         first, second = tuple(module.weight.shape)[:2]
         groups = module.groups
         if depthwise:
@@ -83,19 +84,3 @@ def _fix_recurrent(module: nn.RNNBase) -> None:
         input_size=cast(Tensor, module.weight_ih_l0).shape[1],
         hidden_size=cast(Tensor, module.weight_hh_l0).shape[1],
     )
-
-
-def _width_fixer(module: nn.Module, attribute: str, extent: Extent, structure: Structure) -> Fixer:
-    """Set a size that no tensor shows, such as that of a layer norm without weights."""
-    carriers = {name: structure.slices[name][0] for name, _ in extent.terms}
-
-    def fix(indices: Indices) -> None:
-        size = extent.fixed
-        for name, times in extent.terms:
-            carrier = carriers[name]
-            stays = torch.isin(carrier.index[:, 0], indices[carrier.tensor, carrier.dim])
-            size += times * int(stays.sum())
-        old = module.__dict__.get(attribute)
-        module.__dict__[attribute] = (size,) if isinstance(old, tuple) else size
-
-    return fix

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from autoprune.errors import UsageError
-from autoprune.module_sizes import Indices, fixers
+from autoprune.module_sizes import fixers, set_width
+from autoprune.structure.graph import aliases
 from autoprune.structure.table import Structure
+
+Indices = Mapping[tuple[str, int], Tensor]
+Widths = Mapping[tuple[str, str], int]
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,14 @@ class Slicer:
         self._patterns = _patterns(structure)
         self._dims = _dims_by_tensor(structure)
         self._shell = copy.deepcopy(model).eval()
-        self._places = _places(self._shell, structure)
-        self._fixers = fixers(self._shell, self._touched_modules(), structure)
+        self._places = _places(self._shell, aliases(model))
+        missing = self._dims.keys() - self._places.keys()
+        if missing:
+            raise UsageError(
+                f"the structure belongs to another model: no tensor {min(missing)!r}",
+                "analyze this model first",
+            )
+        self._fixers = fixers(self._shell, _owners(self._dims, aliases(model)))
 
     def __call__(
         self, kept: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
@@ -55,7 +65,7 @@ class Slicer:
 
         ``weights`` replaces tensors of the model, in their dense shape, before slicing.
         """
-        return self.apply(self.indices(kept), weights)
+        return self.apply(self.indices(kept), weights, self._widths(kept))
 
     def indices(self, kept: Mapping[str, Tensor]) -> dict[tuple[str, int], Tensor]:
         """Return the indices that stay along each (tensor, dim), one object where they agree."""
@@ -67,16 +77,27 @@ class Slicer:
         return result
 
     @torch.no_grad()
-    def apply(self, indices: Indices, weights: Mapping[str, Tensor] | None = None) -> nn.Module:
-        """Return the shell with each tensor indexed as told (also by a permutation)."""
+    def apply(
+        self,
+        indices: Indices,
+        weights: Mapping[str, Tensor] | None = None,
+        widths: Widths | None = None,
+    ) -> nn.Module:
+        """Return the shell with each tensor indexed as told; by default nothing gets narrower."""
         weights = weights or {}
         for name in self._dims.keys() | weights.keys():
             tensor = self._sliced(name, indices, weights)
             for place in self._places[name]:
                 _store(place, tensor)
         for fix in self._fixers:
-            fix(indices)
+            fix()
+        for (path, attribute), size in (self._widths({}) if widths is None else widths).items():
+            set_width(self._shell, path, attribute, size)
         return self._shell
+
+    def _widths(self, kept: Mapping[str, Tensor]) -> dict[tuple[str, str], int]:
+        sizes = self._structure.sizes | {name: len(units) for name, units in kept.items()}
+        return {key: extent(sizes) for key, extent in self._structure.widths.items()}
 
     def _sliced(self, name: str, indices: Indices, weights: Mapping[str, Tensor]) -> Tensor:
         tensor = weights.get(name, self._source[name])
@@ -90,17 +111,10 @@ class Slicer:
     ) -> nn.Module:
         """Return an independent compact network with the model's modes and gradient flags."""
         twin = copy.deepcopy(self._model)
-        places = _places(twin, self._structure)
-        indices, weights = self.indices(kept), weights or {}
-        for name in self._dims.keys() | weights.keys():
-            tensor = self._sliced(name, indices, weights).clone()
-            if places[name][0].is_parameter:
-                old = places[name][0].module._parameters[places[name][0].attribute]
-                tensor = nn.Parameter(tensor, requires_grad=old is not None and old.requires_grad)
-            for place in places[name]:
-                _store(place, tensor)
-        for fix in fixers(twin, self._touched_modules(), self._structure):
-            fix(indices)
+        own = {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
+        for name, tensor in (weights or {}).items():
+            own[name].data.copy_(tensor)
+        cut(twin, self.indices(kept), self._widths(kept))
         return twin
 
     @torch.no_grad()
@@ -129,10 +143,38 @@ class Slicer:
             mask &= line.view([-1 if d == dim else 1 for d in range(mask.dim())])
         return mask
 
-    def _touched_modules(self) -> set[str]:
-        names = set(self._dims)
-        names |= {alias for alias, first in self._structure.aliases.items() if first in names}
-        return {name.rpartition(".")[0] for name in names}
+
+@torch.no_grad()
+def cut(model: nn.Module, indices: Indices, widths: Widths) -> None:
+    """Shrink a network in place: ``indices`` stay along each (tensor, dim).
+
+    Ties, gradient flags, modes, devices and dtypes are kept; ``widths`` are the sizes, by (module
+    path, attribute), that no tensor shows. Raises UsageError if a tensor is not the model's or an
+    index is out of its range.
+    """
+    known = aliases(model)
+    places = _places(model, known)
+    dims: dict[str, list[int]] = defaultdict(list)
+    for name, dim in indices:
+        dims[name].append(dim)
+    own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    for name in dims:
+        if name not in own:
+            raise UsageError(f"the model has no tensor {name!r}", "it is not the one that was cut")
+        tensor = own[name].detach()
+        for dim in dims[name]:
+            index = indices[name, dim].to(tensor.device)
+            if dim >= tensor.dim() or int(index.max()) >= tensor.shape[dim]:
+                raise UsageError(f"{name!r} is smaller than expected", "it is another model")
+            tensor = tensor.index_select(dim, index)
+        if isinstance(own[name], nn.Parameter):
+            tensor = nn.Parameter(tensor, requires_grad=own[name].requires_grad)
+        for place in places[name]:
+            _store(place, tensor)
+    for fix in fixers(model, _owners(dims, known)):
+        fix()
+    for (path, attribute), size in widths.items():
+        set_width(model, path, attribute, size)
 
 
 def permutation(structure: Structure, order: Mapping[str, Tensor]) -> dict[tuple[str, int], Tensor]:
@@ -186,23 +228,19 @@ def _dims_by_tensor(structure: Structure) -> dict[str, tuple[int, ...]]:
     return {tensor: tuple(dims) for tensor, dims in found.items()}
 
 
-def _places(model: nn.Module, structure: Structure) -> dict[str, list[_Place]]:
+def _places(model: nn.Module, known: Mapping[str, str]) -> dict[str, list[_Place]]:
+    """Find every module that holds a tensor, by the tensor's first name."""
     found: dict[str, list[_Place]] = defaultdict(list)
-    named = [
-        *((name, True) for name, _ in model.named_parameters(remove_duplicate=False)),
-        *((name, False) for name, _ in model.named_buffers(remove_duplicate=False)),
-    ]
-    for name, is_parameter in named:
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    for name, first in known.items():
         path, _, attribute = name.rpartition(".")
-        place = _Place(model.get_submodule(path), attribute, is_parameter)
-        found[structure.aliases.get(name, name)].append(place)
-    missing = {tensor for tensor, _ in structure.shared} - set(found)
-    if missing:
-        raise UsageError(
-            f"the structure belongs to another model: no tensor {sorted(missing)[0]!r}",
-            "analyze this model first",
-        )
+        found[first].append(_Place(model.get_submodule(path), attribute, name in parameters))
     return found
+
+
+def _owners(tensors: Container[str], known: Mapping[str, str]) -> set[str]:
+    """Paths of the modules that hold one of the tensors."""
+    return {name.rpartition(".")[0] for name, first in known.items() if first in tensors}
 
 
 def _store(place: _Place, tensor: Tensor) -> None:
