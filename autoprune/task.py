@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from autoprune.errors import UsageError
+from autoprune.factories import call, is_factory, load
 
 Batch = Any
 """Whatever a :class:`autoprune.data.Split` yields: a pytree of tensors, sample first."""
@@ -72,7 +73,7 @@ class Classification:
                 f"the labels of a batch are {type(labels).__name__}, not a tensor",
                 "classification expects (inputs, labels)",
             )
-        return labels
+        return labels if labels.is_floating_point() else labels.long()
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """Return the mean cross-entropy, computed in float32."""
@@ -113,6 +114,21 @@ def example_inputs(task: Task, batch: Batch) -> Tensor | tuple[Any, ...] | dict[
     if kwargs:
         return kwargs
     return args[0] if len(args) == 1 and isinstance(args[0], Tensor) else args
+
+
+def resolve_task(spec: object) -> Task:
+    """Return the task that ``spec`` is or names: ``classification``, ``file.py:function``.
+
+    Raises UsageError if it names nothing, or something that is not a task.
+    """
+    if not isinstance(spec, str):
+        return check_task(spec)
+    if spec == Classification().name:
+        return Classification()
+    if not is_factory(spec):
+        raise UsageError(f"unknown task {spec!r}", "classification, or file.py:function")
+    function, factory = load(spec)
+    return check_task(call(factory.name, function))
 
 
 def check_task(candidate: object) -> Task:

@@ -20,6 +20,9 @@ SHUFFLE = 20_160_607
 seed would be tested on its own training samples under the next."""
 
 
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
 def carve(
     name: str,
     parts: Mapping[str, Any],
@@ -31,7 +34,8 @@ def carve(
 ) -> Data:
     """Make four splits of the contents in ``parts``: ``train`` and any of the other three.
 
-    - No ``test``: a fifth of the training rows, drawn by a fixed seed.
+    - No ``test``: ``validation`` takes its place; without that, a fifth of the training rows, drawn
+      by a fixed seed.
     - Neither ``search`` nor ``validation``: the *last* rows of ``train``, a tenth of it but at most
       ``HELD_OUT`` (or ``held_out``), become both. They do not depend on ``seed``. If a class occurs
       in ``train`` but not among them (rows sorted by class), the rows are shuffled by a fixed seed
@@ -44,7 +48,7 @@ def carve(
     if "train" not in pieces:
         raise UsageError(f"{name}: no training data", "name a split 'train'")
     train = pieces.pop("train")
-    test = pieces.pop("test", None)
+    test = pieces.pop("test", None) or pieces.pop("validation", None)
     if test is None:
         train, test = _cut(train.take(len(train), SHUFFLE), max(1, len(train) // 5))
     if len(pieces) == 2:
@@ -62,11 +66,11 @@ def carve(
 
 
 def class_labels(split_content: Any) -> Tensor | None:
-    """Return the labels of (inputs..., int64 [N]) content, None if it has another form."""
+    """Return the labels of (inputs..., integers [N]) content, None if it has another form."""
     if not isinstance(split_content, tuple) or len(split_content) < 2:
         return None
     labels = split_content[-1]
-    if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.dtype != torch.int64:
+    if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.dtype not in INTEGERS:
         return None
     return labels
 

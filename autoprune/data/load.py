@@ -2,15 +2,82 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from autoprune.data.carve import carve, class_labels
 from autoprune.data.digits import digits
+from autoprune.data.form import image_form
+from autoprune.data.images import Images, from_directory, from_hub
+from autoprune.data.objects import parts_of
 from autoprune.data.split import Data
 from autoprune.errors import UsageError
+from autoprune.factories import call, is_factory, load
+
+HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def load_data(spec: object, seed: int = 0) -> Data:
-    """Load ``spec``: ``digits``."""
+    """Load four disjoint splits into memory.
+
+    ``spec`` is one of
+
+    - ``"digits"``, embedded;
+    - a directory in the layout of the Hugging Face hub, or of images in one sub-directory per class
+      (directly, or inside ``train/`` and ``test/``);
+    - the name of a data set on the hub;
+    - ``"file.py:function"``, a function that returns any of the objects below;
+    - python objects: a mapping with the key ``train`` and any of ``search``, ``validation`` and
+      ``test``; a tuple (train, test) or (train, validation, test); or one source to cut up. Each is
+      a DataLoader, a Dataset, a tuple of tensors or arrays (X, y), or an iterable of batches.
+      Float tensors are passed on as they are, uint8 images [N, C, H, W] are normalised; what a
+      Dataset draws at random (augmentation) is drawn once;
+    - a :class:`Data`, returned as it is.
+
+    How splits that the source lacks are cut: :func:`autoprune.data.carve.carve`. ``seed`` divides
+    what is held out into search and validation samples; it never moves a sample into or out of the
+    training or test split. Images from disk stay uint8 and are normalised as batches are drawn.
+
+    Raises UsageError, in one line, for data that cannot be found or used.
+    """
     if isinstance(spec, Data):
         return spec
+    if isinstance(spec, Path):
+        spec = str(spec)
+    if not isinstance(spec, str):
+        return _from_objects(type(spec).__name__, spec, seed)
     if spec == "digits":
         return digits(seed)
-    raise UsageError(f"unknown data {spec!r}")
+    directory = Path(spec).expanduser()
+    if directory.is_dir():
+        return _from_images(from_directory(directory), seed)
+    if is_factory(spec):
+        function, factory = load(spec)
+        made = call(factory.name, function)
+        return made if isinstance(made, Data) else _from_objects(spec, made, seed)
+    if HUB_NAME.fullmatch(spec) and not spec.startswith("."):
+        return _from_images(from_hub(spec), seed)
+    raise UsageError(f"no such directory: {spec}", "digits, a directory, a hub name or file.py:f")
+
+
+def _from_images(images: Images, seed: int) -> Data:
+    form = image_form(images.name, images.parts["train"][0])
+    return carve(images.name, images.parts, seed, form=form, classes=images.classes)
+
+
+def _from_objects(name: str, source: object, seed: int) -> Data:
+    parts = parts_of(name, source)
+    labels = [class_labels(content) for content in parts.values()]
+    known = [values for values in labels if values is not None and len(values)]
+    classes = None
+    if len(known) == len(parts) and all(int(values.min()) >= 0 for values in known):
+        classes = max(int(values.max()) for values in known) + 1
+    images, form = tree_leaves(parts["train"])[0] if "train" in parts else None, None
+    if isinstance(images, Tensor) and images.dtype == torch.uint8 and images.ndim == 4:
+        form = replace(image_form(name, images), shift=0, flip=False)
+    return carve(name, parts, seed, form=form, classes=classes)

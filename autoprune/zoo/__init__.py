@@ -1,5 +1,5 @@
 """The networks that come with autoprune, each from its paper: ``build(name)``."""
 
-from autoprune.zoo.registry import NETWORKS, Network, build
+from autoprune.zoo.registry import NETWORKS, Network, build, find
 
-__all__ = ["NETWORKS", "Network", "build"]
+__all__ = ["NETWORKS", "Network", "build", "find"]

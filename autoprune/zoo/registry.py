@@ -47,6 +47,14 @@ NETWORKS: dict[str, Network] = {
 }
 
 
+def find(name: str) -> Network:
+    """Return the network ``name``; raise UsageError with the names that come close."""
+    if name not in NETWORKS:
+        close = difflib.get_close_matches(name, NETWORKS, n=3, cutoff=0.4)
+        raise UsageError(f"unknown network {name!r}", f"try {', '.join(close or NETWORKS)}")
+    return NETWORKS[name]
+
+
 def build(name: str, **options: Any) -> nn.Module:
     """Build the network ``name`` with fresh weights, drawn from torch's global generator.
 
@@ -54,10 +62,7 @@ def build(name: str, **options: Any) -> nn.Module:
     the network was published for and ignored where it shapes nothing, and options of the network's
     own, as ``shortcut="B"``. Raises UsageError for an unknown name or option.
     """
-    network = NETWORKS.get(name)
-    if network is None:
-        close = difflib.get_close_matches(name, NETWORKS, n=3, cutoff=0.4)
-        raise UsageError(f"unknown network {name!r}", f"try {', '.join(close or NETWORKS)}")
+    network = find(name)
     unknown = set(options) - set(network.options) - {"classes", "channels", "size"}
     if unknown:
         raise UsageError(

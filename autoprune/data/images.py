@@ -1,0 +1,233 @@
+"""Labelled images on disk or on the Hugging Face hub, decoded once and kept as uint8."""
+
+from __future__ import annotations
+
+import io
+import logging
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoprune.data.cache import cached, fingerprint
+from autoprune.errors import DamagedError, UsageError
+
+TABLES = {".parquet", ".arrow", ".jsonl", ".csv"}
+"""Files by which a directory is known to have the layout of the hub."""
+
+PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
+
+SPLITS = {"train": "train", "test": "test", "validation": "validation"} | dict.fromkeys(
+    ("val", "valid"), "validation"
+)
+"""Names that splits have in the wild, and ours."""
+
+GREY = {"1", "L", "LA", "I", "I;16", "F"}
+"""Pillow's modes of images without colour."""
+
+Row = tuple[str | bytes, int]
+"""An image, as the path of its file or as the file's content, and its label."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Decoded images: for each part, uint8 [N, C, H, W] and int64 labels [N]."""
+
+    name: str
+    parts: Mapping[str, tuple[Tensor, Tensor]]
+    classes: int
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Images that are not decoded yet."""
+
+    name: str
+    rows: Mapping[str, Iterable[Row]]
+    classes: int
+
+
+def from_directory(path: Path) -> Images:
+    """Load a directory in the layout of the hub, or with one sub-directory of images per class.
+
+    Raises UsageError if it holds neither, DamagedError for an image that cannot be decoded.
+    """
+    path = path.resolve()
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    if any(file.suffix.lower() in TABLES for file in files):
+        relevant = [file for file in files if file.suffix.lower() not in PICTURES]
+        return _cached(path.name, fingerprint(path, relevant), lambda: _table(path))
+    relevant = [file for file in files if file.suffix.lower() in PICTURES]
+    if not relevant:
+        raise UsageError(
+            f"{path} holds no data set", "parquet files, or one sub-directory of images per class"
+        )
+    return _cached(path.name, fingerprint(path, relevant), lambda: _decode(_folder(path)))
+
+
+def from_hub(name: str) -> Images:
+    """Load a data set from the hub, or from its local cache when there is no network.
+
+    Raises UsageError if it cannot be had, or holds no labelled images.
+    """
+    loaded = _load_dataset(name)
+    arrows = [Path(file["filename"]) for part in loaded.values() for file in part.cache_files]
+    key = fingerprint(Path("/"), sorted(arrows))
+    return _cached(name.replace("/", "--"), key, lambda: _decode(_columns(name, loaded)), name)
+
+
+def _cached(file: str, key: str, make: Callable[[], Images], name: str | None = None) -> Images:
+    tensors, facts = cached(f"{file}-{key}", lambda: _pack(make()))
+    parts = {
+        part: (tensors[f"{part}.images"], tensors[f"{part}.labels"])
+        for part in ("train", "validation", "test")
+        if f"{part}.images" in tensors
+    }
+    return Images(name or file, parts, int(facts["classes"]))
+
+
+def _pack(images: Images) -> tuple[dict[str, Tensor], dict[str, str]]:
+    tensors: dict[str, Tensor] = {}
+    for part, (pictures, labels) in images.parts.items():
+        tensors |= {f"{part}.images": pictures, f"{part}.labels": labels}
+    return tensors, {"classes": str(images.classes)}
+
+
+def _table(path: Path) -> Images:
+    with tempfile.TemporaryDirectory() as scratch:  # our own cache is the one that lasts
+        return _decode(_columns(path.name, _load_dataset(str(path), cache_dir=scratch)))
+
+
+def _load_dataset(name: str, **options: Any) -> Mapping[str, Any]:
+    try:
+        import datasets
+    except ImportError:
+        raise UsageError(
+            f"loading {name} needs the package datasets", "pip install 'autoprune[data]'"
+        ) from None
+    with _quiet(datasets):
+        try:
+            return dict(datasets.load_dataset(name, **options))
+        except Exception as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UsageError(
+                f"cannot load {name}: {reason}",
+                "a directory that exists works offline; the hub needs its exact name and a network",
+            ) from error
+
+
+@contextmanager
+def _quiet(datasets: Any) -> Iterator[None]:
+    """No progress bars and no log of retries while the library works."""
+    hidden = datasets.are_progress_bars_disabled()
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    datasets.disable_progress_bars()
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        if not hidden:
+            datasets.enable_progress_bars()
+
+
+def _columns(name: str, loaded: Mapping[str, Any]) -> _Source:
+    """Find the image and the label column by their types."""
+    import datasets
+
+    parts = {SPLITS[key]: part for key, part in loaded.items() if key in SPLITS}
+    if "train" not in parts:
+        raise UsageError(f"{name} has no split 'train'", f"it has {', '.join(loaded) or 'none'}")
+    features = parts["train"].features
+    image = [key for key, kind in features.items() if isinstance(kind, datasets.Image)]
+    label = [key for key, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
+    if not image or not label:
+        raise UsageError(
+            f"{name} has no column of {'class labels' if image else 'images'}",
+            f"its columns are {', '.join(features)}; write a function and use --data file.py:f",
+        )
+    raw = {
+        key: part.cast_column(image[0], datasets.Image(decode=False)) for key, part in parts.items()
+    }
+    rows = {key: _raw_rows(part, image[0], label[0]) for key, part in raw.items()}
+    return _Source(name, rows, features[label[0]].num_classes)
+
+
+def _raw_rows(part: Any, image: str, label: str) -> Iterator[Row]:
+    for row in part.select_columns([image, label]):
+        picture = row[image] or {}
+        yield picture.get("bytes") or picture.get("path") or b"", row[label]
+
+
+def _folder(path: Path) -> _Source:
+    """List class sub-directories, inside ``train/``, ``test/`` and ``val/`` if those are there."""
+    inside = {SPLITS[child.name]: child for child in path.iterdir() if child.name in SPLITS}
+    if "train" not in inside:
+        inside = {"train": path}
+    classes = sorted(child.name for child in inside["train"].iterdir() if child.is_dir())
+    number = {name: index for index, name in enumerate(classes)}
+    rows: dict[str, list[Row]] = {}
+    for part, folder in inside.items():
+        files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in PICTURES)
+        names = [file.relative_to(folder).parts[0] for file in files]
+        strange = set(names) - set(number)
+        if strange:
+            raise UsageError(
+                f"{folder / min(strange)} is no class of the training images",
+                f"{inside['train']} has {', '.join(classes[:5]) or 'no sub-directories'}",
+            )
+        rows[part] = [(str(file), number[name]) for file, name in zip(files, names, strict=True)]
+    return _Source(path.name, rows, len(classes))
+
+
+def _decode(source: _Source) -> Images:
+    try:
+        from PIL import Image
+    except ImportError:
+        raise UsageError(
+            f"loading {source.name} needs pillow", "pip install 'autoprune[data]'"
+        ) from None
+    mode: str | None = None
+    parts = {}
+    for part in sorted(source.rows, key=lambda key: key != "train"):
+        pictures: list[np.ndarray[Any, Any]] = []
+        labels: list[int] = []
+        for content, label in source.rows[part]:
+            where = content if isinstance(content, str) else f"image {len(labels)} of {part}"
+            try:
+                with Image.open(
+                    io.BytesIO(content) if isinstance(content, bytes) else content
+                ) as image:
+                    mode = mode or ("L" if image.mode in GREY else "RGB")
+                    pictures.append(np.asarray(image.convert(mode)))
+            except (OSError, SyntaxError, ValueError) as error:
+                raise DamagedError(f"{source.name}: {where} cannot be read: {error}") from None
+            _check(source, where, pictures, label)
+            labels.append(label)
+        if not pictures:
+            raise UsageError(f"{source.name}: {part} holds no images")
+        stacked = torch.from_numpy(np.stack(pictures))
+        stacked = stacked[:, None] if mode == "L" else stacked.permute(0, 3, 1, 2).contiguous()
+        parts[part] = (stacked, torch.tensor(labels))
+    return Images(source.name, parts, source.classes)
+
+
+def _check(source: _Source, where: str, pictures: list[np.ndarray[Any, Any]], label: int) -> None:
+    first, last = pictures[0].shape, pictures[-1].shape
+    if first != last:
+        raise UsageError(
+            f"{source.name}: images differ in size: {where} has {last[1]}x{last[0]}, the first"
+            f" {first[1]}x{first[0]}",
+            "bring them to one size",
+        )
+    if not isinstance(label, int) or not 0 <= label < source.classes:
+        raise UsageError(
+            f"{source.name}: {where} has label {label}, there are {source.classes} classes"
+        )

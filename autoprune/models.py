@@ -1,0 +1,293 @@
+"""``--model`` and ``--weights``: from a name to a network, and back from a stored run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from autoprune import trust, zoo
+from autoprune.data import Data
+from autoprune.errors import DamagedError, UsageError
+from autoprune.execution import device_of, forward, mode, move
+from autoprune.factories import Factory, accepted, blamed, is_factory, load
+from autoprune.task import Classification, Task, logits
+
+LIBRARIES = ("timm", "torchvision")
+
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Keys under which checkpoints keep the weights."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """How to build a network again: a name and options, JSON-able, no pickle.
+
+    ``factory`` is a zoo name, ``timm:NAME``, ``torchvision:NAME``, or a function of the user's with
+    its source file ``path`` (absolute) and the ``sha256`` of that.
+    """
+
+    factory: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    path: str = ""
+    sha256: str = ""
+
+    def build(self, *, trust_code: bool = False) -> nn.Module:
+        """Build the network with fresh weights.
+
+        A function of the user's is imported only with ``trust_code``, or if the user named it on
+        this machine before and its file is unchanged (:mod:`autoprune.trust`).
+        Raises DamagedError if it is not to be trusted, UsageError if it fails.
+        """
+        library, _, name = self.factory.partition(":")
+        if not name:
+            return zoo.build(self.factory, **self.kwargs)
+        if library in LIBRARIES:
+            return _build_from_library(library, name, self.kwargs)
+        if not trust_code:
+            trust.check(Factory(self.factory, self.path, self.sha256))
+        function, _ = load(self.factory)
+        with blamed(f"{self.factory} fails"):
+            return _module(self.factory, function(**self.kwargs))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able object."""
+        return {
+            "factory": self.factory,
+            "kwargs": dict(self.kwargs),
+            "path": self.path,
+            "sha256": self.sha256,
+        }
+
+    @classmethod
+    def from_json(cls, data: object) -> ModelSpec:
+        """Read what ``to_json`` wrote; raise DamagedError if it is anything else."""
+        kinds = {"factory": str, "kwargs": dict, "path": str, "sha256": str}
+        if (
+            not isinstance(data, dict)
+            or set(data) != set(kinds)
+            or not all(isinstance(data[name], kind) for name, kind in kinds.items())
+            or not all(isinstance(name, str) for name in data["kwargs"])
+        ):
+            raise DamagedError("not a model specification: expected factory, kwargs, path, sha256")
+        return cls(**data)
+
+
+def model_spec(name: str, data: Data | None = None, **options: Any) -> ModelSpec:
+    """Return the specification of the network that the user calls ``name``.
+
+    Classes, channels and image size come from ``data``; a function of the user's gets those of them
+    that its signature names (``classes``, ``channels``, ``size``). ``options`` go before both.
+    Naming a function here allows it for :meth:`ModelSpec.build`.
+
+    Raises UsageError if there is no such network, file or function.
+    """
+    shape = _shape(data) | options
+    library, _, rest = name.partition(":")
+    if library in LIBRARIES and rest:
+        return ModelSpec(name, _library_options(library, shape))
+    if is_factory(name):
+        function, factory = load(name)
+        trust.allow(factory)
+        return ModelSpec(factory.name, accepted(function, shape), factory.path, factory.sha256)
+    known = set(zoo.find(name).options) | set(options)
+    return ModelSpec(name, {key: value for key, value in shape.items() if key in known})
+
+
+def resolve_model(spec: str | ModelSpec | nn.Module, data: Data | None = None) -> nn.Module:
+    """Return the network that ``spec`` is or names, shaped for ``data``, with fresh weights."""
+    if isinstance(spec, nn.Module):
+        return spec
+    if isinstance(spec, str):
+        spec = model_spec(spec, data)
+    return spec.build(trust_code=True)
+
+
+def load_weights(model: nn.Module, path: str | Path) -> None:
+    """Load trained weights into ``model``, all of them or, on any error, none.
+
+    ``path`` is a safetensors file, or a checkpoint that ``torch.load`` reads with ``weights_only``:
+    tensors by name, bare or under one of ``WRAPPERS``. DataParallel's prefix is dropped.
+
+    Raises UsageError for a missing file, DamagedError for one that cannot be read, holds other
+    objects than tensors, does not fit the model, or holds NaN or infinity.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise UsageError(
+            f"no such file: {path}", "--weights takes a safetensors file or checkpoint"
+        )
+    given = _read(path)
+    if given and all(name.startswith("module.") for name in given):
+        given = {name.removeprefix("module."): value for name, value in given.items()}
+    state = model.state_dict(keep_vars=True)
+    _check_names(path, state, given)
+    for name, value in given.items():
+        if value.shape != state[name].shape:
+            raise DamagedError(
+                f"{path}: {name} has shape {list(value.shape)}, the model's has"
+                f" {list(state[name].shape)}",
+                "the weights belong to another network, or to another number of classes",
+            )
+        if not bool(value.isfinite().all()):
+            raise DamagedError(f"{path}: {name} holds NaN or infinity")
+    model.load_state_dict(given, strict=False)
+
+
+def check(model: nn.Module, data: Data, task: Task) -> None:
+    """Run two training samples through ``model`` to see whether model, data and task fit.
+
+    Raises UsageError, in one line, if a weight is NaN or infinite, if the model does not accept the
+    samples, if outputs are not finite, if the task cannot read them, or, in classification, if
+    labels are no integers or there are fewer outputs than classes.
+    """
+    for name, value in model.state_dict().items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise UsageError(f"{name} of the model holds NaN or infinity", "load sound weights")
+    batch = move(next(data.train.take(2).batches(2)), device_of(model))
+    shapes = " and ".join(str(list(leaf.shape)) for leaf in tree_leaves(task.inputs(batch)))
+    with torch.no_grad(), mode(model, train=False):
+        with blamed(f"the model does not accept a batch of {data.name} of shape {shapes}"):
+            outputs = forward(model, task, batch)
+        for leaf in tree_leaves(outputs):
+            if isinstance(leaf, Tensor) and not bool(leaf.isfinite().all()):
+                raise UsageError(f"the model returns NaN or infinity on {data.name}")
+        if isinstance(task, Classification):
+            _check_labels(logits(outputs), data, task)
+        with blamed(f"task {task.name!r} does not fit the model's outputs"):
+            loss, score = task.loss(outputs, batch), task.score(outputs, batch)
+    if loss.numel() != 1 or score.shape != (2,):
+        raise UsageError(
+            f"task {task.name!r} returns a loss of shape {list(loss.shape)} and scores of shape"
+            f" {list(score.shape)} for 2 samples",
+            "loss() returns a scalar, score() one value per sample",
+        )
+
+
+def _check_labels(outputs: Tensor, data: Data, task: Classification) -> None:
+    classes = outputs.shape[1] if outputs.ndim > 1 else 0
+    if not classes:
+        raise UsageError(
+            f"the model returns {list(outputs.shape)} for 2 samples, not logits [2, classes]"
+        )
+    for name, split in data.splits.items():
+        labels = task.labels(split.content)
+        if labels.is_floating_point():
+            kind = str(labels.dtype).removeprefix("torch.")
+            raise UsageError(
+                f"the labels of {name} are {kind}, not integers",
+                "bring a task of your own for other targets: --task file.py:function",
+            )
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= classes:
+            raise UsageError(
+                f"the model tells {classes} classes apart, but {name} has label"
+                f" {low if low < 0 else high}",
+                "labels run from 0 to classes - 1",
+            )
+
+
+def _shape(data: Data | None) -> dict[str, int]:
+    """Return what ``data`` asks of a network."""
+    shape = {}
+    if data and data.classes:
+        shape["classes"] = data.classes
+    if data and data.image_shape:
+        shape["channels"] = data.image_shape[0]
+        if data.image_shape[1] == data.image_shape[2]:
+            shape["size"] = data.image_shape[1]
+    return shape
+
+
+def _library_options(library: str, shape: Mapping[str, Any]) -> dict[str, Any]:
+    names = {"classes": "num_classes"} | ({"channels": "in_chans"} if library == "timm" else {})
+    own = {key: value for key, value in shape.items() if key not in ("classes", "channels", "size")}
+    return {names[key]: shape[key] for key in names if key in shape} | own
+
+
+def _build_from_library(library: str, name: str, options: Mapping[str, Any]) -> nn.Module:
+    if not re.fullmatch(r"[A-Za-z0-9_.]+", name):  # timm would fetch hub paths
+        raise UsageError(f"{library} has no network {name!r}")
+    module = _library(library)
+    make = module.create_model if library == "timm" else module.models.get_model
+    with blamed(f"{library} cannot build {name!r}"):
+        return _module(name, make(name, **options))
+
+
+def _library(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ImportError:
+        raise UsageError(f"{name} is not installed", "pip install 'autoprune[vision]'") from None
+    except (RuntimeError, OSError) as error:
+        raise UsageError(
+            f"{name} does not work with torch {torch.__version__}:"
+            f" {next(iter(str(error).splitlines()), '')}",
+            "install the release made for it, from the same index: pip install 'autoprune[vision]'",
+        ) from error
+
+
+def _module(name: str, made: object) -> nn.Module:
+    if not isinstance(made, nn.Module):
+        raise UsageError(f"{name} returns {type(made).__name__}, not an nn.Module")
+    return made
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Read tensors by name, on the CPU."""
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise DamagedError(f"{path} is not a safetensors file: {error}") from None
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever the bytes provoke
+        raise DamagedError(
+            f"{path} is no checkpoint, or holds objects other than tensors"
+            f" ({type(error).__name__}): not loaded",
+            "write torch.save(model.state_dict(), path), or safetensors",
+        ) from None
+    for wrapper in WRAPPERS:
+        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
+            loaded = loaded[wrapper]
+    if not isinstance(loaded, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in loaded.items()
+    ):
+        raise DamagedError(
+            f"{path} does not hold tensors by name", f"bare, or under {' or '.join(WRAPPERS)}"
+        )
+    return loaded
+
+
+def _check_names(path: Path, state: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+    """Every tensor must be there, but for other names of a tied one and counters of batches."""
+    present = {id(state[name]) for name in given if name in state}
+    missing = [
+        name
+        for name, value in state.items()
+        if name not in given
+        and id(value) not in present
+        and not name.endswith("num_batches_tracked")
+    ]
+    unexpected = [name for name in given if name not in state]
+    if missing or unexpected:
+        found = [
+            f"{len(names)} {word}, first {names[0]}"
+            for word, names in (("missing", missing), ("unexpected", unexpected))
+            if names
+        ]
+        raise DamagedError(
+            f"{path} does not fit the model: {'; '.join(found)}",
+            "the weights are another network's",
+        )

@@ -1,0 +1,59 @@
+"""Which code of the user's a stored run may import again, as direnv does for its files.
+
+Naming a function on the command line or in ``search`` allows it, in the state of its file at that
+time. A run directory can come from anybody: what it names is imported only if it was allowed here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from autoprune.errors import DamagedError
+from autoprune.factories import Factory, locate
+from autoprune.files import canonical, file_digest
+
+
+def store() -> Path:
+    """Return the file that lists what is allowed, one JSON line each."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "autoprune" / "trusted.jsonl"
+
+
+def allow(factory: Factory) -> None:
+    """Record that the user has named ``factory``; a place that cannot be written is no error."""
+    if _line(factory) in _lines():
+        return
+    with contextlib.suppress(OSError):
+        store().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with store().open(
+            "a", encoding="utf-8"
+        ) as stream:  # one short write: parallel runs mix well
+            stream.write(_line(factory) + "\n")
+
+
+def check(factory: Factory) -> None:
+    """Raise DamagedError unless ``factory`` was allowed and its file is still the same."""
+    path = locate(factory.name)
+    if path is None or not path.is_file():
+        raise DamagedError(f"{factory.name} is gone: no such file", f"it was {factory.path}")
+    same = str(path) == factory.path and file_digest(path) == factory.sha256
+    if same and _line(factory) in _lines():
+        return
+    reason = "was never named here" if same else f"is not what it was: {path} has changed"
+    raise DamagedError(
+        f"{factory.name} {reason}, so it is not run",
+        "read it, then pass trust_code=True if you trust it",
+    )
+
+
+def _line(factory: Factory) -> str:
+    return canonical([factory.name, factory.path, factory.sha256])
+
+
+def _lines() -> set[str]:
+    try:
+        return set(store().read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError):
+        return set()
