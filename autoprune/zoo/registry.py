@@ -11,20 +11,36 @@ from typing import Any
 from torch import nn
 
 from autoprune.errors import UsageError
-from autoprune.zoo import cifar_resnet
+from autoprune.zoo import (
+    cifar_resnet,
+    densenet,
+    imagenet_resnet,
+    lenet,
+    mobilenet,
+    ocrnet,
+    simplenet,
+    vgg,
+)
 
 
 @dataclass(frozen=True)
 class Network:
     """A builder, and the input it was published for: ``classes``, ``channels``, image ``size``.
 
-    ``builder`` takes keywords: those of these three that shape the network, and its own options.
+    ``size`` is the side of a square image, or (height, width). ``builder`` takes keywords: those of
+    these three that shape the network, and options of its own.
     """
 
     builder: Callable[..., nn.Module]
     classes: int = 10
     channels: int = 3
-    size: int = 32
+    size: int | tuple[int, int] = 32
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of the input."""
+        size = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return (self.channels, *size)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -44,6 +60,18 @@ NETWORKS: dict[str, Network] = {
     "resnet56": Network(cifar_resnet.resnet56),
     "resnet110": Network(cifar_resnet.resnet110),
     "plain20": Network(cifar_resnet.plain20),
+    "resnet18": Network(imagenet_resnet.resnet18, classes=1000, size=224),
+    "resnet50": Network(imagenet_resnet.resnet50, classes=1000, size=224),
+    "vgg19": Network(vgg.vgg19),
+    "densenet40": Network(densenet.densenet40),
+    "mobilenetv1": Network(mobilenet.mobilenetv1),
+    "mobilenetv2": Network(mobilenet.mobilenetv2),
+    "simplenet": Network(simplenet.simplenet),
+    "lenet-300-100": Network(lenet.lenet_300_100, channels=1, size=28),
+    "conv-2": Network(lenet.conv_2),
+    "conv-4": Network(lenet.conv_4),
+    "conv-6": Network(lenet.conv_6),
+    "ocrnet": Network(ocrnet.ocrnet, classes=63, channels=1, size=(32, 128)),
 }
 
 
