@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from autoprune.structure.labels import squash
 from autoprune.structure.trace import MIXED, Param, Trace, shape_of
 
 Value = Tensor | Param
@@ -136,9 +135,7 @@ def scaled_dot_product_attention(
     batch = string.ascii_lowercase[: query.dim() - 2]
     scores = torch.Size((*query.shape[:-1], key.shape[-2]))
     weights = contract(trace, node, f"{batch}XY,{batch}ZY->{batch}XZ", query, key, scores)
-    return contract(
-        trace, node, f"{batch}XZ,{batch}ZY->{batch}XY", squash(weights), value, shape_of(node)
-    )
+    return contract(trace, node, f"{batch}XZ,{batch}ZY->{batch}XY", weights, value, shape_of(node))
 
 
 RULES = {

@@ -179,18 +179,12 @@ def layer_norm(
 
 
 def weight_norm(trace: Trace, node: Node, direction: Any, size: Any, dim: int = 0) -> Any:
-    """Scale a weight to given norms; the dimensions the norm runs over must stay."""
+    """Divide a weight by its norms: none of it may go, or the rest changes; fold it in first."""
     if not isinstance(direction, Param) or not isinstance(size, Param):
         return _dynamic(trace, node, direction, size)
-    whole = tuple(
-        (name, tuple(source if d == dim else MIXED for d, source in enumerate(dims)))
-        for name, dims in direction.sources
-    )
-    norms = tuple(
-        (name, tuple(source if d == dim else None for d, source in enumerate(dims)))
-        for name, dims in size.sources
-    )
-    weight = Param(whole + norms, direction.shape)
+    trace.freeze([direction, size], "weight norm; remove the parametrization to prune it")
+    names = [name for name, _ in direction.sources + size.sources]
+    weight = Param(tuple((n, (MIXED,) * len(direction.shape)) for n in names), direction.shape)
     return (weight, size) if isinstance(node.meta["val"], (tuple, list)) else weight
 
 
