@@ -65,7 +65,7 @@ class Slicer:
 
         ``weights`` replaces tensors of the model, in their dense shape, before slicing.
         """
-        return self.apply(self.indices(kept), weights, self._widths(kept))
+        return self.apply(self.indices(kept), weights, self.widths(kept))
 
     def indices(self, kept: Mapping[str, Tensor]) -> dict[tuple[str, int], Tensor]:
         """Return the indices that stay along each (tensor, dim), one object where they agree."""
@@ -91,11 +91,12 @@ class Slicer:
                 _store(place, tensor)
         for fix in self._fixers:
             fix()
-        for (path, attribute), size in (self._widths({}) if widths is None else widths).items():
+        for (path, attribute), size in (self.widths({}) if widths is None else widths).items():
             set_width(self._shell, path, attribute, size)
         return self._shell
 
-    def _widths(self, kept: Mapping[str, Tensor]) -> dict[tuple[str, str], int]:
+    def widths(self, kept: Mapping[str, Tensor]) -> dict[tuple[str, str], int]:
+        """Return the sizes, by (module path, attribute), that no tensor shows."""
         sizes = self._structure.sizes | {name: len(units) for name, units in kept.items()}
         return {key: extent(sizes) for key, extent in self._structure.widths.items()}
 
@@ -114,7 +115,7 @@ class Slicer:
         own = {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
         for name, tensor in (weights or {}).items():
             own[name].data.copy_(tensor)
-        cut(twin, self.indices(kept), self._widths(kept))
+        cut(twin, self.indices(kept), self.widths(kept))
         return twin
 
     @torch.no_grad()

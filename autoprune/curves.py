@@ -1,0 +1,52 @@
+"""What TensorBoard shows of a search: reward, best so far, cost, every group's keep, losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from autoprune.problem import PruningProblem, Record
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class Curves:
+    """Writes the course of a search as scalars; one step is one evaluation."""
+
+    def __init__(self, writer: SummaryWriter, problem: PruningProblem) -> None:
+        self._writer, self._problem = writer, problem
+        self._best = float("-inf")
+
+    def evaluation(self, record: Record) -> None:
+        """Write one evaluation."""
+        step, found = record.number, record.evaluation
+        self._best = max(self._best, found.score)
+        cost, write = self._problem.cost, self._writer.add_scalar
+        write("search/reward", found.score, step)
+        write("search/best_so_far", self._best, step)
+        write("search/loss", found.loss, step)
+        write("cost/macs_fraction", cost.macs(record.plan) / cost.macs.dense, step)
+        write(
+            "cost/parameters_fraction", cost.parameters(record.plan) / cost.parameters.dense, step
+        )
+        for group in self._problem.structure.groups:
+            write(f"keep/{group.name}", record.plan[group.name] / group.size, step)
+
+    def learning(self, step: int, values: Mapping[str, float]) -> None:
+        """Write what the agent says of its learning."""
+        for name, value in values.items():
+            self._writer.add_scalar(f"agent/{name}", value, step)
+
+    def training(self, phase: str, epoch: int, loss: float) -> None:
+        """Write the loss of an epoch of training or fine-tuning."""
+        self._writer.add_scalar(f"{phase}/loss", loss, epoch)
+
+    def outcome(self, config: Mapping[str, Any], measures: Mapping[str, float]) -> None:
+        """Write hyper-parameters and what they came to."""
+        plain = {
+            name: value if isinstance(value, (int, float, str, bool)) else str(value)
+            for name, value in config.items()
+        }
+        self._writer.add_hparams(plain, dict(measures), run_name=".")
+        self._writer.flush()
