@@ -31,6 +31,7 @@ from autoprune.usage import parse
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+_NARROWEST: Final = 60
 _FAILED: Final = 1
 _INTERRUPTED: Final = 130
 _PIPE_CLOSED: Final = 141
@@ -81,7 +82,8 @@ def _main(arguments: list[str]) -> int:
         if as_json:
             print(canonical(answer.data))
         else:
-            Console().print(answer.view())
+            # Narrower than this a table loses its words; the terminal may wrap its lines instead.
+            Console(width=max(_NARROWEST, Console().width)).print(answer.view())
         return 0
     except SystemExit:  # help was asked for and printed
         return 0
@@ -131,8 +133,8 @@ def _answer(config: Config, debug: bool) -> Answer:
 
 
 def _search(config: SearchConfig, progress: Progress) -> Answer:
+    from autoprune.pipeline import run_search
     from autoprune.report import result_view
-    from autoprune.search import run_search
 
     result = run_search(config, progress)
     return Answer(result.to_json(), lambda: result_view(result))
@@ -141,15 +143,15 @@ def _search(config: SearchConfig, progress: Progress) -> Answer:
 def _inspect(config: InspectConfig, progress: Progress) -> Answer:
     from autoprune.analysis import analyze
     from autoprune.data import load_data
-    from autoprune.models import load_weights, resolve_model
+    from autoprune.models import resolve_model
     from autoprune.report import inspect_json, inspect_view
+    from autoprune.task import resolve_task
 
     with progress.phase("inspect", 1) as phase:
-        data = load_data(config.data, seed=0)
-        model = resolve_model(config.model, data)
-        if config.weights:
-            load_weights(model, config.weights)
-        facts = inspect_json(analyze(model, data.example_inputs))
+        task = resolve_task(config.task)
+        data = load_data(config.data)
+        model = resolve_model(str(config.model), data)
+        facts = inspect_json(analyze(model, data.example(task)))
         phase.advance()
     facts = {"model": config.model, "data": config.data, **facts}
     return Answer(facts, lambda: inspect_view(str(config.model), facts))

@@ -129,9 +129,10 @@ class InspectConfig(Config):
     command: ClassVar[str] = "inspect"
 
     model: Model = None
-    weights: Weights = None
     data: Spec = "digits"
     """Gives the model its input: digits, a directory, a hub name, or file.py:function."""
+    task: Spec = "classification"
+    """What a batch is: classification, or file.py:name."""
     json: Json = field(default=False, metadata=OUTSIDE)
     debug: Debug = field(default=False, metadata=OUTSIDE)
 

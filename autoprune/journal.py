@@ -84,9 +84,10 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], str, int]:
     records, check = [], ""
     for number, line in enumerate(intact.split(b"\n")[:-1], start=1):
         record = _line(line, f"line {number} of {path}")
-        stated, check = record.pop("check", None), _chain(check, record)
-        if stated != check:
+        check = _chain(check, {name: value for name, value in record.items() if name != "check"})
+        if canonical({**record, "check": check}).encode() != line:
             raise DamagedError(f"line {number} of {path} is not what was written", _HINT)
+        del record["check"]
         records.append(record)
     if records and records.pop(0).get("format") != FORMAT:
         raise DamagedError(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 _PHASES: Final = {
@@ -86,7 +86,6 @@ class Terminal:
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[facts]}", markup=False),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         )
         bars = Bars(
             *columns,
@@ -119,20 +118,18 @@ class _State:
         self.done += steps
         self.facts.update(facts)
 
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.began
-
-    @property
-    def left(self) -> float:
-        return self.seconds / max(self.done, 1) * max(self.total - self.done, 0)
-
-    def facts_text(self) -> str:
-        return ", ".join(f"{name} {_fact(name, value)}" for name, value in self.facts.items())
+    def outlook(self) -> str:
+        each = self._seconds() / max(self.done, 1)
+        return _joined(self._known(), f"{duration(each * max(self.total - self.done, 0))} left")
 
     def summary(self) -> str:
-        parts = [f"{self.done} {self.unit} in {duration(self.seconds)}", self.facts_text()]
-        return ", ".join(part for part in parts if part)
+        return _joined(f"{self.done} {self.unit} in {duration(self._seconds())}", self._known())
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def _known(self) -> str:
+        return ", ".join(f"{name} {_fact(name, value)}" for name, value in self.facts.items())
 
 
 class _Bar:
@@ -143,7 +140,7 @@ class _Bar:
 
     def advance(self, steps: int = 1, **facts: float) -> None:
         self._state.advance(steps, facts)
-        self._bars.update(self._task, completed=self._state.done, facts=self._state.facts_text())
+        self._bars.update(self._task, completed=self._state.done, facts=self._state.outlook())
 
 
 class _Lines:
@@ -158,8 +155,11 @@ class _Lines:
         if now - self._last < _SECONDS_BETWEEN_LINES or state.done >= state.total:
             return
         self._last = now
-        parts = [f"{state.done}/{state.total}", state.facts_text(), f"{duration(state.left)} left"]
-        self._out.note(f"{state.label:<11} {', '.join(part for part in parts if part)}")
+        self._out.note(f"{state.label:<11} {state.done}/{state.total}, {state.outlook()}")
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
 
 
 def _fact(name: str, value: float) -> str:

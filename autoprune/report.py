@@ -21,7 +21,7 @@ from autoprune.progress import duration
 from autoprune.result import GroupKeep, Result
 from autoprune.structure.table import Structure
 
-BAR: Final = 20
+BAR: Final = 18
 _WORDS: Final = ("kind", "keep", "share of MACs", "because")
 
 
@@ -73,7 +73,7 @@ def inspect_view(name: str, facts: Mapping[str, Any]) -> RenderableType:
     groups = _table("group", "kind", "units", "slices", "share of MACs")
     for group in facts["groups"]:
         groups.add_row(
-            group["name"],
+            Text(group["name"]),
             group["kind"],
             str(group["size"]),
             str(group["slices"]),
@@ -135,7 +135,7 @@ def _accuracies(result: Result) -> Table:
     for name, pruned, recovered, style in rows:
         change = 100 * (recovered.accuracy - result.base.accuracy)
         table.add_row(
-            name,
+            Text(name),
             _percent(result.base.accuracy),
             _percent(pruned.accuracy),
             _percent(recovered.accuracy),
@@ -161,11 +161,10 @@ def _costs(result: Result) -> Table:
 
 
 def _keeps(groups: Iterable[GroupKeep]) -> Table:
-    table = _table("group", "kind", "units", "kept", "keep", "of all MACs")
+    table = _table("group", "units", "kept", "keep", "of MACs")
     for group in groups:
         table.add_row(
-            group.name,
-            group.kind,
+            Text(group.name),
             str(group.size),
             str(group.kept),
             _bar(group.kept / group.size),
@@ -191,7 +190,7 @@ def _pinned(pinned: Iterable[Mapping[str, Any]]) -> list[RenderableType]:
     table = _table("pinned", "because")
     table.columns[1].no_wrap = False
     for reason, names in reasons.items():
-        table.add_row(", ".join(names), reason)
+        table.add_row(Text(", ".join(names)), Text(reason))
     return [table]
 
 
@@ -204,7 +203,7 @@ def _places(result: Result) -> RenderableType:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, what in result.files.items():
-        table.add_row(name, what)
+        table.add_row(Text(name), Text(what))
     run = str(result.run)
     lines = Text.assemble(
         "everything is in ",
