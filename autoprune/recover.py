@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,49 +24,11 @@ from autoprune.execution import (
     mode,
     move,
 )
+from autoprune.factories import blamed
 from autoprune.task import Batch, Classification, Task, logits
+from autoprune.training import FitConfig
 
-
-@dataclass(frozen=True)
-class FitConfig:
-    """How to train."""
-
-    epochs: int = 10
-    """Passes over the training split."""
-    batch_size: int = 128
-    """Samples per step."""
-    learning_rate: float = 0.1
-    """Peak learning rate."""
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    """SGD with Nesterov momentum, or AdamW."""
-    momentum: float = 0.9
-    """Momentum of SGD."""
-    weight_decay: float = 5e-4
-    """Weight decay, on tensors of two or more dimensions (not on biases and norms)."""
-    schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
-    """Course of the learning rate."""
-    label_smoothing: float = 0.0
-    """Share of the target spread over all classes (classification only)."""
-    augment: bool = True
-    """Apply the data's augmentation, if it has one."""
-    distill: float = 0.0
-    """Weight of the teacher's outputs in the loss; 0 trains on labels alone."""
-    temperature: float = 4.0
-    """Temperature of the teacher's outputs."""
-    precision: Precision = "auto"
-    """Arithmetic of the forward pass; auto takes the faster of the two on this device."""
-    seed: int = 0
-    """Seed of shuffling, augmentation and dropout."""
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "temperature"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UsageError(f"{name} must be positive, not {getattr(self, name)}")
-        for name in ("momentum", "label_smoothing", "distill"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise UsageError(f"weight_decay must be 0 or more, not {self.weight_decay}")
+__all__ = ["FitConfig", "Score", "fit", "measure"]
 
 
 class Score(NamedTuple):
@@ -87,7 +49,7 @@ def fit(
     model: nn.Module,
     split: Split,
     task: Task,
-    config: FitConfig = FitConfig(),
+    config: FitConfig,
     *,
     teacher: nn.Module | None = None,
     masks: Mapping[str, Tensor] | None = None,
@@ -146,21 +108,7 @@ def measure(
     return Score(score / len(split), loss / len(split))
 
 
-def rate(schedule: str, progress: float) -> float:
-    """Return the learning rate at ``progress`` in [0, 1], as a fraction of its peak.
-
-    ``one-cycle`` rises linearly from 1/25 over the first quarter, then falls to 0 along a cosine
-    (Smith and Topin 2018, with one cosine for both of their falling phases); ``cosine`` only falls.
-    """
-    if schedule == "constant":
-        return 1.0
-    warm = 0.25 if schedule == "one-cycle" else 0.0
-    if progress < warm:
-        return 0.04 + 0.96 * progress / warm
-    return 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
-
-
-class _NotFinite(Exception):
+class _NotFinite(AutopruneError):
     """The loss or a weight became NaN or infinite."""
 
 
@@ -176,13 +124,14 @@ class _Run:
         teacher: nn.Module | None,
         masks: Mapping[str, Tensor],
     ) -> None:
-        self.model, self.split, self.config, self.teacher = model, split, config, teacher
+        self.model, self.split, self.config = model, split, config
+        self.teacher = teacher or nn.Identity()
         self.task = _smoothed(task, config)
         if config.distill and teacher is None:
             raise UsageError("distillation needs a teacher", "pass teacher=, or distill=0")
         self.device = device_of(model)
         self.form = fastest_form(model, task, _first(split), config.precision)
-        self.optimizer = _optimizer(model, config)
+        self.optimizer = config.start(model)
         self.masked = _masked(model, masks)
         self.step, self.total = 0, config.epochs * math.ceil(len(split) / config.batch_size)
 
@@ -193,8 +142,9 @@ class _Run:
         with (
             torch.random.fork_rng(devices),
             mode(self.model, train=True),
-            mode(self.teacher or nn.Identity(), train=False),
+            mode(self.teacher, train=False),
             laid_out(self.model, self.form),
+            laid_out(self.teacher, self.form),
         ):
             torch.manual_seed(self.config.seed)
             self._apply_masks()
@@ -205,7 +155,8 @@ class _Run:
         seed = int(np.random.SeedSequence([self.config.seed, epoch]).generate_state(1)[0])
         size, augment, losses = self.config.batch_size, self.config.augment, []
         for batch in self.split.batches(size, seed=seed, augment=augment):
-            losses.append(self._advance(move(batch, self.device)))
+            with blamed(f"training fails in step {self.step + 1}"):
+                losses.append(self._advance(move(batch, self.device)))
             if on_step:
                 on_step(self.step, self.total, losses[-1])
         for name, tensor in self.model.state_dict().items():
@@ -222,9 +173,8 @@ class _Run:
         self.model.load_state_dict(state)
 
     def _advance(self, batch: Batch) -> float:
-        factor = rate(self.config.schedule, self.step / self.total)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * factor
+            group["lr"] = self.config.rate(self.step / self.total)
         loss = self._loss(batch)
         value = loss.item()
         self.step += 1
@@ -242,7 +192,7 @@ class _Run:
     def _loss(self, batch: Batch) -> Tensor:
         outputs = forward(self.model, self.task, batch, self.form)
         loss = self.task.loss(outputs, batch)
-        if not self.config.distill or self.teacher is None:
+        if not self.config.distill:
             return loss
         with torch.no_grad():
             target = forward(self.teacher, self.task, batch, self.form)
@@ -272,25 +222,6 @@ def _smoothed(task: Task, config: FitConfig) -> Task:
     if not isinstance(task, Classification):
         raise UsageError(f"task {task.name!r} has no label smoothing", "set label_smoothing to 0")
     return replace(task, label_smoothing=config.label_smoothing)
-
-
-def _optimizer(model: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not trained:
-        raise UsageError(
-            "the model has no parameter to train", "set requires_grad on those to recover"
-        )
-    groups: list[dict[str, Any]] = [
-        {"params": [value for value in trained if value.ndim > 1]},
-        {"params": [value for value in trained if value.ndim <= 1], "weight_decay": 0.0},
-    ]
-    speed, decay = config.learning_rate, config.weight_decay
-    if config.optimizer == "adamw":
-        return torch.optim.AdamW(groups, speed, weight_decay=decay, fused=True)
-    nesterov = config.momentum > 0
-    return torch.optim.SGD(
-        groups, speed, config.momentum, weight_decay=decay, nesterov=nesterov, fused=True
-    )
 
 
 def _masked(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:

@@ -54,6 +54,6 @@ def _line(factory: Factory) -> str:
 
 def _lines() -> set[str]:
     try:
-        return set(store().read_text(encoding="utf-8").splitlines())
-    except (OSError, UnicodeDecodeError):
+        return set(store().read_text(encoding="utf-8", errors="replace").splitlines())
+    except OSError:
         return set()

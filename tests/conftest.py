@@ -1,8 +1,11 @@
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
+
+from autoprune.data import Data, load_data
 
 torch.set_num_threads(1)
 
@@ -15,6 +18,16 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip("no real data: set AUTOPRUNE_SHARED to a directory with data/ and checkpoints/")
     return path
+
+
+@pytest.fixture(scope="session")
+def cifar10_jpeg(shared: Path, request: pytest.FixtureRequest) -> Data:
+    """CIFAR-10-JPEG, decoded once and kept between test runs."""
+    if find_spec("datasets") is None:
+        pytest.skip("no package datasets: pip install 'autoprune[data]'")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(request.config.cache.mkdir("data")))
+        return load_data(shared / "data" / "cifar10_jpeg")
 
 
 @pytest.fixture(autouse=True)

@@ -35,4 +35,5 @@ def _moments(values: Tensor) -> tuple[float, float]:
     levels = torch.arange(256, dtype=torch.float64) / 255
     mean = (counts @ levels) / counts.sum()
     variance = (counts @ (levels - mean) ** 2) / counts.sum()
-    return float(mean), float(variance.sqrt()) or 1.0
+    deviation = float(variance.sqrt())
+    return float(mean), deviation if deviation > 1e-6 else 1.0  # a channel of one value

@@ -161,9 +161,10 @@ def _columns(name: str, loaded: Mapping[str, Any]) -> _Source:
 
 
 def _raw_rows(part: Any, image: str, label: str) -> Iterator[Row]:
-    for row in part.select_columns([image, label]):
-        picture = row[image] or {}
-        yield picture.get("bytes") or picture.get("path") or b"", row[label]
+    for batch in part.select_columns([image, label]).iter(1000):
+        for picture, number in zip(batch[image], batch[label], strict=True):
+            found = picture or {}
+            yield found.get("bytes") or found.get("path") or b"", number
 
 
 def _folder(path: Path) -> _Source:

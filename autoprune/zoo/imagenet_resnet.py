@@ -1,8 +1,8 @@
 """Residual networks for ImageNet.
 
 He et al. 2016, "Deep Residual Learning for Image Recognition", table 1, option B shortcuts. The
-stride of a bottleneck sits in its 3x3 convolution and parameters have their names as in torchvision,
-so that its weights load. At 3x224x224, 1000 classes:
+stride of a bottleneck sits in its 3x3 convolution and parameters are named as in torchvision, so
+that its weights load. At 3x224x224, 1000 classes:
 
 | network | parameters | MACs |
 |---|---|---|

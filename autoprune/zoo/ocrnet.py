@@ -2,8 +2,8 @@
 
 The design of Shi et al. 2017, "An End-to-End Trainable Neural Network for Image-based Sequence
 Recognition" (CRNN), table 1, with a fourteenth of its parameters, so that files have about the
-2,426 kB that pruning tables list. At 1x32x128, 63 classes (the blank, digits, letters of both cases):
-607,487 parameters, 69.46 M MACs.
+2,426 kB that pruning tables list. At 1x32x128, 63 classes (the blank, digits, letters of both
+cases): 607,487 parameters, 69.46 M MACs.
 """
 
 from __future__ import annotations
