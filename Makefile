@@ -50,11 +50,12 @@ $(BIN)/python:
 
 # torch goes first and alone, so that TORCH_INDEX is asked for torch and nothing can shadow the rest.
 $(RUNTIME): $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing autoprune and its pinned dependencies into $(VENV) (minutes the first time)"
 	$(PIP) pip
 	$(PIP) $(INDEX) torch
-	$(PIP) --editable .
+	$(PIP) --build-constraint constraints.txt --editable .
 	@touch $@
 
 $(DEV): $(RUNTIME)
-	$(PIP) --editable '.[data]' --group dev
+	$(PIP) --build-constraint constraints.txt --editable '.[data]' --group dev
 	@touch $@

@@ -99,7 +99,7 @@ class Terminal:
 
     @contextmanager
     def _lines(self, state: _State) -> Iterator[Phase]:
-        self.note(f"{state.label:<11} {state.total} {state.unit} ...")
+        self.note(f"{state.label:<11} {state.count(state.total)}...")
         yield _Lines(state, self)
 
 
@@ -123,7 +123,11 @@ class _State:
         return _joined(self._known(), f"{duration(each * max(self.total - self.done, 0))} left")
 
     def summary(self) -> str:
-        return _joined(f"{self.done} {self.unit} in {duration(self._seconds())}", self._known())
+        took = f"{self.count(self.done)}in {duration(self._seconds())}"
+        return _joined(took, self._known())
+
+    def count(self, steps: int) -> str:
+        return f"{steps} {self.unit} " if self.total > 1 else ""
 
     def _seconds(self) -> float:
         return time.monotonic() - self.began
