@@ -11,7 +11,7 @@ from autoprune.ranking.ordering import Curve, by_importance, curve
 from autoprune.structure.table import Group, Slice, Structure
 
 NORMS = (
-    nn.modules.batchnorm._BatchNorm,  # includes InstanceNorm
+    nn.modules.batchnorm._NormBase,  # batch and instance norms
     nn.GroupNorm,
     nn.LayerNorm,
     nn.RMSNorm,
