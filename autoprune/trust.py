@@ -36,12 +36,14 @@ def allow(factory: Factory) -> None:
 def check(factory: Factory) -> None:
     """Raise DamagedError unless ``factory`` was allowed and its file is still the same."""
     path = locate(factory.name)
-    if path is None or not path.is_file():
+    if _line(factory) not in _lines():
+        reason = "was never named here"
+    elif path is None or not path.is_file():
         raise DamagedError(f"{factory.name} is gone: no such file", f"it was {factory.path}")
-    same = str(path) == factory.path and file_digest(path) == factory.sha256
-    if same and _line(factory) in _lines():
+    elif str(path) != factory.path or file_digest(path) != factory.sha256:
+        reason = f"is not what it was: {path} has changed"
+    else:
         return
-    reason = "was never named here" if same else f"is not what it was: {path} has changed"
     raise DamagedError(
         f"{factory.name} {reason}, so it is not run",
         "read it, then pass trust_code=True if you trust it",
