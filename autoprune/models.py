@@ -51,7 +51,8 @@ class ModelSpec:
         """
         library, _, name = self.factory.partition(":")
         if not name:
-            return zoo.build(self.factory, **self.kwargs)
+            with blamed(f"{self.factory} cannot be built"):
+                return zoo.build(self.factory, **self.kwargs)
         if library in LIBRARIES:
             return _build_from_library(library, name, self.kwargs)
         if not trust_code:
@@ -86,8 +87,8 @@ class ModelSpec:
 def model_spec(name: str, data: Data | None = None, **options: Any) -> ModelSpec:
     """Return the specification of the network that the user calls ``name``.
 
-    Classes, channels and image size come from ``data``; a function of the user's gets those of them
-    that its signature names (``classes``, ``channels``, ``size``). ``options`` go before both.
+    Classes, channels and image size come from ``data``, or from ``options``, which go first; a
+    function of the user's gets those that it takes (``classes``, ``channels``, ``size``).
     Naming a function here allows it for :meth:`ModelSpec.build`.
 
     Raises UsageError if there is no such network, file or function.
@@ -211,13 +212,14 @@ def _shape(data: Data | None) -> dict[str, int]:
 
 def _library_options(library: str, shape: Mapping[str, Any]) -> dict[str, Any]:
     names = {"classes": "num_classes"} | ({"channels": "in_chans"} if library == "timm" else {})
-    own = {key: value for key, value in shape.items() if key not in ("classes", "channels", "size")}
-    return {names[key]: shape[key] for key in names if key in shape} | own
+    return {option: shape[key] for key, option in names.items() if key in shape}
 
 
 def _build_from_library(library: str, name: str, options: Mapping[str, Any]) -> nn.Module:
     if not re.fullmatch(r"[A-Za-z0-9_.]+", name):  # timm would fetch hub paths
         raise UsageError(f"{library} has no network {name!r}")
+    if not set(options) <= {"num_classes", "in_chans"}:  # others make timm load files
+        raise UsageError(f"{library}:{name} takes no other option than classes and channels")
     module = _library(library)
     make = module.create_model if library == "timm" else module.models.get_model
     with blamed(f"{library} cannot build {name!r}"):

@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader, Subset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 from autoprune.data import Data, ImageForm, Split, load_data
 from autoprune.data.carve import carve
@@ -231,6 +231,21 @@ def test_data_is_passed_through():
 X, Y = numbered(100)
 
 
+class Rows:
+    """Indexed like a data set, but no relative of torch's."""
+
+    def __len__(self):
+        return 100
+
+    def __getitem__(self, index):
+        return X[index], int(Y[index])
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(Rows()[index] for index in range(100))
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -238,12 +253,25 @@ X, Y = numbered(100)
         (X.numpy(), Y.numpy().astype(np.int32)),
         TensorDataset(X, Y),
         Subset(TensorDataset(X, Y), range(100)),
+        Rows(),
+        Stream(),
         DataLoader(TensorDataset(X, Y), batch_size=7),
         DataLoader(TensorDataset(X, Y), batch_size=7, shuffle=True, drop_last=True),
         [(X[:40], Y[:40]), (X[40:], Y[40:])],
         ((X[at : at + 10], Y[at : at + 10]) for at in range(0, 100, 10)),
     ],
-    ids=["tensors", "arrays", "tensor set", "set", "loader", "shuffled", "list", "generator"],
+    ids=[
+        "tensors",
+        "arrays",
+        "tensor set",
+        "set",
+        "rows",
+        "stream",
+        "loader",
+        "shuffled",
+        "list",
+        "generator",
+    ],
 )
 def test_every_kind_of_source_comes_to_the_same(source):
     data = load_data({"train": source, "test": (X, Y)})
@@ -324,6 +352,10 @@ class Broken:
         ({"train": Broken()}, "cannot be read: OSError: disk gone"),
         ({"train": [(X[:3], Y[:3]), (X[:3, :0], Y[:3])]}, "cannot be read: RuntimeError"),
         ({"train": (X, Y[:-1])}, "100 and 99 samples"),
+        (
+            {"train": (X, Y), "test": (X[:, :0], Y)},
+            r"of test is float \[0\], integer \[\], one of train",
+        ),
         ("./nowhere", "no such directory: ./nowhere"),
         ("/nowhere/data", "no such directory"),
         ("no such thing", "no such directory"),

@@ -123,6 +123,10 @@ def test_unknown_and_missing_networks(monkeypatch):
         resolve_model("timm:resnet18")
     with pytest.raises(UsageError, match="timm has no network 'hf-hub:a/b'"):
         resolve_model("timm:hf-hub:a/b")
+    with pytest.raises(UsageError, match="takes no other option"):
+        ModelSpec("timm:resnet18", {"checkpoint_path": "theirs.pth"}).build()
+    with pytest.raises(UsageError, match="resnet20 cannot be built: "):
+        ModelSpec("resnet20", {"classes": "ten"}).build()
 
 
 def test_a_library_that_does_not_match_torch(tmp_path, monkeypatch):

@@ -59,10 +59,8 @@ def carve(
             train, both = _hold_out(train, held_out or min(HELD_OUT, max(2, len(train) // 10)))
         search, validation = _cut(both.take(len(both), seed), len(both) // 2)
     splits = {"train": train, "search": search, "validation": validation, "test": test}
-    for key, split in splits.items():
-        split.check_finite()
-        splits[key] = replace(split, name=key)
-    return Data(name, **splits, classes=classes)
+    named = {key: replace(split, name=key) for key, split in splits.items()}
+    return Data(name, **named, classes=classes)
 
 
 def class_labels(split_content: Any) -> Tensor | None:
@@ -79,8 +77,8 @@ def _cut(split: Split, count: int) -> tuple[Split, Split]:
     """Cut ``count`` rows off the end."""
     if not 0 < count < len(split):
         raise UsageError(f"{split.name}: {len(split)} samples are too few to cut splits out of")
-    rows = torch.arange(len(split))
-    return split.rows(rows[:-count]), split.rows(rows[-count:])
+    at = len(split) - count
+    return split.part(0, at), split.part(at, len(split))
 
 
 def _hold_out(train: Split, count: int) -> tuple[Split, Split]:

@@ -50,7 +50,7 @@ def load_data(spec: object, seed: int = 0) -> Data:
     if isinstance(spec, Path):
         spec = str(spec)
     if not isinstance(spec, str):
-        return _from_objects(type(spec).__name__, spec, seed)
+        return _from_objects("custom", spec, seed)
     if spec == "digits":
         return digits(seed)
     directory = Path(spec).expanduser()

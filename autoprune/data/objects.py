@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,7 +12,6 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import (
     DataLoader,
     Dataset,
-    IterableDataset,
     RandomSampler,
     SequentialSampler,
     TensorDataset,
@@ -52,10 +51,10 @@ def _content(name: str, source: object) -> Any:
         return _tensors(source)
     if isinstance(source, TensorDataset):
         return tuple(source.tensors)
-    if isinstance(source, Dataset) and not isinstance(source, IterableDataset):
-        source = DataLoader(source, batch_size=256)
-    elif isinstance(source, DataLoader):
+    if isinstance(source, DataLoader):
         source = _in_order(source)
+    elif _is_dataset(source):
+        source = DataLoader(cast("Dataset[Any]", source), batch_size=256)
     if not isinstance(source, Iterable) or isinstance(
         source, (str, bytes, Tensor, np.ndarray, Mapping)
     ):
@@ -66,6 +65,13 @@ def _content(name: str, source: object) -> Any:
     with torch.random.fork_rng(devices=[]), blamed(f"{name} cannot be read"):
         torch.manual_seed(0)
         return _joined(name, [_tensors(batch) for batch in source])
+
+
+def _is_dataset(source: object) -> bool:
+    """Say whether ``source`` yields samples: torch's data sets, and all that are indexed alike."""
+    indexed = hasattr(source, "__getitem__") and hasattr(source, "__len__")
+    plain = (str, bytes, list, tuple, Mapping, Tensor, np.ndarray)
+    return isinstance(source, Dataset) or (indexed and not isinstance(source, plain))
 
 
 def _in_order(loader: DataLoader[Any]) -> DataLoader[Any]:

@@ -101,6 +101,14 @@ class Split:
     def __len__(self) -> int:
         return len(tree_leaves(self.content)[0])
 
+    @property
+    def sample(self) -> str:
+        """What one sample looks like: kind and shape of every tensor in it."""
+        return ", ".join(
+            f"{'float' if leaf.is_floating_point() else 'integer'} {list(leaf.shape[1:])}"
+            for leaf in tree_leaves(self.content)
+        )
+
     def batches(
         self, size: int, *, seed: int | None = None, augment: bool = False
     ) -> Iterator[Batch]:
@@ -131,9 +139,13 @@ class Split:
     def take(self, count: int, seed: int | None = None) -> Split:
         """Return the first ``count`` samples, or ``count`` different ones drawn by ``seed``."""
         if seed is None:
-            return replace(self, content=tree_map(lambda leaf: leaf[:count], self.content))
+            return self.part(0, count)
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         return self.rows(order[:count])
+
+    def part(self, start: int, end: int) -> Split:
+        """Return the samples from ``start`` up to ``end``, sharing memory."""
+        return replace(self, content=tree_map(lambda leaf: leaf[start:end], self.content))
 
     def rows(self, index: Tensor) -> Split:
         """Return the samples at ``index``, in that order."""
@@ -182,6 +194,7 @@ class Data:
     """Four disjoint splits: ``test`` is read once, at the end; the others are there to learn from.
 
     ``classes`` is the number of classes if the samples are (inputs..., class label), else None.
+    Raises UsageError if samples of the splits differ in form or a float among them is not finite.
     """
 
     name: str
@@ -190,6 +203,15 @@ class Data:
     validation: Split
     test: Split
     classes: int | None = None
+
+    def __post_init__(self) -> None:
+        form = self.train.sample
+        for name, split in self.splits.items():
+            if split.sample != form:
+                raise UsageError(
+                    f"{self.name}: a sample of {name} is {split.sample}, one of train is {form}"
+                )
+            split.check_finite()
 
     @property
     def splits(self) -> dict[str, Split]:
