@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from autoprune.problem import PruningProblem, Record
+from autoprune.cost import CostModel
+from autoprune.problem import Record
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -14,15 +15,15 @@ if TYPE_CHECKING:
 class Curves:
     """Writes the course of a search as scalars; one step is one evaluation."""
 
-    def __init__(self, writer: SummaryWriter, problem: PruningProblem) -> None:
-        self._writer, self._problem = writer, problem
-        self._best = float("-inf")
+    def __init__(self, writer: SummaryWriter, cost: CostModel) -> None:
+        self._writer, self._cost = writer, cost
+        self._best, self._episodes = float("-inf"), 0
 
     def evaluation(self, record: Record) -> None:
         """Write one evaluation."""
         step, found = record.number, record.evaluation
         self._best = max(self._best, found.score)
-        cost, write = self._problem.cost, self._writer.add_scalar
+        cost, write = self._cost, self._writer.add_scalar
         write("search/reward", found.score, step)
         write("search/best_so_far", self._best, step)
         write("search/loss", found.loss, step)
@@ -30,13 +31,14 @@ class Curves:
         write(
             "cost/parameters_fraction", cost.parameters(record.plan) / cost.parameters.dense, step
         )
-        for group in self._problem.structure.groups:
+        for group in self._cost.structure.groups:
             write(f"keep/{group.name}", record.plan[group.name] / group.size, step)
 
-    def learning(self, step: int, values: Mapping[str, float]) -> None:
-        """Write what the agent says of its learning."""
+    def learning(self, values: Mapping[str, float]) -> None:
+        """Write what a learning agent says after an episode."""
+        self._episodes += 1
         for name, value in values.items():
-            self._writer.add_scalar(f"agent/{name}", value, step)
+            self._writer.add_scalar(f"agent/{name}", value, self._episodes)
 
     def training(self, phase: str, epoch: int, loss: float) -> None:
         """Write the loss of an epoch of training or fine-tuning."""

@@ -1,0 +1,204 @@
+"""The phases of a search, in order: train, rank, search, re-score, prune, fine-tune, measure."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+from safetensors.torch import load_file
+from torch import nn
+
+from autoprune.agents import searcher
+from autoprune.evaluate import Evaluator, recalibrate
+from autoprune.measuring import latencies
+from autoprune.plan import Plan
+from autoprune.problem import Evaluation, Ledger, PruningProblem, Record, weight_statistics
+from autoprune.ranking import Ranking, rank
+from autoprune.recover import FitConfig, fit, measure
+from autoprune.result import Measure
+from autoprune.saving import spec_json, tensors_of, write_tensors
+from autoprune.session import Session
+from autoprune.slicing import Slicer
+
+CALIBRATION = 1000
+"""Training samples that rankings are computed on, and batch-norm statistics of final networks."""
+
+FINALISTS = 5
+"""Best plans that are scored again on the validation split: the best of many is too good."""
+
+TRAINING = FitConfig(epochs=15)
+"""How the embedded network is trained on the spot."""
+
+FINETUNING = FitConfig(learning_rate=0.02, distill=0.5)
+"""How pruned networks are trained; epochs and seed come from the configuration."""
+
+BASE, INITIAL = "base.safetensors", "initial.safetensors"
+
+
+def train(session: Session) -> nn.Module:
+    """Return the trained dense network: as given, from the run, or trained now and stored there."""
+    model = copy.deepcopy(session.subject.model)
+    if session.subject.trained:
+        return model
+    run = session.run
+    if BASE in run.artefacts.names:
+        model.load_state_dict(load_file(str(run.artefacts.file(BASE))), strict=False)
+        return model
+    run.publish(INITIAL, partial(write_tensors, tensors=tensors_of(model)))
+    _fit(session, "train", model, TRAINING)
+    run.publish(BASE, partial(write_tensors, tensors=tensors_of(model)))
+    return model
+
+
+def pose(session: Session, model: nn.Module) -> PruningProblem:
+    """Rank the units of the trained network and set up its evaluation."""
+    config, subject = session.config, session.subject
+    calibration = subject.data.calibration(CALIBRATION, config.seed).to(subject.device)
+    with session.progress.phase("rank", len(session.structure.groups)) as phase:
+        ranking = rank(
+            model,
+            session.structure,
+            config.ranking,
+            task=subject.task,
+            calibration=calibration,
+            seed=config.seed,
+        )
+        phase.advance(len(session.structure.groups))
+    search = subject.data.search.to(subject.device)
+    return PruningProblem(
+        structure=session.structure,
+        cost=session.cost,
+        budget=session.budget,
+        ranking=ranking,
+        evaluate=Evaluator(model, session.structure, ranking, subject.task, search, calibration),
+        statistics=weight_statistics(session.structure, dict(model.state_dict())),
+    )
+
+
+def explore(session: Session, problem: PruningProblem) -> Ledger:
+    """Let the searcher spend its evaluations; each is journalled before the next begins."""
+    agent = searcher(session.config.agent, session.curves.learning)
+    journal = session.run.journal
+    known = {plan: evaluation for plan, evaluation in map(_recall, journal.records)}
+    with session.progress.phase("search", session.config.evaluations) as phase:
+
+        def note(record: Record) -> None:
+            if not record.recalled:
+                journal.append(_entry(record))
+            session.curves.evaluation(record)
+            phase.advance(best=ledger.best.evaluation.score)
+
+        ledger = Ledger(problem, session.config.evaluations, note, known)
+        agent.search(problem, ledger, session.config.seed)
+    return ledger
+
+
+def _entry(record: Record) -> dict[str, object]:
+    found = record.evaluation
+    return {
+        "evaluation": record.number,
+        "plan": record.plan.to_json(),
+        "score": found.score,
+        "loss": found.loss,
+        "failed": found.failed,
+    }
+
+
+def _recall(entry: Mapping[str, object]) -> tuple[Plan, Evaluation]:
+    score, loss = float(str(entry["score"])), float(str(entry["loss"]))
+    return Plan.from_json(entry["plan"]), Evaluation(score, loss, failed=bool(entry["failed"]))
+
+
+def choose(session: Session, model: nn.Module, problem: PruningProblem, ledger: Ledger) -> Record:
+    """Score the best few plans again on samples the search never saw; return the best of them."""
+    ranked = sorted(ledger.history, key=lambda record: record.evaluation.key, reverse=True)
+    finalists = ranked[:FINALISTS]
+    if len(finalists) == 1:
+        return finalists[0]
+    subject = session.subject
+    fresh = Evaluator(
+        model,
+        session.structure,
+        problem.ranking,
+        subject.task,
+        subject.data.validation.to(subject.device),
+        subject.data.calibration(CALIBRATION, session.config.seed).to(subject.device),
+    )
+    return max(finalists, key=lambda record: fresh(record.plan).finite().key)
+
+
+def shrink(session: Session, model: nn.Module, plan: Plan, ranking: Ranking) -> nn.Module:
+    """Build the compact network of a plan, its batch-norm statistics computed anew."""
+    slicer = Slicer(model, session.structure)
+    compact = slicer.build(ranking.kept(plan), ranking.weights(plan))
+    subject = session.subject
+    calibration = subject.data.calibration(CALIBRATION, session.config.seed).to(subject.device)
+    recalibrate(compact, calibration, subject.task)
+    return compact
+
+
+def recover(session: Session, pruned: nn.Module, teacher: nn.Module) -> nn.Module:
+    """Return a fine-tuned copy of a pruned network, taught by the dense one."""
+    model = copy.deepcopy(pruned).requires_grad_(True)
+    if session.config.finetune_epochs:
+        _fit(session, "finetune", model, FINETUNING, teacher)
+    return model
+
+
+def _fit(
+    session: Session,
+    phase_name: str,
+    model: nn.Module,
+    config: FitConfig,
+    teacher: nn.Module | None = None,
+) -> None:
+    epochs = config.epochs if teacher is None else session.config.finetune_epochs
+    config = replace(config, epochs=epochs, seed=session.config.seed)
+    with session.progress.phase(phase_name, epochs) as phase:
+
+        def note(done: int, total: int, loss: float) -> None:
+            phase.advance(loss=loss)
+            session.curves.training(phase_name, done, loss)
+
+        subject = session.subject
+        train_split = subject.data.train.to(subject.device)
+        fit(model, train_split, subject.task, config, teacher=teacher, on_epoch=note)
+
+
+def measure_all(
+    session: Session, networks: Mapping[str, tuple[nn.Module, Plan]]
+) -> dict[str, Measure]:
+    """Measure networks on the test split, which is read here and nowhere else."""
+    subject, cost = session.subject, session.cost
+    test = subject.data.test.to(subject.device)
+    with session.progress.phase("test", len(networks)) as phase:
+        times = latencies([model for model, _ in networks.values()], test, subject.task)
+        result = {}
+        for (name, (model, plan)), latency in zip(networks.items(), times, strict=True):
+            result[name] = Measure(
+                accuracy=measure(model, test, subject.task).score,
+                macs=cost.macs(plan),
+                parameters=cost.parameters(plan),
+                bytes=cost.bytes(plan),
+                latency_ms=latency,
+            )
+            phase.advance()
+    return result
+
+
+def publish(
+    session: Session, model: nn.Module, plan: Plan, ranking: Ranking, dense: nn.Module
+) -> None:
+    """Store plan, masks and the compact network."""
+    run, slicer = session.run, Slicer(dense, session.structure)
+    kept = ranking.kept(plan)
+    run.publish_json(
+        "plan.json", {"format": 1, "budget": session.config.budget, "keep": plan.to_json()}
+    )
+    run.publish("masks.safetensors", partial(write_tensors, tensors=slicer.masks(kept)))
+    run.publish_json(
+        "model.json", spec_json(session.subject.spec, slicer.indices(kept), slicer.widths(kept))
+    )
+    run.publish("model.safetensors", partial(write_tensors, tensors=tensors_of(model)))

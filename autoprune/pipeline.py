@@ -1,0 +1,189 @@
+"""A search from end to end: the public ``search`` and what ``autoprune search`` runs."""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from autoprune import phases
+from autoprune.agents import searcher
+from autoprune.budget import Budget
+from autoprune.config import SearchConfig
+from autoprune.cost import CostModel
+from autoprune.curves import Curves
+from autoprune.plan import Plan
+from autoprune.progress import Progress, Silent
+from autoprune.ranking import rank
+from autoprune.result import Baseline, GroupKeep, Measure, Result
+from autoprune.run import RESULT, Run
+from autoprune.saving import load
+from autoprune.session import Session, bind_budget, find_structure
+from autoprune.subject import Subject, from_config, from_objects, weights_hash
+
+
+def search(
+    model: nn.Module | str,
+    data: object,
+    budget: str = "0.5flops",
+    *,
+    task: object = "classification",
+    agent: str = "ddpg",
+    ranking: str = "regression",
+    evaluations: int = 100,
+    finetune_epochs: int = 10,
+    align: int = 1,
+    seed: int = 0,
+    device: str = "auto",
+    run: str | Path | None = None,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Find the best plan within a budget, prune the model to it and fine-tune.
+
+    **Main arguments:** ``model`` is a trained ``nn.Module`` (not changed) or the name of a network;
+    ``data`` anything that :func:`autoprune.data.load_data` takes, such as ``"digits"`` or a tuple
+    (train, test) of datasets, loaders or tensor pairs; ``budget`` a ceiling such as ``"0.5flops"``,
+    ``"60Mmacs"`` or ``"0.3params"``.
+
+    **Other arguments:** those of ``autoprune search --help``. ``run`` is the directory that holds
+    everything, ``logs/<generated>`` by default; the same call again continues it.
+
+    Returns a Result with ``.model`` (compact, fine-tuned), ``.plan`` and ``.save(path)``.
+    Raises AutopruneError: UsageError for requests that make no sense, InfeasibleError for budgets
+    that no plan meets.
+    """
+    Budget.parse(budget)
+    subject = from_objects(model, data, task, device)
+    config = SearchConfig(
+        budget=budget,
+        model=_name(model, subject),
+        data=data if isinstance(data, str) else f"{subject.data.name}@{subject.data.fingerprint}",
+        task=subject.task.name,
+        agent=agent,
+        ranking=ranking,
+        evaluations=evaluations,
+        finetune_epochs=finetune_epochs,
+        align=align,
+        seed=seed,
+        device=device,
+        run=None if run is None else str(run),
+        fresh=fresh,
+    )
+    return _search(subject, config, progress or Silent())
+
+
+def run_search(config: SearchConfig, progress: Progress) -> Result:
+    """Carry out ``autoprune search``; raises AutopruneError for whatever a user can mend."""
+    Budget.parse(config.budget)
+    return _search(from_config(config), config, progress)
+
+
+def _name(model: nn.Module | str, subject: Subject) -> str:
+    if isinstance(model, str):
+        return model
+    return f"{type(model).__name__}@{weights_hash(model)[:8]}"
+
+
+def _search(subject: Subject, config: SearchConfig, progress: Progress) -> Result:
+    """Run every phase; a finished run is shown again, an unfinished one continued."""
+    began = time.monotonic()
+    searcher(config.agent)  # refuses unknown names before any work
+    structure = find_structure(subject, progress)
+    cost = CostModel(structure)
+    budget = bind_budget(config, cost)
+    with Run(config.directory, config, fresh=config.fresh) as run:
+        run.expect(data=subject.data.fingerprint, weights=weights_hash(subject.model))
+        if run.finished:
+            progress.note(f"{run.path} is finished; --fresh starts over")
+            return _finished(run, subject)
+        with run.events() as writer:
+            session = Session(
+                subject, config, structure, cost, budget, run, Curves(writer, cost), progress
+            )
+            result = _phases(session, began)
+            run.publish_json(RESULT, result.to_json())
+            return result
+
+
+def _finished(run: Run, subject: Subject) -> Result:
+    result = Result.from_json(run.artefacts.json(RESULT))
+    model = load(run.path, copy.deepcopy(subject.model))
+    return replace(result, model=model, run=run.path)
+
+
+def _phases(session: Session, began: float) -> Result:
+    dense = phases.train(session)
+    problem = phases.pose(session, dense)
+    ledger = phases.explore(session, problem)
+    best = phases.choose(session, dense, problem, ledger)
+    pruned = phases.shrink(session, dense, best.plan, problem.ranking)
+    recovered = phases.recover(session, pruned, dense)
+    phases.publish(session, recovered, best.plan, problem.ranking, dense)
+    networks = {
+        "base": (dense, Plan.dense(session.structure)),
+        "pruned": (pruned, best.plan),
+        "recovered": (recovered, best.plan),
+    }
+    uniform = session.budget.uniform()
+    if session.config.baseline:
+        plain = phases.shrink(session, dense, uniform, rank(dense, session.structure, "l1"))
+        networks["plain"] = (plain, uniform)
+        networks["plain recovered"] = (phases.recover(session, plain, dense), uniform)
+    measures = phases.measure_all(session, networks)
+    result = _result(session, best.plan, best.evaluation.score, ledger.count, measures)
+    session.curves.outcome(
+        session.config.to_json(),
+        {
+            "outcome/base": result.base.accuracy,
+            "outcome/pruned": result.pruned.accuracy,
+            "outcome/recovered": result.recovered.accuracy,
+        },
+    )
+    return replace(result, seconds=round(time.monotonic() - began, 2), model=recovered)
+
+
+def _result(
+    session: Session, plan: Plan, score: float, evaluations: int, measures: dict[str, Measure]
+) -> Result:
+    config, run = session.config, session.run
+    baseline = None
+    if "plain" in measures:
+        baseline = Baseline("uniform + l1", measures["plain"], measures["plain recovered"])
+    shares = session.cost.macs.shares
+    groups = tuple(
+        GroupKeep(group.name, group.kind, group.size, plan[group.name], round(float(share), 6))
+        for group, share in zip(session.structure.groups, shares, strict=True)
+    )
+    return Result(
+        base=measures["base"],
+        pruned=measures["pruned"],
+        recovered=measures["recovered"],
+        budget=config.budget,
+        plan=plan,
+        groups=groups,
+        evaluations=evaluations,
+        seconds=0.0,
+        seed=config.seed,
+        agent=config.agent,
+        ranking=config.ranking,
+        network=str(config.model),
+        data=config.data,
+        score=score,
+        run=run.path,
+        baseline=baseline,
+        files=FILES,
+        warnings=tuple(run.warnings),
+    )
+
+
+FILES = {
+    "model.safetensors": "the pruned, fine-tuned weights; autoprune.load(run) rebuilds the network",
+    "plan.json": "units kept in every group",
+    "masks.safetensors": "the plan as bool tensors of the dense shapes",
+    "evaluations.jsonl": "every plan that was tried",
+    "result.json": "everything shown here",
+}
