@@ -229,9 +229,11 @@ def _build_from_library(library: str, name: str, options: Mapping[str, Any]) -> 
 def _library(name: str) -> ModuleType:
     try:
         return import_module(name)
-    except ImportError:
-        raise UsageError(f"{name} is not installed", "pip install 'autoprune[vision]'") from None
-    except (RuntimeError, OSError) as error:
+    except (ImportError, RuntimeError, OSError) as error:
+        if isinstance(error, ImportError) and error.name == name:
+            raise UsageError(
+                f"{name} is not installed", "pip install 'autoprune[vision]'"
+            ) from None
         raise UsageError(
             f"{name} does not work with torch {torch.__version__}:"
             f" {next(iter(str(error).splitlines()), '')}",
