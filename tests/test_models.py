@@ -138,6 +138,19 @@ def test_a_library_that_does_not_match_torch(tmp_path, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
+def test_a_library_builds_what_the_data_asks_for(digits, tmp_path, monkeypatch):
+    """The call only: no release of timm may match the torch that is installed here."""
+    (tmp_path / "timm.py").write_text(
+        "from torch import nn\n"
+        "def create_model(name, *, num_classes, in_chans): return nn.Linear(in_chans, num_classes)"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "timm", raising=False)
+    model = resolve_model("timm:resnet18", digits)
+    monkeypatch.delitem(sys.modules, "timm")
+    assert (model.in_features, model.out_features) == (1, 10)
+
+
 # ---- weights
 
 
