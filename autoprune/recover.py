@@ -56,7 +56,9 @@ def fit(
     on_step: Step | None = None,
     on_epoch: Epoch | None = None,
 ) -> None:
-    """Train ``model`` in place, on the device it is on; the same seed gives the same weights.
+    """Train ``model`` in place, on the device it is on.
+
+    The same seed gives the same weights, to the last bit on a CPU with as many threads.
 
     ``masks`` maps parameter names to bool tensors of their shape, False where a weight is pruned:
     pruned weights, their gradients and their momenta are exactly zero throughout. ``teacher`` adds
