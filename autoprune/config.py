@@ -96,6 +96,8 @@ class SearchConfig(Config):
     """Epochs of training after pruning; 0 leaves it out."""
     align: int = 1
     """Keep multiples of this many units where the group allows it."""
+    baseline: Flag = True
+    """Leave out uniform + l1 at the same budget, measured beside the result."""
     seed: int = 0
     """Seed of everything random."""
     device: Name = "auto"

@@ -79,7 +79,9 @@ def inspect_view(name: str, facts: Mapping[str, Any]) -> RenderableType:
             str(group["slices"]),
             _bar(group["macs_share"]),
         )
-    groups.caption = "share of MACs: what goes with the whole group; where groups meet, both claim it"
+    groups.caption = (
+        "share of MACs: what goes with the whole group; where groups meet, both claim it"
+    )
     units = sum(group["size"] for group in facts["groups"])
     summary = (
         f"{units:,} units in {len(facts['groups'])} groups; {count(facts['macs'])} MACs ="
