@@ -30,36 +30,47 @@ class Reader:
 
     ``inverse`` [units * block, units * block] is the group's part of H, ``weights``
     [units * block, outputs] its rows of W, both unit by unit; both are overwritten. ``energy``
-    divides the costs, so that readers of different scale add up.
+    divides the costs, so that readers of different scale add up. Units that are left come first.
     """
 
     def __init__(self, inverse: Tensor, weights: Tensor, block: int, energy: float = 1.0) -> None:
         self.inverse, self.weights, self.block = inverse, weights, block
         self.energy = energy
+        self.left = len(weights)
 
     def costs(self) -> Tensor:
-        """Cost [units] of removing each unit that is left, alone."""
-        units = len(self.weights) // self.block
+        """Cost [units left] of removing each unit, alone."""
+        units = self.left // self.block
         shape = (units, self.block, units, self.block)
-        blocks = self.inverse.view(shape).diagonal(dim1=0, dim2=2).permute(2, 0, 1)
-        weights = self.weights.view(units, self.block, -1)
+        inverse = self.inverse[: self.left, : self.left].unflatten(1, shape[2:])
+        blocks = inverse.unflatten(0, shape[:2]).diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+        weights = self.weights[: self.left].view(units, self.block, -1)
         products = weights @ weights.mT
         costs: Tensor = (torch.linalg.inv(blocks) * products).sum((1, 2)) / self.energy
         return costs
 
-    def remove(self, units: Tensor, rest: Tensor) -> Tensor:
-        """Remove ``units`` one after the other, leaving ``rest``; return what each costs [units].
+    def move(self, targets: Tensor, sources: Tensor) -> None:
+        """Put the units at the places ``sources`` to ``targets``, a permutation of them."""
+        to, of = self._columns(targets), self._columns(sources)
+        self.weights[to] = self.weights[of]
+        inverse = self.inverse[: self.left, : self.left]
+        inverse[to] = inverse[of]
+        inverse[:, to] = inverse[:, of]
+
+    def remove(self, count: int) -> Tensor:
+        """Remove the last ``count`` units one after the other; return what each costs [count].
 
         With H_BB = L L' and Z = L^-1 W_B, the rows of Z that belong to a unit are its cost given
         that the units before it are gone.
         """
-        gone, left = self._columns(units), self._columns(rest)
-        factor = torch.linalg.cholesky(self.inverse[gone[:, None], gone])
-        change = _solve(factor, self.weights[gone])
-        across = _solve(factor, self.inverse[gone[:, None], left])
-        self.weights = self.weights[left].addmm_(across.mT, change, alpha=-1)
-        self.inverse = self.inverse[left[:, None], left].addmm_(across.mT, across, alpha=-1)
-        return change.square().sum(1).view(len(units), self.block).sum(1) / self.energy
+        stay, end = self.left - count * self.block, self.left
+        factor = torch.linalg.cholesky(self.inverse[stay:end, stay:end])
+        change = _solve(factor, self.weights[stay:end])
+        across = _solve(factor, self.inverse[stay:end, :stay])
+        self.weights[:stay].addmm_(across.mT, change, alpha=-1)
+        self.inverse[:stay, :stay].addmm_(across.mT, across, alpha=-1)
+        self.left = stay
+        return change.square().sum(1).view(count, self.block).sum(1) / self.energy
 
     def _columns(self, units: Tensor) -> Tensor:
         return (units[:, None] * self.block + torch.arange(self.block, device=units.device)).ravel()
@@ -74,24 +85,38 @@ def eliminate(
     costs tie; with it (units, first removed first) the costs of that order are computed.
     """
     device = readers[0].weights.device
-    alive = torch.arange(size, device=device)
-    ahead = None if order is None else order.to(device)
+    places = torch.arange(size, device=device)  # place -> unit
     removed, costs = [], []
-    while len(alive):
-        count = -(-len(alive) // STEPS_PER_PASS)
-        if ahead is None:
-            total = torch.stack([reader.costs() for reader in readers]).sum(0)
-            chosen = total.sort(stable=True).indices[:count]
+    left = size
+    while left:
+        count = -(-left // STEPS_PER_PASS)
+        if order is None:
+            chosen = _cheapest(readers, places[:left], count)
         else:
-            chosen = torch.searchsorted(alive, ahead[:count])
-            ahead = ahead[count:]
-        rest = torch.ones(len(alive), dtype=torch.bool, device=device)
-        rest[chosen] = False
-        stays = rest.nonzero().ravel()
-        costs.append(torch.stack([reader.remove(chosen, stays) for reader in readers]).sum(0))
-        removed.append(alive[chosen])
-        alive = alive[stays]
+            done = size - left
+            chosen = places.argsort()[order[done : done + count].to(device)]
+        _to_the_end(readers, places, chosen, left)
+        costs.append(torch.stack([reader.remove(count) for reader in readers]).sum(0))
+        removed.append(places[left - count : left].clone())
+        left -= count
     return torch.cat(removed), torch.cat(costs)
+
+
+def _cheapest(readers: Sequence[Reader], units: Tensor, count: int) -> Tensor:
+    """Places of the ``count`` cheapest units, cheapest first."""
+    costs = torch.stack([reader.costs() for reader in readers]).sum(0)
+    by_index = units.argsort()
+    return by_index[costs[by_index].sort(stable=True).indices[:count]]
+
+
+def _to_the_end(readers: Sequence[Reader], places: Tensor, chosen: Tensor, left: int) -> None:
+    """Swap the chosen units with the last that are left, so that what stays is contiguous."""
+    last = torch.arange(left - len(chosen), left, device=places.device)
+    targets = torch.cat([chosen[chosen < left - len(chosen)], last])
+    sources = torch.cat([last[~torch.isin(last, chosen)], chosen])
+    for reader in readers:
+        reader.move(targets, sources)
+    places[targets] = places[sources]
 
 
 def _solve(lower: Tensor, right: Tensor) -> Tensor:

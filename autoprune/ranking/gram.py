@@ -19,7 +19,7 @@ from autoprune.execution import device_of, forward, mode, move
 from autoprune.ranking.consumers import CONVS, Consumer, split
 from autoprune.task import Task
 
-FLOAT64_COLUMNS = 2400
+FLOAT64_COLUMNS = 1200
 """Gram matrices up to this size are float64; beyond, float32 halves the memory and the time."""
 
 
