@@ -8,13 +8,22 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from autoprune.structure.rules import attention, elementwise, layers, movement, recurrent, reduction
+from autoprune.structure.rules import (
+    attention,
+    elementwise,
+    layers,
+    movement,
+    parts,
+    recurrent,
+    reduction,
+)
 from autoprune.structure.trace import Trace, shape_of
 
 Rule = Callable[..., Any]
 _FAMILIES: tuple[dict[str, Any], ...] = (
     elementwise.RULES,
     movement.RULES,
+    parts.RULES,
     reduction.RULES,
     layers.RULES,
     attention.RULES,
