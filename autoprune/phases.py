@@ -6,11 +6,13 @@ import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from safetensors.torch import load_file
 from torch import nn
 
 from autoprune.agents import searcher
+from autoprune.agents.policy import Policy
 from autoprune.evaluate import Evaluator, recalibrate
 from autoprune.measuring import latencies
 from autoprune.plan import Plan
@@ -78,7 +80,10 @@ def pose(session: Session, model: nn.Module) -> PruningProblem:
 
 
 def explore(session: Session, problem: PruningProblem) -> Ledger:
-    """Let the searcher spend its evaluations; each is journalled before the next begins."""
+    """Let the searcher spend its evaluations; each is journalled before the next begins.
+
+    A learner's policy is stored in the run.
+    """
     agent = searcher(session.config.agent, session.curves.learning)
     journal = session.run.journal
     known = {plan: evaluation for plan, evaluation in map(_recall, journal.records)}
@@ -92,7 +97,16 @@ def explore(session: Session, problem: PruningProblem) -> Ledger:
 
         ledger = Ledger(problem, session.config.evaluations, note, known)
         agent.search(problem, ledger, session.config.seed)
+    policy: Policy | None = getattr(agent, "policy", None)
+    if policy is not None:
+        content = policy.to_safetensors()
+        session.run.publish("policy.safetensors", lambda path: _write(path, content))
+        session.run.publish_json("policy.json", policy.to_json())
     return ledger
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def _entry(record: Record) -> dict[str, object]:
