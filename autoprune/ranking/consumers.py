@@ -98,7 +98,9 @@ def _part(consumer: Consumer, pinned: Tensor, part: int, parts: int) -> Consumer
     return replace(
         consumer,
         columns=consumer.columns[columns],
-        groups={name: torch.searchsorted(columns, index) for name, index in groups.items()},
+        groups={
+            name: torch.searchsorted(columns, index.contiguous()) for name, index in groups.items()
+        },
     )
 
 
