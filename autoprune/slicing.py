@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,8 @@ class Slicer:
         }
         self._patterns = _patterns(structure)
         self._dims = _dims_by_tensor(structure)
+        self._stacks = _stacks(self._patterns, self._source)
+        self._alone = self._dims.keys() - {n for _, names, _ in self._stacks for n in names}
         self._shell = copy.deepcopy(model).eval()
         self._places = _places(self._shell, aliases(model))
         missing = self._dims.keys() - self._places.keys()
@@ -85,7 +87,12 @@ class Slicer:
     ) -> nn.Module:
         """Return the shell with each tensor indexed as told; by default nothing gets narrower."""
         weights = weights or {}
-        for name in self._dims.keys() | weights.keys():
+        for stack, names, key in self._stacks:
+            rows = stack.index_select(1, indices[key].to(stack.device)).unbind()
+            for name, row in zip(names, rows, strict=True):
+                for place in self._places[name]:
+                    _store(place, row)
+        for name in self._alone | weights.keys():
             tensor = self._sliced(name, indices, weights)
             for place in self._places[name]:
                 _store(place, tensor)
@@ -220,6 +227,22 @@ def _pattern(
         return stays.nonzero().flatten()
 
     return find
+
+
+def _stacks(
+    patterns: Sequence[tuple[object, list[tuple[str, int]]]], source: Mapping[str, Tensor]
+) -> list[tuple[Tensor, list[str], tuple[str, int]]]:
+    """Stack the vectors that keep the same indices: one index_select instead of one for each."""
+    found = []
+    for _, keys in patterns:
+        alike: dict[Any, list[str]] = defaultdict(list)
+        for name, _ in keys:
+            tensor = source[name]
+            if tensor.dim() == 1:
+                alike[tensor.dtype, tensor.device].append(name)
+        for names in alike.values():
+            found.append((torch.stack([source[name] for name in names]), names, keys[0]))
+    return found
 
 
 def _dims_by_tensor(structure: Structure) -> dict[str, tuple[int, ...]]:
