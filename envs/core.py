@@ -38,7 +38,7 @@ ENTRIES: Final[Mapping[str, str]] = {
     "size": "log2 of the group's units over 16, [0, 1]",
     **{f"is_{kind}": f"1 if the group's kind is {kind}, else 0" for kind in KINDS},
     **{name: "how unequal the units' weight norms are, [0, 1]" for name in STATISTICS},
-    **{f"error_{c:g}": f"root of the error left at keep fraction {c:g}, [0, 1]" for c in CURVE},
+    **{f"error_{c:g}": f"squashed error left at keep fraction {c:g}, [0, 1]" for c in CURVE},
     "depth": "groups decided over all groups, [0, 1]",
     **{
         f"budget_{cost}": f"limit over the dense {cost}, 1 if not limited, [0, 1]" for cost in COSTS
@@ -48,12 +48,15 @@ ENTRIES: Final[Mapping[str, str]] = {
     "low": "least the group may keep, of its size, [0, 1]",
     "middle": "what action 0 keeps, of the group's size, [0, 1]",
     "high": "most the group may keep, of its size, [0, 1]",
-    "error_here": "root of the group's error at ``middle``, [0, 1]",
-    "error_rest": "root of the mean error of all undecided groups at ``rest``, [0, 1]",
-    "error_so_far": "root of the mean error of the decided groups, [0, 1]",
+    "error_here": "squashed error of the group at ``middle``, [0, 1]",
+    "error_rest": "squashed mean error of all undecided groups at ``rest``, [0, 1]",
+    "error_so_far": "squashed mean error of the decided groups, [0, 1]",
     "previous_action": "the action taken one step before, 0 at the first, [-1, 1]",
 }
-"""Every entry of the observation, in order: what it says of the group about to be decided."""
+"""Every entry of the observation, in order: what it says of the group about to be decided.
+
+An error e, which may exceed 1, is squashed to sqrt(e / (1 + e)).
+"""
 
 _OWN: Final = 3 + len(KINDS) + len(STATISTICS) + len(CURVE)
 
@@ -75,7 +78,7 @@ class Course:
     def of(cls, problem: PruningProblem) -> Course:
         """Gather it from a problem."""
         errors = tuple(
-            np.clip(problem.ranking.errors[group.name], 0.0, 1.0).astype(np.float64)
+            np.asarray(problem.ranking.errors[group.name], np.float64)
             for group in problem.structure.groups
         )
         fractions = np.linspace(0, 1, _GRID + 1)
@@ -196,9 +199,9 @@ def observe(course: Course, state: State) -> Observation:
     budget, group = course.budget, state.group
     fractions = budget.fractions
     shared = [group / course.length, *(fractions.get(cost, 1.0) for cost in COSTS), state.rest]
-    so_far = course.error(state.kept) / max(group, 1)
+    so_far = _squash(course.error(state.kept) / max(group, 1))
     if group == course.length:
-        tail = [0.0] * 6 + [so_far**0.5, state.previous]
+        tail = [0.0] * 6 + [so_far, state.previous]
         return np.array([0.0] * _OWN + shared + tail, np.float32)
     column = round(state.rest * _GRID)
     size = len(course.errors[group]) - 1
@@ -207,9 +210,9 @@ def observe(course: Course, state: State) -> Observation:
         state.low / size,
         state.middle / size,
         state.high / size,
-        float(course.grid[group, round(state.middle / size * _GRID)]) ** 0.5,
-        float(course.grid[group:, column].mean()) ** 0.5,
-        so_far**0.5,
+        _squash(float(course.grid[group, round(state.middle / size * _GRID)])),
+        _squash(float(course.grid[group:, column].mean())),
+        so_far,
         state.previous,
     ]
     return np.concatenate((course.own[group], np.array(shared + tail, np.float32)))
@@ -249,7 +252,7 @@ def _own(problem: PruningProblem, errors: tuple[Floats, ...]) -> NDArray[np.floa
             np.log2(group.size) / 16,
             *(float(group.kind == kind) for kind in KINDS),
             *problem.statistics.get(group.name, none),
-            *np.sqrt(_at(errors[index], np.array(CURVE))),
+            *map(_squash, _at(errors[index], np.array(CURVE))),
         ]
         for index, group in enumerate(problem.structure.groups)
     ]
@@ -258,6 +261,11 @@ def _own(problem: PruningProblem, errors: tuple[Floats, ...]) -> NDArray[np.floa
 
 def _log_share(share: float) -> float:
     return max(-1.0, float(np.log2(max(share, 2.0**-16))) / 16)
+
+
+def _squash(error: float) -> float:
+    """Map an error in [0, inf) to [0, 1); the root tells small errors apart."""
+    return float(np.sqrt(error / (1 + error)))
 
 
 def _at(curve: Floats, fractions: Floats) -> Floats:

@@ -25,8 +25,9 @@ class LayerPruning(gymnasium.Env[core.Observation, Action]):
     decides. Action: float32 [1] in [-1, 1]; -1 keeps the least and +1 the most that the budget
     leaves to the group, 0 what it would keep if all undecided groups kept the same fraction.
     An episode has one step per group. Its reward is 0 until the last step, which scores the plan
-    (``rewards.MODES[reward]``); with ``shaping`` every step also earns its difference of
-    a potential (``core.reward``). The last step's info holds the ``plan`` and its ``evaluation``.
+    (``reward``: a function, or its name in ``rewards.MODES``); with ``shaping`` every step also
+    earns its difference of a potential (``core.reward``). The last step's info holds the ``plan``
+    and its ``evaluation``.
 
     ``evaluate`` scores plans: ``ledger.evaluate`` counts and caches them; by default it is the
     problem's own.
@@ -40,17 +41,17 @@ class LayerPruning(gymnasium.Env[core.Observation, Action]):
         self,
         problem: PruningProblem,
         evaluate: Callable[[Plan], Evaluation] | None = None,
-        reward: str = "score",
+        reward: str | rewards.Reward = "score",
         shaping: bool = False,
     ) -> None:
-        if reward not in rewards.MODES:
+        if isinstance(reward, str) and reward not in rewards.MODES:
             raise UsageError(f"unknown reward {reward!r}", f"one of {', '.join(rewards.MODES)}")
         self.course = core.Course.of(problem)
         self.observation_space = spaces.Box(-1.0, 1.0, (len(core.ENTRIES),), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
         self.state = core.initial(self.course)
         self._evaluate = evaluate or problem.evaluate
-        self._reward = rewards.MODES[reward]
+        self._reward = rewards.MODES[reward] if isinstance(reward, str) else reward
         self._shaping = shaping
 
     def reset(

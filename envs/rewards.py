@@ -23,6 +23,16 @@ def loss(evaluation: Evaluation) -> float:
     return -_squash(evaluation.loss)
 
 
+def relative(mode: Reward, zero: Evaluation, one: Evaluation) -> Reward:
+    """Return ``mode`` shifted and scaled so that one evaluation earns 0 and another 1.
+
+    Where the other is not better, one part in a hundred of score or squashed loss earns 1.
+    """
+    shift = mode(zero)
+    scale = max(mode(one) - shift, 0.01)
+    return lambda evaluation: (mode(evaluation) - shift) / scale
+
+
 MODES: Final[Mapping[str, Reward]] = {"score": score, "loss": loss}
 """Terminal rewards by name."""
 

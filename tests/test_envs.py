@@ -21,6 +21,10 @@ ENTRY = {name: index for index, name in enumerate(core.ENTRIES)}
 actions = st.floats(-1, 1, width=32)
 
 
+def squashed(error):
+    return (error / (1 + error)) ** 0.5
+
+
 def entry(observation, name):
     return float(observation[ENTRY[name]])
 
@@ -129,7 +133,7 @@ def test_the_observation_describes_the_group_about_to_be_decided():
         share = max(problem.cost.macs.shares[step], 2**-16)
         assert entry(observation, "macs_share") == pytest.approx(math.log2(share) / 16)
         for fraction in core.CURVE:
-            expected = np.interp(fraction * group.size, range(group.size + 1), errors) ** 0.5
+            expected = squashed(np.interp(fraction * group.size, range(group.size + 1), errors))
             assert entry(observation, f"error_{fraction:g}") == pytest.approx(expected, abs=1e-6)
         low, high = problem.budget.interval(kept)
         assert entry(observation, "low") == pytest.approx(low / group.size)
@@ -140,7 +144,7 @@ def test_the_observation_describes_the_group_about_to_be_decided():
             problem.ranking.errors[g.name][k]
             for g, k in zip(problem.structure.groups, kept, strict=False)
         ]
-        so_far = (sum(decided) / max(step, 1)) ** 0.5
+        so_far = squashed(sum(decided) / max(step, 1))
         assert entry(observation, "error_so_far") == pytest.approx(so_far, abs=1e-6)
         action = rng.uniform(-1, 1, 1).astype(np.float32)
         observation, _, terminated, _, info = env.step(action)

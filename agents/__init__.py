@@ -1,0 +1,38 @@
+"""Searchers, learning and not, behind one protocol and one count of evaluations."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final, cast
+
+from autoprune.agents.base import OnStep, Searcher, silent
+from autoprune.errors import UsageError
+
+__all__ = ["NAMES", "OnStep", "Searcher", "searcher"]
+
+# Imported on demand: stable-baselines3 takes a second that `--agent uniform` need not wait for.
+_PLAIN: Final = {
+    "uniform": ("autoprune.agents.uniform", "Uniform"),
+    "random": ("autoprune.agents.random_search", "Random"),
+}
+_LEARNING: Final = {
+    "ddpg": ("autoprune.agents.ddpg", "DDPGSearcher"),
+    "ppo": ("autoprune.agents.ppo", "PPOSearcher"),
+}
+NAMES: Final = (*_LEARNING, *_PLAIN)
+
+
+def searcher(name: str, on_step: OnStep = silent) -> Searcher:
+    """Make the searcher of that name; learners report to ``on_step``.
+
+    Raises UsageError for a name that is not in ``NAMES``.
+    """
+    if name in _PLAIN:
+        return cast(Searcher, _load(*_PLAIN[name])())
+    if name in _LEARNING:
+        return cast(Searcher, _load(*_LEARNING[name])(on_step=on_step))
+    raise UsageError(f"unknown agent {name!r}", f"one of {', '.join(NAMES)}")
+
+
+def _load(module: str, attribute: str) -> type:
+    return cast(type, getattr(import_module(module), attribute))

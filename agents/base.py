@@ -1,0 +1,54 @@
+"""What every searcher is, and the randomness it may use."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+import numpy as np
+import torch
+
+from autoprune.problem import Ledger, PruningProblem
+
+REPEATS: Final = 200
+"""Proposals in a row that were all evaluated before, after which a search has seen enough."""
+
+Metrics = Mapping[str, float]
+OnStep = Callable[[Metrics], None]
+"""Called after each episode with what a learner has to say: losses, sigma, rewards."""
+
+
+class Searcher(Protocol):
+    """Turns a problem and a number of evaluations into a plan: the best the ledger has seen.
+
+    ``search`` spends evaluations through the ledger until none is left or nothing new turns up. The
+    same problem, ledger limit and seed give the same history on the same machine. It leaves the
+    global random states as it found them.
+    """
+
+    def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
+        """Search; the result is ``ledger.best``."""
+
+
+def silent(metrics: Metrics) -> None:
+    """Ignore the metrics: what a searcher does when nobody listens."""
+
+
+@contextmanager
+def isolated(seed: int) -> Iterator[np.random.Generator]:
+    """Seed the global random states of python, numpy and torch, and restore them at the end.
+
+    stable-baselines3 draws from all three. Yields a generator for what needs none of them.
+    """
+    before = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+        try:
+            yield np.random.default_rng(seed)
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])

@@ -1,0 +1,70 @@
+"""What the evaluations so far say: how much each group's error matters to the reward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+SPREAD = 1.0
+"""Prior standard deviation of a group's weight, relative to the weight all groups share."""
+
+NOISE = 0.15
+"""What the model cannot explain, as a part of the spread of the rewards."""
+
+
+@dataclass(frozen=True, eq=False)
+class Belief:
+    """Gaussian belief over ``reward = intercept - weights @ errors``, after some evaluations.
+
+    Bayesian linear regression (Bishop 2006, section 3.3). A priori all groups weigh the same; how
+    much is fitted too. ``mean`` [1 + groups], ``root`` with ``root @ root.T`` the covariance.
+    """
+
+    mean: Floats
+    root: Floats
+
+    @classmethod
+    def of(cls, errors: Floats, rewards: Floats) -> Self:
+        """Fit errors [plans, groups] to rewards [plans]; plans far below the best count for less.
+
+        Far from the best, rewards saturate at chance level, which no linear model can follow.
+        """
+        groups = errors.shape[1]
+        weight = _shared_weight(errors.sum(axis=1), rewards)
+        spread = max(float(rewards.std()), 1e-6)
+        noise = NOISE * spread * (1 + (rewards.max() - rewards) / spread)
+        centre = float(np.average(rewards + weight * errors.sum(axis=1), weights=noise**-2))
+        prior = np.concatenate(([centre], np.full(groups, -weight)))
+        precision = np.concatenate(([spread**-2], np.full(groups, (SPREAD * weight) ** -2)))
+        design = np.column_stack((np.ones(len(errors)), errors))
+        weighted = design / noise[:, None] ** 2
+        covariance = np.linalg.inv(np.diag(precision) + design.T @ weighted)
+        covariance = (covariance + covariance.T) / 2
+        mean = covariance @ (precision * prior + weighted.T @ rewards)
+        values, vectors = np.linalg.eigh(covariance)
+        return cls(mean, vectors * np.sqrt(np.maximum(values, 0)))
+
+    def expect(self, errors: Floats) -> Floats:
+        """Return the expected rewards of plans with these errors [plans, groups]."""
+        expected: Floats = self.mean[0] + errors @ self.mean[1:]
+        return expected
+
+    def imagine(self, errors: Floats, rng: np.random.Generator) -> Floats:
+        """Return their rewards in one world drawn from the belief (Thompson 1933)."""
+        drawn = self.mean + self.root @ rng.standard_normal(len(self.mean))
+        rewards: Floats = drawn[0] + errors @ drawn[1:]
+        return rewards
+
+
+def _shared_weight(totals: Floats, rewards: Floats) -> float:
+    """Slope of the rewards against total error, kept positive: error never helps."""
+    spread = totals.std()
+    if len(totals) < 2 or spread < 1e-9:
+        return 1.0 / max(float(np.mean(totals)), 1.0)
+    slope = -float(np.cov(totals, rewards, bias=True)[0, 1]) / float(spread) ** 2
+    return max(slope, 0.1 * float(rewards.std() / spread), 1e-6)

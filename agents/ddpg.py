@@ -1,0 +1,227 @@
+"""DDPG on stable-baselines3: off-policy, so that every evaluation is learned from many times.
+
+Lillicrap et al. 2016, as AMC (He et al. 2018) uses it, with what few evaluations call for: returns
+of whole walks instead of bootstrapping, many gradient steps per evaluation, a replay seeded with
+cheap plans, and training on imagined walks too, whose rewards a linear model of the evaluations
+predicts (``belief``). Walking takes milliseconds, evaluating a plan seconds: so each evaluation is
+spent on the most promising of many walks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3 import DDPG
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from stable_baselines3.common.vec_env import VecNormalize
+
+from autoprune.agents.base import REPEATS, OnStep, isolated, silent
+from autoprune.agents.belief import Belief
+from autoprune.agents.noise import Decay, truncated_normal
+from autoprune.agents.policy import Policy, origin
+from autoprune.agents.seeds import cheap_plans
+from autoprune.agents.walks import Walk, damage, retrace, roll
+from autoprune.envs import core, rewards
+from autoprune.envs.layer_pruning import LayerPruning
+from autoprune.plan import Plan
+from autoprune.problem import Ledger, OutOfEvaluations, PruningProblem
+
+
+@dataclass(frozen=True)
+class DDPGConfig:
+    """Hyper-parameters; found on made-up problems and digits, see ``tests/test_agents.py``."""
+
+    width: int = 64
+    learning_rate: float = 1e-3
+    batch: int = 128
+    noise: Decay = field(default_factory=Decay)
+    walks: int = 16
+    """Imagined per evaluation; half explore around the actor, half around the best walks."""
+    remembered: int = 256
+    """Imagined walks that are kept to learn from."""
+    gradient_steps: int = 40
+    """Per evaluation."""
+    warm_up: int = 20
+    """Rounds of imagined walks and gradient steps before the first walk is evaluated."""
+    elite: int = 3
+    """Best walks that are explored around."""
+    mutations: int = 3
+    """Most groups that are decided anew when exploring around a walk."""
+
+
+class WalkBuffer(ReplayBuffer):
+    """Transitions of whole walks with their returns: n-step targets with n the length of a walk.
+
+    ``load`` replaces the content; half of each batch comes from evaluated walks, half from imagined
+    ones, however many there are of each.
+    """
+
+    def load(self, parts: list[tuple[list[Walk], NDArray[np.float64]]]) -> None:
+        """Take the parts to sample evenly from: walks and the return of each."""
+        self.parts = [
+            (
+                torch.as_tensor(np.concatenate([walk.observations for walk in walks])),
+                torch.as_tensor(np.concatenate([walk.actions for walk in walks])[:, None]),
+                torch.as_tensor(
+                    np.repeat(returns, len(walks[0].actions)).astype(np.float32)[:, None]
+                ),
+            )
+            for walks, returns in parts
+            if walks
+        ]
+
+    def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
+        """Draw a batch; every transition counts as last, its return as its reward."""
+        drawn = [self._draw(part, batch_size // len(self.parts)) for part in self.parts]
+        observations, actions, returns = (torch.cat(column) for column in zip(*drawn, strict=True))
+        return ReplayBufferSamples(
+            observations, actions, observations, torch.ones_like(returns), returns
+        )
+
+    def _draw(self, part: tuple[torch.Tensor, ...], number: int) -> tuple[torch.Tensor, ...]:
+        rows = torch.randint(len(part[0]), (number,))
+        return tuple(column[rows] for column in part)
+
+
+class DDPGSearcher:
+    """The default agent. ``policy`` holds the actor after a search."""
+
+    def __init__(self, config: DDPGConfig | None = None, on_step: OnStep = silent) -> None:
+        self.config = config or DDPGConfig()
+        self.policy: Policy | None = None
+        self._on_step = on_step
+
+    def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
+        """Evaluate cheap plans, then learn: imagine walks, evaluate the most promising, repeat."""
+        with isolated(seed) as rng:
+            learner = _Learner(self.config, problem, ledger, seed, rng)
+            try:
+                learner.run(self._on_step)
+            except OutOfEvaluations:
+                pass
+            self.policy = learner.policy()
+
+
+class _Learner:
+    def __init__(
+        self,
+        config: DDPGConfig,
+        problem: PruningProblem,
+        ledger: Ledger,
+        seed: int,
+        rng: np.random.Generator,
+    ) -> None:
+        self.config, self.problem, self.ledger, self.rng = config, problem, ledger, rng
+        self.course = core.Course.of(problem)
+        self.evaluated: list[Walk] = []
+        self.rewards: list[float] = []
+        self.imagined: list[Walk] = []
+        self.model = _build(config, problem, seed)
+
+    def run(self, on_step: OnStep) -> None:
+        """Search until the ledger is spent or nothing new turns up."""
+        for plan in cheap_plans(self.problem):
+            self.evaluate(plan)
+        for _ in range(self.config.warm_up):
+            self.imagined += self.walk(self.config.noise.start)
+            self.learn()
+        episode = repeats = 0
+        while self.ledger.left and repeats < REPEATS:
+            sigma = self.config.noise(episode) * (1 + repeats)
+            walks = self.walk(sigma)
+            if not self.spend(walks):
+                repeats += 1
+                continue
+            repeats, episode = 0, episode + 1
+            self.imagined = (self.imagined + walks)[-self.config.remembered :]
+            losses = self.learn()
+            on_step({"sigma": sigma, "reward": self.rewards[-1], **losses})
+
+    def evaluate(self, plan: Plan) -> bool:
+        """Evaluate a plan, made maximal, and remember its walk; False if it was known."""
+        plan = self.problem.budget.top_up(plan)
+        if plan in self.ledger:
+            return False
+        self.rewards.append(rewards.score(self.ledger.evaluate(plan)))
+        self.evaluated.append(retrace(self.course, plan))
+        return True
+
+    def spend(self, walks: list[Walk]) -> bool:
+        """Evaluate the walk that would be best in a world drawn from what is known so far."""
+        promise = self.belief().imagine(damage(self.course, walks), self.rng)
+        cost = self.problem.cost
+        return any(self.evaluate(cost.plan(walks[i].kept)) for i in np.argsort(-promise))
+
+    def walk(self, sigma: float) -> list[Walk]:
+        """Imagine walks: one of the actor's own, the others exploring."""
+        number = self.config.walks // 2
+        spread = np.linspace(0, sigma, number)
+
+        def act(_: int, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+            with torch.no_grad():
+                mean = self.model.actor(torch.as_tensor(observations)).numpy()[:, 0]
+            return truncated_normal(mean, spread, self.rng)
+
+        best = np.argsort(self.rewards)[::-1][: self.config.elite]
+        bases = [self.evaluated[i].actions for i in self.rng.choice(best, number)]
+        actions = np.stack([self.mutate(base, sigma) for base in bases])
+        return [
+            *roll(self.course, act, number),
+            *roll(self.course, lambda step, _: actions[:, step], number),
+        ]
+
+    def mutate(self, actions: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+        """Decide a few steps of a walk anew, near what they were."""
+        most = min(self.config.mutations, len(actions))
+        chosen = self.rng.choice(len(actions), self.rng.integers(1, most + 1), replace=False)
+        changed = actions.copy()
+        changed[chosen] = truncated_normal(actions[chosen], sigma, self.rng)
+        return changed
+
+    def belief(self) -> Belief:
+        """Fit the belief to all evaluations."""
+        return Belief.of(damage(self.course, self.evaluated), np.array(self.rewards))
+
+    def learn(self) -> dict[str, float]:
+        """Take gradient steps on evaluated and imagined walks; return the losses."""
+        expected = self.belief().expect(damage(self.course, self.imagined))
+        known = np.array(self.rewards)
+        everything = np.concatenate((known, expected))
+        centre, scale = np.median(everything), everything.std() + 1e-6
+        cast(WalkBuffer, self.model.replay_buffer).load(
+            [
+                (walks, np.clip((returns - centre) / scale, -3, 3))
+                for walks, returns in ((self.evaluated, known), (self.imagined, expected))
+            ]
+        )
+        self.model.train(self.config.gradient_steps, self.config.batch)
+        values = self.model.logger.name_to_value
+        return {name: float(values[f"train/{name}"]) for name in ("actor_loss", "critic_loss")}
+
+    def policy(self) -> Policy:
+        """Copy the actor."""
+        about = origin("ddpg", self.problem, self.ledger)
+        return Policy.of(self.model.actor, "relu", "tanh", about)
+
+
+def _build(config: DDPGConfig, problem: PruningProblem, seed: int) -> DDPG:
+    model = DDPG(
+        "MlpPolicy",
+        LayerPruning(problem),
+        learning_rate=config.learning_rate,
+        batch_size=config.batch,
+        gamma=1.0,
+        buffer_size=1,
+        replay_buffer_class=WalkBuffer,
+        policy_kwargs={"net_arch": [config.width, config.width]},
+        device="cpu",
+        seed=seed % 2**32,
+    )
+    model.set_logger(Logger(None, []))
+    return model

@@ -1,0 +1,150 @@
+"""PPO on stable-baselines3: on-policy, so it forgets evaluations; made to train over many models.
+
+Schulman et al. 2017. It first walks on the additive error model (the sum of the groups' errors in
+place of an evaluation), which is free, then on the network itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+from torch import nn
+
+from autoprune.agents.base import REPEATS, OnStep, isolated, silent
+from autoprune.agents.policy import Policy, origin
+from autoprune.agents.seeds import cheap_plans
+from autoprune.envs import core, rewards
+from autoprune.envs.layer_pruning import LayerPruning
+from autoprune.plan import Plan
+from autoprune.problem import Evaluation, Ledger, OutOfEvaluations, PruningProblem
+
+_NEVER = 10**9
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Hyper-parameters."""
+
+    width: int = 64
+    learning_rate: float = 1e-3
+    walks: int = 4
+    """Per update."""
+    epochs: int = 10
+    """Passes over the walks of an update."""
+    log_std: float = -1.0
+    """Logarithm of the actions' initial standard deviation."""
+    rehearsal: int = 200
+    """Walks on the additive error model before the first evaluation of a walk."""
+
+
+class PPOSearcher:
+    """Evaluates what its walks end in. ``policy`` holds the actor after a search."""
+
+    def __init__(self, config: PPOConfig | None = None, on_step: OnStep = silent) -> None:
+        self.config = config or PPOConfig()
+        self.policy: Policy | None = None
+        self._on_step = on_step
+
+    def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
+        """Evaluate cheap plans, rehearse on the error model, then learn from evaluations."""
+        uniform, guided = cheap_plans(problem)
+        course = core.Course.of(problem)
+        with isolated(seed):
+            model = _build(self.config, _env(problem, _additive(course), uniform, guided), seed)
+            model.learn(self.config.rehearsal * course.length, log_interval=_NEVER)
+            try:
+                env = _env(problem, _until_stale(ledger), uniform, guided)
+                model.set_env(env)
+                model.learn(
+                    ledger.limit * REPEATS * course.length,
+                    callback=_Report(self._on_step),
+                    log_interval=_NEVER,
+                )
+            except OutOfEvaluations:
+                pass
+            self.policy = _policy(model, problem, ledger)
+
+
+class _Report(BaseCallback):
+    """Passes on what each finished walk earned, and the losses of the last update."""
+
+    def __init__(self, on_step: OnStep) -> None:
+        super().__init__()
+        self._report = on_step
+
+    def _on_step(self) -> bool:
+        losses = {
+            name.removeprefix("train/"): float(value)
+            for name, value in self.model.logger.name_to_value.items()
+            if name.endswith(("loss", "/std"))
+        }
+        for info in self.locals["infos"]:
+            if "evaluation" in info:
+                self._report({"reward": rewards.score(info["evaluation"]), **losses})
+        return True
+
+
+def _env(
+    problem: PruningProblem,
+    evaluate: Callable[[Plan], Evaluation],
+    uniform: Plan,
+    guided: Plan,
+) -> LayerPruning:
+    """Make an environment where the uniform plan earns 0 and the error curves' own plan 1."""
+    scale = rewards.relative(rewards.score, evaluate(uniform), evaluate(guided))
+    return LayerPruning(problem, evaluate, reward=scale)
+
+
+def _additive(course: core.Course) -> Callable[[Plan], Evaluation]:
+    """Score plans by minus the sum of their groups' errors."""
+
+    def evaluate(plan: Plan) -> Evaluation:
+        kept = tuple(int(count) for count in course.budget.cost.counts(plan))
+        return Evaluation(-course.error(kept), 0.0)
+
+    return evaluate
+
+
+def _until_stale(ledger: Ledger) -> Callable[[Plan], Evaluation]:
+    """Spend through the ledger; raise OutOfEvaluations too if walks only repeat what was seen."""
+    repeats = 0
+
+    def evaluate(plan: Plan) -> Evaluation:
+        nonlocal repeats
+        repeats = repeats + 1 if plan in ledger else 0
+        if repeats > REPEATS:
+            raise OutOfEvaluations
+        return ledger.evaluate(plan)
+
+    return evaluate
+
+
+def _build(config: PPOConfig, env: LayerPruning, seed: int) -> PPO:
+    steps = config.walks * env.course.length
+    model = PPO(
+        "MlpPolicy",
+        env,
+        learning_rate=config.learning_rate,
+        n_steps=steps,
+        batch_size=max(2, steps // 2),
+        n_epochs=config.epochs,
+        gamma=1.0,
+        gae_lambda=1.0,
+        policy_kwargs={
+            "net_arch": [config.width, config.width],
+            "log_std_init": config.log_std,
+        },
+        device="cpu",
+        seed=seed % 2**32,
+    )
+    model.set_logger(Logger(None, []))
+    return model
+
+
+def _policy(model: PPO, problem: PruningProblem, ledger: Ledger) -> Policy:
+    actor = nn.Sequential(model.policy.mlp_extractor.policy_net, model.policy.action_net)
+    return Policy.of(actor, "tanh", "clip", origin("ppo", problem, ledger))

@@ -1,0 +1,37 @@
+"""Random feasible walks: the searcher that any learner has to beat."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autoprune.agents.base import REPEATS, isolated
+from autoprune.envs import core
+from autoprune.plan import Plan
+from autoprune.problem import Ledger, PruningProblem
+
+
+class Random:
+    """Evaluates the uniform plan, then walks whose actions are uniform in [-s, s].
+
+    The scale s is uniform in [0, 1], anew for each walk: near-uniform plans are tried as well as
+    wild ones, since without learning nothing tells which pay.
+    """
+
+    def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
+        """Walk until no evaluation is left or walks only repeat what was seen."""
+        course = core.Course.of(problem)
+        ledger.evaluate(problem.budget.uniform())
+        repeats = 0
+        with isolated(seed) as rng:
+            while ledger.left and repeats < REPEATS:
+                plan = random_walk(course, rng)
+                repeats = repeats + 1 if plan in ledger else 0
+                ledger.evaluate(plan)
+
+
+def random_walk(course: core.Course, rng: np.random.Generator) -> Plan:
+    """Return the plan at the end of one random walk."""
+    scale, state = rng.uniform(), core.initial(course)
+    while not core.terminal(course, state):
+        state = core.transition(course, state, float(rng.uniform(-scale, scale)))
+    return core.plan_of(course, state)

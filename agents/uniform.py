@@ -1,0 +1,14 @@
+"""The least a searcher can do: the same keep fraction everywhere, exactly on the budget."""
+
+from __future__ import annotations
+
+from autoprune.problem import Ledger, PruningProblem
+
+
+class Uniform:
+    """Evaluates one plan, ``BoundBudget.uniform``."""
+
+    def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
+        """Spend one evaluation; nothing is random."""
+        del seed
+        ledger.evaluate(problem.budget.uniform())
