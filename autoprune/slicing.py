@@ -51,6 +51,7 @@ class Slicer:
         self._stacks = _stacks(self._patterns, self._source)
         self._alone = self._dims.keys() - {n for _, names, _ in self._stacks for n in names}
         self._shell = copy.deepcopy(model).eval()
+        self._replaced: set[str] = set()  # by the last call; the next puts the model's own back
         self._places = _places(self._shell, aliases(model))
         missing = self._dims.keys() - self._places.keys()
         if missing:
@@ -92,10 +93,11 @@ class Slicer:
             for name, row in zip(names, rows, strict=True):
                 for place in self._places[name]:
                     _store(place, row)
-        for name in self._alone | weights.keys():
+        for name in self._alone | weights.keys() | self._replaced:
             tensor = self._sliced(name, indices, weights)
             for place in self._places[name]:
                 _store(place, tensor)
+        self._replaced = set(weights)
         for fix in self._fixers:
             fix()
         for (path, attribute), size in (self.widths({}) if widths is None else widths).items():

@@ -41,9 +41,8 @@ class Reader:
     def costs(self) -> Tensor:
         """Cost [units left] of removing each unit, alone."""
         units = self.left // self.block
-        shape = (units, self.block, units, self.block)
-        inverse = self.inverse[: self.left, : self.left].unflatten(1, shape[2:])
-        blocks = inverse.unflatten(0, shape[:2]).diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+        own = torch.arange(self.left, device=self.weights.device).view(units, self.block)
+        blocks = self.inverse[own[:, :, None], own[:, None, :]]
         weights = self.weights[: self.left].view(units, self.block, -1)
         products = weights @ weights.mT
         costs: Tensor = (torch.linalg.inv(blocks) * products).sum((1, 2)) / self.energy
