@@ -21,7 +21,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from autoprune.agents.base import REPEATS, OnStep, isolated, silent
+from autoprune.agents.base import REPEATS, OnStep, isolated, one_thread, silent
 from autoprune.agents.belief import Belief
 from autoprune.agents.noise import Decay, truncated_normal
 from autoprune.agents.policy import Policy, origin
@@ -200,7 +200,8 @@ class _Learner:
                 for walks, returns in ((self.evaluated, known), (self.imagined, expected))
             ]
         )
-        self.model.train(self.config.gradient_steps, self.config.batch)
+        with one_thread():
+            self.model.train(self.config.gradient_steps, self.config.batch)
         values = self.model.logger.name_to_value
         return {name: float(values[f"train/{name}"]) for name in ("actor_loss", "critic_loss")}
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from autoprune.agents import searcher
 from autoprune.agents.policy import Policy
+from autoprune.data import Split
 from autoprune.evaluate import Evaluator, recalibrate
 from autoprune.measuring import latencies
 from autoprune.plan import Plan
@@ -26,6 +27,9 @@ from autoprune.slicing import Slicer
 
 CALIBRATION = 1000
 """Training samples that rankings are computed on, and batch-norm statistics of final networks."""
+
+RECALIBRATION = 256
+"""Training samples that each evaluation recomputes batch-norm statistics on."""
 
 FINALISTS = 5
 """Best plans that are scored again on the validation split: the best of many is too good."""
@@ -68,14 +72,26 @@ def pose(session: Session, model: nn.Module) -> PruningProblem:
             seed=config.seed,
         )
         phase.advance(len(session.structure.groups))
-    search = subject.data.search.to(subject.device)
     return PruningProblem(
         structure=session.structure,
         cost=session.cost,
         budget=session.budget,
         ranking=ranking,
-        evaluate=Evaluator(model, session.structure, ranking, subject.task, search, calibration),
+        evaluate=_evaluator(session, model, ranking, subject.data.search),
         statistics=weight_statistics(session.structure, dict(model.state_dict())),
+    )
+
+
+def _evaluator(session: Session, model: nn.Module, ranking: Ranking, split: Split) -> Evaluator:
+    subject = session.subject
+    calibration = subject.data.calibration(RECALIBRATION, session.config.seed)
+    return Evaluator(
+        model,
+        session.structure,
+        ranking,
+        subject.task,
+        split.to(subject.device),
+        calibration.to(subject.device),
     )
 
 
@@ -131,15 +147,7 @@ def choose(session: Session, model: nn.Module, problem: PruningProblem, ledger: 
     finalists = ranked[:FINALISTS]
     if len(finalists) == 1:
         return finalists[0]
-    subject = session.subject
-    fresh = Evaluator(
-        model,
-        session.structure,
-        problem.ranking,
-        subject.task,
-        subject.data.validation.to(subject.device),
-        subject.data.calibration(CALIBRATION, session.config.seed).to(subject.device),
-    )
+    fresh = _evaluator(session, model, problem.ranking, session.subject.data.validation)
     return max(finalists, key=lambda record: fresh(record.plan).finite().key)
 
 
