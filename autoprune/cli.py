@@ -143,7 +143,7 @@ def _search(config: SearchConfig, progress: Progress) -> Answer:
 def _inspect(config: InspectConfig, progress: Progress) -> Answer:
     from autoprune.analysis import analyze
     from autoprune.data import load_data
-    from autoprune.models import resolve_model
+    from autoprune.models import load_weights, resolve_model
     from autoprune.report import inspect_json, inspect_view
     from autoprune.task import resolve_task
 
@@ -151,6 +151,8 @@ def _inspect(config: InspectConfig, progress: Progress) -> Answer:
         task = resolve_task(config.task)
         data = load_data(config.data)
         model = resolve_model(str(config.model), data)
+        if config.weights is not None:
+            load_weights(model, config.weights)
         facts = inspect_json(analyze(model, data.example(task)))
         phase.advance()
     facts = {"model": config.model, "data": config.data, **facts}

@@ -131,6 +131,7 @@ class InspectConfig(Config):
     command: ClassVar[str] = "inspect"
 
     model: Model = None
+    weights: Weights = None
     data: Spec = "digits"
     """Gives the model its input: digits, a directory, a hub name, or file.py:function."""
     task: Spec = "classification"

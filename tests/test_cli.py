@@ -255,6 +255,7 @@ def test_inspect_of_a_network_from_a_file(tmp_path, capsys, monkeypatch):
         (["--model", "resnet21"], "resnet20"),
         (["--model", "nowhere.py:build"], "nowhere.py"),
         (["--model", "os:system"], "os:system"),
+        (["--weights", "nowhere.safetensors"], "nowhere.safetensors"),
         (["--model", "resnet20", "--data", "nowhere/"], "nowhere"),
         (["--task", "classificaton"], "classification"),
     ],
