@@ -12,7 +12,7 @@ import torch
 
 from autoprune.problem import Ledger, PruningProblem
 
-REPEATS: Final = 200
+REPEATS: Final = 50
 """Proposals in a row that were all evaluated before, after which a search has seen enough."""
 
 Metrics = Mapping[str, float]

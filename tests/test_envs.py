@@ -4,16 +4,22 @@ import math
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 import autoprune.envs  # noqa: F401 - registers the environment
+from autoprune.analysis import analyze
+from autoprune.budget import Budget
+from autoprune.cost import CostModel
 from autoprune.envs import core, rewards
 from autoprune.envs.layer_pruning import LayerPruning
 from autoprune.errors import InfeasibleError, UsageError
-from autoprune.problem import Evaluation, Ledger
+from autoprune.problem import Evaluation, Ledger, PruningProblem, weight_statistics
+from autoprune.ranking import rank
+from autoprune.zoo import build
 from tests.landscape import chain_landscape, landscape, residual_landscape
 from tests.synthetic import structures
 
@@ -223,3 +229,26 @@ def test_misuse_is_refused():
         env.step(np.array([0.0]))
     with pytest.raises(ValueError, match="finite"):
         core.reward(env.course, env.state, env.state, math.inf)
+
+
+@pytest.mark.parametrize("name", ["resnet20", "mobilenetv2"])
+def test_walks_of_real_networks_land_on_several_budgets(name):
+    model = build(name)
+    structure = analyze(model, torch.zeros(2, 3, 32, 32))
+    cost = CostModel(structure)
+    statistics = weight_statistics(structure, model.state_dict())
+    ranking = rank(model, structure, "l1")
+    rng = np.random.default_rng(0)
+    for text in ("0.5flops", "0.3params,0.4macs", "0.7bytes"):
+        budget = Budget.parse(text).bind(cost)
+        problem = PruningProblem(
+            structure, cost, budget, ranking, lambda plan: Evaluation(0.5, 1.0), statistics
+        )
+        course = core.Course.of(problem)
+        assert np.all(course.own[:, [ENTRY["norm_top_half"]]] > 0)
+        for scale in (0.0, 0.3):
+            states = walk(course, rng.uniform(-scale, scale, course.length))
+            plan = core.plan_of(course, states[-1])
+            spent = max(item.cost(plan) / item.bound for item in budget.constraints)
+            assert 0.97 < spent <= 1
+            assert core.walk_to(course, budget.top_up(plan))
