@@ -34,11 +34,14 @@ RECALIBRATION = 256
 FINALISTS = 5
 """Best plans that are scored again on the validation split: the best of many is too good."""
 
-TRAINING = FitConfig(epochs=15)
+TRAINING = FitConfig(epochs=20, batch_size=64)
 """How the embedded network is trained on the spot."""
 
-FINETUNING = FitConfig(learning_rate=0.02, distill=0.5)
+FINETUNING = FitConfig(learning_rate=0.05, distill=0.5)
 """How pruned networks are trained; epochs and seed come from the configuration."""
+
+FEW = 10_000
+"""Below as many training samples, smaller batches make up for the few steps of an epoch."""
 
 BASE, INITIAL = "base.safetensors", "initial.safetensors"
 
@@ -165,7 +168,10 @@ def recover(session: Session, pruned: nn.Module, teacher: nn.Module) -> nn.Modul
     """Return a fine-tuned copy of a pruned network, taught by the dense one."""
     model = copy.deepcopy(pruned).requires_grad_(True)
     if session.config.finetune_epochs:
-        _fit(session, "finetune", model, FINETUNING, teacher)
+        few = len(session.subject.data.train) < FEW
+        epochs = session.config.finetune_epochs
+        config = replace(FINETUNING, epochs=epochs, batch_size=32 if few else 128)
+        _fit(session, "finetune", model, config, teacher)
     return model
 
 
@@ -176,9 +182,8 @@ def _fit(
     config: FitConfig,
     teacher: nn.Module | None = None,
 ) -> None:
-    epochs = config.epochs if teacher is None else session.config.finetune_epochs
-    config = replace(config, epochs=epochs, seed=session.config.seed)
-    with session.progress.phase(phase_name, epochs) as phase:
+    config = replace(config, seed=session.config.seed)
+    with session.progress.phase(phase_name, config.epochs) as phase:
 
         def note(done: int, total: int, loss: float) -> None:
             phase.advance(loss=loss)
