@@ -49,9 +49,9 @@ def main() -> None:
         f"{chosen.model} on {name}, budget {chosen.budget}",
         rows(result),
         [
-            f"Seed {chosen.seed}; {result.evaluations} evaluations on the search split; test split"
-            f" read once; {chosen.finetune_epochs} epochs of fine-tuning; {result.seconds:.0f} s in",
-            "all, both rows fine-tuned. Batch-norm statistics recomputed after pruning in both rows.",
+            f"Seed {chosen.seed}; {result.evaluations} evaluations on the search split; the test "
+            f"split read once; {chosen.finetune_epochs} epochs of fine-tuning;"
+            f"{result.seconds:.0f} s in all. Batch-norm statistics are recomputed in both rows.",
         ],
         chosen.write,
     )
