@@ -6,7 +6,7 @@ PYTHON      ?= python3
 VENV        ?= .venv
 TORCH_INDEX ?=
 BUDGET      ?= 0.5flops
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n auto --dist loadfile
 
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
