@@ -50,7 +50,7 @@ def main() -> None:
         rows(result),
         [
             f"Seed {chosen.seed}; {result.evaluations} evaluations on the search split; the test "
-            f"split read once; {chosen.finetune_epochs} epochs of fine-tuning;"
+            f"split read once; {chosen.finetune_epochs} epochs of fine-tuning; "
             f"{result.seconds:.0f} s in all. Batch-norm statistics are recomputed in both rows.",
         ],
         chosen.write,
