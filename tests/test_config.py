@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoprune.config import InspectConfig, SearchConfig
+from autoprune.config import LARGEST_SEED, InspectConfig, SearchConfig
 from autoprune.errors import DamagedError, UsageError
 
 text = st.text(min_size=1, max_size=20)
@@ -19,7 +19,7 @@ configs = st.builds(
     evaluations=st.integers(1, 10**6),
     finetune_epochs=st.integers(0, 10**4),
     align=st.integers(1, 64),
-    seed=st.integers(0, 2**63),
+    seed=st.integers(0, LARGEST_SEED),
     run=st.none() | text,
     fresh=st.booleans(),
     json=st.booleans(),
@@ -96,6 +96,20 @@ def test_anything_but_an_object_is_refused(data):
 def test_values_out_of_range_are_refused_with_their_option(field, value):
     with pytest.raises(UsageError, match=f"--{field.replace('_', '-')} must be at least"):
         SearchConfig(budget="0.5flops", **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"seed": LARGEST_SEED + 1}, "--seed must be at most"),
+        ({"evaluations": 1.5}, "--evaluations must be a whole number"),
+        ({"seed": True}, "--seed must be a whole number"),
+        ({"run": ""}, "--run is empty"),
+    ],
+)
+def test_what_no_search_could_use_is_refused(changes, named):
+    with pytest.raises(UsageError, match=named):
+        SearchConfig(budget="0.5flops", **changes)
 
 
 def test_the_default_network_goes_with_the_default_data_only():
