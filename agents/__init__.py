@@ -8,7 +8,7 @@ from typing import Final, cast
 from autoprune.agents.base import OnStep, Searcher, silent
 from autoprune.errors import UsageError
 
-__all__ = ["NAMES", "OnStep", "Searcher", "searcher"]
+__all__ = ["NAMES", "OnStep", "Searcher", "check_name", "searcher"]
 
 # Imported on demand: stable-baselines3 takes a second that `--agent uniform` need not wait for.
 _PLAIN: Final = {
@@ -27,11 +27,16 @@ def searcher(name: str, on_step: OnStep = silent) -> Searcher:
 
     Raises UsageError for a name that is not in ``NAMES``.
     """
+    check_name(name)
     if name in _PLAIN:
         return cast(Searcher, _load(*_PLAIN[name])())
-    if name in _LEARNING:
-        return cast(Searcher, _load(*_LEARNING[name])(on_step=on_step))
-    raise UsageError(f"unknown agent {name!r}", f"one of {', '.join(NAMES)}")
+    return cast(Searcher, _load(*_LEARNING[name])(on_step=on_step))
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError unless ``name`` is one of ``NAMES``."""
+    if name not in NAMES:
+        raise UsageError(f"unknown agent {name!r}", f"choose from {', '.join(NAMES)}")
 
 
 def _load(module: str, attribute: str) -> type:

@@ -17,6 +17,9 @@ from autoprune.errors import UsageError
 from autoprune.files import canonical, digest
 from autoprune.schema import OUTSIDE, decode_fields, encode_fields
 
+LARGEST_SEED = 2**64 - 1
+"""What torch takes; the other generators are given what is left of it."""
+
 Name = Annotated[str, tyro.conf.arg(metavar="NAME")]
 Spec = Annotated[str, tyro.conf.arg(metavar="SPEC")]
 Model = Annotated[
@@ -112,9 +115,15 @@ class SearchConfig(Config):
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", _model(self.model, self.data))
         for name, least in (("evaluations", 1), ("finetune_epochs", 0), ("align", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                option = name.replace("_", "-")
-                raise UsageError(f"--{option} must be at least {least}, not {getattr(self, name)}")
+            value, option = getattr(self, name), f"--{name.replace('_', '-')}"
+            if type(value) is not int:
+                raise UsageError(f"{option} must be a whole number, not {value!r}")
+            if value < least:
+                raise UsageError(f"{option} must be at least {least}, not {value}")
+        if self.seed > LARGEST_SEED:
+            raise UsageError(f"--seed must be at most {LARGEST_SEED}, not {self.seed}")
+        if self.run == "":
+            raise UsageError("--run is empty", "name a directory, or leave it out")
 
     @property
     def directory(self) -> Path:

@@ -66,6 +66,8 @@ def amount(value: Fraction | int, unit: str, digits: int = 4) -> str:
 
 def parse_limits(text: str) -> tuple[Limit, ...]:
     """Read limits joined by commas; raise UsageError for anything that is not in the grammar."""
+    if not isinstance(text, str):
+        raise UsageError(f"a budget is text with a unit, not {text!r}", _HINT)
     return tuple(_limit(term.strip()) for term in text.split(","))
 
 
@@ -92,6 +94,9 @@ def _explain(term: str) -> str:
     number = re.match(r"[-+]?(?:[\d.]+(?:e[-+]?\d+)?|nan|inf(?:inity)?)", term, re.IGNORECASE)
     if number is None or number[0].strip("+-")[0] in "niNI":
         return f"it must start with a finite number; {_HINT}"
-    if not term[number.end() :].strip():
+    unit = term[number.end() :].strip()
+    if not unit:
         return f"a unit is missing; {_HINT}"
-    return f"unknown unit {term[number.end() :].strip()!r}; {_HINT}"
+    if unit.lower() in _UNITS:
+        return f"{number[0]} is malformed or out of range; {_HINT}"
+    return f"unknown unit {unit!r}; {_HINT}"

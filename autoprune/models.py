@@ -14,14 +14,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from autoprune import trust, zoo
 from autoprune.data import Data
 from autoprune.errors import DamagedError, UsageError
-from autoprune.execution import device_of, forward, mode, move
 from autoprune.factories import Factory, accepted, blamed, is_factory, load
-from autoprune.task import Classification, Task, logits
 
 LIBRARIES = ("timm", "torchvision")
 
@@ -125,9 +122,8 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise UsageError(
-            f"no such file: {path}", "--weights takes a safetensors file or checkpoint"
-        )
+        what = f"{path} is a directory" if path.is_dir() else f"no such file: {path}"
+        raise UsageError(what, "--weights takes a safetensors file or checkpoint")
     given = _read(path)
     if given and all(name.startswith("module.") for name in given):
         given = {name.removeprefix("module."): value for name, value in given.items()}
@@ -141,61 +137,8 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
                 "the weights belong to another network, or to another number of classes",
             )
         if not bool(value.isfinite().all()):
-            raise DamagedError(f"{path}: {name} holds NaN or infinity")
+            raise DamagedError(f"{path}: {name} holds NaN or infinity", "save sound weights")
     model.load_state_dict(given, strict=False)
-
-
-def check(model: nn.Module, data: Data, task: Task) -> None:
-    """Run two training samples through ``model`` to see whether model, data and task fit.
-
-    Raises UsageError, in one line, if a weight is NaN or infinite, if the model does not accept the
-    samples, if outputs are not finite, if the task cannot read them, or, in classification, if
-    labels are no integers or there are fewer outputs than classes.
-    """
-    for name, value in model.state_dict().items():
-        if value.is_floating_point() and not bool(value.isfinite().all()):
-            raise UsageError(f"{name} of the model holds NaN or infinity", "load sound weights")
-    batch = move(next(data.train.take(2).batches(2)), device_of(model))
-    shapes = " and ".join(str(list(leaf.shape)) for leaf in tree_leaves(task.inputs(batch)))
-    with torch.no_grad(), mode(model, train=False):
-        with blamed(f"the model does not accept a batch of {data.name} of shape {shapes}"):
-            outputs = forward(model, task, batch)
-        for leaf in tree_leaves(outputs):
-            if isinstance(leaf, Tensor) and not bool(leaf.isfinite().all()):
-                raise UsageError(f"the model returns NaN or infinity on {data.name}")
-        if isinstance(task, Classification):
-            _check_labels(logits(outputs), data, task)
-        with blamed(f"task {task.name!r} does not fit the model's outputs"):
-            loss, score = task.loss(outputs, batch), task.score(outputs, batch)
-    if loss.numel() != 1 or score.shape != (2,):
-        raise UsageError(
-            f"task {task.name!r} returns a loss of shape {list(loss.shape)} and scores of shape"
-            f" {list(score.shape)} for 2 samples",
-            "loss() returns a scalar, score() one value per sample",
-        )
-
-
-def _check_labels(outputs: Tensor, data: Data, task: Classification) -> None:
-    classes = outputs.shape[1] if outputs.ndim > 1 else 0
-    if not classes:
-        raise UsageError(
-            f"the model returns {list(outputs.shape)} for 2 samples, not logits [2, classes]"
-        )
-    for name, split in data.splits.items():
-        labels = task.labels(split.content)
-        if labels.is_floating_point():
-            kind = str(labels.dtype).removeprefix("torch.")
-            raise UsageError(
-                f"the labels of {name} are {kind}, not integers",
-                "bring a task of your own for other targets: --task file.py:function",
-            )
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= classes:
-            raise UsageError(
-                f"the model tells {classes} classes apart, but {name} has label"
-                f" {low if low < 0 else high}",
-                "labels run from 0 to classes - 1",
-            )
 
 
 def _shape(data: Data | None) -> dict[str, int]:
@@ -253,7 +196,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         try:
             return load_file(path)
         except (OSError, SafetensorError) as error:
-            raise DamagedError(f"{path} is not a safetensors file: {error}") from None
+            reason = f"{path} is not a safetensors file: {error}"
+            raise DamagedError(reason, "copy or save it again") from None
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the bytes provoke

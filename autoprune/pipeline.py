@@ -10,14 +10,14 @@ from pathlib import Path
 from torch import nn
 
 from autoprune import phases
-from autoprune.agents import searcher
+from autoprune.agents import check_name
 from autoprune.budget import Budget
 from autoprune.config import SearchConfig
 from autoprune.cost import CostModel
 from autoprune.curves import Curves
 from autoprune.plan import Plan
 from autoprune.progress import Progress, Silent
-from autoprune.ranking import rank
+from autoprune.ranking import check_method, rank
 from autoprune.result import Baseline, GroupKeep, Measure, Result
 from autoprune.run import RESULT, Run
 from autoprune.saving import load
@@ -44,10 +44,10 @@ def search(
 ) -> Result:
     """Find the best plan within a budget, prune the model to it and fine-tune.
 
-    **Main arguments:** ``model`` is a trained ``nn.Module`` (not changed) or the name of a network;
-    ``data`` anything that :func:`autoprune.data.load_data` takes, such as ``"digits"`` or a tuple
-    (train, test) of datasets, loaders or tensor pairs; ``budget`` a ceiling such as ``"0.5flops"``,
-    ``"60Mmacs"`` or ``"0.3params"``.
+    **Main arguments:** ``model`` is a trained ``nn.Module`` (not changed), or ``"digits-resnet"``,
+    which is trained on the spot; ``data`` anything that :func:`autoprune.data.load_data` takes,
+    such as ``"digits"`` or a tuple (train, test) of datasets, loaders or tensor pairs; ``budget`` a
+    ceiling such as ``"0.5flops"``, ``"60Mmacs"`` or ``"0.3params"``.
 
     **Other arguments:** those of ``autoprune search --help``. ``run`` is the directory that holds
     everything, ``logs/<generated>`` by default; the same call again continues it.
@@ -56,30 +56,37 @@ def search(
     Raises AutopruneError: UsageError for requests that make no sense, InfeasibleError for budgets
     that no plan meets.
     """
-    Budget.parse(budget)
-    subject = from_objects(model, data, task, device)
     config = SearchConfig(
         budget=budget,
-        model=_name(model, subject),
-        data=data if isinstance(data, str) else f"{subject.data.name}@{subject.data.fingerprint}",
-        task=subject.task.name,
+        model="given",
         agent=agent,
         ranking=ranking,
         evaluations=evaluations,
         finetune_epochs=finetune_epochs,
         align=align,
         seed=seed,
-        device=device,
+        device=str(device),
         run=None if run is None else str(run),
         fresh=fresh,
     )
+    _check_words(config)
+    subject = from_objects(model, data, task, config)
+    named = data if isinstance(data, str) else f"{subject.data.name}@{subject.data.fingerprint}"
+    config = replace(config, model=_name(model, subject), data=named, task=subject.task.name)
     return _search(subject, config, progress or Silent())
 
 
 def run_search(config: SearchConfig, progress: Progress) -> Result:
     """Carry out ``autoprune search``; raises AutopruneError for whatever a user can mend."""
-    Budget.parse(config.budget)
+    _check_words(config)
     return _search(from_config(config), config, progress)
+
+
+def _check_words(config: SearchConfig) -> None:
+    """Refuse what no network and no data could make right, before loading either."""
+    Budget.parse(config.budget)
+    check_name(config.agent)
+    check_method(config.ranking)
 
 
 def _name(model: nn.Module | str, subject: Subject) -> str:
@@ -91,7 +98,6 @@ def _name(model: nn.Module | str, subject: Subject) -> str:
 def _search(subject: Subject, config: SearchConfig, progress: Progress) -> Result:
     """Run every phase; a finished run is shown again, an unfinished one continued."""
     began = time.monotonic()
-    searcher(config.agent)  # refuses unknown names before any work
     structure = find_structure(subject, progress)
     cost = CostModel(structure)
     budget = bind_budget(config, cost)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from autoprune import models
+from autoprune.checks import check
 from autoprune.config import SearchConfig
 from autoprune.data import Data, load_data
 from autoprune.errors import UsageError
@@ -55,28 +57,50 @@ def from_config(config: SearchConfig) -> Subject:
             f"{config.model} has no trained weights",
             "name them with --weights FILE (safetensors or a weights_only checkpoint)",
         )
-    torch.manual_seed(config.seed)
-    model = spec.build(trust_code=True)
+    model = _fresh(spec, config.seed)
     if config.weights is not None:
         models.load_weights(model, config.weights)
     model.to(device)
-    models.check(model, data, task)
+    check(model, data, task)
     return Subject(model, spec, data, task, trained=config.weights is not None)
 
 
-def from_objects(model: nn.Module | str, data: object, task: object, device: str) -> Subject:
-    """Take live objects: a trained network, and data and task as ``search`` accepts them."""
-    loaded = load_data(data)
+def from_objects(
+    model: nn.Module | str, data: object, task: object, config: SearchConfig
+) -> Subject:
+    """Take live objects: a trained network, and data and task as ``search`` accepts them.
+
+    Device and seed come from ``config``.
+
+    Raises UsageError, in one line, for anything that is none of them or does not fit the others.
+    """
+    if not isinstance(model, (nn.Module, str)):
+        kind = model.__name__ if isinstance(model, type) else type(model).__name__
+        raise UsageError(
+            f"the model is {kind}, not an nn.Module", "pass a trained network: an instance"
+        )
+    device = resolve_device(config.device)
     resolved = resolve_task(task)
+    loaded = load_data(data, config.seed)
     spec = None
     if isinstance(model, str):
         spec = models.model_spec(model, loaded)
-        model = spec.build(trust_code=True)
-    if device != "auto":
-        model = model.to(resolve_device(device))
-    models.check(model, loaded, resolved)
-    trained = spec is None or spec.factory != EMBEDDED
-    return Subject(model, spec, loaded, resolved, trained)
+        if spec.factory != EMBEDDED:
+            raise UsageError(
+                f"{model} has no trained weights", "pass the trained nn.Module instead of its name"
+            )
+        model = _fresh(spec, config.seed)
+    if (spec or config.device != "auto") and device_of(model) != device:
+        model = copy.deepcopy(model).to(device)
+    check(model, loaded, resolved)
+    return Subject(model, spec, loaded, resolved, trained=spec is None)
+
+
+def _fresh(spec: ModelSpec, seed: int) -> nn.Module:
+    """Build a network whose initial weights depend on the seed only."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return spec.build(trust_code=True)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -87,10 +111,13 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.zeros(1, device=name).device
+        device = torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].split(". ")[0].split(" device type at start")[0]
         raise UsageError(f"no device {name!r}: {reason}", "--device cpu always works") from error
+    if device.type == "meta":
+        raise UsageError("nothing is computed on device 'meta'", "--device cpu always works")
+    return device
 
 
 def weights_hash(model: nn.Module) -> str:

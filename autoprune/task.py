@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from autoprune.errors import UsageError
-from autoprune.factories import call, is_factory, load
+from autoprune.factories import blamed, call, is_factory, load
 
 Batch = Any
 """Whatever a :class:`autoprune.data.Split` yields: a pytree of tensors, sample first."""
@@ -105,7 +105,8 @@ def logits(outputs: Any) -> Tensor:
 
 def example_inputs(task: Task, batch: Batch) -> Tensor | tuple[Any, ...] | dict[str, Any]:
     """Return the inputs in ``batch`` in the form that ``analyze`` takes."""
-    args, kwargs = task.inputs(batch)
+    with blamed(f"task {task.name!r} finds no inputs in a batch"):
+        args, kwargs = task.inputs(batch)
     if args and kwargs:
         raise UsageError(
             f"task {task.name!r} mixes positional and keyword inputs",

@@ -11,9 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = """
     errors files schema artefacts journal factories trust
     structure plan module_sizes slicing analysis cost limits budget
-    task data execution zoo models saving ranking pruning problem folding evaluate envs agents
-    training recover measuring config subject run progress result curves report session phases
-    pipeline usage cli __main__
+    task data execution zoo models checks saving ranking pruning problem folding evaluate
+    envs agents training recover measuring config subject run progress result curves report
+    session phases pipeline usage cli __main__
 """.split()
 # The public face names what is far below it, and only when asked.
 FACE = "__init__"

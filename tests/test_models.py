@@ -7,9 +7,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from autoprune import zoo
+from autoprune.checks import check
 from autoprune.data import load_data
 from autoprune.errors import DamagedError, UsageError
-from autoprune.models import ModelSpec, check, load_weights, model_spec, resolve_model
+from autoprune.models import ModelSpec, load_weights, model_spec, resolve_model
 from autoprune.recover import measure
 from autoprune.task import Classification
 

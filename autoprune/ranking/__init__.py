@@ -16,7 +16,7 @@ from autoprune.ranking.regression import refitting
 from autoprune.structure.table import Structure
 from autoprune.task import Task
 
-__all__ = ["METHODS", "WITHOUT_DATA", "Ranking", "Sampling", "rank"]
+__all__ = ["METHODS", "WITHOUT_DATA", "Ranking", "Sampling", "check_method", "rank"]
 
 DEFAULT = Sampling()
 
@@ -54,8 +54,7 @@ def rank(
     Raises UsageError for an unknown method, missing calibration data, and weights or activations
     that are NaN or infinite.
     """
-    if method not in METHODS:
-        raise UsageError(f"unknown ranking {method!r}", f"choose from {', '.join(METHODS)}")
+    check_method(method)
     _check_finite(model)
     if method in _BY_WEIGHTS:
         ranked = _BY_WEIGHTS[method](model, structure, seed)
@@ -69,6 +68,12 @@ def rank(
     consumers = find_consumers(model, structure)
     moments = collect(model, consumers, task, calibration, sampling, seed)
     return refitting(method, model, structure, moments, _BY_DATA[method])
+
+
+def check_method(method: str) -> None:
+    """Raise UsageError unless ``method`` is one of ``METHODS``."""
+    if method not in METHODS:
+        raise UsageError(f"unknown ranking {method!r}", f"choose from {', '.join(METHODS)}")
 
 
 def _check_finite(model: nn.Module) -> None:

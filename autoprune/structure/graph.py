@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import io
+import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,8 +80,7 @@ def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool
     args, kwargs = as_call(example_inputs)
     twin = copy.deepcopy(model).train(training)
     try:
-        with slow_attention(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with slow_attention(), _quiet():
             program = torch.export.export(twin, args, kwargs, strict=False)
     except Exception as error:  # torch.export raises many unrelated types
         raise UsageError(
@@ -95,6 +96,19 @@ def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool
         names={node: known.get(name, name) for node, name in owned.items()},
         constants=frozenset(signature.inputs_to_lifted_tensor_constants),
     )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch from printing graphs and warnings: what matters of them is in the exception."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _where(error: Exception) -> str:
