@@ -27,6 +27,7 @@ from autoprune.files import (
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+ANEW = "start over with --fresh; the damaged run is kept beside the new one"
 _AGAIN = "run the same command again to make it anew, or start over with --fresh"
 
 
@@ -42,14 +43,28 @@ class Artefacts:
         """Names of everything that was published and is there."""
         return [name for name in self._files if (self.path / name).is_file()]
 
+    @property
+    def damaged(self) -> list[str]:
+        """Names of everything that was published and is missing or not what it was."""
+        return [name for name in self._files if not self.intact(name)]
+
+    def intact(self, name: str) -> bool:
+        """Say whether an artefact is there and what was published."""
+        try:
+            return bool(self.file(name))
+        except DamagedError:
+            return False
+
     def file(self, name: str) -> Path:
         """Return the path of an intact artefact.
 
         Raises DamagedError if it is missing or not what was published.
         """
         path, entry = self.path / name, self._files.get(name)
-        if entry is None or not path.is_file():
+        if not path.is_file():
             raise DamagedError(f"{path} is missing", _AGAIN)
+        if entry is None:
+            raise DamagedError(f"{path} is not in the {MANIFEST} beside it", _AGAIN)
         if file_digest(path) not in (entry["sha256"], entry["previous"]):
             raise DamagedError(f"{path} is damaged: its sha256 is not the published one", _AGAIN)
         return path
@@ -69,7 +84,7 @@ class Artefacts:
         entry = {
             "bytes": staged.stat().st_size,
             "sha256": file_digest(staged),
-            "previous": self._intact_digest(name),
+            "previous": file_digest(path) if self.intact(name) else None,
         }
         files = {**self._files, name: entry}
         sealed = {"format": FORMAT, "files": files, "check": digest(canonical(files))}
@@ -92,12 +107,6 @@ class Artefacts:
             source = self.file(name)
             copies.publish(name, partial(_copy, source))
 
-    def _intact_digest(self, name: str) -> str | None:
-        try:
-            return file_digest(self.file(name))
-        except DamagedError:
-            return None
-
 
 def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
@@ -106,13 +115,16 @@ def _copy(source: Path, target: Path) -> None:
 def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
-    data = read_json(path)
+    try:
+        data = read_json(path)
+    except DamagedError as error:
+        raise DamagedError(str(error), ANEW) from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise DamagedError(f"{path} is not a manifest this version knows", _AGAIN)
+        raise DamagedError(f"{path} is not a manifest this version knows", ANEW)
     files = data.get("files")
     if not isinstance(files, dict) or data.get("check") != digest(canonical(files)):
-        raise DamagedError(f"{path} is damaged: its check does not fit", _AGAIN)
+        raise DamagedError(f"{path} is damaged: its check does not fit", ANEW)
     for name in files:
         if Path(name).name != name or name in (".", ".."):
-            raise DamagedError(f"{path} names a file outside its directory: {name!r}")
+            raise DamagedError(f"{path} names a file outside its directory: {name!r}", ANEW)
     return files

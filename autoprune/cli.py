@@ -10,6 +10,7 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 infeasible budget, 4 damaged or incompati
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -126,7 +127,8 @@ def _failure(error: BaseException, config: Config | None) -> Failure:
 
 def _answer(config: Config, debug: bool) -> Answer:
     run = next(command.run for command in COMMANDS if command.config is type(config))
-    with warnings.catch_warnings():
+    # What the user's own code prints is no result: --json promises one object on standard output.
+    with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")  # other libraries'; ours are part of the result
         return run(config, Terminal(Console(stderr=True)))

@@ -22,6 +22,7 @@ from autoprune.execution import (
     mode,
     move,
 )
+from autoprune.factories import blamed
 from autoprune.folding import find_foldable, folded
 from autoprune.problem import Evaluation
 from autoprune.ranking import Ranking
@@ -37,6 +38,8 @@ CPU_BATCH, BATCH = 128, 1024
 
 TOLERANCE = 0.01
 """Difference of score, and relative difference of loss, within which bfloat16 is exact enough."""
+
+_CODE_WANTS_MULTIPLES = "if its code wants multiples of some number, pass that: --align 4"
 
 
 class Evaluator:
@@ -70,13 +73,17 @@ class Evaluator:
         self._pairs = find_foldable(net, task, move(_few(search), device_of(net)))
 
     def __call__(self, plan: Mapping[str, int]) -> Evaluation:
-        """Score ``plan`` on the search split: mean score, mean loss, seconds taken."""
+        """Score ``plan`` on the search split: mean score, mean loss, seconds taken.
+
+        Raises UsageError if the model's code fails at this size.
+        """
         start = time.perf_counter()
-        net = self._slicer(self.ranking.kept(plan), self.ranking.weights(plan))
-        with laid_out(net, self.form):
-            _recompute(net, self.task, self._calibration)
-            with folded(self._pairs):
-                score, loss = _measure(net, self.task, self._search)
+        with blamed("the network does not run on fewer units", _CODE_WANTS_MULTIPLES):
+            net = self._slicer(self.ranking.kept(plan), self.ranking.weights(plan))
+            with laid_out(net, self.form):
+                _recompute(net, self.task, self._calibration)
+                with folded(self._pairs):
+                    score, loss = _measure(net, self.task, self._search)
         return Evaluation(score, loss, time.perf_counter() - start)
 
 

@@ -40,6 +40,13 @@ def is_factory(spec: str) -> bool:
     return bool(colon) and function.isidentifier() and (is_file or is_module)
 
 
+def refuse_malformed(spec: str) -> None:
+    """Raise UsageError if ``spec``, which names no function, was meant to."""
+    file, ending, _ = spec.partition(".py")
+    if ending and not is_factory(spec):
+        raise UsageError(f"{spec!r} names no function", f"write {file}.py:function, no brackets")
+
+
 def load(spec: str) -> tuple[Callable[..., Any], Factory]:
     """Import the function that ``spec`` names; return it with where it was found.
 
@@ -105,7 +112,7 @@ def accepted(function: Callable[..., Any], options: dict[str, Any]) -> dict[str,
 
 
 @contextmanager
-def blamed(what: str) -> Iterator[None]:
+def blamed(what: str, hint: str = "--debug shows where") -> Iterator[None]:
     """Turn any error of a user's code into one UsageError line that starts with ``what``."""
     try:
         yield
@@ -113,9 +120,7 @@ def blamed(what: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         reason = next(iter(str(error).strip().splitlines()), "")
-        raise UsageError(
-            f"{what}: {type(error).__name__}: {reason}", "--debug shows where"
-        ) from error
+        raise UsageError(f"{what}: {type(error).__name__}: {reason}", hint) from error
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from autoprune import trust, zoo
 from autoprune.data import Data
 from autoprune.errors import DamagedError, UsageError
-from autoprune.factories import Factory, accepted, blamed, is_factory, load
+from autoprune.factories import Factory, accepted, blamed, is_factory, load, refuse_malformed
 
 LIBRARIES = ("timm", "torchvision")
 
@@ -98,6 +98,7 @@ def model_spec(name: str, data: Data | None = None, **options: Any) -> ModelSpec
         function, factory = load(name)
         trust.allow(factory)
         return ModelSpec(factory.name, accepted(function, shape), factory.path, factory.sha256)
+    refuse_malformed(name)
     known = set(zoo.find(name).options) | set(options)
     return ModelSpec(name, {key: value for key, value in shape.items() if key in known})
 

@@ -14,16 +14,18 @@ from torch import nn
 from autoprune.agents import searcher
 from autoprune.agents.policy import Policy
 from autoprune.data import Split
+from autoprune.errors import AutopruneError
 from autoprune.evaluate import Evaluator, recalibrate
 from autoprune.measuring import latencies
 from autoprune.plan import Plan
 from autoprune.problem import Evaluation, Ledger, PruningProblem, Record, weight_statistics
 from autoprune.ranking import Ranking, rank
-from autoprune.recover import FitConfig, fit, measure
+from autoprune.recover import Diverged, FitConfig, fit, measure
 from autoprune.result import Measure
 from autoprune.saving import spec_json, tensors_of, write_tensors
 from autoprune.session import Session
 from autoprune.slicing import Slicer
+from autoprune.task import Classification
 
 CALIBRATION = 1000
 """Training samples that rankings are computed on, and batch-norm statistics of final networks."""
@@ -52,10 +54,11 @@ def train(session: Session) -> nn.Module:
     if session.subject.trained:
         return model
     run = session.run
-    if BASE in run.artefacts.names:
+    if not run.artefacts.intact(INITIAL):
+        run.publish(INITIAL, partial(write_tensors, tensors=tensors_of(model)))
+    if run.artefacts.intact(BASE):
         model.load_state_dict(load_file(str(run.artefacts.file(BASE))), strict=False)
         return model
-    run.publish(INITIAL, partial(write_tensors, tensors=tensors_of(model)))
     _fit(session, "train", model, TRAINING)
     run.publish(BASE, partial(write_tensors, tensors=tensors_of(model)))
     return model
@@ -145,7 +148,15 @@ def _recall(entry: Mapping[str, object]) -> tuple[Plan, Evaluation]:
 
 
 def choose(session: Session, model: nn.Module, problem: PruningProblem, ledger: Ledger) -> Record:
-    """Score the best few plans again on samples the search never saw; return the best of them."""
+    """Score the best few plans again on samples the search never saw; return the best of them.
+
+    Raises AutopruneError if not one evaluation came to finite numbers.
+    """
+    if ledger.best.evaluation.failed:
+        raise AutopruneError(
+            "every plan that was tried scored NaN or infinity",
+            "try a larger budget, or look at the network with autoprune inspect",
+        )
     ranked = sorted(ledger.history, key=lambda record: record.evaluation.key, reverse=True)
     finalists = ranked[:FINALISTS]
     if len(finalists) == 1:
@@ -171,7 +182,12 @@ def recover(session: Session, pruned: nn.Module, teacher: nn.Module) -> nn.Modul
         few = len(session.subject.data.train) < FEW
         epochs = session.config.finetune_epochs
         config = replace(FINETUNING, epochs=epochs, batch_size=32 if few else 128)
-        _fit(session, "finetune", model, config, teacher)
+        if not isinstance(session.subject.task, Classification):
+            config = replace(config, distill=0.0)  # softened classes mean nothing to other tasks
+        try:
+            _fit(session, "finetune", model, config, teacher)
+        except Diverged as error:  # a search's worth of work must not end in nothing
+            session.run.warnings.append(f"fine-tuning stopped early: {error.args[0]}")
     return model
 
 

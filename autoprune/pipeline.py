@@ -96,16 +96,19 @@ def _name(model: nn.Module | str, subject: Subject) -> str:
 
 
 def _search(subject: Subject, config: SearchConfig, progress: Progress) -> Result:
-    """Run every phase; a finished run is shown again, an unfinished one continued."""
+    """Run every phase; show a finished run again, continue any other, mend a damaged one."""
     began = time.monotonic()
     structure = find_structure(subject, progress)
     cost = CostModel(structure)
     budget = bind_budget(config, cost)
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(data=subject.data.fingerprint, weights=weights_hash(subject.model))
-        if run.finished:
+        damaged = run.artefacts.damaged
+        if run.finished and not damaged:
             progress.note(f"{run.path} is finished; --fresh starts over")
             return _finished(run, subject)
+        if damaged:
+            progress.note(f"missing or damaged, made anew: {', '.join(damaged)}")
         with run.events() as writer:
             session = Session(
                 subject, config, structure, cost, budget, run, Curves(writer, cost), progress
@@ -174,6 +177,7 @@ def _result(
         evaluations=evaluations,
         seconds=0.0,
         seed=config.seed,
+        metric=METRICS.get(session.subject.task.name, f"{session.subject.task.name} score"),
         agent=config.agent,
         ranking=config.ranking,
         network=str(config.model),
@@ -185,6 +189,9 @@ def _result(
         warnings=tuple(run.warnings),
     )
 
+
+METRICS = {"classification": "accuracy"}
+"""What the score of a task is called; any other is called after its task."""
 
 FILES = {
     "model.safetensors": "the pruned, fine-tuned weights; autoprune.load(run) rebuilds the network",

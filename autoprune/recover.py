@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ from autoprune.factories import blamed
 from autoprune.task import Batch, Classification, Task, logits
 from autoprune.training import FitConfig
 
-__all__ = ["FitConfig", "Score", "fit", "measure"]
+__all__ = ["Diverged", "FitConfig", "Score", "fit", "measure"]
 
 
 class Score(NamedTuple):
@@ -61,28 +62,29 @@ def fit(
     The same seed gives the same weights, to the last bit on a CPU with as many threads.
 
     ``masks`` maps parameter names to bool tensors of their shape, False where a weight is pruned:
-    pruned weights, their gradients and their momenta are exactly zero throughout. ``teacher`` adds
+    pruned weights, their gradients and their momenta are exactly zero throughout. ``on_step`` may
+    measure the model; its modes and its random numbers are left as they were. ``teacher`` adds
     the distillation loss of Hinton et al. 2015 (section 2), with weight ``config.distill``.
     Train or eval mode of every module is restored.
 
-    Raises UsageError for a request that cannot be carried out, and AutopruneError if the loss or a
+    Raises UsageError for a request that cannot be carried out, and Diverged if the loss or a
     weight becomes NaN or infinite; the model is then as it was after the last good epoch.
     """
     run = _Run(model, split, task, config, teacher, masks or {})
     good = run.snapshot()
     with run.context():
-        for epoch in range(config.epochs):
+        for epoch in run.epochs:
             try:
                 mean = run.epoch(epoch, on_step)
-            except _NotFinite as error:
+            except Diverged as error:
                 run.restore(good)
-                raise AutopruneError(
+                raise Diverged(
                     f"{error} in step {run.step} of {run.total}",
                     "the model is as after the last good epoch; try a lower learning rate",
                 ) from None
             good = run.snapshot()
             if on_epoch:
-                on_epoch(epoch + 1, config.epochs, mean)
+                on_epoch(epoch + 1, run.epochs.stop, mean)
 
 
 def measure(
@@ -110,8 +112,8 @@ def measure(
     return Score(score / len(split), loss / len(split))
 
 
-class _NotFinite(AutopruneError):
-    """The loss or a weight became NaN or infinite."""
+class Diverged(AutopruneError):
+    """The loss or a weight became NaN or infinite in training."""
 
 
 class _Run:
@@ -135,7 +137,13 @@ class _Run:
         self.form = fastest_form(model, task, _first(split), config.precision)
         self.optimizer = config.start(model)
         self.masked = _masked(model, masks)
-        self.step, self.total = 0, config.epochs * math.ceil(len(split) / config.batch_size)
+        self.step, self.total = config.first, config.length(len(split))
+
+    @property
+    def epochs(self) -> range:
+        """Epochs to train, the last and, after an earlier start, the first of them in part."""
+        size = self.config.epoch(len(self.split))
+        return range(self.config.first // size, math.ceil(self.total / size))
 
     @contextmanager
     def context(self) -> Iterator[None]:
@@ -149,21 +157,25 @@ class _Run:
             laid_out(self.teacher, self.form),
         ):
             torch.manual_seed(self.config.seed)
-            self._apply_masks()
+            with torch.no_grad():
+                for parameter, pruned in self.masked:
+                    parameter.masked_fill_(pruned, 0)
             yield
 
     def epoch(self, epoch: int, on_step: Step | None) -> float:
-        """Train one epoch and return its mean loss."""
+        """Train what is left of one epoch and return its mean loss."""
         seed = int(np.random.SeedSequence([self.config.seed, epoch]).generate_state(1)[0])
         size, augment, losses = self.config.batch_size, self.config.augment, []
-        for batch in self.split.batches(size, seed=seed, augment=augment):
+        begin = epoch * self.config.epoch(len(self.split))
+        batches = self.split.batches(size, seed=seed, augment=augment)
+        for batch in islice(batches, self.step - begin, self.total - begin):
             with blamed(f"training fails in step {self.step + 1}"):
                 losses.append(self._advance(move(batch, self.device)))
             if on_step:
                 on_step(self.step, self.total, losses[-1])
         for name, tensor in self.model.state_dict().items():
             if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-                raise _NotFinite(f"{name} became NaN or infinite")
+                raise Diverged(f"{name} became NaN or infinite")
         return sum(losses) / len(losses)
 
     def snapshot(self) -> dict[str, Tensor]:
@@ -181,14 +193,15 @@ class _Run:
         value = loss.item()
         self.step += 1
         if not math.isfinite(value):
-            raise _NotFinite(f"the loss became {value}")
+            raise Diverged(f"the loss became {value}")
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         for parameter, pruned in self.masked:
             if parameter.grad is not None:
+                # A zero weight with zero gradients from the first step on stays zero in SGD and AdamW,
+                # decay and momentum included.
                 parameter.grad.masked_fill_(pruned, 0)
         self.optimizer.step()
-        self._apply_masks()
         return value
 
     def _loss(self, batch: Batch) -> Tensor:
@@ -204,14 +217,6 @@ class _Run:
         )
         distance = kl_div(student, taught, reduction="batchmean", log_target=True)
         return (1 - share) * loss + share * heat**2 * distance
-
-    def _apply_masks(self) -> None:
-        with torch.no_grad():
-            for parameter, pruned in self.masked:
-                parameter.masked_fill_(pruned, 0)
-                for value in self.optimizer.state[parameter].values():
-                    if isinstance(value, Tensor) and value.shape == parameter.shape:
-                        value.masked_fill_(pruned, 0)
 
 
 def _first(split: Split) -> Batch:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
 
-from autoprune.artefacts import MANIFEST, Artefacts
+from autoprune.artefacts import ANEW, MANIFEST, Artefacts
 from autoprune.config import Config
 from autoprune.errors import DamagedError, LockedError, UsageError
 from autoprune.files import TEMPORARY, pretty, text_writer, writing
@@ -54,6 +54,7 @@ class Run:
         """
         self.path, self.config = path, config
         self.warnings: list[str] = []
+        _refuse_strangers(path, unless=(CONFIG, MANIFEST))  # before the lock leaves a file there
         self._lock = _lock(path)
         try:
             if fresh and path.exists():
@@ -142,7 +143,10 @@ class Run:
         )
 
     def _continue(self) -> dict[str, Any]:
-        meta = self.artefacts.json(CONFIG)
+        try:
+            meta = self.artefacts.json(CONFIG)
+        except DamagedError as error:
+            raise DamagedError(str(error.args[0]), ANEW) from None
         if not isinstance(meta, dict) or meta.get("format") != FORMAT:
             raise DamagedError(
                 f"{self.path / CONFIG} has a format this version does not know",
@@ -228,9 +232,13 @@ def _move_aside(path: Path) -> None:
         path.rename(aside)
 
 
-def _refuse_strangers(path: Path) -> None:
-    for item in path.iterdir():
-        if item.name != MANIFEST and not item.name.startswith(TEMPORARY):
+def _refuse_strangers(path: Path, unless: Sequence[str] = ()) -> None:
+    """Leave files and directories of somebody else alone; ``unless``: what shows they are ours."""
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file, not a directory", "name a new directory with --run")
+    for item in path.iterdir() if path.exists() else ():
+        ours = item.name == MANIFEST or item.name.startswith(TEMPORARY)
+        if not ours and not any((path / name).exists() for name in unless):
             raise UsageError(
                 f"{path} is not a run of autoprune: it holds {item.name}",
                 "name a new directory with --run",

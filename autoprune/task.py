@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from autoprune.errors import UsageError
-from autoprune.factories import blamed, call, is_factory, load
+from autoprune.factories import blamed, call, is_factory, load, refuse_malformed
 
 Batch = Any
 """Whatever a :class:`autoprune.data.Split` yields: a pytree of tensors, sample first."""
@@ -127,6 +127,7 @@ def resolve_task(spec: object) -> Task:
     if spec == Classification().name:
         return Classification()
     if not is_factory(spec):
+        refuse_malformed(spec)
         raise UsageError(f"unknown task {spec!r}", "classification, or file.py:function")
     function, factory = load(spec)
     return check_task(call(factory.name, function))

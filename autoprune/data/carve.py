@@ -45,6 +45,8 @@ def carve(
     What becomes both is divided in halves at random, by ``seed``.
     """
     pieces = {key: Split(content, form, key) for key, content in parts.items()}
+    for piece in pieces.values():
+        piece.check_finite()  # before rows move, so that the sample it names is the user's
     if "train" not in pieces:
         raise UsageError(f"{name}: no training data", "name a split 'train'")
     train = pieces.pop("train")
@@ -76,7 +78,10 @@ def class_labels(split_content: Any) -> Tensor | None:
 def _cut(split: Split, count: int) -> tuple[Split, Split]:
     """Cut ``count`` rows off the end."""
     if not 0 < count < len(split):
-        raise UsageError(f"{split.name}: {len(split)} samples are too few to cut splits out of")
+        raise UsageError(
+            f"{split.name}: samples are too few to cut splits out of ({len(split)})",
+            "give more, or splits of your own: train, search, validation and test",
+        )
     at = len(split) - count
     return split.part(0, at), split.part(at, len(split))
 

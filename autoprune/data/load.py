@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from autoprune.data.images import Images, from_directory, from_hub
 from autoprune.data.objects import parts_of
 from autoprune.data.split import Data
 from autoprune.errors import UsageError
-from autoprune.factories import call, is_factory, load
+from autoprune.factories import call, is_factory, load, refuse_malformed
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -60,6 +61,9 @@ def load_data(spec: object, seed: int = 0) -> Data:
         function, factory = load(spec)
         made = call(factory.name, function)
         return made if isinstance(made, Data) else _from_objects(spec, made, seed)
+    refuse_malformed(spec)
+    if get_close_matches(spec.lower(), ["digits"], cutoff=0.8):
+        raise UsageError(f"no data called {spec!r}", "did you mean digits?")
     if HUB_NAME.fullmatch(spec) and not spec.startswith("."):
         return _from_images(from_hub(spec), seed)
     raise UsageError(f"no such directory: {spec}", "digits, a directory, a hub name or file.py:f")

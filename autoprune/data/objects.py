@@ -92,10 +92,13 @@ def _in_order(loader: DataLoader[Any]) -> DataLoader[Any]:
 
 def _joined(name: str, batches: list[Any]) -> Any:
     if not batches:
-        raise UsageError(f"{name} data is empty")
+        raise UsageError(f"{name} data is empty", "check what the loader was given")
     odd = [leaf for batch in batches for leaf in tree_leaves(batch) if not isinstance(leaf, Tensor)]
     if odd:
-        raise UsageError(f"{name}: a batch holds {type(odd[0]).__name__}, not only tensors")
+        raise UsageError(
+            f"{name}: a batch holds {type(odd[0]).__name__}, not only tensors",
+            "give tensors or arrays, or a DataLoader that collates into them",
+        )
     return tree_map(lambda *leaves: torch.cat(leaves), *batches)
 
 

@@ -93,10 +93,11 @@ class Split:
             raise UsageError(
                 f"{self.name} data does not match up: "
                 + " and ".join(f"{length:,}" for length in lengths)
-                + " samples"
+                + " samples",
+                "every tensor has one entry per sample, in its first dimension",
             )
         if lengths[0] == 0:
-            raise UsageError(f"{self.name} data is empty")
+            raise UsageError(f"{self.name} data is empty", "give at least a few samples")
 
     def __len__(self) -> int:
         return len(tree_leaves(self.content)[0])
@@ -164,7 +165,8 @@ class Split:
                 bad = (~torch.isfinite(leaf.reshape(len(leaf), -1)).all(1)).nonzero()
                 if len(bad):
                     raise UsageError(
-                        f"{self.name} data holds NaN or infinity, first in sample {int(bad[0])}"
+                        f"{self.name} data holds NaN or infinity, first in sample {int(bad[0])}",
+                        "mend or drop such samples",
                     )
 
     def update(self, digest: Any) -> None:
