@@ -198,8 +198,8 @@ class _Run:
         torch.autograd.backward(loss)
         for parameter, pruned in self.masked:
             if parameter.grad is not None:
-                # A zero weight with zero gradients from the first step on stays zero in SGD and AdamW,
-                # decay and momentum included.
+                # With no gradient from the first step on, SGD and AdamW leave a zero weight and its
+                # momenta at zero, decay included.
                 parameter.grad.masked_fill_(pruned, 0)
         self.optimizer.step()
         return value

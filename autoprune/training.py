@@ -1,4 +1,4 @@
-"""How to train: epochs, optimizer, course of the learning rate."""
+"""How to train: length, optimizer, course of the learning rate."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ class FitConfig:
 
     epochs: int = 10
     """Passes over the training split."""
+    steps: int | None = None
+    """Steps in all, in place of epochs."""
+    first: int = 0
+    """Steps that were taken before: data order and learning rate go on from there."""
     batch_size: int = 128
     """Samples per step."""
     learning_rate: float = 0.1
@@ -53,6 +57,27 @@ class FitConfig:
                 raise UsageError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
         if not 0 <= self.weight_decay < math.inf:
             raise UsageError(f"weight_decay must be 0 or more, not {self.weight_decay}")
+        if self.steps is not None and self.steps < 1:
+            raise UsageError(f"steps must be positive, not {self.steps}")
+        if self.first < 0:
+            raise UsageError(f"first must be 0 or more, not {self.first}")
+
+    def length(self, samples: int) -> int:
+        """Return the number of steps over a split of so many samples.
+
+        Raises UsageError if ``first`` lies past the last of them.
+        """
+        total = self.steps or self.epochs * self.epoch(samples)
+        if self.first >= total:
+            raise UsageError(
+                f"training cannot begin after step {self.first} of {total}",
+                "start earlier, or train longer",
+            )
+        return total
+
+    def epoch(self, samples: int) -> int:
+        """Return the number of steps in an epoch of so many samples."""
+        return math.ceil(samples / self.batch_size)
 
     def rate(self, progress: float) -> float:
         """Return the learning rate at ``progress`` in [0, 1].

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -279,3 +280,35 @@ def test_schedules(schedule):
 def test_settings_out_of_range(field):
     with pytest.raises(UsageError, match=next(iter(field))):
         FitConfig(**field)
+
+
+def test_steps_replace_epochs_and_may_begin_late(digits):
+    seen = []
+    split, config = digits.train.take(200), FitConfig(steps=7, batch_size=50)
+    trained(split, config, on_step=lambda done, total, loss: seen.append((done, total)))
+    assert seen == [(step, 7) for step in range(1, 8)]
+    seen.clear()
+    late = FitConfig(steps=7, first=5, batch_size=50)
+    trained(split, late, on_step=lambda done, total, loss: seen.append((done, total)))
+    assert seen == [(6, 7), (7, 7)]
+    with pytest.raises(UsageError, match="cannot begin after step 7 of 7"):
+        trained(split, FitConfig(steps=7, first=7, batch_size=50))
+
+
+def test_a_late_start_goes_on_with_the_same_data_and_rates(digits):
+    """Plain gradient descent has no state but the weights, so two halves make the whole."""
+    split = digits.train.take(200)
+    plain = FitConfig(steps=7, batch_size=50, momentum=0, augment=False, label_smoothing=0)
+    torch.manual_seed(0)
+    model = zoo.build("lenet-300-100", size=8)
+    halves = {}
+
+    def keep(done, total, loss):
+        if done == 5:
+            halves.update(state(model))
+
+    fit(model, split, TASK, plain, on_step=keep)
+    whole = state(model)
+    model.load_state_dict(halves)
+    fit(model, split, TASK, replace(plain, first=5))
+    assert equal(state(model), whole)

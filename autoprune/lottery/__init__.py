@@ -1,0 +1,1 @@
+"""Lottery tickets: masks that are rewound and trained again, beside their controls."""
