@@ -48,17 +48,17 @@ class Slicer:
         }
         self._patterns = _patterns(structure)
         self._dims = _dims_by_tensor(structure)
-        self._stacks = _stacks(self._patterns, self._source)
-        self._alone = self._dims.keys() - {n for _, names, _ in self._stacks for n in names}
-        self._shell = copy.deepcopy(model).eval()
-        self._replaced: set[str] = set()  # by the last call; the next puts the model's own back
-        self._places = _places(self._shell, aliases(model))
-        missing = self._dims.keys() - self._places.keys()
+        missing = self._dims.keys() - self._source.keys()
         if missing:
             raise UsageError(
                 f"the structure belongs to another model: no tensor {min(missing)!r}",
                 "analyze this model first",
             )
+        self._stacks = _stacks(self._patterns, self._source)
+        self._alone = self._dims.keys() - {n for _, names, _ in self._stacks for n in names}
+        self._shell = copy.deepcopy(model).eval()
+        self._replaced: set[str] = set()  # by the last call; the next puts the model's own back
+        self._places = _places(self._shell, aliases(model))
         self._fixers = fixers(self._shell, _owners(self._dims, aliases(model)))
 
     def __call__(

@@ -402,6 +402,95 @@ class Transformer(nn.Module):
         return self.head(x[:, 0])
 
 
+class Mixer(nn.Module):
+    """Token mixing: a linear layer along positions, for each channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = nn.Conv2d(3, 12, 4, 4)
+        self.t1, self.t2 = nn.Linear(4, 6), nn.Linear(6, 4)
+        self.c1, self.c2 = nn.Linear(12, 20), nn.Linear(20, 12)
+        self.head = nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        x = x + self.t2(F.gelu(self.t1(x.transpose(1, 2)))).transpose(1, 2)
+        x = x + self.c2(F.gelu(self.c1(x)))
+        return self.head(x.mean(1))
+
+
+class LastState(nn.Module):
+    """The last output and the last state of an embedded sequence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(20, 12)
+        self.rnn = nn.GRU(12, 10, 2, batch_first=True)
+        self.head = nn.Linear(10, 3)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        output, state = self.rnn(self.embed(tokens))
+        return self.head(output[:, -1]), self.head(state[-1])
+
+
+class Scaled(nn.Module):
+    """A ConvNeXt block: depthwise, channels last, norm, layer scale."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.depth = nn.Conv2d(3, 12, 4, 4), nn.Conv2d(12, 12, 3, 1, 1, groups=12)
+        self.norm, self.a, self.b = nn.LayerNorm(12), nn.Linear(12, 48), nn.Linear(48, 12)
+        self.gamma, self.head = nn.Parameter(torch.full((12,), 0.1)), nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        y = self.b(F.gelu(self.a(self.norm(self.depth(x).permute(0, 2, 3, 1)))))
+        x = x + (self.gamma * y).permute(0, 3, 1, 2)
+        return self.head(x.mean([-2, -1]))
+
+
+class TiedDecoder(nn.Module):
+    """A weight and its transpose."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(8, 12))
+        self.first, self.last = nn.Linear(5, 12), nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        code = F.relu(F.linear(self.first(x), self.weight))
+        return self.last(F.linear(code, self.weight.t()))
+
+
+class Einsum(nn.Module):
+    """Attention by einsum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = nn.Linear(6, 8), nn.Linear(6, 8), nn.Linear(6, 10)
+        self.out = nn.Linear(10, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = torch.einsum("bld,bmd->blm", self.q(x), self.k(x)).softmax(-1)
+        return self.out(torch.einsum("blm,bme->ble", weights, self.v(x)))
+
+
+def unet() -> nn.Module:
+    def forward(m: nn.Module, x: Tensor) -> Tensor:
+        a = F.relu(m.down1(x))
+        b = F.relu(m.down2(F.max_pool2d(a, 2)))
+        return m.out(F.relu(m.merge(torch.cat([a, m.up(b)], 1))))
+
+    return Net(
+        forward,
+        down1=conv(3, 8),
+        down2=conv(8, 16),
+        up=nn.ConvTranspose2d(16, 8, 2, 2),
+        merge=conv(16, 8),
+        out=nn.Conv2d(8, 2, 1),
+    )
+
+
 def encoder() -> nn.Module:
     def forward(m: nn.Module, x: Tensor) -> Tensor:
         return m.head(m.layers(m.inp(x)).mean(1))
@@ -524,6 +613,15 @@ FAMILIES = {
         lambda: Transformer("default-scale"), (16, 32), renormalized=True,
         pinned="attention scales by this size"),
     "encoder-layers": Family(encoder, (24, 24), sequence(2, 5, 6), pinned="fails when smaller"),
+    "decoder-layer": Family(
+        lambda: nn.TransformerDecoderLayer(16, 4, 24, batch_first=True), (24,),
+        lambda: (torch.randn(2, 5, 16), torch.randn(2, 6, 16))),
+    "mixer": Family(Mixer, (12, 20), pinned="across the positions"),
+    "last-state": Family(LastState, (12, 10), lambda: torch.randint(0, 20, (2, 7))),
+    "layer-scale": Family(Scaled, (12, 48), sequence(2, 3, 16, 16), renormalized=True),
+    "tied-decoder": Family(TiedDecoder, (12, 8), sequence(2, 5)),
+    "einsum": Family(Einsum, (8, 10), sequence(2, 5, 6)),
+    "unet": Family(unet, (8, 16, 8, 8)),
     "many-inputs": Family(
         ManyInputs, (8,),
         lambda: (torch.randn(2, 3, 8, 8), {"vector": torch.randn(2, 5)})),

@@ -80,7 +80,7 @@ def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool
     args, kwargs = as_call(example_inputs)
     twin = copy.deepcopy(model).train(training)
     try:
-        with slow_attention(), _quiet():
+        with slow_attention(), quiet():
             program = torch.export.export(twin, args, kwargs, strict=False)
     except Exception as error:  # torch.export raises many unrelated types
         raise UsageError(
@@ -99,7 +99,7 @@ def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep torch from printing graphs and warnings: what matters of them is in the exception."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

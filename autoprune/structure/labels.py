@@ -95,7 +95,7 @@ class Labels:
 
     def column(self, labels: Tensor, dim: int) -> Tensor:
         """Join all that shares an index along ``dim``; return one label per index, shape [size]."""
-        moved = squash(labels, but=dim).movedim(dim, 0).flatten(1)
+        moved = squash(labels, but=dim).movedim(dim, 0).reshape(labels.shape[dim], -1)
         self.join(moved[:, 1:], moved[:, :1])
         return moved[:, 0]
 

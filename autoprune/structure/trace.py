@@ -145,7 +145,7 @@ def move(param: Param, operation: Any) -> Param:
             shape = moved.shape
             axes = [d for d in range(moved.dim()) if moved.shape[d] > 1 and moved.stride(d) != 0]
             if len(axes) == 1 and source is not None and source != MIXED and size > 1:
-                along = moved.movedim(axes[0], 0).flatten(1)[:, 0]
+                along = moved.movedim(axes[0], 0).reshape(moved.shape[axes[0]], -1)[:, 0]
                 if torch.equal(along, torch.arange(size)):
                     found[axes[0]] = source
         lost = tuple(None if size == 1 else MIXED for size in shape)

@@ -118,14 +118,31 @@ def linear(trace: Trace, node: Node, value: Any, weight: Any, bias: Any = None) 
     """Multiply; weight [out, in]."""
     if not isinstance(weight, Param) or not isinstance(value, Tensor):
         return _dynamic(trace, node, value, weight)
-    source = trace.labels.column(value, value.dim() - 1)
+    shape, last = shape_of(node), value.dim() - 1
+    varying = trace.labels.varying(value)
+    if varying and last not in varying:
+        return _across(trace, node, value, weight, varying)
+    source = trace.labels.column(value, last)
     trace.tie(weight, 1, source, "in")
     out = trace.produce(weight, 0, "linear")
     if isinstance(bias, Param):
         trace.tie(bias, 0, out, "out")
-    shape = shape_of(node)
     trace.layer(node, "linear", weight, [(math.prod(shape[:-1]), (out, source))])
     return spread(out, len(shape) - 1, shape)
+
+
+def _across(trace: Trace, node: Node, value: Tensor, weight: Param, varying: list[int]) -> Tensor:
+    """Multiply along positions, one unit at a time (an MLP-mixer's token mixing).
+
+    The units pass through; those of the weight stay, as one element cannot belong to two groups.
+    """
+    shape = shape_of(node)
+    out = trace.produce(weight, 0, "linear")
+    trace.labels.pin(out, "works across the positions of another group")
+    rows: list[Tensor | int] = [trace.labels.column(value, dim) for dim in varying]
+    factor = math.prod(shape) * value.shape[-1] // math.prod(shape[dim] for dim in varying)
+    trace.layer(node, "linear", weight, [(factor, tuple(rows))])
+    return value.narrow(-1, 0, 1).expand(shape)
 
 
 def embedding(trace: Trace, node: Node, weight: Any, *args: Any, **kwargs: Any) -> Any:
