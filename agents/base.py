@@ -12,7 +12,7 @@ import torch
 
 from autoprune.problem import Ledger, PruningProblem
 
-REPEATS: Final = 50
+REPEATS: Final = 30
 """Proposals in a row that were all evaluated before, after which a search has seen enough."""
 
 Metrics = Mapping[str, float]

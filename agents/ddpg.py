@@ -45,7 +45,7 @@ class DDPGConfig:
     """Imagined per evaluation; half explore around the actor, half around the best walks."""
     remembered: int = 256
     """Imagined walks that are kept to learn from."""
-    gradient_steps: int = 40
+    gradient_steps: int = 20
     """Per evaluation."""
     warm_up: int = 20
     """Rounds of imagined walks and gradient steps before the first walk is evaluated."""

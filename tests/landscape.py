@@ -1,8 +1,9 @@
 """A made-up but realistic problem: what plans score is an analytic function of the plan.
 
-Errors are convex in the keep fraction. The ranking's error curves tell the shapes, but not how much
-each group matters to the score: a hidden weight (log-normal, so a few groups are critical) does,
-with slight interactions of neighbours. The score is counted in images, as a real one is.
+Errors are convex in the keep fraction. The ranking's error curves tell roughly the shapes, but not
+how much each group matters to the score: a hidden weight (log-normal, larger for what many layers
+read, so a few groups are critical) does, with slight interactions of neighbours. The score is
+counted in images, as a real one is.
 """
 
 from __future__ import annotations
@@ -14,41 +15,47 @@ import numpy as np
 from autoprune.budget import Budget
 from autoprune.cost import CostModel
 from autoprune.problem import Evaluation, PruningProblem
-from tests.synthetic import chain, residual
+from tests.synthetic import chain, stages
 
 IMAGES = 2000
 
 
-def curves(structure, rng):
-    """Error by count: (1 - keep fraction) ** p, zero when whole."""
-    return {
-        group.name: rng.uniform(0.3, 1.0)
-        * (1 - np.arange(group.size + 1) / group.size) ** rng.uniform(1.5, 4.0)
-        for group in structure.groups
-    }
-
-
-def landscape(structure, seed, budget="0.5flops", align=1, hidden=0.8):
+def landscape(structure, seed, budget="0.5flops", align=1):
     rng = np.random.default_rng(seed)
-    errors = curves(structure, rng)
-    weights = rng.lognormal(0, hidden, len(errors))
-    weights *= len(errors) / weights.sum()
-    couplings = rng.uniform(-1, 2, len(errors) - 1)
+    shown, true = {}, {}
+    for group in structure.groups:
+        lost = 1 - np.arange(group.size + 1) / group.size
+        height, power = rng.uniform(0.4, 1.0), rng.uniform(1.2, 2.5)
+        shown[group.name] = height * lost**power
+        true[group.name] = height * lost ** (power * rng.lognormal(0, 0.3))
+    readers = [
+        sum(name == group.name for layer in structure.layers for name in read(layer))
+        for group in structure.groups
+    ]
+    weights = rng.lognormal(0, 0.6, len(true)) * (1 + 3 / 8 * np.array(readers))
+    weights /= weights.mean()
+    couplings = rng.uniform(-1, 2, len(true) - 1)
     cost = CostModel(structure)
 
     def evaluate(plan):
-        error = np.array([errors[name][count] for name, count in plan.items()])
+        error = np.array([true[name][count] for name, count in plan.items()])
         damage = weights @ error + 0.5 * (couplings * error[1:]) @ error[:-1]
-        score = 0.9 * np.exp(-8 * damage / len(error))
+        score = 0.9 * np.exp(-5 * damage / len(error))
         return Evaluation(np.round(score * IMAGES) / IMAGES, -float(np.log(score)), 0.0)
 
     return PruningProblem(
         structure=structure,
         cost=cost,
         budget=Budget.parse(budget).bind(cost, align),
-        ranking=SimpleNamespace(errors=errors),
+        ranking=SimpleNamespace(errors=shown),
         evaluate=evaluate,
     )
+
+
+def read(layer):
+    return [
+        name for product in layer.macs for extent in product.extents for name, _ in extent.terms
+    ]
 
 
 def chain_landscape(seed, groups=12, **options):
@@ -56,7 +63,6 @@ def chain_landscape(seed, groups=12, **options):
     return landscape(chain((rng.integers(2, 9, groups) * 8).tolist()), seed, **options)
 
 
-def residual_landscape(seed, groups=28, **options):
-    rng = np.random.default_rng(2000 + seed)
-    inner = (rng.integers(2, 9, groups - 1) * 8).tolist()
-    return landscape(residual(inner, 48), seed, **options)
+def residual_landscape(seed, blocks=8, **options):
+    """3 + 3 * blocks groups."""
+    return landscape(stages(16, blocks), seed, **options)

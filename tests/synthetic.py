@@ -76,6 +76,24 @@ def residual(inner: list[int], stream: int, places: int = 64) -> Structure:
     return build(groups, convolutions)
 
 
+def stages(width: int, blocks: int) -> Structure:
+    """Three stages of residual blocks, twice as wide and a quarter as many places each time."""
+    groups, convolutions = {}, []
+    for i in range(3):
+        stream, before, places = f"s{i}", f"s{max(0, i - 1)}", 256 >> (2 * i)
+        groups |= {name: width << i for name in (stream, *(f"{stream}b{j}" for j in range(blocks)))}
+        if i == 0:
+            convolutions.append(("stem", units(stream), Extent(3), 3, places))
+        for j in range(blocks):
+            inner, into = units(f"{stream}b{j}"), units(stream if j else before)
+            convolutions.append((f"a{i}{j}", inner, into, 3, places))
+            convolutions.append((f"b{i}{j}", units(stream), inner, 3, places))
+        if i > 0:
+            convolutions.append((f"shortcut{i}", units(stream), units(before), 1, places))
+    convolutions.append(("head", Extent(10), units("s2"), 1, 1))
+    return build(groups, convolutions)
+
+
 widths = st.lists(st.integers(1, 40), min_size=1, max_size=7)
 structures = st.one_of(
     st.builds(chain, widths),

@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_history_and_other_seeds_another(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_searchers_spend_exactly_their_evaluations_and_never_fall_below_uniform(name):
-    problem = residual_landscape(0, groups=8)
+    problem = residual_landscape(0, blocks=2)
     for evaluations in (1, 2, 20):
         ledger = found(problem, make(name), evaluations)
         assert ledger.count == (1 if name == "uniform" else evaluations)
@@ -98,12 +98,8 @@ def test_global_random_states_are_left_alone_and_nothing_is_printed(name, capsys
 
 @pytest.mark.parametrize("name", NAMES)
 def test_small_worlds_end(name):
-    """One group, a budget that takes everything, and fewer plans than evaluations."""
-    for structure, budget in (
-        (chain([7]), "0.5flops"),
-        (chain([4, 4]), "1flops"),
-        (chain([3, 2]), "0.6flops"),
-    ):
+    """One group, a budget that takes everything: fewer plans than evaluations."""
+    for structure, budget in ((chain([7]), "0.5flops"), (chain([4, 4]), "1flops")):
         ledger = found(landscape(structure, 0, budget), make(name), 40)
         assert 1 <= ledger.count < 40
 
@@ -149,7 +145,7 @@ def test_an_unknown_agent_is_named_with_the_known_ones():
 
 def test_what_is_stored_is_what_was_executed():
     """Every action of a walk, taken again in the observed state, decides the count it kept."""
-    course = core.Course.of(residual_landscape(2, groups=6, align=4))
+    course = core.Course.of(residual_landscape(2, blocks=1, align=4))
     rng = np.random.default_rng(0)
     walks = roll(course, lambda _, o: rng.uniform(-1, 1, len(o)).astype(np.float32), 5)
     for walk in walks:
@@ -161,7 +157,7 @@ def test_what_is_stored_is_what_was_executed():
         assert retrace(course, course.budget.cost.plan(walk.kept)).kept == walk.kept
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(structures, st.integers(0, 9), st.sampled_from(["0.6flops", "0.8params,0.9flops"]))
 def test_least_error_is_maximal_and_no_worse_than_uniform(structure, seed, budget):
     try:
@@ -247,7 +243,7 @@ def test_a_policy_survives_its_files_and_runs_on_another_network(trained):
     text = json.dumps(trained.to_json())
     again = Policy.read(json.loads(text), trained.to_safetensors())
     assert again.trained_on["evaluations"] == 8
-    for other in (residual_landscape(5, groups=9), chain_landscape(3, groups=4, budget="0.3macs")):
+    for other in (residual_landscape(5, blocks=2), chain_landscape(3, groups=4, budget="0.3macs")):
         assert other.budget.met(again.plan(other))
         assert again.plan(other) == trained.plan(other)
 

@@ -141,7 +141,7 @@ def maximal(bound, counts):
     return not any(step is not None and bound.fits(np.array(step)) for step in steps)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(bound_budgets(), st.data())
 def test_every_walk_lands_on_the_budget(bound, data):
     prefix = []
@@ -157,7 +157,7 @@ def test_every_walk_lands_on_the_budget(bound, data):
         assert not bound.fits(np.array(step_up(bound, prefix, lost[-1])))
 
 
-@settings(max_examples=200)
+@settings(max_examples=150)
 @given(bound_budgets(), st.data())
 def test_the_interval_is_neither_too_wide_nor_too_narrow(bound, data):
     """Compare with enumeration: hi is the most that leaves a plan, lo wastes nothing."""

@@ -60,7 +60,7 @@ def test_both_checkers_are_clean(shaping):
     check_env_sb3(env.unwrapped)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(courses(), st.data())
 def test_any_actions_end_in_a_plan_on_budget(course, data):
     sequence = [data.draw(actions) for _ in range(course.length)]
@@ -76,7 +76,7 @@ def test_any_actions_end_in_a_plan_on_budget(course, data):
         assert np.all(np.abs(observation) <= 1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(courses(), st.data())
 def test_action_for_is_the_exact_inverse(course, data):
     state = core.initial(course)
@@ -231,7 +231,7 @@ def test_misuse_is_refused():
         core.reward(env.course, env.state, env.state, math.inf)
 
 
-@pytest.mark.parametrize("name", ["resnet20", "mobilenetv2"])
+@pytest.mark.parametrize("name", ["resnet20"])
 def test_walks_of_real_networks_land_on_several_budgets(name):
     model = build(name)
     structure = analyze(model, torch.zeros(2, 3, 32, 32))
