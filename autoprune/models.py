@@ -187,7 +187,9 @@ def _library(name: str) -> ModuleType:
 
 def _module(name: str, made: object) -> nn.Module:
     if not isinstance(made, nn.Module):
-        raise UsageError(f"{name} returns {type(made).__name__}, not an nn.Module")
+        raise UsageError(
+            f"{name} returns {type(made).__name__}, not an nn.Module", "return the built network"
+        )
     return made
 
 

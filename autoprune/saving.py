@@ -22,6 +22,7 @@ from autoprune.slicing import Indices, Widths, cut
 
 FORMAT = 1
 SPEC, WEIGHTS = "model.json", "model.safetensors"
+_ANOTHER = "it was saved from another model or version"
 
 
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:
@@ -85,7 +86,7 @@ def rebuild(model: nn.Module, indices: Indices, widths: Widths, weights: Path) -
         reason = str(error.args[0] if isinstance(error, AutopruneError) else error).splitlines()
         raise DamagedError(
             f"{weights} does not fit the network: {reason[-1].strip() if reason else error}",
-            "it was saved from another model or version",
+            _ANOTHER,
         ) from error
     held = {
         id(tensor) for name, tensor in model.state_dict(keep_vars=True).items() if name in tensors
@@ -97,16 +98,16 @@ def rebuild(model: nn.Module, indices: Indices, widths: Widths, weights: Path) -
     ]
     if lacking or missing.unexpected_keys:
         name = (lacking or missing.unexpected_keys)[0]
-        raise DamagedError(f"{weights} does not fit the network at {name!r}")
+        raise DamagedError(f"{weights} does not fit the network at {name!r}", _ANOTHER)
     return model.eval()
 
 
 def _read_spec(data: Any, path: Path) -> tuple[ModelSpec | None, Indices, Widths]:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise DamagedError(f"{path} has a format this version does not know")
+        raise DamagedError(f"{path} has a format this version does not know", _ANOTHER)
     indices, widths = data.get("indices"), data.get("widths")
     if not isinstance(indices, list) or not isinstance(widths, list):
-        raise DamagedError(f"{path} is not a description of a network")
+        raise DamagedError(f"{path} is not a description of a network", _ANOTHER)
     spec = data.get("model")
     return (
         ModelSpec.from_json(spec) if spec is not None else None,
