@@ -26,6 +26,7 @@ import autoprune
 from autoprune.config import Config, InspectConfig, SearchConfig
 from autoprune.errors import AutopruneError
 from autoprune.files import canonical
+from autoprune.lottery.config import TicketConfig
 from autoprune.progress import Progress, Terminal
 from autoprune.usage import parse
 
@@ -161,8 +162,16 @@ def _inspect(config: InspectConfig, progress: Progress) -> Answer:
     return Answer(facts, lambda: inspect_view(str(config.model), facts))
 
 
+def _ticket(config: TicketConfig, progress: Progress) -> Answer:
+    from autoprune.lottery.command import find_tickets
+    from autoprune.lottery.view import tickets_view
+
+    result = find_tickets(config, progress)
+    return Answer(result, lambda: tickets_view(result))
+
+
 def _how_to_go_on(config: Config | None) -> str:
-    if isinstance(config, SearchConfig) and config.directory.exists():
+    if isinstance(config, (SearchConfig, TicketConfig)) and config.directory.exists():
         return f"what was done is in {config.directory}; the same command goes on from there"
     return ""
 
@@ -170,4 +179,5 @@ def _how_to_go_on(config: Config | None) -> str:
 COMMANDS: Final = (
     Command(SearchConfig, _search),
     Command(InspectConfig, _inspect),
+    Command(TicketConfig, _ticket),
 )

@@ -77,7 +77,9 @@ def prune_globally(
         magnitude[largest] = torch.inf
         start = here.stop
     count = min(count, int((kept & magnitude.isfinite()).sum()))
-    left = _drop_smallest(kept, magnitude, count).split([masks[name].numel() for name in names])
+    left = torch.split(
+        _drop_smallest(kept, magnitude, count), [masks[name].numel() for name in names]
+    )
     pruned = {name: part.view_as(masks[name]) for name, part in zip(names, left, strict=True)}
     return {name: pruned.get(name, mask) for name, mask in masks.items()}
 

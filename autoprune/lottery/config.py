@@ -1,0 +1,134 @@
+"""The configuration of ``autoprune ticket``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar, Final
+
+import tyro
+
+from autoprune.config import (
+    LARGEST_SEED,
+    Config,
+    Debug,
+    Directory,
+    Flag,
+    Json,
+    Name,
+    Spec,
+    slug,
+)
+from autoprune.errors import UsageError
+from autoprune.schema import OUTSIDE
+
+SCOPES: Final = ("layerwise", "global")
+_REWIND: Final = re.compile(r"(\d{1,9})(it|ep)?")
+
+Count = Annotated[
+    int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the network's)")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketConfig(Config):
+    """Find lottery tickets, or train the mask of a search again, beside their controls."""
+
+    command: ClassVar[str] = "ticket"
+
+    run: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="DIR",
+            help="A finished search, whose mask is trained again. With --model: where this run"
+            " lives, as --run-dir.",
+            help_behavior_hint="",
+        ),
+    ] = None
+    model: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="SPEC",
+            help="Zoo name, file.py:function or package.module:function, to find tickets in.",
+            help_behavior_hint="(default: lenet-300-100)",
+        ),
+    ] = None
+    data: Spec = "digits"
+    """digits, a directory, a hub name, or file.py:function; that of the search with --run."""
+    task: Spec = "classification"
+    """What a batch is, the loss and the score: classification, or file.py:name."""
+    levels: int = field(default=5, metadata=OUTSIDE)
+    """Times that weights are pruned and the rest is trained again; more can be added later."""
+    rate: float = 0.2
+    """Part of the weights left that goes at every level; half of it in the output layer."""
+    scope: Name = "layerwise"
+    """Which weights compete: layerwise, or global (the output layer then stays whole)."""
+    one_shot: Flag = False
+    """Prune the trained dense network only, for every level anew."""
+    iterations: Count = None
+    """Length of every training in iterations."""
+    epochs: Annotated[
+        int | None,
+        tyro.conf.arg(metavar="N", help_behavior_hint="(default: 20, without --iterations)"),
+    ] = None
+    """Length of every training in epochs."""
+    rewind: Name = "0"
+    """Where tickets start again: 0 (the initial weights), 500it or 2ep."""
+    batch_size: Count = None
+    """Samples per iteration."""
+    learning_rate: Annotated[
+        float | None, tyro.conf.arg(metavar="X", help_behavior_hint="(default: the network's)")
+    ] = None
+    """Peak learning rate."""
+    seeds: int = field(default=3, metadata=OUTSIDE)
+    """Repetitions, each with seeds of its own; more can be added later."""
+    seed: int = 0
+    """Seed of everything random in the first repetition; the next ones count on."""
+    device: Name = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
+    run_dir: Directory = field(default=None, metadata=OUTSIDE)
+    """Directory that holds this run; the same command again continues it."""
+    fresh: Flag = field(default=False, metadata=OUTSIDE)
+    """Start over; an existing run is kept beside the new one."""
+    json: Json = field(default=False, metadata=OUTSIDE)
+    debug: Debug = field(default=False, metadata=OUTSIDE)
+
+    def __post_init__(self) -> None:
+        self._place()
+        for name in ("levels", "iterations", "epochs", "batch_size", "seeds"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+        if not 0 <= self.seed <= LARGEST_SEED - self.seeds:
+            raise UsageError(f"--seed must lie between 0 and 2**64, not {self.seed}")
+        if self.iterations and self.epochs:
+            raise UsageError("--iterations and --epochs both set the length", "give one of them")
+        if not 0 < self.rate < 1:
+            raise UsageError(f"--rate must lie between 0 and 1, not {self.rate:g}", "as in 0.2")
+        if self.scope not in SCOPES:
+            raise UsageError(f"unknown --scope {self.scope!r}", " or ".join(SCOPES))
+        self.rewind_iterations(1)
+
+    def _place(self) -> None:
+        """With a model there is no search to read from: ``run`` is where this run lives."""
+        if self.model and self.run:
+            object.__setattr__(self, "run_dir", self.run_dir or self.run)
+            object.__setattr__(self, "run", None)
+        elif not self.run:
+            object.__setattr__(self, "model", self.model or "lenet-300-100")
+
+    def rewind_iterations(self, epoch: int) -> int:
+        """Return where tickets start again; ``epoch`` is the number of iterations in one."""
+        match = _REWIND.fullmatch(self.rewind)
+        if match is None:
+            raise UsageError(f"cannot read --rewind {self.rewind!r}", "write 0, 500it or 2ep")
+        return int(match[1]) * (epoch if match[2] == "ep" else 1)
+
+    @property
+    def directory(self) -> Path:
+        """Where the run lives: ``run_dir``, or a name made of what is trained and how."""
+        if self.run_dir is not None:
+            return Path(self.run_dir)
+        subject = self.model or Path(str(self.run)).name
+        return Path("logs") / f"ticket-{slug(subject)}-{slug(self.data)}-{self.key}"
