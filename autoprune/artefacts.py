@@ -124,7 +124,9 @@ def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:
     files = data.get("files")
     if not isinstance(files, dict) or data.get("check") != digest(canonical(files)):
         raise DamagedError(f"{path} is damaged: its check does not fit", ANEW)
-    for name in files:
+    for name, entry in files.items():
         if Path(name).name != name or name in (".", ".."):
             raise DamagedError(f"{path} names a file outside its directory: {name!r}", ANEW)
+        if not isinstance(entry, dict) or not entry.keys() >= {"sha256", "previous"}:
+            raise DamagedError(f"{path} says too little about {name}", ANEW)
     return files

@@ -79,7 +79,10 @@ def _main(arguments: list[str]) -> int:
         if arguments == ["--version"]:
             print(f"autoprune {autoprune.__version__}")
             return 0
-        config = parse(arguments, [command.config for command in COMMANDS])
+        try:
+            config = parse(arguments, [command.config for command in COMMANDS])
+        except SystemExit:  # help was asked for and printed
+            return 0
         answer = _answer(config, debug)
         if as_json:
             print(canonical(answer.data))
@@ -87,11 +90,9 @@ def _main(arguments: list[str]) -> int:
             # Narrower than this a table loses its words; the terminal may wrap its lines instead.
             Console(width=max(_NARROWEST, Console().width)).print(answer.view())
         return 0
-    except SystemExit:  # help was asked for and printed
-        return 0
     except BrokenPipeError:
         raise
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
         if debug:
             traceback.print_exc()
         failure = _failure(error, config)

@@ -86,7 +86,7 @@ class Run:
     @property
     def bit_exact(self) -> bool:
         """Whether the whole run was made in one environment."""
-        return bool(self._meta["bit_exact"])
+        return self._meta.get("bit_exact") is True
 
     @property
     def finished(self) -> bool:
@@ -147,17 +147,22 @@ class Run:
             meta = self.artefacts.json(CONFIG)
         except DamagedError as error:
             raise DamagedError(str(error.args[0]), ANEW) from None
-        if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        if (
+            not isinstance(meta, dict)
+            or meta.get("format") != FORMAT
+            or not isinstance(meta.get("environment"), dict)
+            or not isinstance(meta.get("facts"), dict)
+        ):
             raise DamagedError(
                 f"{self.path / CONFIG} has a format this version does not know",
                 "use the version that wrote it, or start over with --fresh",
             )
-        if meta["command"] != self.config.command:
+        if meta.get("command") != self.config.command:
             raise UsageError(
-                f"{self.path} holds a run of {meta['command']}, not of {self.config.command}",
+                f"{self.path} holds a run of {meta.get('command')}, not of {self.config.command}",
                 "name another directory with --run",
             )
-        self._compare(type(self.config).from_json(meta["config"]).to_json())
+        self._compare(type(self.config).from_json(meta.get("config")).to_json())
         changed = _differences(meta["environment"], environment())
         if changed:
             self.warnings.append(
@@ -201,7 +206,7 @@ def _version(name: str) -> str | None:
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Name what differs, as ``torch 2.13.0 instead of 2.14.0``."""
-    old, new = ({**side, **side["versions"], "versions": None} for side in (before, now))
+    old, new = ({**side, **side.get("versions", {}), "versions": None} for side in (before, now))
     return ", ".join(
         f"{name} {old.get(name)} instead of {new.get(name)}"
         for name in sorted(old.keys() | new.keys())

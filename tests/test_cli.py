@@ -165,6 +165,7 @@ def raises(error):
             1,
             "internal error: ZeroDivisionError: division by zero (rerun with --debug to see where)",
         ),
+        (SystemExit(0), 1, "internal error: SystemExit: 0 (rerun with --debug to see where)"),
         (PermissionError(13, "Permission denied", "/x"), 1, "Permission denied: /x"),
     ],
 )

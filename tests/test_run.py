@@ -292,3 +292,23 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(AutopruneError, match=r"cannot write .*file"):
         Run(tmp_path / "file" / "run", CONFIG)
+
+
+@pytest.mark.parametrize("entry", [None, "x", {}, {"sha256": "0"}])
+def test_a_manifest_that_says_too_little_is_refused(path, entry):
+    finished_run(path)
+    entries = {"plan.json": entry}
+    sealed = {"format": 1, "files": entries, "check": digest(canonical(entries))}
+    (path / "manifest.json").write_text(pretty(sealed))
+    with pytest.raises(DamagedError, match=r"too little about plan\.json"):
+        Artefacts(path)
+
+
+@pytest.mark.parametrize("part", ["format", "command", "config", "environment", "facts"])
+def test_a_description_that_lacks_a_part_is_refused(path, part):
+    finished_run(path)
+    described = json.loads((path / "config.json").read_text())
+    del described[part]
+    Artefacts(path).publish("config.json", files.text_writer(pretty(described)))
+    with pytest.raises(AutopruneError):
+        Run(path, CONFIG)
