@@ -57,5 +57,5 @@ $(RUNTIME): $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(DEV): $(RUNTIME)
-	$(PIP) --build-constraint constraints.txt --editable '.[data]' --group dev
+	$(PIP) --build-constraint constraints.txt --editable '.[data,onnx]' --group dev
 	@touch $@

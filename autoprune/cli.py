@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.console import Console
 
 import autoprune
-from autoprune.config import Config, InspectConfig, SearchConfig
+from autoprune.config import Config, ExportConfig, InspectConfig, SearchConfig
 from autoprune.errors import AutopruneError
 from autoprune.files import canonical
 from autoprune.lottery.config import TicketConfig
@@ -163,11 +163,19 @@ def _inspect(config: InspectConfig, progress: Progress) -> Answer:
     return Answer(facts, lambda: inspect_view(str(config.model), facts))
 
 
+def _export(config: ExportConfig, progress: Progress) -> Answer:
+    from autoprune.export import run_export
+    from autoprune.report import export_view
+
+    facts = run_export(config, progress).to_json()
+    return Answer(facts, lambda: export_view(facts))
+
+
 def _ticket(config: TicketConfig, progress: Progress) -> Answer:
-    from autoprune.lottery.command import find_tickets
+    from autoprune.lottery.command import run_ticket
     from autoprune.lottery.view import tickets_view
 
-    result = find_tickets(config, progress)
+    result = run_ticket(config, progress)
     return Answer(result, lambda: tickets_view(result))
 
 
@@ -181,4 +189,5 @@ COMMANDS: Final = (
     Command(SearchConfig, _search),
     Command(InspectConfig, _inspect),
     Command(TicketConfig, _ticket),
+    Command(ExportConfig, _export),
 )

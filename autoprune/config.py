@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import tyro
 
@@ -41,6 +41,8 @@ Weights = Annotated[
 Directory = Annotated[
     str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: logs/<generated>)")
 ]
+Given = Annotated[str, tyro.conf.arg(metavar="DIR")]
+ExportForm = Literal["onnx", "pt2", "safetensors"]
 Flag = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
 Json = Annotated[Flag, tyro.conf.arg(help="Print one JSON object instead of tables.")]
 Debug = Annotated[Flag, tyro.conf.arg(help="Show the traceback of an error.")]
@@ -130,7 +132,7 @@ class SearchConfig(Config):
         """Where the run lives: ``run``, or a name made of model, budget and configuration."""
         if self.run is not None:
             return Path(self.run)
-        return Path("logs") / f"{_slug(str(self.model))}-{_slug(self.budget)}-{self.key}"
+        return Path("logs") / f"{slug(str(self.model))}-{slug(self.budget)}-{self.key}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,13 +154,50 @@ class InspectConfig(Config):
         object.__setattr__(self, "model", _model(self.model, self.data))
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(Config):
+    """Write the network of a run for other programs, checked against PyTorch on real inputs."""
+
+    command: ClassVar[str] = "export"
+
+    run: Given
+    """Directory of a finished run."""
+    to: ExportForm
+    """onnx (needs the extra [onnx]), pt2 (torch.export), or safetensors (spec and weights)."""
+    output: Annotated[
+        str | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="(default: inside the run)")
+    ] = None
+    """File to write; a directory for safetensors."""
+    model: Annotated[
+        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
+    ] = None
+    """Builds the dense network of a run that was given a live object."""
+    data: Annotated[
+        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
+    ] = None
+    """Real inputs for the check."""
+    task: Annotated[
+        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
+    ] = None
+    """What a batch is."""
+    json: Json = field(default=False, metadata=OUTSIDE)
+    debug: Debug = field(default=False, metadata=OUTSIDE)
+
+    @property
+    def path(self) -> Path:
+        """What is written: ``output``, or ``model.onnx``, ``model.pt2``, ``safetensors/``."""
+        if self.output is not None:
+            return Path(self.output)
+        return Path(self.run) / (self.to if self.to == "safetensors" else f"model.{self.to}")
+
+
 def _model(model: str | None, data: str) -> str:
     if model is None and data != "digits":
         raise UsageError(f"--data {data} needs a --model", "as in --model resnet20 --weights FILE")
     return model or "digits-resnet"
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
     """Make a file name out of a spec: ``nets/mynet.py:build`` -> ``mynet-build``."""
     name = re.sub(r"\.py(?=:|$)", "", text.replace("\\", "/").rsplit("/", 1)[-1])
     return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60] or "run"

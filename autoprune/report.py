@@ -91,6 +91,18 @@ def inspect_view(name: str, facts: Mapping[str, Any]) -> RenderableType:
     return Stack(_title(name, summary), groups, *_pinned(facts["pinned"]))
 
 
+def export_view(facts: Mapping[str, Any]) -> RenderableType:
+    """Show what was exported and how far it is from PyTorch."""
+    batches = ", ".join(map(str, facts["batches"]))
+    lines = Text.assemble(
+        (f"{facts['path']}", "bold"),
+        f"  {facts['form']}, {size(facts['bytes'])}\n",
+        f"largest difference from PyTorch {facts['max_difference']:.1e}, of outputs up to"
+        f" {facts['max_output']:.3g};\nreal inputs, in batches of {batches}",
+    )
+    return Padding(lines, (1, 0, 1, 1))
+
+
 def count(value: float) -> str:
     """Write a count with three to four digits: ``41.2 M``, ``850``."""
     for factor, unit in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):

@@ -13,7 +13,7 @@ ORDER = """
     structure plan module_sizes slicing analysis cost limits budget
     task data execution zoo models checks saving ranking pruning problem folding evaluate
     envs agents training recover measuring config subject run progress result curves report
-    session phases pipeline lottery usage cli __main__
+    session phases pipeline export lottery usage cli __main__
 """.split()
 # The public face names what is far below it, and only when asked.
 FACE = "__init__"
