@@ -92,13 +92,13 @@ def laid_out(model: nn.Module, form: Form) -> Iterator[None]:
     if form.channels_last:
         for tensor in chain(model.parameters(), model.buffers()):
             if tensor.ndim == 4 and tensor.is_contiguous():
-                tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+                _store(tensor, torch.channels_last)
                 changed.append(tensor)
     try:
         yield
     finally:
         for tensor in changed:
-            tensor.data = tensor.data.contiguous()
+            _store(tensor, torch.contiguous_format)
 
 
 @contextmanager
@@ -134,6 +134,12 @@ def _runs(model: nn.Module, task: Task, batch: Batch, form: Form) -> bool:
 def _cpu_has_bfloat16() -> bool:
     able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _store(tensor: Tensor, memory_format: torch.memory_format) -> None:
+    # Stored anew in inference mode, a weight could never be trained again.
+    with torch.inference_mode(False):
+        tensor.data = tensor.data.contiguous(memory_format=memory_format)
 
 
 def _is_image(leaf: object) -> bool:

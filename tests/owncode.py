@@ -99,6 +99,22 @@ def sometimes_raises():
     return Raising()
 
 
+class Painter(nn.Module):
+    """One number per pixel, from keyword inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(1, 8, 3, padding=1)
+        self.last = nn.Conv2d(8, 1, 3, padding=1)
+
+    def forward(self, picture, gain):
+        return {"paint": self.last(self.first(picture * gain.view(-1, 1, 1, 1)).relu())}
+
+
+def painter():
+    return Painter()
+
+
 def chatty():
     print("building a network")
     return Small()
@@ -130,6 +146,15 @@ def make(count=60, channels=1, size=8, classes=3, seed=0):
 
 def loaders():
     return make(), make(20, seed=1)
+
+
+def paintings():
+    def part(count, seed):
+        images, _ = make(count, seed=seed)
+        mask = (images > 1).float()
+        return {"picture": images, "gain": torch.ones(count), "mask": mask}
+
+    return {"train": part(80, 0), "test": part(20, 1)}
 
 
 def both(**options):
@@ -227,6 +252,22 @@ class Regression(Task):
         return torch.exp(-(outputs[:, 0] - batch[1]).square())
 
 
+class Painting:
+    """Masks to be drawn: a batch is a dict, and so are the outputs."""
+
+    name = "painting"
+
+    def inputs(self, batch):
+        return (), {"picture": batch["picture"], "gain": batch["gain"]}
+
+    def loss(self, outputs, batch):
+        return mse_loss(outputs["paint"], batch["mask"])
+
+    def score(self, outputs, batch):
+        right = (outputs["paint"] > 0.5) == (batch["mask"] > 0.5)
+        return right.float().mean((1, 2, 3))
+
+
 class NoInputs(Task):
     def inputs(self, batch):
         return batch["image"], {}
@@ -272,7 +313,7 @@ def write(place: Path) -> None:
     """Write nets.py, mydata.py, mytask.py, and the weights of some networks."""
     for name, text in (("nets", NETS), ("mydata", DATA), ("mytask", TASKS)):
         (place / f"{name}.py").write_text(text.lstrip())
-    for name in ("build", "wide", "two", "flat", "linear", "fixed"):
+    for name in ("build", "wide", "two", "flat", "linear", "fixed", "painter"):
         function, _ = factories.load(f"{place}/nets.py:{name}")
         torch.manual_seed(0)
         save_file(function().state_dict(), place / f"{name}.safetensors")

@@ -42,7 +42,9 @@ def finished(tmp_path_factory):
     place = tmp_path_factory.mktemp("finished")
     owncode.write(place)
     owncode.nan_weights(place)
+    home = tmp_path_factory.getbasetemp() / "home"  # that of every test, not yet set here
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(home / "state"))
         patch.chdir(place)
         assert main(command()) == 0
     return place

@@ -57,6 +57,14 @@ def test_every_form_computes_the_same():
             torch.testing.assert_close(out / scale, plain / scale, atol=tolerance, rtol=0)
 
 
+def test_weights_laid_out_in_inference_mode_can_be_trained_afterwards():
+    model = zoo.build("resnet20").eval()
+    with torch.inference_mode(), laid_out(model, Form(channels_last=True)):
+        forward(model, TASK, BATCH, Form(channels_last=True))
+    assert not any(parameter.is_inference() for parameter in model.parameters())
+    model(BATCH[0]).sum().backward()
+
+
 def test_layout_is_given_back():
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
     model[1].to(memory_format=torch.channels_last)
