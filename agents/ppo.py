@@ -14,7 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from torch import nn
 
-from autoprune.agents.base import REPEATS, OnStep, isolated, silent
+from autoprune.agents.base import REPEATS, OnStep, isolated, one_thread, silent
 from autoprune.agents.policy import Policy, origin
 from autoprune.agents.seeds import cheap_plans
 from autoprune.envs import core, rewards
@@ -55,7 +55,8 @@ class PPOSearcher:
         course = core.Course.of(problem)
         with isolated(seed):
             model = _build(self.config, _env(problem, _additive(course), uniform, guided), seed)
-            model.learn(self.config.rehearsal * course.length, log_interval=_NEVER)
+            with one_thread():
+                model.learn(self.config.rehearsal * course.length, log_interval=_NEVER)
             try:
                 env = _env(problem, _until_stale(ledger), uniform, guided)
                 model.set_env(env)
