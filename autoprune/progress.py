@@ -22,7 +22,7 @@ _PHASES: Final = {
     "search": ("searching", "evaluations"),
     "finetune": ("fine-tuning", "epochs"),
     "test": ("testing", "networks"),
-    "tickets": ("training", "levels"),
+    "tickets": ("training", "rounds"),
 }
 _PERCENT: Final = ("accuracy", "best", "score")
 _SECONDS_BETWEEN_LINES: Final = 5.0

@@ -13,6 +13,9 @@ CONTROLS = ("dense", "reinit", "shuffled")
 FEWEST = 3
 """Seeds below which nothing is concluded: two equal differences by accident look like certainty."""
 
+SMALL = 0.01
+"""An advantage in accuracy that is too small to be worth a claim."""
+
 Trials = Mapping[str, Trial]
 """The trainings of one seed at one level, by kind."""
 
@@ -85,6 +88,38 @@ def verdict(levels: Sequence[tuple[float, Sequence[Trials]]]) -> list[str]:
     return lines
 
 
+def mask_verdict(seeds: Sequence[Trials]) -> list[str]:
+    """Say what a search's mask owes to its weights and to its choice of units."""
+    if len(seeds) < FEWEST:
+        return [
+            f"Too few seeds to tell differences from chance: repeat with --seeds {FEWEST} or more."
+        ]
+    parts = {
+        "initial weights": gap(seeds, "ticket", "reinit"),
+        "choice of units": gap(seeds, "ticket", "shuffled"),
+    }
+    helping = [what for what, value in parts.items() if value.positive]
+    blur = max(value.mean + value.margin for value in parts.values())
+    if helping:
+        first = f"More than the ratios matters: the {' and the '.join(helping)} gives an advantage."
+    elif blur <= SMALL:
+        first = (
+            "Only the ratios matter: neither the initial weights nor the choice of units gives an"
+            f" advantage of more than {100 * SMALL:g} point."
+        )
+    else:
+        first = (
+            "Nothing shows that more than the ratios matters, but an advantage of up to"
+            f" {100 * blur:.2f} points would go unseen; more seeds can settle it."
+        )
+    return [
+        first,
+        f"The ticket is {_compared(seeds)}.",
+        f"Fine-tuning the trained weights against training the ticket:"
+        f" {compare(gap(seeds, 'finetune', 'ticket'))}.",
+    ]
+
+
 def compare(value: Estimate) -> str:
     """Say what an interval of a difference in accuracy allows to say."""
     gap = f"{100 * value.mean:+.2f} +- {100 * value.margin:.2f} points"
@@ -114,7 +149,7 @@ def _compared(seeds: Sequence[Trials]) -> str:
     for kind, what in (
         ("dense", "the dense network"),
         ("reinit", "the same mask with fresh weights"),
-        ("shuffled", "a mask with the same share of every layer"),
+        ("shuffled", "others in the same numbers in every layer"),
     ):
         word, _, rest = compare(gap(seeds, "ticket", kind)).partition(" (")
         joint = "from" if word.startswith("not") else "than"

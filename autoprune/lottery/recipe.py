@@ -25,8 +25,8 @@ RECIPES = {
 AdamW without weight decay is their Adam.
 """
 
-GENERAL = FitConfig(batch_size=64, learning_rate=0.05)
-"""How other networks are trained."""
+GENERAL = FitConfig(batch_size=64)
+"""How other networks are trained, as a search trains its own."""
 
 
 def recipe(config: TicketConfig, factory: str, samples: int) -> FitConfig:

@@ -32,7 +32,7 @@ class Ticket:
     - ``masks``: bool tensors by parameter name, True where a weight stays.
     - ``initial``: weights before any training.
     - ``rewound``: weights after ``rewind`` iterations, where the ticket starts; ``initial`` if 0.
-    - ``trained``: weights at the end of its own training; the next level prunes these.
+    - ``trained``: weights at the end of its own training, which the next level prunes; may be {}.
     - ``facts``: where it came from (configuration, seeds, source) and what it came to (metrics).
     """
 
@@ -84,15 +84,15 @@ class Ticket:
         if not isinstance(order, dict) or order.keys() != masks.keys():
             raise DamagedError(f"{path / FACTS} does not fit the masks beside it")
         masks = {name: masks[name] for name in order}  # safetensors sorts by size
-        return cls(masks, initial, rewound, _read(artefacts, "trained.safetensors"), rewind, facts)
+        done = "trained.safetensors" in artefacts.names
+        trained = _read(artefacts, "trained.safetensors") if done else {}
+        return cls(masks, initial, rewound, trained, rewind, facts)
 
     def _files(self) -> list[tuple[str, Weights]]:
-        files = [
-            ("masks.safetensors", self.masks),
-            ("initial.safetensors", self.initial),
-            ("trained.safetensors", self.trained),
-        ]
-        return [*files, ("rewound.safetensors", self.rewound)] if self.rewind else files
+        files = [("masks.safetensors", self.masks), ("initial.safetensors", self.initial)]
+        if self.rewind:
+            files.append(("rewound.safetensors", self.rewound))
+        return [*files, ("trained.safetensors", self.trained)] if self.trained else files
 
 
 def fill(model: nn.Module, weights: Weights) -> nn.Module:
