@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -19,11 +20,14 @@ from autoprune.task import Classification, Task, logits
 def check(model: nn.Module, data: Data, task: Task) -> None:
     """Run two training samples through ``model`` to see whether model, data and task fit.
 
-    Raises UsageError, in one line, if a weight is NaN or infinite, if the model does not accept the
-    samples, if outputs are not finite, if the task cannot read them, or, in classification, if
+    Raises UsageError, in one line, if the model cannot be copied, keeps other things than tensors
+    or insists on a number of samples, if a weight is NaN or infinite, if the model does not accept
+    the samples, if outputs are not finite, if the task cannot read them, or, in classification, if
     labels are no integers or there are fewer outputs than classes.
     """
     _check_weights(model)
+    with blamed("the model cannot be copied"):
+        copy.deepcopy(model)
     batch = move(next(data.train.take(2).batches(2)), device_of(model))
     with blamed(f"task {task.name!r} finds no inputs in a batch of {data.name}"):
         args, kwargs = task.inputs(batch)
@@ -31,6 +35,8 @@ def check(model: nn.Module, data: Data, task: Task) -> None:
     with torch.no_grad(), mode(model, train=False):
         with blamed(f"the model does not accept a batch of {data.name} of shape {shapes}"):
             outputs = forward(model, task, batch)
+            for other in data.train.take(3).batches(3):
+                forward(model, task, move(other, device_of(model)))
         for leaf in tree_leaves(outputs):
             if isinstance(leaf, Tensor) and not bool(leaf.isfinite().all()):
                 raise UsageError(
@@ -46,6 +52,11 @@ def check(model: nn.Module, data: Data, task: Task) -> None:
 
 def _check_weights(model: nn.Module) -> None:
     for name, value in model.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise UsageError(
+                f"{name} of the model is {type(value).__name__}, not a tensor",
+                "only tensors are stored: take get_extra_state out of the module",
+            )
         if is_lazy(value) or value.is_meta:
             raise UsageError(f"{name} of the model has no values yet", "run and train it first")
         if value.is_floating_point() and not bool(value.isfinite().all()):

@@ -507,7 +507,25 @@ def small():
     return factories.load("nets.py:build")[0]()
 
 
+class Uncopied(nn.Linear):
+    def __deepcopy__(self, memo):
+        raise TypeError("cannot copy a socket")
+
+
+class Keeping(nn.Linear):
+    def get_extra_state(self):
+        return {"steps": 3}
+
+
+class Pairs(nn.Linear):
+    def forward(self, x):
+        return super().forward(x.reshape(2, 64))
+
+
 LIVE = {
+    "uncopied": (lambda: {"model": Uncopied(64, 3)}, "cannot be copied: TypeError: cannot copy a"),
+    "keeping": (lambda: {"model": Keeping(64, 3)}, "_extra_state of the model is dict"),
+    "pairs": (lambda: {"model": Pairs(64, 3)}, "does not accept a batch"),
     "no model": (lambda: {"model": None}, "the model is NoneType, not an nn.Module"),
     "a class": (lambda: {"model": nn.Identity}, "the model is Identity, not an nn.Module"),
     "an untrained name": (lambda: {"model": "resnet20"}, "resnet20 has no trained weights"),
