@@ -13,13 +13,16 @@ from torch import nn
 
 from autoprune.agents import searcher
 from autoprune.agents.policy import Policy
+from autoprune.batches import Batches
 from autoprune.data import Split
 from autoprune.errors import AutopruneError
-from autoprune.evaluate import Evaluator, recalibrate
+from autoprune.evaluate import Evaluator
+from autoprune.execution import Form
 from autoprune.measuring import latencies
 from autoprune.plan import Plan
 from autoprune.problem import Evaluation, Ledger, PruningProblem, Record, weight_statistics
 from autoprune.ranking import Ranking, rank
+from autoprune.recalibration import Recalibration
 from autoprune.recover import Diverged, FitConfig, fit, measure
 from autoprune.result import Measure
 from autoprune.saving import spec_json, tensors_of, write_tensors
@@ -31,7 +34,7 @@ CALIBRATION = 1000
 """Training samples that rankings are computed on, and batch-norm statistics of final networks."""
 
 RECALIBRATION = 256
-"""Training samples that each evaluation recomputes batch-norm statistics on."""
+"""Training samples that each evaluation moves batch-norm statistics by."""
 
 FINALISTS = 5
 """Best plans that are scored again on the validation split: the best of many is too good."""
@@ -166,12 +169,15 @@ def choose(session: Session, model: nn.Module, problem: PruningProblem, ledger: 
 
 
 def shrink(session: Session, model: nn.Module, plan: Plan, ranking: Ranking) -> nn.Module:
-    """Build the compact network of a plan, its batch-norm statistics computed anew."""
-    slicer = Slicer(model, session.structure)
-    compact = slicer.build(ranking.kept(plan), ranking.weights(plan))
+    """Build the compact network of a plan, with batch-norm statistics that fit it."""
     subject = session.subject
-    calibration = subject.data.calibration(CALIBRATION, session.config.seed).to(subject.device)
-    recalibrate(compact, calibration, subject.task)
+    calibration = subject.data.calibration(CALIBRATION, session.config.seed)
+    samples = Batches(calibration, 128, model, Form(), seed=session.config.seed)
+    recalibrate = Recalibration(model, subject.task, samples)
+    compact = Slicer(model, session.structure).build(
+        ranking.kept(plan), ranking.weights(plan) | recalibrate.references
+    )
+    recalibrate(compact)
     return compact
 
 

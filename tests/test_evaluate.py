@@ -1,20 +1,28 @@
 """Evaluation: the same number as the slow way, from the model that was given, every time."""
 
 from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from autoprune import zoo
 from autoprune.analysis import analyze
+from autoprune.batches import Batches
 from autoprune.data import Split
-from autoprune.evaluate import Evaluator, recalibrate
+from autoprune.data.form import CIFAR
+from autoprune.evaluate import Evaluator
 from autoprune.execution import Form, bfloat16_pays
 from autoprune.folding import find_foldable, folded
 from autoprune.plan import Plan
 from autoprune.ranking import Ranking, rank
+from autoprune.recalibration import Recalibration
 from autoprune.recover import measure
 from autoprune.slicing import Slicer
 from autoprune.structure import Structure
@@ -92,8 +100,11 @@ def test_a_plan_scores_what_the_slow_way_says(net: tuple[nn.Module, Structure, R
     score = evaluator(net, precision="float32", batch_size=64)
     for fraction in (0.5, 1.0):
         plan = Plan.uniform(structure, fraction)
-        compact = Slicer(model, structure).build(ranking.kept(plan), ranking.weights(plan))
-        recalibrate(compact, images(50, 2), TASK, batch_size=64)
+        recalibrate = recalibration(model, images(50, 2), 64)
+        compact = Slicer(model, structure).build(
+            ranking.kept(plan), ranking.weights(plan) | recalibrate.references
+        )
+        recalibrate(compact)
         slow = measure(compact, images(203, 1), TASK)
         found = score(plan)
         assert found.score == pytest.approx(slow.score, abs=1e-9)
@@ -126,7 +137,7 @@ def test_batches_too_big_to_hold_are_drawn_anew(
 ) -> None:
     plan = Plan.uniform(net[1], 0.5)
     held = evaluator(net)(plan)
-    monkeypatch.setattr("autoprune.evaluate.HELD", 1000)
+    monkeypatch.setattr("autoprune.batches.HELD", 1000)
     drawn = evaluator(net)
     for _ in range(2):
         assert (drawn(plan).score, drawn(plan).loss) == (held.score, held.loss)
@@ -169,41 +180,108 @@ def test_any_task_and_no_norms() -> None:
 # Recalibration.
 
 
-def test_statistics_are_the_plain_average_over_batches() -> None:
-    model, data = residual(), images(90)
-    model.bn.momentum = 0.3
-    recalibrate(model, data, TASK, batch_size=30)
-    outputs = [model.stem(batch[0]).detach() for batch in data.batches(30, seed=0)]
-    means = torch.stack([output.mean((0, 2, 3)) for output in outputs])
-    variances = torch.stack([output.var((0, 2, 3)) for output in outputs])
-    torch.testing.assert_close(model.bn.running_mean, means.mean(0))
-    torch.testing.assert_close(model.bn.running_var, variances.mean(0))
-    assert model.bn.momentum == 0.3
-    assert not any(module.training for module in model.modules())
+def recalibration(model: nn.Module, data: Split, batch_size: int = 30) -> Recalibration:
+    return Recalibration(model, TASK, Batches(data, batch_size, model, Form(), seed=0))
 
 
-def test_recalibration_forgets_what_was_there() -> None:
-    one, other = residual(), residual()
-    disturb(other)
-    other.load_state_dict(
-        {
-            name: tensor if "running" in name else one.state_dict()[name]
-            for name, tensor in other.state_dict().items()
-        }
-    )
-    for model in (one, other):
-        recalibrate(model, images(40), TASK)
-    for name, tensor in one.state_dict().items():
-        assert tensor.equal(other.state_dict()[name])
+def recalibrated(
+    net: tuple[nn.Module, Structure, Ranking], fraction: float, data: Split
+) -> nn.Module:
+    model, structure, ranking = net
+    plan, recalibrate = Plan.uniform(structure, fraction), recalibration(model, data)
+    weights = ranking.weights(plan) | recalibrate.references
+    compact = Slicer(model, structure).build(ranking.kept(plan), weights)
+    recalibrate(compact)
+    return compact
 
 
-def test_dropout_stays_off_during_recalibration() -> None:
+def test_nothing_pruned_moves_no_statistics(net: tuple[nn.Module, Structure, Ranking]) -> None:
+    model = net[0]
+    for count, tolerance in ((30, 1e-6), (90, 3e-3)):  # in one batch, in several
+        compact = recalibrated(net, 1.0, images(count))
+        for name, tensor in compact.state_dict().items():
+            expected = model.state_dict()[name]
+            torch.testing.assert_close(tensor, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_statistics_move_by_what_pruning_changes(
+    net: tuple[nn.Module, Structure, Ranking],
+) -> None:
+    model, structure, ranking = net
+    data = images(30)
+    compact = recalibrated(net, 0.5, data)
+    stem = ranking.kept(Plan.uniform(structure, 0.5))["stem"]
+    with torch.no_grad():  # nothing that the stem reads is pruned
+        torch.testing.assert_close(compact.bn.running_mean, model.bn.running_mean[stem])
+        torch.testing.assert_close(compact.bn.running_var, model.bn.running_var[stem])
+        inner = ranking.kept(Plan.uniform(structure, 0.5))["a"]
+        before = [model.a(F.relu(model.bn(model.stem(x)))) for x, _ in data.batches(30, seed=0)]
+        after = [
+            compact.a(F.relu(compact.bn(compact.stem(x)))) for x, _ in data.batches(30, seed=0)
+        ]
+    (old_mean, old_var), (mean, var) = averages(before, inner), averages(after)
+    moved = model.bn1.running_mean[inner] + mean - old_mean
+    torch.testing.assert_close(compact.bn1.running_mean, moved, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(moved, model.bn1.running_mean[inner], atol=1e-3)
+    scaled = model.bn1.running_var[inner] * var / old_var
+    torch.testing.assert_close(compact.bn1.running_var, scaled, rtol=1e-3, atol=1e-5)
+
+
+def averages(
+    outputs: list[Tensor], channels: Tensor | slice = slice(None)
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance of every channel, each averaged over batches."""
+    pairs = [torch.var_mean(output[:, channels], (0, 2, 3)) for output in outputs]
+    return torch.stack([p[1] for p in pairs]).mean(0), torch.stack([p[0] for p in pairs]).mean(0)
+
+
+def test_recalibration_undoes_a_shift_that_pruning_brought() -> None:
+    """Removing a unit that is constant must not change the output."""
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Dropout(0.5), nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).train()
-    data = Split((torch.ones(20, 3, 6, 6), torch.zeros(20, dtype=torch.int64)))
-    recalibrate(model, data, TASK)
-    assert float(model[2].running_var.max()) < 1e-6
-    assert model[0].training and model[2].training
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.Conv2d(4, 6, 1, bias=False), nn.BatchNorm2d(6), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5),
+    ).eval()  # fmt: skip
+    with torch.no_grad():
+        model[0].weight[2] = 0
+        model[0].bias[2] = 3
+    data = images(60)
+    structure = analyze(model, torch.randn(2, 3, 6, 6))
+    units = torch.tensor([0, 1, 3])
+    recalibrate = recalibration(model, data)
+    slicer = Slicer(model, structure)
+    plain = slicer.build({"0": units})
+    moved = slicer.build({"0": units}, recalibrate.references)
+    recalibrate(moved)
+    x = data.content[0]
+    with torch.no_grad():
+        torch.testing.assert_close(moved(x), model(x), rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(plain(x), model(x), atol=1e-2)
+
+
+def test_recalibration_runs_in_eval_mode_and_leaves_the_model(
+    net: tuple[nn.Module, Structure, Ranking],
+) -> None:
+    model = residual()
+    model.dropout = nn.Dropout(0.5)
+    model.function = lambda m, x: m.dropout(net[0].function(m, x))
+    model.train()
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    one, again = (recalibration(model, images(60)).references for _ in range(2))
+    assert all(tensor.equal(again[name]) for name, tensor in one.items())
+    assert all(tensor.equal(state[name]) for name, tensor in model.state_dict().items())
+    assert all(module.training for module in model.modules())
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_models_without_running_statistics_are_left_alone() -> None:
+    model = nn.Sequential(nn.Linear(4, 5), nn.LayerNorm(5), nn.Linear(5, 2))
+    data = Split((torch.randn(6, 4), torch.zeros(6, dtype=torch.int64)))
+    recalibrate = recalibration(model, data)
+    assert recalibrate.references == {}
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    recalibrate(model)
+    assert all(tensor.equal(state[name]) for name, tensor in model.state_dict().items())
 
 
 # Folding.
@@ -297,3 +375,37 @@ def test_bfloat16_is_used_where_it_agrees_only() -> None:
     drowned = Evaluator(model, structure, ranking, TASK, data, data)
     assert drowned.form == Form(False, drowned.form.channels_last)
     assert drowned(Plan.dense(structure)).score > 0.9
+
+
+# On a trained network.
+
+
+def rows_of(shared: Path, rows: range) -> Split:
+    """Training rows of CIFAR-10-JPEG, decoded as few as are asked for."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    image = pytest.importorskip("PIL.Image")
+    table = parquet.read_table(shared / "data/cifar10_jpeg/data/train-00000-of-00001.parquet")
+    table = table.slice(rows.start, len(rows))
+    images = [np.array(image.open(BytesIO(row["bytes"]))) for row in table["img"].to_pylist()]
+    x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+    return Split((x, torch.tensor(table["label"].to_pylist())), CIFAR)
+
+
+def test_trained_resnet_keeps_its_accuracy_by_regression(shared: Path) -> None:
+    """Half of the inner channels: L1 28, regression 77; with statistics moved 71 and 80."""
+    model = zoo.build("resnet20").eval()
+    model.load_state_dict(load_file(shared / "checkpoints/resnet20.safetensors"))
+    structure = analyze(model, torch.randn(2, 3, 32, 32))
+    calibration, search = rows_of(shared, range(256)), rows_of(shared, range(45_000, 46_000))
+    half = {name: size // 2 if "layer" in name else size for name, size in structure.sizes.items()}
+    scores = {}
+    for method in ("l1", "regression"):
+        ranking = rank(model, structure, method, task=TASK, calibration=calibration)
+        score = Evaluator(model, structure, ranking, TASK, search, calibration)
+        bare = Slicer(model, structure)(ranking.kept(half), ranking.weights(half))
+        scores[method] = (measure(bare, search, TASK, precision="auto").score, score(half).score)
+    dense = score(structure.sizes).score
+    assert dense > 0.84
+    assert scores["regression"][0] > scores["l1"][0] + 0.35
+    assert scores["regression"][1] > scores["l1"][1] + 0.05
+    assert scores["regression"][1] > dense - 0.08
