@@ -234,6 +234,20 @@ def test_levels_and_seeds_can_be_added_and_a_killed_run_ends_the_same(whole, tmp
     assert run_ticket(config, Dies(99)) == again, "nothing is trained twice"
 
 
+def test_one_shot_prunes_the_dense_network_as_far_as_level_after_level(tmp_path):
+    short = SHORT | {"iterations": 17, "seeds": 1}
+    config = TicketConfig(run_dir=str(tmp_path), one_shot=True, scope="global", **short)
+    result = run_ticket(config, Silent())
+    assert result["method"] == "one-shot"
+    dense, _, last = (Ticket.load(folder(tmp_path, 0, level)) for level in range(3))
+    output = m.output_layer(dense.masks)
+    masks = dense.masks
+    for _ in range(2):
+        masks = m.prune_globally(dense.trained, masks, 0.5, spared={output})
+    assert all(torch.equal(last.masks[name], mask) for name, mask in masks.items())
+    assert last.masks[output].all()
+
+
 def test_rewinding_to_a_later_iteration(tmp_path):
     config = TicketConfig(run_dir=str(tmp_path), rewind="1ep", **{**SHORT, "levels": 1, "seeds": 1})
     result = run_ticket(config, Silent())
