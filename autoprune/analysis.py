@@ -212,6 +212,8 @@ def pin(structure: Structure, reasons: Mapping[str, str]) -> Structure:
                     Product(product.factor, tuple(fix(extent) for extent in product.extents))
                     for product in layer.macs
                 ),
+                reads=fix(layer.reads),
+                writes=fix(layer.writes),
             )
             for layer in structure.layers
         ),

@@ -96,7 +96,7 @@ class BoundBudget:
 
     @cached_property
     def limits(self) -> dict[str, int]:
-        """Largest allowed cost by name: ``macs``, ``parameters``, ``bytes``."""
+        """Largest allowed cost by name: ``macs``, ``parameters``, ``bytes``, ``energy``."""
         return {item.limit.cost: item.bound for item in self.constraints}
 
     @cached_property

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.console import Console
 
 import autoprune
-from autoprune.config import Config, ExportConfig, InspectConfig, SearchConfig
+from autoprune.config import Config, ExportConfig, InspectConfig, ProfileConfig, SearchConfig
 from autoprune.errors import AutopruneError
 from autoprune.files import canonical
 from autoprune.lottery.config import TicketConfig
@@ -163,6 +163,15 @@ def _inspect(config: InspectConfig, progress: Progress) -> Answer:
     return Answer(facts, lambda: inspect_view(str(config.model), facts))
 
 
+def _profile(config: ProfileConfig, progress: Progress) -> Answer:
+    from autoprune.profiling import run_profile
+    from autoprune.report import profile_view
+
+    found = run_profile(config, progress)
+    facts = {"model": config.model, "data": config.data, **found.to_json()}
+    return Answer(facts, lambda: profile_view(str(config.model), facts))
+
+
 def _export(config: ExportConfig, progress: Progress) -> Answer:
     from autoprune.export import run_export
     from autoprune.report import export_view
@@ -189,5 +198,6 @@ COMMANDS: Final = (
     Command(SearchConfig, _search),
     Command(InspectConfig, _inspect),
     Command(TicketConfig, _ticket),
+    Command(ProfileConfig, _profile),
     Command(ExportConfig, _export),
 )

@@ -155,6 +155,31 @@ class InspectConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProfileConfig(Config):
+    """Show where the cost is: MACs, parameters, bytes, energy and time of every layer."""
+
+    command: ClassVar[str] = "profile"
+
+    model: Model = None
+    weights: Weights = None
+    data: Spec = "digits"
+    """Gives the model its input: digits, a directory, a hub name, or file.py:function."""
+    task: Spec = "classification"
+    """What a batch is: classification, or file.py:name."""
+    energy: Annotated[
+        str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: 45 nm)")
+    ] = None
+    """Prices of operations and memory accesses in picojoules, as a JSON object."""
+    device: Name = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
+    json: Json = field(default=False, metadata=OUTSIDE)
+    debug: Debug = field(default=False, metadata=OUTSIDE)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", _model(self.model, self.data))
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportConfig(Config):
     """Write the network of a run for other programs, checked against PyTorch on real inputs."""
 

@@ -8,13 +8,14 @@ varying, or all that remain shrinking together) a polynomial in one variable of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from autoprune.energy import EnergyTable, energy_products
 from autoprune.plan import Plan
 from autoprune.structure.table import Extent, Product, Structure
 
@@ -128,10 +129,12 @@ class CostModel:
     """The costs of one model: ``macs(plan)`` is an int, ``macs`` itself offers the vector forms.
 
     MACs are per sample: convolution, linear, recurrent and attention products, each multiply-add
-    once, nothing else. Bytes are those of all parameters and buffers.
+    once, nothing else. Bytes are those of all parameters and buffers. Energy is counted in
+    femtojoules per sample at the prices of ``table`` (:mod:`autoprune.energy`).
     """
 
     structure: Structure
+    table: EnergyTable = field(default_factory=EnergyTable)
 
     @cached_property
     def macs(self) -> Cost:
@@ -153,6 +156,12 @@ class CostModel:
             self.structure,
             (Product(info.itemsize, info.shape) for info in self.structure.tensors),
         )
+
+    @cached_property
+    def energy(self) -> Cost:
+        """Femtojoules per sample."""
+        layers, tensors = self.structure.layers, self.structure.tensors
+        return Cost.of(self.structure, energy_products(layers, tensors, self.table))
 
     def flops(self, plan: Mapping[str, int]) -> int:
         """Floating point operations per sample: 2 x MACs."""

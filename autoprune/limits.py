@@ -1,8 +1,8 @@
 """The grammar of a budget.
 
 ``number[k|M|G]unit``, several joined by commas (all must hold). Units: ``flops`` (2 x MACs),
-``macs``, ``params``, ``bytes`` (also ``B``, as in ``2MB``). Without a prefix the number is a
-fraction of the dense model's cost. Case and spaces do not matter.
+``macs``, ``params``, ``bytes`` (also ``B``, as in ``2MB``), ``energy`` (fractions only). Without a
+prefix the number is a fraction of the dense model's cost. Case and spaces do not matter.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Final
 
 from autoprune.cost import FLOPS_PER_MAC
+from autoprune.energy import joules
 from autoprune.errors import UsageError
 
 _UNITS: Final = {
@@ -20,15 +21,16 @@ _UNITS: Final = {
     **dict.fromkeys(("macs", "mac"), "macs"),
     **dict.fromkeys(("params", "param", "parameters"), "params"),
     **dict.fromkeys(("bytes", "byte", "b"), "bytes"),
+    "energy": "energy",
 }
-_LATER: Final = ("latency", "ms", "energy")
+_LATER: Final = ("latency", "ms")
 _PREFIXES: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _WORDS: Final = "|".join(sorted((*_UNITS, *_LATER), key=len, reverse=True))
 _TERM: Final = re.compile(
     rf"(?P<number>[-+]?(?:\d{{1,30}}\.?\d{{0,30}}|\.\d{{1,30}})(?:e[-+]?\d{{1,2}})?)\s*(?P<prefix>[kmg]?)\s*(?P<unit>{_WORDS})",
     re.IGNORECASE,
 )
-_HINT: Final = "write 0.5flops, 60Mmacs, 0.3params or 2MB; commas join several"
+_HINT: Final = "write 0.5flops, 60Mmacs, 0.3params, 2MB or 0.5energy; commas join several"
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Limit:
 
     @property
     def cost(self) -> str:
-        """Name of the cost it limits: ``macs``, ``parameters`` or ``bytes``."""
+        """Name of the cost it limits: ``macs``, ``parameters``, ``bytes`` or ``energy``."""
         return {"flops": "macs", "params": "parameters"}.get(self.unit, self.unit)
 
     def bound(self, dense: int) -> int:
@@ -57,7 +59,9 @@ class Limit:
 
 
 def amount(value: Fraction | int, unit: str, digits: int = 4) -> str:
-    """Write an absolute amount of a unit the way the grammar reads it."""
+    """Write an absolute amount of a unit, where the grammar takes it the way it reads it."""
+    if unit == "energy":
+        return joules(float(value))
     prefix, scale = next(
         ((p, s) for p, s in (("G", 10**9), ("M", 10**6)) if value >= s), ("k", 10**3)
     )
@@ -81,6 +85,11 @@ def _limit(term: str) -> Limit:
     unit = _UNITS[match["unit"].lower()]
     if value <= 0:
         raise UsageError(f"the budget {term!r} must be above 0", _HINT)
+    if unit == "energy" and (prefix or value > 1):
+        raise UsageError(
+            f"the budget {term!r} is no fraction of the dense energy",
+            "energy is a model by a table of prices, so only fractions mean something: 0.5energy",
+        )
     relative = not prefix and (value <= 1 or unit != "bytes")
     if relative and value > 1:
         mega = f"{float(value):g}M" if value < 1000 else f"{float(value / 10**6):g}M"

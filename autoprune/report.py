@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autoprune.cost import CostModel
+from autoprune.energy import joules
 from autoprune.progress import duration
 from autoprune.result import GroupKeep, Result
 from autoprune.structure.table import Structure
@@ -89,6 +90,30 @@ def inspect_view(name: str, facts: Mapping[str, Any]) -> RenderableType:
         f" {size(facts['bytes'])}"
     )
     return Stack(_title(name, summary), groups, *_pinned(facts["pinned"]))
+
+
+def profile_view(name: str, facts: Mapping[str, Any]) -> RenderableType:
+    """Show a profile: a row per layer, what is left over, the total, and what was assumed."""
+    table = _table("layer", "kind", "MACs", "params", "time", "energy", "of MACs")
+    total = facts["total"]
+    for row in (*facts["layers"], facts["other"], total):
+        spent = row["milliseconds"]
+        table.add_row(
+            Text(row["name"]),
+            row["kind"],
+            count(row["macs"]),
+            count(row["parameters"]),
+            "" if spent is None else f"{1000 * spent:.1f} us",
+            joules(1000 * row["picojoules"]),
+            _percent(row["macs"] / max(total["macs"], 1), 1),
+            style="bold" if row is total else "",
+        )
+    summary = (
+        f"per sample; {size(total['bytes'])}; time measured on {facts['device']} in batches of"
+        f" {facts['batch']}, float32"
+    )
+    notes = Text("\n".join(("energy is a model:", *facts["assumptions"])), style="dim")
+    return Stack(_title(name, summary), table, Padding(notes, (0, 0, 1, 1)))
 
 
 def export_view(facts: Mapping[str, Any]) -> RenderableType:

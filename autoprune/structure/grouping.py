@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from autoprune.structure.graph import aliases
+from autoprune.structure.labels import squash
 from autoprune.structure.table import (
     Extent,
     Group,
@@ -51,6 +52,7 @@ class _Counter:
 
     def __init__(self, trace: Trace, names: Mapping[int, str]) -> None:
         self._trace, self._names = trace, names
+        self._units = Counter(names.values())
 
     def extent(self, column: Tensor | int) -> Extent:
         """Length of a dimension with these labels; a plain size is fixed."""
@@ -60,9 +62,22 @@ class _Counter:
             self._names.get(label) for label in self._trace.labels.roots(column).tolist()
         )
         fixed = owners.pop(None, 0)
-        units = Counter(self._names.values())
         return Extent(
-            fixed, tuple((name, times // units[name]) for name, times in owners.items() if name)
+            fixed,
+            tuple((name, times // self._units[name]) for name, times in owners.items() if name),
+        )
+
+    def elements(self, activations: Sequence[Tensor], batch: int) -> Extent:
+        """Elements of activations with these labels, per sample: each goes with its unit."""
+        fixed, terms = 0, Counter[str]()
+        for labels in activations:
+            small = squash(labels)
+            alike = labels.numel() // max(small.numel(), 1)
+            extent = self.extent(small.flatten())
+            fixed += alike * extent.fixed
+            terms.update({name: alike * times for name, times in extent.terms})
+        return Extent(
+            fixed // batch, tuple((name, times // batch) for name, times in terms.items())
         )
 
 
@@ -144,7 +159,8 @@ def _layer(raw: RawLayer, count: _Counter, batch: int) -> Layer:
                 fixed *= extent.fixed
         open_extents = tuple(extent for extent in extents if extent.terms)
         products.append(Product(fixed // batch, open_extents))
-    return Layer(raw.module, raw.kind, raw.weight, tuple(products))
+    reads, writes = count.elements(raw.reads, batch), count.elements(raw.writes, batch)
+    return Layer(raw.module, raw.kind, raw.weight, tuple(products), reads, writes)
 
 
 def _tensors(

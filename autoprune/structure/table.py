@@ -73,13 +73,16 @@ class Layer:
 
     ``kind`` is ``conv``, ``linear``, ``recurrent`` or ``attention`` (a product of activations).
     ``module`` is the path of the module whose call holds the operation; ``weight`` the name of its
-    first weight, None for products of activations.
+    first weight, None for products of activations. ``reads`` and ``writes`` count the elements of
+    activations that go in and come out, per sample.
     """
 
     module: str
     kind: str
     weight: str | None
     macs: tuple[Product, ...]
+    reads: Extent = Extent(0)
+    writes: Extent = Extent(0)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import Node
+from torch.utils._pytree import tree_leaves
 
 from autoprune.structure.labels import Labels, compress, spread
 from autoprune.structure.table import Role
@@ -29,12 +30,17 @@ class Param:
 
 @dataclass(frozen=True)
 class RawLayer:
-    """A multiplying operator: (factor, label columns or sizes) for each of its products."""
+    """A multiplying operator: (factor, label columns or sizes) for each of its products.
+
+    ``reads`` and ``writes`` are the labels of the activations that go in and come out.
+    """
 
     module: str
     kind: str
     weight: str | None
     products: tuple[tuple[int, tuple[Tensor | int, ...]], ...]
+    reads: tuple[Tensor, ...] = ()
+    writes: tuple[Tensor, ...] = ()
 
 
 @dataclass
@@ -118,6 +124,24 @@ class Trace:
         """Note an operator that costs MACs (for the whole example batch)."""
         name = weight.sources[0][0] if weight else None
         self.layers.append(RawLayer(module_of(node), kind, name, tuple(products)))
+
+    def moves(self, since: int, inputs: Any, outputs: Any) -> None:
+        """Note the activations of one operator: its first layer reads them, its last writes them.
+
+        ``since`` is how many layers there were before it. The state of a recurrent layer stays
+        inside it and does not count.
+        """
+        if len(self.layers) == since:
+            return
+        reads, writes = _activations(inputs), _activations(outputs)
+        if self.layers[since].kind == "recurrent":
+            reads, writes = reads[:1], writes[:1]
+        self.layers[since] = replace(self.layers[since], reads=reads)
+        self.layers[-1] = replace(self.layers[-1], writes=writes)
+
+
+def _activations(values: Any) -> tuple[Tensor, ...]:
+    return tuple(leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor))
 
 
 def module_of(node: Node) -> str:

@@ -44,7 +44,10 @@ def _call(trace: Trace, node: Node, look_up: Callable[[Node], Any]) -> Any:
     args, kwargs = _deep(list(node.args), look_up), _deep(dict(node.kwargs), look_up)
     if getattr(node.target, "__name__", "") == "getitem" and not hasattr(node.target, "_schema"):
         return args[0][args[1]]
-    return apply(trace, node, tuple(args), kwargs)
+    layers = len(trace.layers)
+    result = apply(trace, node, tuple(args), kwargs)
+    trace.moves(layers, (args, kwargs), result)
+    return result
 
 
 def _deep(value: Any, look_up: Callable[[Node], Any]) -> Any:

@@ -1,0 +1,197 @@
+"""Where a network's cost is: MACs, parameters, bytes, energy and measured time, layer by layer."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from autoprune.analysis import analyze
+from autoprune.checks import check
+from autoprune.config import ProfileConfig
+from autoprune.cost import CostModel
+from autoprune.data import load_data
+from autoprune.energy import EnergyTable, energy_products
+from autoprune.execution import device_of, forward, mode, move
+from autoprune.measuring import BATCH
+from autoprune.models import load_weights, resolve_model
+from autoprune.progress import Progress
+from autoprune.schema import encode_fields
+from autoprune.session import on_device
+from autoprune.structure.table import Layer, Structure, TensorInfo
+from autoprune.subject import resolve_device
+from autoprune.task import Batch, Task, resolve_task
+
+ROUNDS: Final = 9
+OTHER: Final = "everything else"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The cost of one module that multiplies, or of a whole network, per sample.
+
+    ``bytes`` are those of parameters and buffers, ``activations`` elements read and written,
+    ``milliseconds`` measured in batches (None where a module holds other modules too, whose time is
+    not its own), ``picojoules`` by the table.
+    """
+
+    name: str
+    kind: str
+    macs: int
+    parameters: int
+    bytes: int
+    activations: int
+    milliseconds: float | None
+    picojoules: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The cost of every layer, of what is left over, and of the whole network."""
+
+    layers: tuple[Entry, ...]
+    other: Entry
+    total: Entry
+    batch: int
+    device: str
+    assumptions: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able object."""
+        return encode_fields(self)
+
+
+def run_profile(config: ProfileConfig, progress: Progress) -> Profile:
+    """Carry out ``autoprune profile``; raises AutopruneError for whatever a user can mend."""
+    table = EnergyTable.read(config.energy) if config.energy else EnergyTable()
+    device, task = resolve_device(config.device), resolve_task(config.task)
+    with progress.phase("profile", 2) as phase:
+        data = load_data(config.data)
+        model = resolve_model(str(config.model), data)
+        if config.weights is not None:
+            load_weights(model, config.weights)
+        model.to(device)
+        check(model, data, task)
+        structure = analyze(model, on_device(data.example(task), device))
+        phase.advance()
+        batch = move(next(data.train.batches(BATCH)), device)
+        names = {layer.module for layer in structure.layers}
+        parts, whole = module_times(model, names, task, batch)
+        phase.advance()
+    size = min(BATCH, len(data.train))
+    spent = {name: 1000 * seconds / size for name, seconds in parts.items()}
+    total = 1000 * whole / size
+    return profile(structure, table, spent, total, batch=size, device=str(device))
+
+
+def profile(
+    structure: Structure,
+    table: EnergyTable,
+    spent: dict[str, float],
+    total: float,
+    *,
+    batch: int,
+    device: str,
+) -> Profile:
+    """Add up costs by module; ``spent`` and ``total`` are milliseconds per sample."""
+    layers: dict[str, list[Layer]] = defaultdict(list)
+    for layer in structure.layers:
+        layers[layer.module].append(layer)
+    tensors: dict[str, list[TensorInfo]] = defaultdict(list)
+    for info in structure.tensors:
+        owner = info.name.rpartition(".")[0]
+        tensors[owner if owner in layers else OTHER].append(info)
+    rows = [
+        _entry(structure, table, name, found, tensors[name], spent.get(name))
+        for name, found in layers.items()
+    ]
+    rest = max(0.0, total - sum(row.milliseconds or 0.0 for row in rows))
+    return Profile(
+        layers=tuple(rows),
+        other=_entry(structure, table, OTHER, [], tensors[OTHER], rest),
+        total=_entry(structure, table, "total", structure.layers, structure.tensors, total),
+        batch=batch,
+        device=device,
+        assumptions=table.lines(),
+    )
+
+
+def _entry(
+    structure: Structure,
+    table: EnergyTable,
+    name: str,
+    layers: Sequence[Layer],
+    tensors: Sequence[TensorInfo],
+    milliseconds: float | None,
+) -> Entry:
+    part = Structure(structure.groups, (), tuple(layers), {}, tuple(tensors), {}, {})
+    cost, sizes = CostModel(part, table), structure.sizes
+    energy = sum(product(sizes) for product in energy_products(layers, tensors, table))
+    return Entry(
+        name=name or "(the model itself)",
+        kind="/".join(dict.fromkeys(layer.kind for layer in layers)) if name != "total" else "",
+        macs=cost.macs.dense,
+        parameters=cost.parameters.dense,
+        bytes=cost.bytes.dense,
+        activations=sum(layer.reads(sizes) + layer.writes(sizes) for layer in layers),
+        milliseconds=milliseconds,
+        picojoules=energy / 1000,
+    )
+
+
+def module_times(
+    model: nn.Module, names: set[str], task: Task, batch: Batch, rounds: int = ROUNDS
+) -> tuple[dict[str, float], float]:
+    """Return the seconds of each named module without children, and of the model, for a batch.
+
+    Medians over rounds, in evaluation mode and float32, after a warm-up; a module called several
+    times adds up. All are taken in the same passes, so that the parts fit the whole.
+    """
+    leaves = {
+        name: module
+        for name, module in model.named_modules()
+        if name in names and not any(True for _ in module.children())
+    }
+    turns = []
+    for _ in range(rounds + 1):
+        clocked = _clocks([*leaves.values(), model], device_of(model))
+        with torch.inference_mode(), mode(model, train=False), clocked as spent:
+            forward(model, task, batch)
+        turns.append(spent)
+    *parts, whole = (median(column) for column in zip(*turns[1:], strict=True))
+    return dict(zip(leaves, parts, strict=True)), whole
+
+
+@contextmanager
+def _clocks(modules: Sequence[nn.Module], device: torch.device) -> Iterator[list[float]]:
+    """Time every call of the modules while the context lasts."""
+    spent = [0.0] * len(modules)
+
+    def now() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    def attach(place: int) -> Iterator[Any]:
+        def start(*_: Any) -> None:
+            spent[place] -= now()
+
+        def stop(*_: Any) -> None:
+            spent[place] += now()
+
+        yield modules[place].register_forward_pre_hook(start)
+        yield modules[place].register_forward_hook(stop)
+
+    handles = [handle for place in range(len(modules)) for handle in attach(place)]
+    try:
+        yield spent
+    finally:
+        for handle in handles:
+            handle.remove()
