@@ -47,7 +47,7 @@ class DDPGConfig:
     """Imagined walks that are kept to learn from."""
     gradient_steps: int = 20
     """Per evaluation."""
-    warm_up: int = 20
+    warm_up: int = 5
     """Rounds of imagined walks and gradient steps before the first walk is evaluated."""
     elite: int = 3
     """Best walks that are explored around."""
