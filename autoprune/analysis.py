@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from autoprune.slicing import Slicer, permutation
+from autoprune.soundness import require_sound
 from autoprune.structure import trace_structure
 from autoprune.structure.graph import ExampleInputs, call, slow_attention
 from autoprune.structure.table import Extent, Pinned, Product, Structure
@@ -53,8 +54,10 @@ def analyze(model: nn.Module, example_inputs: ExampleInputs) -> Structure:
 
     ``example_inputs`` is a tensor, a tuple of positional inputs or a dict of keyword inputs; the
     first dimension of the first tensor counts as the samples that costs are per. The model is not
-    changed, whatever its mode or gradient flags. Raises UsageError if it cannot be exported.
+    changed, whatever its mode or gradient flags. Raises UsageError if it cannot be exported, or if
+    a weight is NaN or infinite: then nothing can be proved on it.
     """
+    require_sound(model)
     structure = trace_structure(model, example_inputs)
     return verify(model, structure, example_inputs).structure
 

@@ -14,6 +14,7 @@ from autoprune.data import Data
 from autoprune.errors import UsageError
 from autoprune.execution import device_of, forward, mode, move
 from autoprune.factories import blamed
+from autoprune.soundness import require_sound
 from autoprune.task import Classification, Task, logits
 
 
@@ -59,8 +60,7 @@ def _check_weights(model: nn.Module) -> None:
             )
         if is_lazy(value) or value.is_meta:
             raise UsageError(f"{name} of the model has no values yet", "run and train it first")
-        if value.is_floating_point() and not bool(value.isfinite().all()):
-            raise UsageError(f"{name} of the model holds NaN or infinity", "load sound weights")
+    require_sound(model)
 
 
 def _check_verdict(task: Task, loss: Any, score: Any) -> None:

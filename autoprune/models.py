@@ -129,6 +129,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     if given and all(name.startswith("module.") for name in given):
         given = {name.removeprefix("module."): value for name, value in given.items()}
     state = model.state_dict(keep_vars=True)
+    buffers = {name for name, _ in model.named_buffers(remove_duplicate=False)}
     _check_names(path, state, given)
     for name, value in given.items():
         if value.shape != state[name].shape:
@@ -137,7 +138,8 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
                 f" {list(state[name].shape)}",
                 "the weights belong to another network, or to another number of classes",
             )
-        if not bool(value.isfinite().all()):
+        bad = value.isnan() if name in buffers else ~value.isfinite()  # masks may be infinite
+        if bool(bad.any()):
             raise DamagedError(f"{path}: {name} holds NaN or infinity", "save sound weights")
     model.load_state_dict(given, strict=False)
 

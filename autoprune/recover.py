@@ -26,6 +26,7 @@ from autoprune.execution import (
     move,
 )
 from autoprune.factories import blamed
+from autoprune.soundness import unsound
 from autoprune.task import Batch, Classification, Task, logits
 from autoprune.training import FitConfig
 
@@ -178,9 +179,9 @@ class _Run:
                 losses.append(self._advance(move(batch, self.device)))
             if on_step:
                 on_step(self.step, self.total, losses[-1])
-        for name, tensor in self.model.state_dict().items():
-            if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-                raise Diverged(f"{name} became NaN or infinite")
+        name = unsound(self.model)
+        if name is not None:
+            raise Diverged(f"{name} became NaN or infinite")
         return sum(losses) / len(losses)
 
     def snapshot(self) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from autoprune.cli import main
 from autoprune.errors import DamagedError, InfeasibleError, UsageError
 from autoprune.files import read_json
 from autoprune.journal import read_journal
+from autoprune.models import load_weights
 from tests import owncode
 
 FAILED, USAGE, INFEASIBLE, DAMAGED, LOCKED, INTERRUPTED = 1, 2, 3, 4, 5, 130
@@ -565,6 +566,35 @@ def test_nan_in_a_live_network_is_named(place):
     assert untouched(place)
 
 
+def test_analysis_of_what_cannot_be_analysed():
+    model = small()
+    with pytest.raises(UsageError, match=r"does not run on its inputs: .* 3 channels"):
+        autoprune.analyze(model, torch.randn(2, 3, 8, 8))
+    with pytest.raises(UsageError, match="cannot be copied"):
+        autoprune.analyze(Uncopied(64, 3), torch.randn(2, 64))
+    with torch.no_grad():
+        model.head.weight[0, 0] = math.nan
+    with pytest.raises(UsageError, match=r"head\.weight of the model holds NaN"):
+        autoprune.analyze(model, torch.randn(2, 1, 8, 8))
+
+
+class Masking(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(64, 6), nn.ReLU(), nn.Linear(6, 3))
+        self.register_buffer("mask", torch.full((3, 3), -math.inf).triu(1))
+
+    def forward(self, x):
+        return super().forward(x) + self.mask[2]
+
+
+def test_masks_may_be_infinite(tmp_path):
+    options = {"agent": "uniform", "finetune_epochs": 1, "run": "run"}
+    result = autoprune.search(Masking(), pair(), "0.5flops", **options)
+    assert result.model.mask.isinf().any()
+    torch.save(Masking().state_dict(), "mask.pt")
+    load_weights(Masking(), "mask.pt")
+
+
 def test_load_of_what_is_no_run(place):
     for path in ("nowhere", ".", "nets.py"):
         with pytest.raises(UsageError, match="holds no pruned network"):
@@ -582,12 +612,13 @@ def test_load_with_another_network(run):
     assert loaded.conv1.out_channels == read_json(run / "plan.json")["keep"]["conv1"]
 
 
-def test_code_that_changed_since_is_not_run_without_consent(run):
-    (run.parent / "nets.py").write_text(
-        "from pathlib import Path\nPath('executed').touch()\n" + owncode.NETS
-    )
+def test_code_that_changed_since_is_not_run_without_consent(place):
+    assert main(command(finetune_epochs="0")) == 0
+    autoprune.load("run")
+    text = "from pathlib import Path\nPath('executed').touch()\n" + owncode.NETS
+    (place / "nets.py").write_text(text)
     with pytest.raises(DamagedError, match="trust_code"):
-        autoprune.load(run)
+        autoprune.load("run")
     assert not Path("executed").exists()
 
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module imports only what stands before it.
 ORDER = """
     errors files schema artefacts journal factories trust
-    structure plan module_sizes slicing analysis energy cost limits budget
+    soundness structure plan module_sizes slicing analysis energy cost limits budget
     task data execution batches zoo models checks saving ranking pruning problem folding
     recalibration evaluate envs agents training recover measuring config subject run progress
     result curves report session phases pipeline export profiling lottery usage cli __main__

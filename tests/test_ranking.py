@@ -663,7 +663,7 @@ def test_broken_weights_are_named() -> None:
     model = nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 2))
     structure = analyze(model, torch.randn(2, 2))
     model[1].weight.data[0, 0] = torch.nan
-    with pytest.raises(UsageError, match=r"'1.weight' holds NaN"):
+    with pytest.raises(UsageError, match=r"1\.weight of the model holds NaN"):
         rank(model, structure, "l1")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from autoprune.data import Split
@@ -13,6 +12,7 @@ from autoprune.ranking.gram import Sampling, collect
 from autoprune.ranking.lasso import lasso_order
 from autoprune.ranking.ordering import Ranking
 from autoprune.ranking.regression import refitting
+from autoprune.soundness import require_sound
 from autoprune.structure.table import Structure
 from autoprune.task import Task
 
@@ -55,7 +55,7 @@ def rank(
     that are NaN or infinite.
     """
     check_method(method)
-    _check_finite(model)
+    require_sound(model)
     if method in _BY_WEIGHTS:
         ranked = _BY_WEIGHTS[method](model, structure, seed)
         orders = {name: order for name, (order, _) in ranked.items()}
@@ -74,11 +74,3 @@ def check_method(method: str) -> None:
     """Raise UsageError unless ``method`` is one of ``METHODS``."""
     if method not in METHODS:
         raise UsageError(f"unknown ranking {method!r}", f"choose from {', '.join(METHODS)}")
-
-
-def _check_finite(model: nn.Module) -> None:
-    for name, tensor in magnitude.named_tensors(model).items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor.detach()).all()):
-            raise UsageError(
-                f"{name!r} holds NaN or infinite values", "load weights that were trained properly"
-            )

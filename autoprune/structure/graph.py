@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from autoprune.errors import UsageError
+from autoprune.factories import blamed
 
 ExampleInputs = Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
 
@@ -78,11 +79,14 @@ def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool
     Raises UsageError, saying where, if the forward pass cannot be exported.
     """
     args, kwargs = as_call(example_inputs)
-    twin = copy.deepcopy(model).train(training)
+    with blamed("the model cannot be copied"):
+        twin = copy.deepcopy(model).train(training)
     try:
         with slow_attention(), quiet():
             program = torch.export.export(twin, args, kwargs, strict=False)
     except Exception as error:  # torch.export raises many unrelated types
+        with blamed("the model does not run on its inputs", "look at the shapes of the inputs"):
+            call(twin, example_inputs)
         raise UsageError(
             f"the model cannot be exported: {_where(error)}",
             "autoprune needs a forward pass without data-dependent Python control flow; "
