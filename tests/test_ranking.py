@@ -26,7 +26,7 @@ from autoprune.slicing import Slicer
 from autoprune.structure import Structure
 from autoprune.task import Classification
 
-EVERYTHING = Sampling(positions=10_000)
+EVERYTHING = Sampling(rows=10**9)
 TASK = Classification()
 
 
@@ -307,10 +307,14 @@ def test_sampled_patches_are_some_of_all() -> None:
     assert {tuple(row) for row in some} <= everything
 
 
-def test_gram_matrices_are_those_of_all_patches(plain_net: tuple[nn.Module, Structure]) -> None:
+@pytest.mark.parametrize("panel", [7, 1000])
+def test_gram_matrices_are_those_of_all_patches(
+    plain_net: tuple[nn.Module, Structure], panel: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autoprune.ranking.gram.PANEL", panel)
     model, structure = plain_net
     data = images()
-    small = Sampling(batch=7, positions=10_000)
+    small = Sampling(batch=7, rows=10**9)
     moments = collect(model, find_consumers(model, structure), TASK, data, small)
     found = {item.consumer.tensor: item for item in moments}
     assert set(found) == {"b.weight", "head.weight"}
@@ -466,7 +470,7 @@ def test_regression_keeps_the_output_better_than_l1(
 def test_same_seed_same_ranking(concat_net: tuple[nn.Module, Structure]) -> None:
     model, structure = concat_net
     plan = Plan.uniform(structure, 0.5)
-    few = Sampling(positions=3)
+    few = Sampling(rows=150)
     one, again, other = (
         rank(
             model, structure, "regression", task=TASK, calibration=images(), seed=seed, sampling=few
@@ -607,7 +611,7 @@ def test_split_repairs_still_repair(plain_net: tuple[nn.Module, Structure]) -> N
     fresh, slicer = images(64).content[0], Slicer(model, structure)
     errors = []
     for columns_at_most in (4608, 40):
-        few = Sampling(positions=10_000, columns=columns_at_most)
+        few = Sampling(rows=10**9, columns=columns_at_most)
         ranking = rank(model, structure, "regression", task=TASK, calibration=data, sampling=few)
         with torch.no_grad():
             compact = slicer(ranking.kept(plan), ranking.weights(plan))(fresh)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,14 +24,18 @@ FLOAT64_COLUMNS = 1200
 """Gram matrices up to this size are float64; beyond, float32 halves the memory and the time."""
 
 
+PANEL = 768
+"""Columns of a Gram matrix that are multiplied at a time."""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How much of the calibration data the Gram matrices see, and what memory they may take."""
 
     batch: int = 100
     """Samples per forward pass."""
-    positions: int = 16
-    """Patches per sample, weight and call, drawn without replacement; all if there are fewer."""
+    rows: int = 8000
+    """Patches per weight and call site, drawn evenly from all batches; all if there are fewer."""
     columns: int = 4608
     """Widest Gram matrix; wider consumers are split (``autoprune.ranking.consumers.split``)."""
     memory: int = 2 << 30
@@ -60,16 +65,16 @@ def collect(
 ) -> list[Moments]:
     """Run the model over the calibration data; consumers that are never called drop out.
 
-    Memory beyond a forward pass: the Gram matrices, one product of the largest, and the patches
-    that one consumer draws from one batch. Raises UsageError if activations are NaN or infinite.
+    Memory beyond a forward pass: the Gram matrices, and the patches that one consumer draws from
+    one batch. Raises UsageError if activations are NaN or infinite.
     """
     sums = [_Sum(consumer) for consumer in within_memory(consumers, sampling)]
     generator = torch.Generator().manual_seed(seed)
-    device = device_of(model)
+    device, batches = device_of(model), math.ceil(len(calibration) / sampling.batch)
     with (
         torch.no_grad(),
         mode(model, train=False),
-        _listening(sums, sampling.batch * sampling.positions, generator),
+        _listening(sums, math.ceil(sampling.rows / batches), generator),
     ):
         for batch in calibration.batches(sampling.batch):
             forward(model, task, move(batch, device))
@@ -127,11 +132,14 @@ class _Sum:
 
     def add(self, rows: Tensor) -> None:
         own = F.pad(rows[:, self.columns].float(), (0, 1), value=1.0)
-        self.gram += own.T @ own
+        for start in range(0, len(self.gram), PANEL):  # the lower triangle only
+            stripe = slice(start, start + PANEL)
+            self.gram[start:, stripe] += own[:, start:].T @ own[:, stripe]
         self.rows += len(own)
 
     def moments(self) -> Moments:
-        gram = self.gram.div_(self.rows)
+        gram = self.gram.div_(self.rows).tril_()
+        gram += gram.tril(-1).T
         if not bool(gram.diagonal().isfinite().all()):
             raise UsageError(
                 f"the input of {self.consumer.tensor!r} is NaN or infinite on the calibration data",
