@@ -142,11 +142,6 @@ class Structure:
         return {group.name: group.size for group in self.groups}
 
     @cached_property
-    def by_name(self) -> dict[str, Group]:
-        """Groups by their name."""
-        return {group.name: group for group in self.groups}
-
-    @cached_property
     def shared(self) -> dict[tuple[str, int], tuple[tuple[str, Tensor], ...]]:
         """For each (tensor, dim) that can shrink: the (group, index) pairs along it."""
         found: dict[tuple[str, int], list[tuple[str, Tensor]]] = {}

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.fx import Node
 
-from autoprune.structure.labels import compress, spread
+from autoprune.structure.labels import spread
 from autoprune.structure.trace import MIXED, Param, Trace, module_of, shape_of
 
 
@@ -192,7 +191,7 @@ def layer_norm(
                 trace.tie(param, place, column, "scale")
         if len(shape) == 1:
             trace.widths.setdefault((module_of(node), "normalized_shape"), column)
-    return compress(torch.as_tensor(value))
+    return value
 
 
 def weight_norm(trace: Trace, node: Node, direction: Any, size: Any, dim: int = 0) -> Any:
