@@ -1,8 +1,7 @@
 """The command line: ``autoprune COMMAND --option value``.
 
-A command is a configuration dataclass and a function, joined in ``COMMANDS``. torch is imported by
-the functions only, so that help and usage errors are instant. The result goes to standard output (a
-table, or one JSON object with ``--json``, errors included), progress and errors to standard error.
+What the commands do is in :mod:`autoprune.commands`. The result goes to standard output (a table,
+or one JSON object with ``--json``, errors included), progress and errors to standard error.
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 infeasible budget, 4 damaged or incompatible file, 5 locked,
 130 interrupted.
@@ -16,43 +15,25 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from rich.console import Console
 
 import autoprune
-from autoprune.config import Config, ExportConfig, InspectConfig, ProfileConfig, SearchConfig
+from autoprune.commands import COMMANDS, Answer
+from autoprune.config import Config, SearchConfig
 from autoprune.errors import AutopruneError
 from autoprune.files import canonical
 from autoprune.lottery.config import TicketConfig
-from autoprune.progress import Progress, Terminal
+from autoprune.progress import Terminal
 from autoprune.usage import parse
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 _NARROWEST: Final = 60
 _FAILED: Final = 1
 _INTERRUPTED: Final = 130
 _PIPE_CLOSED: Final = 141
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command found: as JSON, and as something to look at."""
-
-    data: dict[str, Any]
-    view: Callable[[], RenderableType]
-
-
-@dataclass(frozen=True)
-class Command:
-    """A configuration and the function that carries it out."""
-
-    config: type[Config]
-    run: Callable[[Any, Progress], Answer]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -136,68 +117,7 @@ def _answer(config: Config, debug: bool) -> Answer:
         return run(config, Terminal(Console(stderr=True)))
 
 
-def _search(config: SearchConfig, progress: Progress) -> Answer:
-    from autoprune.pipeline import run_search
-    from autoprune.report import result_view
-
-    result = run_search(config, progress)
-    return Answer(result.to_json(), lambda: result_view(result))
-
-
-def _inspect(config: InspectConfig, progress: Progress) -> Answer:
-    from autoprune.analysis import analyze
-    from autoprune.data import load_data
-    from autoprune.models import load_weights, resolve_model
-    from autoprune.report import inspect_json, inspect_view
-    from autoprune.task import resolve_task
-
-    with progress.phase("inspect", 1) as phase:
-        task = resolve_task(config.task)
-        data = load_data(config.data)
-        model = resolve_model(str(config.model), data)
-        if config.weights is not None:
-            load_weights(model, config.weights)
-        facts = inspect_json(analyze(model, data.example(task)))
-        phase.advance()
-    facts = {"model": config.model, "data": config.data, **facts}
-    return Answer(facts, lambda: inspect_view(str(config.model), facts))
-
-
-def _profile(config: ProfileConfig, progress: Progress) -> Answer:
-    from autoprune.profiling import run_profile
-    from autoprune.report import profile_view
-
-    found = run_profile(config, progress)
-    facts = {"model": config.model, "data": config.data, **found.to_json()}
-    return Answer(facts, lambda: profile_view(str(config.model), facts))
-
-
-def _export(config: ExportConfig, progress: Progress) -> Answer:
-    from autoprune.export import run_export
-    from autoprune.report import export_view
-
-    facts = run_export(config, progress).to_json()
-    return Answer(facts, lambda: export_view(facts))
-
-
-def _ticket(config: TicketConfig, progress: Progress) -> Answer:
-    from autoprune.lottery.command import run_ticket
-    from autoprune.lottery.view import tickets_view
-
-    result = run_ticket(config, progress)
-    return Answer(result, lambda: tickets_view(result))
-
-
 def _how_to_go_on(config: Config | None) -> str:
     if isinstance(config, (SearchConfig, TicketConfig)) and config.directory.exists():
         return f"what was done is in {config.directory}; the same command goes on from there"
     return ""
-
-
-COMMANDS: Final = (
-    Command(SearchConfig, _search),
-    Command(InspectConfig, _inspect),
-    Command(TicketConfig, _ticket),
-    Command(ProfileConfig, _profile),
-    Command(ExportConfig, _export),
-)

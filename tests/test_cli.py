@@ -9,7 +9,8 @@ import pytest
 
 import autoprune
 from autoprune import cli, errors
-from autoprune.cli import Answer, Command, main
+from autoprune.cli import main
+from autoprune.commands import Answer, Command
 from autoprune.config import InspectConfig
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,7 +13,8 @@ ORDER = """
     soundness structure plan module_sizes slicing analysis energy cost limits budget
     task data execution batches zoo models checks saving ranking pruning problem folding
     recalibration evaluate envs agents training recover measuring config subject run progress
-    result curves report session phases pipeline export profiling lottery usage cli __main__
+    result curves report session phases pipeline export profiling lottery commands usage cli
+    __main__
 """.split()
 # The public face names what is far below it, and only when asked.
 FACE = "__init__"

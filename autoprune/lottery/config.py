@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Final
 
 import tyro
 
-from autoprune.config import (
+from autoprune.config.base import (
     LARGEST_SEED,
     Config,
     Debug,

@@ -1,0 +1,94 @@
+"""What every command does: a configuration dataclass and a function, joined in ``COMMANDS``.
+
+torch is imported by the functions only, so that help and usage errors are instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from autoprune.config import Config, ExportConfig, InspectConfig, ProfileConfig, SearchConfig
+from autoprune.lottery.config import TicketConfig
+from autoprune.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command found: as JSON, and as something to look at."""
+
+    data: dict[str, Any]
+    view: Callable[[], RenderableType]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A configuration and the function that carries it out."""
+
+    config: type[Config]
+    run: Callable[[Any, Progress], Answer]
+
+
+def _search(config: SearchConfig, progress: Progress) -> Answer:
+    from autoprune.pipeline import run_search
+    from autoprune.report import result_view
+
+    result = run_search(config, progress)
+    return Answer(result.to_json(), lambda: result_view(result))
+
+
+def _inspect(config: InspectConfig, progress: Progress) -> Answer:
+    from autoprune.analysis import analyze
+    from autoprune.data import load_data
+    from autoprune.models import load_weights, resolve_model
+    from autoprune.report import inspect_json, inspect_view
+    from autoprune.task import resolve_task
+
+    with progress.phase("inspect", 1) as phase:
+        task = resolve_task(config.task)
+        data = load_data(config.data)
+        model = resolve_model(str(config.model), data)
+        if config.weights is not None:
+            load_weights(model, config.weights)
+        facts = inspect_json(analyze(model, data.example(task)))
+        phase.advance()
+    facts = {"model": config.model, "data": config.data, **facts}
+    return Answer(facts, lambda: inspect_view(str(config.model), facts))
+
+
+def _profile(config: ProfileConfig, progress: Progress) -> Answer:
+    from autoprune.profiling import run_profile
+    from autoprune.report import profile_view
+
+    found = run_profile(config, progress)
+    facts = {"model": config.model, "data": config.data, **found.to_json()}
+    return Answer(facts, lambda: profile_view(str(config.model), facts))
+
+
+def _export(config: ExportConfig, progress: Progress) -> Answer:
+    from autoprune.export import run_export
+    from autoprune.report import export_view
+
+    facts = run_export(config, progress).to_json()
+    return Answer(facts, lambda: export_view(facts))
+
+
+def _ticket(config: TicketConfig, progress: Progress) -> Answer:
+    from autoprune.lottery.command import run_ticket
+    from autoprune.lottery.view import tickets_view
+
+    result = run_ticket(config, progress)
+    return Answer(result, lambda: tickets_view(result))
+
+
+COMMANDS: Final = (
+    Command(SearchConfig, _search),
+    Command(InspectConfig, _inspect),
+    Command(TicketConfig, _ticket),
+    Command(ProfileConfig, _profile),
+    Command(ExportConfig, _export),
+)

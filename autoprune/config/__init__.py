@@ -1,0 +1,20 @@
+"""The configuration of every command: schema, command line, saved JSON and hash in one dataclass.
+
+Adding a command means adding a module here and a function in :mod:`autoprune.commands`.
+"""
+
+from autoprune.config.base import LARGEST_SEED, Config
+from autoprune.config.export import ExportConfig, ExportForm
+from autoprune.config.inspect import InspectConfig
+from autoprune.config.profile import ProfileConfig
+from autoprune.config.search import SearchConfig
+
+__all__ = [
+    "LARGEST_SEED",
+    "Config",
+    "ExportConfig",
+    "ExportForm",
+    "InspectConfig",
+    "ProfileConfig",
+    "SearchConfig",
+]

@@ -1,0 +1,90 @@
+"""What the configurations of all commands share: options, JSON, hash, generated names.
+
+A field's type and docstring make its option and its help.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar, Self
+
+import tyro
+
+from autoprune.errors import UsageError
+from autoprune.files import canonical, digest
+from autoprune.schema import decode_fields, encode_fields
+
+LARGEST_SEED = 2**64 - 1
+"""What torch takes; the other generators are given what is left of it."""
+
+Name = Annotated[str, tyro.conf.arg(metavar="NAME")]
+Spec = Annotated[str, tyro.conf.arg(metavar="SPEC")]
+Model = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="SPEC",
+        help="Zoo name, file.py:function or package.module:function that returns an nn.Module.",
+        help_behavior_hint="(default: digits-resnet, for digits)",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="FILE",
+        help="Trained weights: safetensors, or a checkpoint that loads with weights_only.",
+        help_behavior_hint="",
+    ),
+]
+Directory = Annotated[
+    str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: logs/<generated>)")
+]
+Given = Annotated[str, tyro.conf.arg(metavar="DIR")]
+Flag = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
+Json = Annotated[Flag, tyro.conf.arg(help="Print one JSON object instead of tables.")]
+Debug = Annotated[Flag, tyro.conf.arg(help="Show the traceback of an error.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What every command has in common."""
+
+    command: ClassVar[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything the outcome depends on, defaults included."""
+        return encode_fields(self)
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read what ``to_json`` wrote.
+
+        Raises DamagedError for an unknown or missing field or a value of another type.
+        """
+        return cls(**decode_fields(cls, data, f"the configuration of {cls.command}"))
+
+    @property
+    def key(self) -> str:
+        """Eight hexadecimal digits that stand for command and configuration.
+
+        Fields at their default are left out, so that a field added later changes no key.
+        """
+        defaults = {item.name: item.default for item in fields(self)}
+        chosen = {name: v for name, v in self.to_json().items() if v != defaults[name]}
+        return digest(canonical([self.command, chosen]))[:8]
+
+
+def named_model(model: str | None, data: str) -> str:
+    """Return the model a command works on: the embedded one where data are too.
+
+    Raises UsageError for other data without a model.
+    """
+    if model is None and data != "digits":
+        raise UsageError(f"--data {data} needs a --model", "as in --model resnet20 --weights FILE")
+    return model or "digits-resnet"
+
+
+def slug(text: str) -> str:
+    """Make a file name out of a spec: ``nets/mynet.py:build`` -> ``mynet-build``."""
+    name = re.sub(r"\.py(?=:|$)", "", text.replace("\\", "/").rsplit("/", 1)[-1])
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60] or "run"

@@ -1,0 +1,36 @@
+"""The configuration of ``autoprune profile``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+import tyro
+
+from autoprune.config.base import Config, Debug, Json, Model, Name, Spec, Weights, named_model
+from autoprune.schema import OUTSIDE
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileConfig(Config):
+    """Show where the cost is: MACs, parameters, bytes, energy and time of every layer."""
+
+    command: ClassVar[str] = "profile"
+
+    model: Model = None
+    weights: Weights = None
+    data: Spec = "digits"
+    """Gives the model its input: digits, a directory, a hub name, or file.py:function."""
+    task: Spec = "classification"
+    """What a batch is: classification, or file.py:name."""
+    energy: Annotated[
+        str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: 45 nm)")
+    ] = None
+    """Prices of operations and memory accesses in picojoules, as a JSON object."""
+    device: Name = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
+    json: Json = field(default=False, metadata=OUTSIDE)
+    debug: Debug = field(default=False, metadata=OUTSIDE)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", named_model(self.model, self.data))

@@ -1,0 +1,82 @@
+"""The configuration of ``autoprune search``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from autoprune.config.base import (
+    LARGEST_SEED,
+    Config,
+    Debug,
+    Directory,
+    Flag,
+    Json,
+    Model,
+    Name,
+    Spec,
+    Weights,
+    named_model,
+    slug,
+)
+from autoprune.errors import UsageError
+from autoprune.schema import OUTSIDE
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig(Config):
+    """Find the best plan within a budget, prune the model to it and fine-tune."""
+
+    command: ClassVar[str] = "search"
+
+    budget: Spec
+    """Ceiling on cost, as 0.5flops, 0.3params or 60Mmacs; joined by commas, all must hold."""
+    model: Model = None
+    weights: Weights = None
+    data: Spec = "digits"
+    """digits, a directory, a hub name, or file.py:function."""
+    task: Spec = "classification"
+    """What a batch is, the loss and the score: classification, or file.py:name."""
+    agent: Name = "ddpg"
+    """Searcher: ddpg or ppo (learning), uniform or random (not)."""
+    ranking: Name = "regression"
+    """Which units go first: regression, lasso, l1, l2, bn-scale or random."""
+    evaluations: int = 100
+    """Plans the searcher may try."""
+    finetune_epochs: int = 10
+    """Epochs of training after pruning; 0 leaves it out."""
+    align: int = 1
+    """Keep multiples of this many units where the group allows it."""
+    baseline: Flag = True
+    """Leave out uniform + l1 at the same budget, measured beside the result."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: Name = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
+    run: Directory = field(default=None, metadata=OUTSIDE)
+    """Directory that holds the run; the same command again continues it."""
+    fresh: Flag = field(default=False, metadata=OUTSIDE)
+    """Start over; an existing run is kept beside the new one."""
+    json: Json = field(default=False, metadata=OUTSIDE)
+    debug: Debug = field(default=False, metadata=OUTSIDE)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", named_model(self.model, self.data))
+        for name, least in (("evaluations", 1), ("finetune_epochs", 0), ("align", 1), ("seed", 0)):
+            value, option = getattr(self, name), f"--{name.replace('_', '-')}"
+            if type(value) is not int:
+                raise UsageError(f"{option} must be a whole number, not {value!r}")
+            if value < least:
+                raise UsageError(f"{option} must be at least {least}, not {value}")
+        if self.seed > LARGEST_SEED:
+            raise UsageError(f"--seed must be at most {LARGEST_SEED}, not {self.seed}")
+        if self.run == "":
+            raise UsageError("--run is empty", "name a directory, or leave it out")
+
+    @property
+    def directory(self) -> Path:
+        """Where the run lives: ``run``, or a name made of model, budget and configuration."""
+        if self.run is not None:
+            return Path(self.run)
+        return Path("logs") / f"{slug(str(self.model))}-{slug(self.budget)}-{self.key}"
