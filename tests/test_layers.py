@@ -13,7 +13,7 @@ ORDER = """
     soundness structure plan module_sizes slicing analysis energy cost limits budget
     task data execution batches zoo models checks saving ranking pruning problem folding
     recalibration evaluate envs agents training recover measuring config subject run progress
-    result curves report session phases pipeline export profiling lottery commands usage cli
+    result curves report charts session phases pipeline export profiling lottery commands usage cli
     __main__
 """.split()
 # The public face names what is far below it, and only when asked.

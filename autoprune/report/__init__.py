@@ -1,0 +1,20 @@
+"""Results for people: tables that fit 80 columns.
+
+Each function returns something rich can print; nothing here prints or reads files.
+"""
+
+from autoprune.report.export import export_view
+from autoprune.report.inspect import inspect_json, inspect_view
+from autoprune.report.parts import count, size
+from autoprune.report.profile import profile_view
+from autoprune.report.result import result_view
+
+__all__ = [
+    "count",
+    "export_view",
+    "inspect_json",
+    "inspect_view",
+    "profile_view",
+    "result_view",
+    "size",
+]

@@ -1,0 +1,99 @@
+"""What a search came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Group as Stack
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from autoprune.progress import duration
+from autoprune.report.parts import bar, count, milliseconds, percent, size, table_of, title, warning
+from autoprune.result import GroupKeep, Result
+
+
+def result_view(result: Result) -> RenderableType:
+    """Show a search: accuracy and cost before and after, every group's keep, and the files."""
+    parts: list[RenderableType] = [
+        title(
+            f"{result.network} on {result.data}, budget {result.budget}",
+            f"{result.agent} + {result.ranking}, {result.evaluations} evaluations,"
+            f" {duration(result.seconds)}, seed {result.seed}",
+        ),
+        _accuracies(result),
+        _costs(result),
+        _keeps(result.groups),
+        *(warning(text) for text in result.warnings),
+        _places(result),
+    ]
+    return Stack(*parts)
+
+
+def _accuracies(result: Result) -> Table:
+    table = table_of(f"{result.metric}, test split", "base", "pruned", "fine-tuned", "change")
+    rows = [(f"{result.agent} + {result.ranking}", result.pruned, result.recovered, "bold")]
+    if result.baseline:
+        base = result.baseline
+        rows.append((base.name, base.pruned, base.recovered, ""))
+    for name, pruned, recovered, style in rows:
+        change = 100 * (recovered.accuracy - result.base.accuracy)
+        table.add_row(
+            Text(name),
+            percent(result.base.accuracy),
+            percent(pruned.accuracy),
+            percent(recovered.accuracy),
+            f"{change:+.2f}",
+            style=style,
+        )
+    return table
+
+
+def _costs(result: Result) -> Table:
+    table = table_of("cost", "base", "pruned", "left")
+    for name, show, measure in (
+        ("MACs per sample", count, "macs"),
+        ("FLOPs per sample", count, "flops"),
+        ("parameters", count, "parameters"),
+        ("file size", size, "bytes"),
+        ("latency per sample", milliseconds, "latency_ms"),
+    ):
+        before, after = getattr(result.base, measure), getattr(result.recovered, measure)
+        if before and after is not None:
+            table.add_row(name, show(before), show(after), percent(after / before, 1))
+    return table
+
+
+def _keeps(groups: Iterable[GroupKeep]) -> Table:
+    table = table_of("group", "units", "kept", "keep", "of MACs")
+    for group in groups:
+        table.add_row(
+            Text(group.name),
+            str(group.size),
+            str(group.kept),
+            bar(group.kept / group.size),
+            percent(group.share, 1),
+        )
+    return table
+
+
+def _places(result: Result) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, what in result.files.items():
+        table.add_row(Text(name), Text(what))
+    run = str(result.run)
+    lines = Text.assemble(
+        "everything is in ",
+        (run, "bold"),
+        "\n",
+        "use it:       ",
+        (f'autoprune.load("{run}")', "cyan"),
+        "\n",
+        "see curves:   ",
+        (f"tensorboard --logdir {result.run.parent}", "cyan"),
+    )
+    return Padding(Stack(lines, Text(), table) if result.files else lines, (1, 0, 1, 1))
