@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = """
     errors files schema artefacts journal factories trust
     soundness structure plan module_sizes slicing analysis energy cost limits budget
-    task data execution batches zoo models checks saving ranking pruning problem folding
+    task data execution batches zoo models checks saving ranking pruning problem heuristics folding
     recalibration evaluate envs agents training recover measuring config subject run progress
     result curves report charts session phases pipeline export profiling lottery commands usage cli
     __main__
