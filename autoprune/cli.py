@@ -23,16 +23,16 @@ from rich.console import Console
 
 import autoprune
 from autoprune.commands import COMMANDS, Answer
-from autoprune.config import Config, SearchConfig
+from autoprune.config import Config
 from autoprune.errors import AutopruneError
 from autoprune.files import canonical
-from autoprune.lottery.config import TicketConfig
 from autoprune.progress import Terminal
+from autoprune.run import refuse_if_locked
+from autoprune.signals import INTERRUPTED, Interrupts, interruptible
 from autoprune.usage import parse
 
 _NARROWEST: Final = 60
 _FAILED: Final = 1
-_INTERRUPTED: Final = 130
 _PIPE_CLOSED: Final = 141
 
 
@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a box character must not kill a result
     try:
-        code = _main(arguments)
+        with interruptible() as interrupts:
+            code = _main(arguments, interrupts)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _PIPE_CLOSED
 
 
-def _main(arguments: list[str]) -> int:
+def _main(arguments: list[str], interrupts: Interrupts) -> int:
     """Turn whatever happens into an exit code and, if it is bad, one line."""
     as_json, debug = "--json" in arguments, "--debug" in arguments
     config: Config | None = None
@@ -76,7 +77,7 @@ def _main(arguments: list[str]) -> int:
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         if debug:
             traceback.print_exc()
-        failure = _failure(error, config)
+        failure = _interrupted(config) if interrupts.came else _failure(error, config)
         failure.show(as_json)
         return failure.exit_code
 
@@ -97,11 +98,17 @@ class Failure:
         print(f"autoprune: error: {self.error}{hint}", file=sys.stderr)
 
 
+def _interrupted(config: Config | None) -> Failure:
+    place = config.directory if config else None
+    goes_on = f"what was done is in {place}; the same command goes on from there"
+    return Failure("interrupted", goes_on if place and place.exists() else "", INTERRUPTED)
+
+
 def _failure(error: BaseException, config: Config | None) -> Failure:
     if isinstance(error, AutopruneError):
         return Failure(str(error.args[0]), error.hint, error.exit_code)
     if isinstance(error, KeyboardInterrupt):
-        return Failure("interrupted", _how_to_go_on(config), _INTERRUPTED)
+        return _interrupted(config)
     if isinstance(error, OSError) and error.strerror:
         return Failure(f"{error.strerror}: {error.filename}", "", _FAILED)
     reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -114,10 +121,6 @@ def _answer(config: Config, debug: bool) -> Answer:
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")  # other libraries'; ours are part of the result
+        if config.directory is not None:
+            refuse_if_locked(config.directory)
         return run(config, Terminal(Console(stderr=True)))
-
-
-def _how_to_go_on(config: Config | None) -> str:
-    if isinstance(config, (SearchConfig, TicketConfig)) and config.directory.exists():
-        return f"what was done is in {config.directory}; the same command goes on from there"
-    return ""

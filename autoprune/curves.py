@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autoprune.cost import CostModel
+from autoprune.events import Events
 from autoprune.problem import Record
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 
 class Curves:
     """Writes the course of a search as scalars; one step is one evaluation."""
 
-    def __init__(self, writer: SummaryWriter, cost: CostModel) -> None:
+    def __init__(self, writer: Events, cost: CostModel) -> None:
         self._writer, self._cost = writer, cost
         self._best, self._episodes = float("-inf"), 0
 
@@ -50,5 +48,5 @@ class Curves:
             name: value if isinstance(value, (int, float, str, bool)) else str(value)
             for name, value in config.items()
         }
-        self._writer.add_hparams(plain, dict(measures), run_name=".")
+        self._writer.add_hparams(plain, measures)
         self._writer.flush()

@@ -20,18 +20,16 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
 from autoprune.artefacts import ANEW, MANIFEST, Artefacts
 from autoprune.config import Config
 from autoprune.errors import DamagedError, LockedError, UsageError
+from autoprune.events import Events
 from autoprune.files import TEMPORARY, pretty, text_writer, writing
 from autoprune.journal import Journal
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 FORMAT = 1
 CONFIG, JOURNAL, RESULT = "config.json", "evaluations.jsonl", "result.json"
@@ -116,14 +114,9 @@ class Run:
         """Publish JSON. Raises ValueError for NaN and infinity."""
         return self.publish(name, text_writer(pretty(data)))
 
-    def events(self) -> SummaryWriter:
-        """Open a TensorBoard writer in the run directory.
-
-        A continued run replays its journal, so its curves replace the ones written before.
-        """
-        from torch.utils.tensorboard import SummaryWriter
-
-        return SummaryWriter(str(self.path), purge_step=0 if self.resumed else None)
+    def events(self) -> Events:
+        """Open a file for curves in the run directory."""
+        return Events(self.path, purge=self.resumed)
 
     def close(self) -> None:
         """Close the journal and let others write."""
@@ -214,11 +207,22 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     )
 
 
-def _lock(path: Path) -> FileLock:
+def refuse_if_locked(path: Path) -> None:
+    """Raise LockedError if another process writes to the run, before any work; touches nothing."""
+    if _lock_file(path).exists():
+        _lock(path).release()
+
+
+def _lock_file(path: Path) -> Path:
     place = path.resolve()
-    with writing(place):
+    return place.parent / f".{place.name}.lock"
+
+
+def _lock(path: Path) -> FileLock:
+    place = _lock_file(path)
+    with writing(path):
         place.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(place.parent / f".{place.name}.lock")
+        lock = FileLock(place)
         try:
             lock.acquire(timeout=0)
         except Timeout:

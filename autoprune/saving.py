@@ -7,6 +7,8 @@ each dimension, and fills in the weights of ``model.safetensors``.
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,12 @@ def tensors_of(model: nn.Module) -> dict[str, Tensor]:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors as safetensors."""
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, str(path))
+    """Write tensors as safetensors; raises OSError when the disk is full."""
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, str(path))
+    except SafetensorError as error:
+        code = int(found[1]) if (found := re.search(r"\(os error (\d+)\)", str(error))) else 0
+        raise OSError(code, os.strerror(code) if code else str(error)) from error
 
 
 def spec_json(spec: ModelSpec | None, indices: Indices, widths: Widths) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -456,12 +457,15 @@ def test_a_damaged_line_in_the_middle_is_named(how, run, capsys):
     assert contents(run) == before
 
 
-def test_an_interrupted_search_ends_as_an_unbroken_one(finished, place, monkeypatch, capsys):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_search_ends_as_an_unbroken_one(
+    number, finished, place, monkeypatch, capsys
+):
     real, calls = phases.Evaluator.__call__, itertools.count(1)
 
     def interrupted(self, plan):
         if next(calls) == 3:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), number)
         return real(self, plan)
 
     with monkeypatch.context() as patch:

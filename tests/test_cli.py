@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import autoprune
 from autoprune import cli, errors
@@ -43,6 +44,21 @@ def test_help_needs_no_torch(arguments):
     done = python(code, *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert "autoprune" in done.stdout
+
+
+def test_a_run_that_is_being_written_is_refused_before_any_work(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    code = (
+        "import sys; from autoprune.cli import main; code = main(sys.argv[1:]);"
+        "sys.exit(f'exit {code}, torch: {\"torch\" in sys.modules}')"
+    )
+    arguments = ("search", "--budget", "0.5flops", "--run", str(run))
+    with FileLock(tmp_path / ".run.lock"):
+        done = python(code, *arguments)
+    assert done.stderr.startswith(f"autoprune: error: another process is writing to {run}")
+    assert done.stderr.endswith("exit 5, torch: False\n")
+    assert list(run.iterdir()) == []
 
 
 def test_importing_the_package_imports_neither_torch_nor_commands():

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # A module imports only what stands before it.
 ORDER = """
-    errors files schema artefacts journal factories trust
+    errors signals files schema artefacts journal events factories trust
     soundness structure plan module_sizes slicing analysis energy cost limits budget
     task data execution batches zoo models checks saving ranking pruning problem heuristics folding
     recalibration evaluate envs agents training recover measuring config subject run progress

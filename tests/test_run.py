@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from autoprune.config import InspectConfig, SearchConfig
 from autoprune.errors import AutopruneError, DamagedError, LockedError, UsageError
 from autoprune.files import canonical, digest, pretty
 from autoprune.run import Run
+from autoprune.saving import write_tensors
 from tests.full_disk import room_for
 
 CONFIG = SearchConfig(budget="0.5flops")
@@ -251,6 +253,25 @@ def test_a_full_disk_leaves_the_published_content(path):
         assert Artefacts(path).json("plan.json") == {"conv1": 3}
         run.publish_json("plan.json", ["x" * 2000])
     assert Artefacts(path).json("plan.json") == ["x" * 2000]
+
+
+def test_a_full_disk_is_named_whatever_is_written(path):
+    finished_run(path)
+    with Run(path, CONFIG) as run:
+        tensors = partial(write_tensors, tensors={"w": torch.zeros(1000)})
+        with (
+            room_for(1000),
+            pytest.raises(AutopruneError, match=r"cannot write .*model.*too large"),
+        ):
+            run.publish("model.safetensors", tensors)
+        assert torch.equal(
+            load_file(run.artefacts.file("model.safetensors"))["w"], torch.arange(9.0)
+        )
+        with room_for(1000), pytest.raises(AutopruneError, match=r"cannot write .*events"):
+            with run.events() as events:
+                for step in range(1000):
+                    events.add_scalar("reward", 0.5, step)
+        assert not list(path.glob(".tmp-*"))
 
 
 def test_results_that_are_no_numbers_are_not_published(path):

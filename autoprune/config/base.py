@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 import tyro
@@ -50,6 +51,11 @@ class Config:
     """What every command has in common."""
 
     command: ClassVar[str]
+
+    @property
+    def directory(self) -> Path | None:
+        """Where the run lives; None for commands that write none."""
+        return None
 
     def to_json(self) -> dict[str, Any]:
         """Return everything the outcome depends on, defaults included."""
