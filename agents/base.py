@@ -37,17 +37,6 @@ def silent(metrics: Metrics) -> None:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Run small networks on one thread: several only wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@contextmanager
 def isolated(seed: int) -> Iterator[np.random.Generator]:
     """Seed the global random states of python, numpy and torch, and restore them at the end.
 

@@ -21,7 +21,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from autoprune.agents.base import REPEATS, OnStep, isolated, one_thread, silent
+from autoprune.agents.base import REPEATS, OnStep, isolated, silent
 from autoprune.agents.belief import Belief
 from autoprune.agents.noise import Decay, truncated_normal
 from autoprune.agents.policy import Policy, origin
@@ -29,6 +29,7 @@ from autoprune.agents.seeds import cheap_plans
 from autoprune.agents.walks import Walk, damage, retrace, roll
 from autoprune.envs import core, rewards
 from autoprune.envs.layer_pruning import LayerPruning
+from autoprune.execution import one_thread
 from autoprune.plan import Plan
 from autoprune.problem import Ledger, OutOfEvaluations, PruningProblem
 

@@ -14,11 +14,12 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from torch import nn
 
-from autoprune.agents.base import REPEATS, OnStep, isolated, one_thread, silent
+from autoprune.agents.base import REPEATS, OnStep, isolated, silent
 from autoprune.agents.policy import Policy, origin
 from autoprune.agents.seeds import cheap_plans
 from autoprune.envs import core, rewards
 from autoprune.envs.layer_pruning import LayerPruning
+from autoprune.execution import one_thread
 from autoprune.plan import Plan
 from autoprune.problem import Evaluation, Ledger, OutOfEvaluations, PruningProblem
 

@@ -113,6 +113,17 @@ def mode(model: nn.Module, *, train: bool) -> Iterator[None]:
             module.training = was
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: small work gains nothing from more, and sums come out the same."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def device_of(model: nn.Module) -> torch.device:
     """Return the device of the first parameter or buffer."""
     for tensor in chain(model.parameters(), model.buffers()):

@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
@@ -21,6 +21,8 @@ from typing import Any
 
 from autoprune.errors import AutopruneError, UsageError
 from autoprune.files import digest, file_digest
+
+_USER = "autoprune_user_"
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,22 @@ def blamed(what: str, hint: str = "--debug shows where") -> Iterator[None]:
         raise UsageError(f"{what}: {type(error).__name__}: {reason}", hint) from error
 
 
+def imported_files() -> list[Path]:
+    """List the user's files that were imported: another process needs them to know a class."""
+    return [
+        Path(str(module.__file__)) for name, module in sys.modules.items() if name.startswith(_USER)
+    ]
+
+
+def import_files(paths: Sequence[Path]) -> None:
+    """Import files of the user's that another process of ours has imported."""
+    for path in paths:
+        _import_file(path)
+
+
 def _import_file(path: Path) -> ModuleType:
     """Run a file as a module; modules beside it can be imported while it runs."""
-    name = f"autoprune_user_{digest(f'{path} {file_digest(path)}')[:16]}"
+    name = f"{_USER}{digest(f'{path} {file_digest(path)}')[:16]}"
     if name in sys.modules:
         return sys.modules[name]
     source = importlib.util.spec_from_file_location(name, path)
