@@ -16,23 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprune.budget import BoundBudget
+from autoprune.envs.guide import Guide
 from autoprune.plan import Plan
 from autoprune.problem import STATISTICS, PruningProblem
 
 Floats = NDArray[np.float64]
 Observation = NDArray[np.float32]
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Changes with the meaning of any entry of the observation; a policy only runs on its own."""
 
 KINDS: Final = ("conv", "linear", "recurrent", "embedding", "parameter")
 CURVE: Final = tuple(i / 8 for i in range(1, 8))
 """Keep fractions at which the observation shows the group's error curve."""
 
-COSTS: Final = ("macs", "parameters", "bytes")
 _GRID: Final = 64
 
 ENTRIES: Final[Mapping[str, str]] = {
+    "share": "log share of the limited cost, whatever its unit, that the group may save, [-1, 0]",
     "macs_share": "log share of the dense MACs that go with the group, [-1, 0]; 0 is all of them",
     "parameters_share": "the same of the parameters, [-1, 0]",
     "size": "log2 of the group's units over 16, [0, 1]",
@@ -40,14 +41,13 @@ ENTRIES: Final[Mapping[str, str]] = {
     **{name: "how unequal the units' weight norms are, [0, 1]" for name in STATISTICS},
     **{f"error_{c:g}": f"squashed error left at keep fraction {c:g}, [0, 1]" for c in CURVE},
     "depth": "groups decided over all groups, [0, 1]",
-    **{
-        f"budget_{cost}": f"limit over the dense {cost}, 1 if not limited, [0, 1]" for cost in COSTS
-    },
+    "budget": "least limit over its dense cost, whatever its unit, [0, 1]",
     "rest": "keep fraction of all undecided groups that spends the budget exactly, [0, 1]",
     "slack": "place of the budget between the cost of the least and the most to come, [0, 1]",
     "low": "least the group may keep, of its size, [0, 1]",
     "middle": "what action 0 keeps, of the group's size, [0, 1]",
     "high": "most the group may keep, of its size, [0, 1]",
+    "guided": "action that keeps what the error curves alone suggest from here on, [-1, 1]",
     "error_here": "squashed error of the group at ``middle``, [0, 1]",
     "error_rest": "squashed mean error of all undecided groups at ``rest``, [0, 1]",
     "error_so_far": "squashed mean error of the decided groups, [0, 1]",
@@ -58,7 +58,7 @@ ENTRIES: Final[Mapping[str, str]] = {
 An error e, which may exceed 1, is squashed to sqrt(e / (1 + e)).
 """
 
-_OWN: Final = 3 + len(KINDS) + len(STATISTICS) + len(CURVE)
+_OWN: Final = 4 + len(KINDS) + len(STATISTICS) + len(CURVE)
 
 
 @dataclass(frozen=True)
@@ -67,23 +67,23 @@ class Course:
 
     ``own`` [groups, entries]: the static part of the observation. ``errors``: for each group its
     error by count, [size + 1]. ``grid`` [groups, 65]: the same by keep fraction in 64ths.
+    ``guide``: what the errors alone would keep.
     """
 
     budget: BoundBudget
     own: NDArray[np.float32]
     errors: tuple[Floats, ...]
     grid: Floats
+    guide: Guide
 
     @classmethod
     def of(cls, problem: PruningProblem) -> Course:
         """Gather it from a problem."""
-        errors = tuple(
-            np.asarray(problem.ranking.errors[group.name], np.float64)
-            for group in problem.structure.groups
-        )
+        errors = curves(problem)
         fractions = np.linspace(0, 1, _GRID + 1)
         grid = np.array([_at(curve, fractions) for curve in errors]).reshape(-1, _GRID + 1)
-        return cls(problem.budget, _own(problem, errors), errors, grid)
+        guide = Guide.of(problem.budget, errors)
+        return cls(problem.budget, _own(problem, errors), errors, grid, guide)
 
     @property
     def length(self) -> int:
@@ -117,6 +117,12 @@ class State:
         return len(self.kept)
 
 
+def curves(problem: PruningProblem) -> tuple[Floats, ...]:
+    """Return the error of each group by count, [size + 1] each."""
+    errors = problem.ranking.errors
+    return tuple(np.asarray(errors[group.name], np.float64) for group in problem.structure.groups)
+
+
 def initial(course: Course) -> State:
     """Return the state before the first group."""
     return _state(course, (), 0.0)
@@ -143,10 +149,13 @@ def action_for(state: State, count: int) -> float:
     """
     if not state.low <= count <= state.high:
         raise ValueError(f"{count} is not in the interval [{state.low}, {state.high}]")
-    if count < state.middle:
-        return (count - state.middle) / (state.middle - state.low)
-    span = state.high - state.middle
-    return (count - state.middle) / span if span else 0.0
+    return _position(state, count)
+
+
+def guided(course: Course, state: State) -> float:
+    """Return the action that keeps what the error curves alone suggest from here on."""
+    units = course.guide.units(state.kept)
+    return _position(state, min(max(units, state.low), state.high))
 
 
 def transition(course: Course, state: State, action: float) -> State:
@@ -197,11 +206,11 @@ def observe(course: Course, state: State) -> Observation:
     Entries and ranges: ``ENTRIES``. After the last group, the group's own entries are 0.
     """
     budget, group = course.budget, state.group
-    fractions = budget.fractions
-    shared = [group / course.length, *(fractions.get(cost, 1.0) for cost in COSTS), state.rest]
+    tightest = min(budget.fractions.values(), default=1.0)
+    shared = [group / course.length, tightest, state.rest]
     so_far = _squash(course.error(state.kept) / max(group, 1))
     if group == course.length:
-        tail = [0.0] * 6 + [so_far, state.previous]
+        tail = [0.0] * 7 + [so_far, state.previous]
         return np.array([0.0] * _OWN + shared + tail, np.float32)
     column = round(state.rest * _GRID)
     size = len(course.errors[group]) - 1
@@ -210,6 +219,7 @@ def observe(course: Course, state: State) -> Observation:
         state.low / size,
         state.middle / size,
         state.high / size,
+        guided(course, state),
         _squash(float(course.grid[group, round(state.middle / size * _GRID)])),
         _squash(float(course.grid[group:, column].mean())),
         so_far,
@@ -226,6 +236,14 @@ def _state(course: Course, kept: tuple[int, ...], previous: float) -> State:
     rest = budget.continuation(kept)
     middle = min(max(rest * float(budget.largest[len(kept)]), low), high)
     return State(kept, low, middle, high, rest, previous)
+
+
+def _position(state: State, units: float) -> float:
+    """Place of ``units`` in the interval of the state, [-1, 1], 0 for ``middle``."""
+    if units < state.middle:
+        return (units - state.middle) / (state.middle - state.low)
+    span = state.high - state.middle
+    return (units - state.middle) / span if span else 0.0
 
 
 def _potential(course: Course, state: State) -> float:
@@ -245,8 +263,10 @@ def _slack(budget: BoundBudget, kept: tuple[int, ...]) -> float:
 
 def _own(problem: PruningProblem, errors: tuple[Floats, ...]) -> NDArray[np.float32]:
     cost, none = problem.cost, np.zeros(len(STATISTICS))
+    limited = _limited_shares(problem.budget)
     rows = [
         [
+            _log_share(limited[index]),
             _log_share(cost.macs.shares[index]),
             _log_share(cost.parameters.shares[index]),
             np.log2(group.size) / 16,
@@ -257,6 +277,14 @@ def _own(problem: PruningProblem, errors: tuple[Floats, ...]) -> NDArray[np.floa
         for index, group in enumerate(problem.structure.groups)
     ]
     return np.clip(np.array(rows), -1, 1).reshape(-1, _OWN).astype(np.float32)
+
+
+def _limited_shares(budget: BoundBudget) -> Floats:
+    """Part of a limited cost that goes when a group keeps least, of the limit most hit, [groups]."""
+    without = np.tile(budget.largest, (len(budget.largest), 1))
+    np.fill_diagonal(without, budget.smallest)
+    shares = [1 - item.cost.many(without) / item.cost.dense for item in budget.constraints]
+    return np.max([np.zeros(len(without)), *shares], axis=0)
 
 
 def _log_share(share: float) -> float:

@@ -271,7 +271,7 @@ def broken(description, content):
     yield None, content
     yield [1], content
     yield {**description, "format": 2}, content
-    yield json.loads(text.replace('"version": 1', '"version": 0')), content
+    yield json.loads(text.replace(f'"version": {core.VERSION}', '"version": 0')), content
     yield json.loads(text.replace('"depth"', '"deep"')), content
     yield {**description, "widths": [64, 64, 2]}, content
     yield {**description, "widths": [64, 1]}, content

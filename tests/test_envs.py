@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 import autoprune.envs  # noqa: F401 - registers the environment
+from autoprune.agents.seeds import cheap_plans
 from autoprune.analysis import analyze
 from autoprune.budget import Budget
 from autoprune.cost import CostModel
@@ -112,6 +113,35 @@ def test_zeros_keep_the_uniform_plan():
     assert problem.cost.macs(plan) > 0.995 * problem.budget.limits["macs"]
 
 
+def follow_the_guide(course):
+    state = core.initial(course)
+    while not core.terminal(course, state):
+        assert entry(core.observe(course, state), "guided") == pytest.approx(
+            core.guided(course, state), abs=1e-6
+        )
+        state = core.transition(course, state, core.guided(course, state))
+    return state.kept
+
+
+@settings(max_examples=40, deadline=None)
+@given(courses(), st.data())
+def test_what_the_error_curves_suggest_is_a_feasible_action_anywhere(course, data):
+    state = core.initial(course)
+    while not core.terminal(course, state):
+        assert -1 <= core.guided(course, state) <= 1
+        state = core.transition(course, state, data.draw(actions))
+
+
+@pytest.mark.parametrize("budget", ["0.3flops", "0.7flops", "0.4params", "0.5flops,0.4params"])
+def test_following_the_error_curves_ends_near_the_least_sum_of_errors(budget):
+    for make in (chain_landscape, residual_landscape):
+        problem = make(4, budget=budget)
+        course = core.Course.of(problem)
+        uniform, best = (course.error(tuple(plan.values())) for plan in cheap_plans(problem))
+        followed = course.error(follow_the_guide(course))
+        assert followed <= best + 0.1 * (uniform - best)
+
+
 def test_walk_to_retraces_any_walk_and_any_maximal_plan():
     problem = residual_landscape(3, align=4)
     course = core.Course.of(problem)
@@ -136,6 +166,10 @@ def test_the_observation_describes_the_group_about_to_be_decided():
         errors = problem.ranking.errors[group.name]
         assert entry(observation, "size") == pytest.approx(math.log2(group.size) / 16)
         assert entry(observation, f"is_{group.kind}") == 1
+        saved = problem.cost.macs.sizes.copy()
+        saved[step] = 1
+        saving = 1 - problem.cost.macs.at(saved) / problem.cost.macs.dense
+        assert entry(observation, "share") == pytest.approx(math.log2(saving) / 16)
         share = max(problem.cost.macs.shares[step], 2**-16)
         assert entry(observation, "macs_share") == pytest.approx(math.log2(share) / 16)
         for fraction in core.CURVE:
@@ -163,9 +197,7 @@ def test_the_observation_describes_the_group_about_to_be_decided():
 def test_budgets_are_observed():
     course = core.Course.of(chain_landscape(0, budget="0.6flops,0.4params"))
     observation = core.observe(course, core.initial(course))
-    assert entry(observation, "budget_macs") == pytest.approx(0.6, abs=1e-3)
-    assert entry(observation, "budget_parameters") == pytest.approx(0.4, abs=1e-3)
-    assert entry(observation, "budget_bytes") == 1
+    assert entry(observation, "budget") == pytest.approx(0.4, abs=1e-3)
     dense = core.Course.of(chain_landscape(0, budget="1flops"))
     whole = core.observe(dense, core.initial(dense))
     assert [entry(whole, name) for name in ("low", "middle", "high", "rest", "slack")] == [1] * 5

@@ -1,0 +1,128 @@
+"""What the error curves alone would keep: the least sum of errors on what the budget leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoprune.budget import BoundBudget
+from autoprune.cost import Counts
+
+Floats = NDArray[np.float64]
+
+_ROUNDS: Final = 4
+_BISECTIONS: Final = 40
+_LEVELS: Final = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Guide:
+    """Lagrangian relaxation (Everett 1963) of a budget over error curves.
+
+    Every group keeps units as long as one lowers its error by more than a common rate times its
+    price. A unit's price depends on the other groups, so prices and plan are found in turns.
+
+    ``counts`` [groups]: the plan, within the budget but perhaps with room for single units.
+    ``ladder`` [levels, groups]: what the groups keep as the rate falls, from least to everything.
+    """
+
+    budget: BoundBudget
+    counts: Counts
+    ladder: Counts
+
+    @classmethod
+    def of(cls, budget: BoundBudget, errors: Sequence[Floats]) -> Self:
+        """Solve for the error of each group by count, [size + 1] each."""
+        falls = [
+            _slopes(curve, choices) for curve, choices in zip(errors, budget.choices, strict=True)
+        ]
+        counts, worth = budget.cost.counts(budget.uniform()), falls
+        for _ in range(_ROUNDS):
+            prices = _prices(budget, counts)
+            worth = [fall / price for fall, price in zip(falls, prices, strict=True)]
+            counts = _spend(budget, worth)
+        return cls(budget, counts, _ladder(budget, worth))
+
+    def units(self, prefix: Sequence[int]) -> float:
+        """Return what the group after ``prefix`` keeps if all to come share one rate; fractional.
+
+        Between two levels of the ladder, groups grow evenly, by what the tightest limit allows.
+        """
+        group = len(prefix)
+        low, high = 0, len(self.ladder) - 1
+        rest = self.ladder[:, group:]
+        start = np.asarray(prefix, np.int64)
+        if self.budget.fits(np.concatenate((start, rest[high]))):
+            return float(rest[high, 0])
+        while high - low > 1:
+            middle = (low + high) // 2
+            fits = self.budget.fits(np.concatenate((start, rest[middle])))
+            low, high = (middle, high) if fits else (low, middle)
+        below, above = (np.concatenate((start, rest[level])) for level in (low, high))
+        part = min(
+            (item.bound - item.cost.at(below)) / (item.cost.at(above) - item.cost.at(below))
+            for item in self.budget.constraints
+            if item.cost.at(above) > item.bound
+        )
+        return float(rest[low, 0] + max(part, 0.0) * (rest[high, 0] - rest[low, 0]))
+
+
+def _ladder(budget: BoundBudget, worth: list[Floats]) -> Counts:
+    rates = np.unique(np.concatenate(worth))[::-1]
+    if len(rates) > _LEVELS:
+        rates = rates[np.linspace(0, len(rates) - 1, _LEVELS).round().astype(int)]
+    return np.stack(
+        [budget.smallest, *(_at(budget, worth, rate) for rate in rates), budget.largest]
+    )
+
+
+def _at(budget: BoundBudget, worth: list[Floats], rate: float) -> Counts:
+    """Counts of the groups when a step is taken if it is worth at least ``rate``, [groups]."""
+    steps = [int(np.searchsorted(-each, -rate, "right")) for each in worth]
+    return np.array([c[n] for c, n in zip(budget.choices, steps, strict=True)], np.int64)
+
+
+def _spend(budget: BoundBudget, worth: list[Floats]) -> Counts:
+    """Lower the rate until the budget is spent; ``worth``: per step of each group, falling."""
+    everything = np.concatenate(worth)
+    low, high = 0.0, float(everything.max(initial=0.0)) * 2 + 1
+    if budget.fits(_at(budget, worth, low)):
+        return _at(budget, worth, low)
+    for _ in range(_BISECTIONS):
+        middle = (low * high) ** 0.5 if low else high / 2**8
+        fits = budget.fits(_at(budget, worth, middle))
+        low, high = (low, middle) if fits else (middle, high)
+    return _at(budget, worth, high)
+
+
+def _slopes(errors: Floats, choices: Counts) -> Floats:
+    """How fast the lower convex hull of the errors falls per unit, [choices - 1], never rising."""
+    values = errors[choices]
+    corners: list[int] = []
+    for point in range(len(choices)):
+        while len(corners) > 1 and _above(choices, values, corners[-2], corners[-1], point):
+            corners.pop()
+        corners.append(point)
+    hull = np.interp(choices, choices[corners], values[corners])
+    falls: Floats = -np.diff(hull) / np.diff(choices)
+    # Rounding may leave a rise of one part in 1e16, and searching needs an order.
+    return np.minimum.accumulate(np.maximum(falls, 0.0))
+
+
+def _above(x: Counts, y: Floats, a: int, b: int, c: int) -> bool:
+    """Whether point b lies on or above the line from a to c."""
+    return bool((y[b] - y[a]) * (x[c] - x[a]) >= (y[c] - y[a]) * (x[b] - x[a]))
+
+
+def _prices(budget: BoundBudget, counts: Counts) -> Floats:
+    """Cost of one unit of each group as a part of the budget, constraints summed, [groups]."""
+    without = np.tile(counts, (len(counts), 1))
+    np.fill_diagonal(without, 0)
+    total = np.full(len(counts), 1e-12)
+    for item in budget.constraints:
+        total += (item.cost.at(counts) - item.cost.many(without)) / item.bound
+    return total / counts
