@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprune.budget import BoundBudget
+from autoprune.envs import portrait
 from autoprune.envs.guide import Guide
+from autoprune.envs.portrait import at_fractions, portray, squash
 from autoprune.plan import Plan
-from autoprune.problem import STATISTICS, PruningProblem
+from autoprune.problem import PruningProblem
 
 Floats = NDArray[np.float64]
 Observation = NDArray[np.float32]
@@ -26,20 +28,10 @@ Observation = NDArray[np.float32]
 VERSION: Final = 2
 """Changes with the meaning of any entry of the observation; a policy only runs on its own."""
 
-KINDS: Final = ("conv", "linear", "recurrent", "embedding", "parameter")
-CURVE: Final = tuple(i / 8 for i in range(1, 8))
-"""Keep fractions at which the observation shows the group's error curve."""
-
 _GRID: Final = 64
 
 ENTRIES: Final[Mapping[str, str]] = {
-    "share": "log share of the limited cost, whatever its unit, that the group may save, [-1, 0]",
-    "macs_share": "log share of the dense MACs that go with the group, [-1, 0]; 0 is all of them",
-    "parameters_share": "the same of the parameters, [-1, 0]",
-    "size": "log2 of the group's units over 16, [0, 1]",
-    **{f"is_{kind}": f"1 if the group's kind is {kind}, else 0" for kind in KINDS},
-    **{name: "how unequal the units' weight norms are, [0, 1]" for name in STATISTICS},
-    **{f"error_{c:g}": f"squashed error left at keep fraction {c:g}, [0, 1]" for c in CURVE},
+    **portrait.ENTRIES,
     "depth": "groups decided over all groups, [0, 1]",
     "budget": "least limit over its dense cost, whatever its unit, [0, 1]",
     "rest": "keep fraction of all undecided groups that spends the budget exactly, [0, 1]",
@@ -57,8 +49,6 @@ ENTRIES: Final[Mapping[str, str]] = {
 
 An error e, which may exceed 1, is squashed to sqrt(e / (1 + e)).
 """
-
-_OWN: Final = 4 + len(KINDS) + len(STATISTICS) + len(CURVE)
 
 
 @dataclass(frozen=True)
@@ -81,9 +71,9 @@ class Course:
         """Gather it from a problem."""
         errors = curves(problem)
         fractions = np.linspace(0, 1, _GRID + 1)
-        grid = np.array([_at(curve, fractions) for curve in errors]).reshape(-1, _GRID + 1)
+        grid = np.array([at_fractions(curve, fractions) for curve in errors]).reshape(-1, _GRID + 1)
         guide = Guide.of(problem.budget, errors)
-        return cls(problem.budget, _own(problem, errors), errors, grid, guide)
+        return cls(problem.budget, portray(problem, errors), errors, grid, guide)
 
     @property
     def length(self) -> int:
@@ -208,10 +198,10 @@ def observe(course: Course, state: State) -> Observation:
     budget, group = course.budget, state.group
     tightest = min(budget.fractions.values(), default=1.0)
     shared = [group / course.length, tightest, state.rest]
-    so_far = _squash(course.error(state.kept) / max(group, 1))
+    so_far = squash(course.error(state.kept) / max(group, 1))
     if group == course.length:
         tail = [0.0] * 7 + [so_far, state.previous]
-        return np.array([0.0] * _OWN + shared + tail, np.float32)
+        return np.array([0.0] * len(portrait.ENTRIES) + shared + tail, np.float32)
     column = round(state.rest * _GRID)
     size = len(course.errors[group]) - 1
     tail = [
@@ -220,8 +210,8 @@ def observe(course: Course, state: State) -> Observation:
         state.middle / size,
         state.high / size,
         guided(course, state),
-        _squash(float(course.grid[group, round(state.middle / size * _GRID)])),
-        _squash(float(course.grid[group:, column].mean())),
+        squash(float(course.grid[group, round(state.middle / size * _GRID)])),
+        squash(float(course.grid[group:, column].mean())),
         so_far,
         state.previous,
     ]
@@ -259,42 +249,3 @@ def _slack(budget: BoundBudget, kept: tuple[int, ...]) -> float:
         if high > item.bound:
             places.append((item.bound - low) / (high - low))
     return min(places)
-
-
-def _own(problem: PruningProblem, errors: tuple[Floats, ...]) -> NDArray[np.float32]:
-    cost, none = problem.cost, np.zeros(len(STATISTICS))
-    limited = _limited_shares(problem.budget)
-    rows = [
-        [
-            _log_share(limited[index]),
-            _log_share(cost.macs.shares[index]),
-            _log_share(cost.parameters.shares[index]),
-            np.log2(group.size) / 16,
-            *(float(group.kind == kind) for kind in KINDS),
-            *problem.statistics.get(group.name, none),
-            *map(_squash, _at(errors[index], np.array(CURVE))),
-        ]
-        for index, group in enumerate(problem.structure.groups)
-    ]
-    return np.clip(np.array(rows), -1, 1).reshape(-1, _OWN).astype(np.float32)
-
-
-def _limited_shares(budget: BoundBudget) -> Floats:
-    """Part of a limited cost that goes when a group keeps least, of the limit most hit, [groups]."""
-    without = np.tile(budget.largest, (len(budget.largest), 1))
-    np.fill_diagonal(without, budget.smallest)
-    shares = [1 - item.cost.many(without) / item.cost.dense for item in budget.constraints]
-    return np.max([np.zeros(len(without)), *shares], axis=0)
-
-
-def _log_share(share: float) -> float:
-    return max(-1.0, float(np.log2(max(share, 2.0**-16))) / 16)
-
-
-def _squash(error: float) -> float:
-    """Map an error in [0, inf) to [0, 1); the root tells small errors apart."""
-    return float(np.sqrt(error / (1 + error)))
-
-
-def _at(curve: Floats, fractions: Floats) -> Floats:
-    return np.interp(fractions * (len(curve) - 1), np.arange(len(curve)), curve)

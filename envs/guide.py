@@ -81,7 +81,7 @@ def _ladder(budget: BoundBudget, worth: list[Floats]) -> Counts:
 
 
 def _at(budget: BoundBudget, worth: list[Floats], rate: float) -> Counts:
-    """Counts of the groups when a step is taken if it is worth at least ``rate``, [groups]."""
+    """Count the units of groups that take every step worth at least ``rate``, [groups]."""
     steps = [int(np.searchsorted(-each, -rate, "right")) for each in worth]
     return np.array([c[n] for c, n in zip(budget.choices, steps, strict=True)], np.int64)
 

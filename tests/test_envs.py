@@ -15,7 +15,7 @@ from autoprune.agents.seeds import cheap_plans
 from autoprune.analysis import analyze
 from autoprune.budget import Budget
 from autoprune.cost import CostModel
-from autoprune.envs import core, rewards
+from autoprune.envs import core, portrait, rewards
 from autoprune.envs.layer_pruning import LayerPruning
 from autoprune.errors import InfeasibleError, UsageError
 from autoprune.problem import Evaluation, Ledger, PruningProblem, weight_statistics
@@ -166,13 +166,14 @@ def test_the_observation_describes_the_group_about_to_be_decided():
         errors = problem.ranking.errors[group.name]
         assert entry(observation, "size") == pytest.approx(math.log2(group.size) / 16)
         assert entry(observation, f"is_{group.kind}") == 1
+        assert entry(observation, "readers") == pytest.approx(1 / 8)  # a chain: the next layer
         saved = problem.cost.macs.sizes.copy()
         saved[step] = 1
         saving = 1 - problem.cost.macs.at(saved) / problem.cost.macs.dense
         assert entry(observation, "share") == pytest.approx(math.log2(saving) / 16)
         share = max(problem.cost.macs.shares[step], 2**-16)
         assert entry(observation, "macs_share") == pytest.approx(math.log2(share) / 16)
-        for fraction in core.CURVE:
+        for fraction in portrait.CURVE:
             expected = squashed(np.interp(fraction * group.size, range(group.size + 1), errors))
             assert entry(observation, f"error_{fraction:g}") == pytest.approx(expected, abs=1e-6)
         low, high = problem.budget.interval(kept)
