@@ -86,12 +86,19 @@ class Artefacts:
             "sha256": file_digest(staged),
             "previous": file_digest(path) if self.intact(name) else None,
         }
-        files = {**self._files, name: entry}
-        sealed = {"format": FORMAT, "files": files, "check": digest(canonical(files))}
-        replace_text(self.path / MANIFEST, pretty(sealed))
-        self._files = files
+        self._seal({**self._files, name: entry})
         commit(staged, path)
         return path
+
+    def remove(self, name: str) -> None:
+        """Delete an artefact; a crash in between leaves a file that nothing lists.
+
+        Raises AutopruneError if it cannot be deleted.
+        """
+        self._seal({key: entry for key, entry in self._files.items() if key != name})
+        path = self.path / name
+        with writing(path):
+            path.unlink(missing_ok=True)
 
     def copy(self, target: Path) -> None:
         """Copy everything published to a new directory that reads like this one.
@@ -106,6 +113,11 @@ class Artefacts:
         for name in self.names:
             source = self.file(name)
             copies.publish(name, partial(_copy, source))
+
+    def _seal(self, files: dict[str, dict[str, Any]]) -> None:
+        sealed = {"format": FORMAT, "files": files, "check": digest(canonical(files))}
+        replace_text(self.path / MANIFEST, pretty(sealed))
+        self._files = files
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -18,12 +18,13 @@ from autoprune.data import Split
 from autoprune.errors import AutopruneError
 from autoprune.evaluate import Evaluator
 from autoprune.execution import Form
+from autoprune.fitting import fit_in
 from autoprune.measuring import latencies
 from autoprune.plan import Plan
 from autoprune.problem import Evaluation, Ledger, PruningProblem, Record, weight_statistics
 from autoprune.ranking import Ranking, rank
 from autoprune.recalibration import Recalibration
-from autoprune.recover import Diverged, FitConfig, fit, measure
+from autoprune.recover import Diverged, FitConfig, measure
 from autoprune.result import Measure
 from autoprune.saving import spec_json, tensors_of, write_tensors
 from autoprune.session import Session
@@ -181,8 +182,13 @@ def shrink(session: Session, model: nn.Module, plan: Plan, ranking: Ranking) -> 
     return compact
 
 
-def recover(session: Session, pruned: nn.Module, teacher: nn.Module) -> nn.Module:
-    """Return a fine-tuned copy of a pruned network, taught by the dense one."""
+def recover(
+    session: Session, pruned: nn.Module, teacher: nn.Module, name: str = "finetune"
+) -> nn.Module:
+    """Return a fine-tuned copy of a pruned network, taught by the dense one.
+
+    ``name`` tells the fine-tunings of a run apart.
+    """
     model = copy.deepcopy(pruned).requires_grad_(True)
     if session.config.finetune_epochs:
         few = len(session.subject.data.train) < FEW
@@ -191,7 +197,7 @@ def recover(session: Session, pruned: nn.Module, teacher: nn.Module) -> nn.Modul
         if not isinstance(session.subject.task, Classification):
             config = replace(config, distill=0.0)  # softened classes mean nothing to other tasks
         try:
-            _fit(session, "finetune", model, config, teacher)
+            _fit(session, name, model, config, teacher)
         except Diverged as error:  # a search's worth of work must not end in nothing
             session.run.warnings.append(f"fine-tuning stopped early: {error.args[0]}")
     return model
@@ -199,21 +205,23 @@ def recover(session: Session, pruned: nn.Module, teacher: nn.Module) -> nn.Modul
 
 def _fit(
     session: Session,
-    phase_name: str,
+    name: str,
     model: nn.Module,
     config: FitConfig,
     teacher: nn.Module | None = None,
 ) -> None:
-    config = replace(config, seed=session.config.seed)
-    with session.progress.phase(phase_name, config.epochs) as phase:
-
-        def note(done: int, total: int, loss: float) -> None:
-            phase.advance(loss=loss)
-            session.curves.training(phase_name, done, loss)
-
-        subject = session.subject
-        train_split = subject.data.train.to(subject.device)
-        fit(model, train_split, subject.task, config, teacher=teacher, on_epoch=note)
+    subject = session.subject
+    fit_in(
+        session.run,
+        session.progress,
+        name,
+        model,
+        subject.data.train.to(subject.device),
+        subject.task,
+        replace(config, seed=session.config.seed),
+        teacher=teacher,
+        on_epoch=lambda done, _, loss: session.curves.training(name, done, loss),
+    )
 
 
 def measure_all(

@@ -12,6 +12,7 @@ from torch import nn
 from autoprune import phases
 from autoprune.agents import check_name
 from autoprune.budget import Budget
+from autoprune.checkpoint import discard
 from autoprune.config import SearchConfig
 from autoprune.cost import CostModel
 from autoprune.curves import Curves
@@ -115,6 +116,7 @@ def _search(subject: Subject, config: SearchConfig, progress: Progress) -> Resul
             )
             result = _phases(session, began)
             run.publish_json(RESULT, result.to_json())
+            discard(run.artefacts)
             return result
 
 
@@ -141,7 +143,10 @@ def _phases(session: Session, began: float) -> Result:
     if session.config.baseline:
         plain = phases.shrink(session, dense, uniform, rank(dense, session.structure, "l1"))
         networks["plain"] = (plain, uniform)
-        networks["plain recovered"] = (phases.recover(session, plain, dense), uniform)
+        networks["plain recovered"] = (
+            phases.recover(session, plain, dense, "finetune-plain"),
+            uniform,
+        )
     measures = phases.measure_all(session, networks)
     result = _result(session, best.plan, best.evaluation.score, ledger.count, measures)
     session.curves.outcome(

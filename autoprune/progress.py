@@ -6,6 +6,7 @@ Everything goes to standard error, so that standard output holds the result alon
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -17,15 +18,18 @@ from rich.progress import Progress as Bars
 
 _PHASES: Final = {
     "inspect": ("analysing", "networks"),
-    "train": ("training", "epochs"),
+    "train": ("training", "steps"),
     "rank": ("ranking", "groups"),
     "search": ("searching", "evaluations"),
-    "finetune": ("fine-tuning", "epochs"),
+    "finetune": ("fine-tuning", "steps"),
+    "finetune-plain": ("fine-tuning", "steps"),
     "test": ("testing", "networks"),
     "tickets": ("training", "rounds"),
 }
 _PERCENT: Final = ("accuracy", "best", "score")
 _SECONDS_BETWEEN_LINES: Final = 5.0
+_SECONDS_BETWEEN_MARKS: Final = 1.0
+_MARKS: Final = 30
 
 
 class Phase(Protocol):
@@ -114,14 +118,26 @@ class _State:
     done: int = 0
     facts: dict[str, float] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
+    marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_MARKS))
 
     def advance(self, steps: int, facts: dict[str, float]) -> None:
+        now = time.monotonic()
+        if not self.marks or now - self.marks[-1][0] >= _SECONDS_BETWEEN_MARKS:
+            self.marks.append((now if self.marks else self.began, self.done))
         self.done += steps
         self.facts.update(facts)
 
     def outlook(self) -> str:
-        each = self._seconds() / max(self.done, 1)
-        return _joined(self._known(), f"{duration(each * max(self.total - self.done, 0))} left")
+        """Say what is known and how long it will last, by the pace of the last half minute.
+
+        What a continued run finds done, and a machine that others use for a while, soon count for
+        nothing.
+        """
+        when, done = self.marks[0] if self.marks else (self.began, 0)
+        pace = (self.done - done) / max(time.monotonic() - when, 1e-9)
+        speed = f"{_short(pace)} {self.unit}/s" if self.unit == "steps" else ""
+        left = max(self.total - self.done, 0) / pace if pace else 0.0
+        return _joined(self._known(), speed, f"{duration(left)} left" if pace else "")
 
     def summary(self) -> str:
         took = f"{self.count(self.done)}in {duration(self._seconds())}"
@@ -171,6 +187,10 @@ def _fact(name: str, value: float) -> str:
     if name in _PERCENT:
         return f"{100 * value:.2f} %"
     return str(value) if isinstance(value, int) else f"{value:.3g}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def duration(seconds: float) -> str:

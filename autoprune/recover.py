@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
 
+from autoprune.artefacts import ANEW
+from autoprune.checkpoint import Checkpoint, State, below, key, memory, remind, under
 from autoprune.data import Split
-from autoprune.errors import AutopruneError, UsageError
+from autoprune.errors import AutopruneError, DamagedError, UsageError
 from autoprune.execution import (
-    Precision,
     device_of,
     fastest_form,
     forward,
@@ -26,6 +26,8 @@ from autoprune.execution import (
     move,
 )
 from autoprune.factories import blamed
+from autoprune.schema import encode_fields
+from autoprune.scoring import Score, first, measure
 from autoprune.soundness import unsound
 from autoprune.task import Batch, Classification, Task, logits
 from autoprune.training import FitConfig
@@ -33,12 +35,8 @@ from autoprune.training import FitConfig
 __all__ = ["Diverged", "FitConfig", "Score", "fit", "measure"]
 
 
-class Score(NamedTuple):
-    """Mean score in [0, 1] and mean loss over a split."""
-
-    score: float
-    loss: float
-
+STRIDE = 0x9E3779B97F4A7C15
+"""Between the seeds of two trainings, so that steps of one draw other dropout than the other's."""
 
 Step = Callable[[int, int, float], None]
 """Called with (steps done, steps in all, loss of this step)."""
@@ -57,10 +55,14 @@ def fit(
     masks: Mapping[str, Tensor] | None = None,
     on_step: Step | None = None,
     on_epoch: Epoch | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> None:
     """Train ``model`` in place, on the device it is on.
 
-    The same seed gives the same weights, to the last bit on a CPU with as many threads.
+    The same seed gives the same weights, to the last bit on a CPU with as many threads. With a
+    ``checkpoint`` a training that was killed goes on where it last saved, to the same weights;
+    ``on_epoch`` is told of the earlier epochs again, ``on_step`` of the steps that are taken now.
+    What was saved of another configuration, split or network is left aside.
 
     ``masks`` maps parameter names to bool tensors of their shape, False where a weight is pruned:
     pruned weights, their gradients and their momenta are exactly zero throughout. ``on_step`` may
@@ -72,45 +74,25 @@ def fit(
     weight becomes NaN or infinite; the model is then as it was after the last good epoch.
     """
     run = _Run(model, split, task, config, teacher, masks or {})
-    good = run.snapshot()
+    tell: Epoch = on_epoch or (lambda *_: None)
     with run.context():
-        for epoch in run.epochs:
+        if checkpoint:
+            run.resume(checkpoint.load())
+        for number, mean in enumerate(run.means, start=run.first_epoch + 1):
+            tell(number, run.epochs, mean)
+        while run.step < run.total:
+            number = run.step // run.size + 1
             try:
-                mean = run.epoch(epoch, on_step)
+                run.epoch(number - 1, on_step, checkpoint)
             except Diverged as error:
-                run.restore(good)
+                run.restore()
                 raise Diverged(
                     f"{error} in step {run.step} of {run.total}",
                     "the model is as after the last good epoch; try a lower learning rate",
                 ) from None
-            good = run.snapshot()
-            if on_epoch:
-                on_epoch(epoch + 1, run.epochs.stop, mean)
-
-
-def measure(
-    model: nn.Module,
-    split: Split,
-    task: Task,
-    batch_size: int = 512,
-    *,
-    precision: Precision = "float32",
-) -> Score:
-    """Return the mean score and mean loss of ``model`` over ``split``, in eval mode.
-
-    Train or eval mode of every module is restored.
-    """
-    device = device_of(model)
-    form = fastest_form(model, task, _first(split), precision)
-    score, loss = 0.0, 0.0
-    with torch.inference_mode(), mode(model, train=False), laid_out(model, form):
-        for batch in split.batches(batch_size):
-            moved = move(batch, device)
-            outputs = forward(model, task, moved, form)
-            scores = task.score(outputs, moved)
-            score += float(scores.double().sum())
-            loss += float(task.loss(outputs, moved)) * len(scores)
-    return Score(score / len(split), loss / len(split))
+            tell(number, run.epochs, run.means[-1])
+            if checkpoint and (checkpoint.due or run.step == run.total):
+                checkpoint.save(run.state())
 
 
 class Diverged(AutopruneError):
@@ -135,16 +117,16 @@ class _Run:
         if config.distill and teacher is None:
             raise UsageError("distillation needs a teacher", "pass teacher=, or distill=0")
         self.device = device_of(model)
-        self.form = fastest_form(model, task, _first(split), config.precision)
+        self.form = fastest_form(model, task, first(split), config.precision)
         self.optimizer = config.start(model)
         self.masked = _masked(model, masks)
         self.step, self.total = config.first, config.length(len(split))
-
-    @property
-    def epochs(self) -> range:
-        """Epochs to train, the last and, after an earlier start, the first of them in part."""
-        size = self.config.epoch(len(self.split))
-        return range(self.config.first // size, math.ceil(self.total / size))
+        self.size = config.epoch(len(split))
+        self.first_epoch, self.epochs = config.first // self.size, math.ceil(self.total / self.size)
+        self.means: list[float] = []
+        self.sum = 0.0
+        self.good = self._weights()
+        self.key = key(encode_fields(config), len(split), self.good)
 
     @contextmanager
     def context(self) -> Iterator[None]:
@@ -157,7 +139,6 @@ class _Run:
             laid_out(self.model, self.form),
             laid_out(self.teacher, self.form),
         ):
-            torch.manual_seed(self.config.seed)
             with torch.no_grad():
                 # Multiplied by zeros and ones laid out as the weights, 20 times as fast as filling.
                 self.masked = [
@@ -168,33 +149,67 @@ class _Run:
                     parameter.mul_(kept)
             yield
 
-    def epoch(self, epoch: int, on_step: Step | None) -> float:
-        """Train what is left of one epoch and return its mean loss."""
+    def epoch(self, epoch: int, on_step: Step | None, checkpoint: Checkpoint | None) -> None:
+        """Train what is left of one epoch, append its mean loss and take the weights for good."""
         seed = int(np.random.SeedSequence([self.config.seed, epoch]).generate_state(1)[0])
-        size, augment, losses = self.config.batch_size, self.config.augment, []
-        begin = epoch * self.config.epoch(len(self.split))
-        batches = self.split.batches(size, seed=seed, augment=augment)
-        for batch in islice(batches, self.step - begin, self.total - begin):
+        begin = epoch * self.size
+        end = min(begin + self.size, self.total)
+        batches = self.split.batches(self.config.batch_size, seed=seed, augment=self.config.augment)
+        for batch in islice(batches, self.step - begin, end - begin):
             with blamed(f"training fails in step {self.step + 1}"):
-                losses.append(self._advance(move(batch, self.device)))
+                loss = self._advance(move(batch, self.device))
+            self.sum += loss
             if on_step:
-                on_step(self.step, self.total, losses[-1])
+                on_step(self.step, self.total, loss)
+            if checkpoint and self.step < end and checkpoint.due:
+                checkpoint.save(self.state())
         name = unsound(self.model)
         if name is not None:
             raise Diverged(f"{name} became NaN or infinite")
-        return sum(losses) / len(losses)
+        self.means.append(self.sum / (end - max(begin, self.config.first)))
+        self.sum, self.good = 0.0, self._weights()
 
-    def snapshot(self) -> dict[str, Tensor]:
+    def state(self) -> State:
+        """Return all that decides how the training goes on; at its end, the weights alone."""
+        found = {
+            "key": self.key,
+            "step": torch.tensor(self.step),
+            "sum": torch.tensor(self.sum, dtype=torch.float64),
+            "means": torch.tensor(self.means, dtype=torch.float64),
+        }
+        found |= under("model", self._weights())
+        if self.step < self.total:
+            found |= under("optimizer", memory(self.optimizer))
+            if self.step % self.size:
+                found |= under("good", self.good)
+        return under("fit", found)
+
+    def resume(self, state: State | None) -> None:
+        """Go on from a state, unless it is of another training; DamagedError if it is half one."""
+        state = below("fit", state or {})
+        if "key" not in state or not torch.equal(state["key"], self.key):
+            return
+        try:
+            self.step, self.sum = int(state["step"]), float(state["sum"])
+            self.means = state["means"].tolist()
+            self.model.load_state_dict(below("model", state))
+            self.good = below("good", state) or self._weights()
+            remind(self.optimizer, below("optimizer", state))
+        except (KeyError, IndexError, ValueError, RuntimeError) as error:
+            raise DamagedError(f"the state of the training is damaged: {error}", ANEW) from None
+
+    def restore(self) -> None:
+        """Go back to the weights after the last good epoch."""
+        self.model.load_state_dict(self.good)
+
+    def _weights(self) -> dict[str, Tensor]:
         """Copy parameters and buffers."""
         return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Go back to a snapshot."""
-        self.model.load_state_dict(state)
 
     def _advance(self, batch: Batch) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate(self.step / self.total)
+        torch.manual_seed((self.config.seed * STRIDE + self.step) % 2**64)
         loss = self._loss(batch)
         value = loss.item()
         self.step += 1
@@ -223,10 +238,6 @@ class _Run:
         )
         distance = kl_div(student, taught, reduction="batchmean", log_target=True)
         return (1 - share) * loss + share * heat**2 * distance
-
-
-def _first(split: Split) -> Batch:
-    return next(split.take(2).batches(2))
 
 
 def _smoothed(task: Task, config: FitConfig) -> Task:

@@ -51,7 +51,20 @@ def test_an_error_inside_a_phase_passes_and_claims_nothing():
     with pytest.raises(KeyboardInterrupt), reporter.phase("train", 3) as phase:
         phase.advance(loss=0.5)
         raise KeyboardInterrupt
-    assert out.getvalue() == "training    3 epochs ...\n"
+    assert out.getvalue() == "training    3 steps ...\n"
+
+
+def test_time_left_follows_the_pace_of_now_not_what_a_continued_run_found_done(monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    out = io.StringIO()
+    with Terminal(Console(file=out, width=80)).phase("train", 1000) as phase:
+        phase.advance(800, loss=1.0)
+        for _ in range(90):
+            clock[0] += 1.0
+            phase.advance(2, loss=1.0)
+    assert "980/1000, loss 1, 2 steps/s, 10 s left" in out.getvalue()
 
 
 def test_notes_are_not_markup():

@@ -1,0 +1,71 @@
+"""Training inside a run: it reports every moment, and goes on where it was killed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from torch import Tensor, nn
+
+from autoprune.checkpoint import FileCheckpoint
+from autoprune.data import Split
+from autoprune.progress import Phase, Progress
+from autoprune.recover import Epoch, FitConfig, fit
+from autoprune.run import Run
+from autoprune.task import Task
+
+_SECONDS_BETWEEN_REPORTS: Final = 0.1
+_MEMORY: Final = 0.95
+"""How much of the loss that is shown comes from the steps before."""
+
+
+def fit_in(
+    run: Run,
+    progress: Progress,
+    name: str,
+    model: nn.Module,
+    split: Split,
+    task: Task,
+    config: FitConfig,
+    *,
+    teacher: nn.Module | None = None,
+    masks: Mapping[str, Tensor] | None = None,
+    on_epoch: Epoch | None = None,
+) -> None:
+    """Train ``model`` in place as :func:`autoprune.recover.fit` does, as part ``name`` of a run.
+
+    A training that was killed goes on from the checkpoint ``name`` of the run, and one that had
+    ended returns its weights at once; the run discards its checkpoints when its result is there.
+    ``on_epoch`` may be told again of epochs before a kill.
+    """
+    with progress.phase(name, config.length(len(split))) as phase:
+        fit(
+            model,
+            split,
+            task,
+            config,
+            teacher=teacher,
+            masks=masks,
+            on_step=_Reports(phase, config.epoch(len(split))),
+            on_epoch=on_epoch,
+            checkpoint=FileCheckpoint(run.artefacts, name),
+        )
+
+
+class _Reports:
+    """Tells a phase, some times a second, how a training goes."""
+
+    def __init__(self, phase: Phase, size: int) -> None:
+        self._phase, self._size = phase, size
+        self._told, self._last, self._loss = 0, 0.0, 0.0
+
+    def __call__(self, step: int, total: int, loss: float) -> None:
+        """Take note of a step; the interface of ``on_step``."""
+        self._loss = _MEMORY * self._loss + (1 - _MEMORY) * loss if self._told else loss
+        now = time.monotonic()
+        if now - self._last < _SECONDS_BETWEEN_REPORTS and step < total:
+            return
+        epoch = (step - 1) // self._size + 1
+        self._phase.advance(step - self._told, epoch=epoch, loss=self._loss)
+        self._told, self._last = step, now

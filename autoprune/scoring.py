@@ -1,0 +1,49 @@
+"""How good a network is on a split: the task's score and its loss."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from autoprune.data import Split
+from autoprune.execution import Precision, device_of, fastest_form, forward, laid_out, mode, move
+from autoprune.task import Batch, Task
+
+
+class Score(NamedTuple):
+    """Mean score in [0, 1] and mean loss over a split."""
+
+    score: float
+    loss: float
+
+
+def measure(
+    model: nn.Module,
+    split: Split,
+    task: Task,
+    batch_size: int = 512,
+    *,
+    precision: Precision = "float32",
+) -> Score:
+    """Return the mean score and mean loss of ``model`` over ``split``, in eval mode.
+
+    Train or eval mode of every module is restored.
+    """
+    device = device_of(model)
+    form = fastest_form(model, task, first(split), precision)
+    score, loss = 0.0, 0.0
+    with torch.inference_mode(), mode(model, train=False), laid_out(model, form):
+        for batch in split.batches(batch_size):
+            moved = move(batch, device)
+            outputs = forward(model, task, moved, form)
+            scores = task.score(outputs, moved)
+            score += float(scores.double().sum())
+            loss += float(task.loss(outputs, moved)) * len(scores)
+    return Score(score / len(split), loss / len(split))
+
+
+def first(split: Split) -> Batch:
+    """Return two samples, to try things on."""
+    return next(split.take(2).batches(2))
