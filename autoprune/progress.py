@@ -117,15 +117,15 @@ class _State:
     total: int
     done: int = 0
     facts: dict[str, float] = field(default_factory=dict)
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=lambda: time.monotonic())
     marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_MARKS))
 
     def advance(self, steps: int, facts: dict[str, float]) -> None:
         now = time.monotonic()
-        if not self.marks or now - self.marks[-1][0] >= _SECONDS_BETWEEN_MARKS:
-            self.marks.append((now if self.marks else self.began, self.done))
         self.done += steps
         self.facts.update(facts)
+        if not self.marks or now - self.marks[-1][0] >= _SECONDS_BETWEEN_MARKS:
+            self.marks.append((now, self.done))
 
     def outlook(self) -> str:
         """Say what is known and how long it will last, by the pace of the last half minute.
@@ -133,7 +133,7 @@ class _State:
         What a continued run finds done, and a machine that others use for a while, soon count for
         nothing.
         """
-        when, done = self.marks[0] if self.marks else (self.began, 0)
+        when, done = self.marks[0] if len(self.marks) > 1 else (self.began, 0)
         pace = (self.done - done) / max(time.monotonic() - when, 1e-9)
         speed = f"{_short(pace)} {self.unit}/s" if self.unit == "steps" else ""
         left = max(self.total - self.done, 0) / pace if pace else 0.0
