@@ -14,6 +14,9 @@ __all__ = ["NAMES", "OnStep", "Searcher", "check_name", "searcher"]
 _PLAIN: Final = {
     "uniform": ("autoprune.agents.uniform", "Uniform"),
     "random": ("autoprune.agents.random_search", "Random"),
+    "greedy": ("autoprune.agents.greedy", "Greedy"),
+    "evolution": ("autoprune.agents.evolution", "Evolution"),
+    "dp": ("autoprune.agents.dp", "DynamicProgramming"),
 }
 _LEARNING: Final = {
     "ddpg": ("autoprune.agents.ddpg", "DDPGSearcher"),

@@ -10,10 +10,15 @@ from typing import Final, Protocol
 import numpy as np
 import torch
 
+from autoprune.plan import Plan
 from autoprune.problem import Ledger, PruningProblem
 
 REPEATS: Final = 30
 """Proposals in a row that were all evaluated before, after which a search has seen enough."""
+
+BATCH: Final = 4
+"""Plans that are proposed at a time: a number of its own, so that no result depends on how many
+worker processes share the work."""
 
 Metrics = Mapping[str, float]
 OnStep = Callable[[Metrics], None]
@@ -30,6 +35,21 @@ class Searcher(Protocol):
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
         """Search; the result is ``ledger.best``."""
+
+
+def propose(ledger: Ledger, draw: Callable[[], Plan], number: int = BATCH) -> list[Plan]:
+    """Draw up to ``number`` new plans, as many as may still be evaluated.
+
+    Fewer, perhaps none, if REPEATS draws in a row bring nothing new.
+    """
+    found: dict[Plan, None] = {}
+    repeats = 0
+    while len(found) < min(number, ledger.left) and repeats < REPEATS:
+        plan = draw()
+        repeats = repeats + 1 if plan in ledger or plan in found else 0
+        if not repeats:
+            found[plan] = None
+    return list(found)
 
 
 def silent(metrics: Metrics) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autoprune.agents.base import REPEATS, isolated
+from autoprune.agents.base import isolated, propose
 from autoprune.envs import core
 from autoprune.plan import Plan
 from autoprune.problem import Ledger, PruningProblem
@@ -21,12 +21,9 @@ class Random:
         """Walk until no evaluation is left or walks only repeat what was seen."""
         course = core.Course.of(problem)
         ledger.evaluate(problem.budget.uniform())
-        repeats = 0
         with isolated(seed) as rng:
-            while ledger.left and repeats < REPEATS:
-                plan = random_walk(course, rng)
-                repeats = repeats + 1 if plan in ledger else 0
-                ledger.evaluate(plan)
+            while plans := propose(ledger, lambda: random_walk(course, rng)):
+                ledger.evaluate_all(plans)
 
 
 def random_walk(course: core.Course, rng: np.random.Generator) -> Plan:

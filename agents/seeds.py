@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from autoprune.agents.knapsack import Floats, cheapest_errors
 from autoprune.envs.core import curves
 from autoprune.envs.guide import Guide
 from autoprune.plan import Plan
@@ -13,7 +16,14 @@ def cheap_plans(problem: PruningProblem) -> list[Plan]:
     return [problem.budget.uniform(), least_error(problem)]
 
 
-def least_error(problem: PruningProblem) -> Plan:
-    """Return a plan with nearly the least sum of errors on the budget; see ``Guide``."""
-    guide = Guide.of(problem.budget, curves(problem))
-    return problem.budget.top_up(problem.cost.plan(guide.counts))
+def least_error(problem: PruningProblem, coefficients: Floats | None = None) -> Plan:
+    """Return a plan with (nearly) the least sum of errors on the budget.
+
+    ``coefficients`` [groups] multiply the groups' errors. See :mod:`autoprune.agents.knapsack`.
+    """
+    errors = curves(problem)
+    scale = np.ones(len(errors)) if coefficients is None else coefficients
+    scaled = [curve * factor for curve, factor in zip(errors, scale, strict=True)]
+    guide = Guide.of(problem.budget, scaled)
+    start = problem.budget.top_up(problem.cost.plan(guide.counts))
+    return cheapest_errors(problem.budget, scaled, (start, problem.budget.uniform()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -56,7 +56,8 @@ class Evaluation:
 class PruningProblem:
     """All that a searcher may know: groups, cost, budget, error curves and a way to score plans.
 
-    ``statistics`` holds ``weight_statistics`` of the model, or nothing.
+    ``statistics`` holds ``weight_statistics`` of the model, or nothing. ``spread``, if there is
+    one, scores several plans at once, in their order; it gives what ``evaluate`` gives.
     """
 
     structure: Structure
@@ -65,6 +66,11 @@ class PruningProblem:
     ranking: Ranking
     evaluate: Callable[[Plan], Evaluation]
     statistics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    spread: Callable[[Sequence[Plan]], Iterable[Evaluation]] | None = None
+
+    def evaluate_all(self, plans: Sequence[Plan]) -> Iterator[Evaluation]:
+        """Score plans, in their order; several at a time where ``spread`` can."""
+        return iter(self.spread(plans)) if self.spread else map(self.evaluate, plans)
 
     @property
     def align(self) -> int:
@@ -125,27 +131,38 @@ class Ledger:
         return plan in self._cache
 
     def evaluate(self, plan: Mapping[str, int]) -> Evaluation:
-        """Score a plan, from the cache if it was seen before.
+        """Score a plan, from the cache if it was seen before; see ``evaluate_all``."""
+        return self.evaluate_all([plan])[0]
 
-        Raises OutOfEvaluations when the limit is reached, and ValueError for a plan over the
-        budget: nothing that a searcher proposes may ever exceed it.
+    def evaluate_all(self, plans: Iterable[Mapping[str, int]]) -> list[Evaluation]:
+        """Score plans, from the cache what was seen before; new ones count in their order.
+
+        Raises OutOfEvaluations when the limit is reached before the last, and ValueError for a plan
+        over the budget: nothing that a searcher proposes may ever exceed it.
         """
+        checked = [self._checked(plan) for plan in plans]
+        new = [plan for plan in dict.fromkeys(checked) if plan not in self._cache]
+        allowed = new[: self.left]
+        unknown = [plan for plan in allowed if plan not in self._known]
+        computed = self.problem.evaluate_all(unknown)
+        for plan in allowed:
+            recalled = plan in self._known
+            evaluation = self._known[plan] if recalled else next(computed)
+            self._cache[plan] = evaluation.finite()
+            self.history.append(Record(self.count + 1, plan, self._cache[plan], recalled))
+            if self._on_evaluation:
+                self._on_evaluation(self.history[-1])
+        if len(new) > len(allowed):
+            raise OutOfEvaluations
+        return [self._cache[plan] for plan in checked]
+
+    def _checked(self, plan: Mapping[str, int]) -> Plan:
         cost = self.problem.cost
         plan = cost.plan(cost.counts(plan))  # one order of groups, one hash
-        if plan in self._cache:
-            return self._cache[plan]
         plan.check(self.problem.structure)
         if not self.problem.budget.met(plan):
             raise ValueError(f"plan {plan.key} exceeds the budget {self.problem.budget.budget}")
-        if self.left <= 0:
-            raise OutOfEvaluations
-        recalled = plan in self._known
-        evaluation = self._known[plan] if recalled else self.problem.evaluate(plan)
-        self._cache[plan] = evaluation.finite()
-        self.history.append(Record(self.count + 1, plan, self._cache[plan], recalled))
-        if self._on_evaluation:
-            self._on_evaluation(self.history[-1])
-        return self._cache[plan]
+        return plan
 
     @property
     def best(self) -> Record:

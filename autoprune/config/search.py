@@ -39,7 +39,7 @@ class SearchConfig(Config):
     task: Spec = "classification"
     """What a batch is, the loss and the score: classification, or file.py:name."""
     agent: Name = "ddpg"
-    """Searcher: ddpg or ppo (learning), uniform or random (not)."""
+    """Searcher: ddpg or ppo (learning); dp, evolution, greedy, random or uniform (not)."""
     ranking: Name = "regression"
     """Which units go first: regression, lasso, l1, l2, bn-scale or random."""
     evaluations: int = 100

@@ -1,0 +1,62 @@
+"""Dynamic programming over the groups' error curves, refined by evaluations.
+
+The knapsack takes errors to add up and to matter alike. Per-group coefficients on the curves make
+up for both, and are found by evaluating the plans they come to: at random first, then by changing
+fewer and fewer of the best (SPDY, Frantar and Alistarh 2022, arXiv:2201.13096, section 3.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoprune.agents.base import isolated, propose
+from autoprune.agents.seeds import cheap_plans, least_error
+from autoprune.plan import Plan
+from autoprune.problem import Ledger, PruningProblem
+
+SPREAD: Final = 0.7
+"""Standard deviation of the logarithm of a coefficient."""
+
+EXPLORING: Final = 0.3
+"""Part of the evaluations that draws all coefficients anew."""
+
+
+class DynamicProgramming:
+    """Evaluates the knapsack's plan, the uniform one, then plans of other coefficients."""
+
+    def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
+        """Refine the coefficients until no evaluation is left or nothing new turns up."""
+        with isolated(seed) as rng:
+            ledger.evaluate_all(cheap_plans(problem)[::-1][: ledger.left])
+            refinement = _Refinement(problem, ledger, rng, {})
+            while plans := propose(ledger, refinement.draw):
+                ledger.evaluate_all(plans)
+
+
+@dataclass
+class _Refinement:
+    problem: PruningProblem
+    ledger: Ledger
+    rng: np.random.Generator
+    tried: dict[Plan, NDArray[np.float64]]
+    """Logarithms of the coefficients that first led to a plan."""
+
+    def draw(self) -> Plan:
+        """Draw coefficients and return their plan."""
+        groups = len(self.problem.structure.groups)
+        done = self.ledger.count / self.ledger.limit
+        logs = np.zeros(groups)
+        if done < EXPLORING:
+            logs = self.rng.normal(0, SPREAD, groups)
+        else:
+            logs = self.tried.get(self.ledger.best.plan, logs).copy()
+            left = (1 - done) / (1 - EXPLORING)
+            changed = self.rng.choice(groups, max(1, round(groups / 2 * left)), replace=False)
+            logs[changed] = self.rng.normal(0, SPREAD, len(changed))
+        plan = least_error(self.problem, np.exp(logs))
+        self.tried.setdefault(plan, logs)
+        return plan

@@ -1,0 +1,74 @@
+"""Evolution: (mu + lambda) over walks, so that every child lands exactly on the budget.
+
+A genome is the actions of a walk (Beyer and Schwefel 2002, section 4, for the scheme). Children
+cross two of the best, or take one, and decide a few steps anew, near what they were.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoprune.agents.base import isolated, propose
+from autoprune.agents.noise import truncated_normal
+from autoprune.agents.random_search import random_walk
+from autoprune.agents.seeds import cheap_plans
+from autoprune.agents.walks import retrace
+from autoprune.envs import core
+from autoprune.plan import Plan
+from autoprune.problem import Ledger, PruningProblem
+
+Genome = NDArray[np.float32]
+
+PARENTS: Final = 8
+"""mu; lambda is ``base.BATCH``."""
+
+FOUNDERS: Final = 4
+"""Random walks in the first generation, beside the uniform plan and the knapsack's."""
+
+CROSSING: Final = 0.3
+"""Probability of two parents instead of one."""
+
+MUTATED: Final = 0.2
+"""Part of the steps that are decided anew, at least one."""
+
+SIGMA: Final = (0.4, 0.1)
+"""Standard deviation of a mutation, at the beginning and at the end."""
+
+
+class Evolution:
+    """Evaluates cheap plans and a few random walks, then breeds from the best seen so far."""
+
+    def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
+        """Breed until no evaluation is left or nothing new turns up."""
+        course = core.Course.of(problem)
+        with isolated(seed) as rng:
+            ledger.evaluate_all(cheap_plans(problem)[: ledger.left])
+            ledger.evaluate_all(propose(ledger, lambda: random_walk(course, rng), FOUNDERS))
+            while plans := propose(ledger, lambda: _child(course, ledger, rng)):
+                ledger.evaluate_all(plans)
+
+
+def _child(course: core.Course, ledger: Ledger, rng: np.random.Generator) -> Plan:
+    ranked = sorted(ledger.history, key=lambda record: record.evaluation.key, reverse=True)
+    best = [record.plan for record in ranked[:PARENTS]]
+    chosen = rng.integers(len(best), size=2)
+    one, other = (retrace(course, best[i]).actions for i in chosen)
+    genome = one.copy()
+    if rng.uniform() < CROSSING:
+        swapped = rng.uniform(size=len(genome)) < 0.5
+        genome[swapped] = other[swapped]
+    sigma = float(np.interp(ledger.count / ledger.limit, (0, 1), SIGMA))
+    mutated = rng.uniform(size=len(genome)) < MUTATED
+    mutated[rng.integers(len(genome))] = True
+    genome[mutated] = truncated_normal(genome[mutated], sigma, rng)
+    return _grown(course, genome)
+
+
+def _grown(course: core.Course, genome: Genome) -> Plan:
+    state = core.initial(course)
+    for action in genome:
+        state = core.transition(course, state, float(action))
+    return core.plan_of(course, state)

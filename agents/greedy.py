@@ -1,0 +1,58 @@
+"""Greedy search, NetAdapt's way, along the budget instead of towards it.
+
+NetAdapt (Yang et al. 2018, arXiv:1804.03230, algorithm 1) shortens one layer at a time by what
+frees a given cost, tries every layer, and goes on from the best. Here every plan lies on the
+budget, so what one group frees goes to the others in proportion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+from typing import Final
+
+from autoprune.plan import Plan
+from autoprune.problem import Ledger, OutOfEvaluations, PruningProblem
+
+STEP: Final = 0.25
+"""Part of a group that the first round takes away; halved whenever a round brings nothing."""
+
+
+class Greedy:
+    """Starts at the uniform plan; tries every group, and goes on from the best plan seen."""
+
+    def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
+        """Search until no evaluation is left or no step brings a new plan; nothing is random."""
+        del seed
+        ledger.evaluate(problem.budget.uniform())
+        step, tried = STEP, set[tuple[Plan, float]]()
+        try:
+            while step > 1e-4:
+                plan = next((p for p in _ranked(ledger) if (p, step) not in tried), None)
+                best = ledger.best.plan
+                if plan is not None:
+                    tried.add((plan, step))
+                    ledger.evaluate_all(_proposals(problem, plan, step))
+                if ledger.best.plan == best:
+                    step /= 2
+        except OutOfEvaluations:
+            pass
+
+
+def _ranked(ledger: Ledger) -> list[Plan]:
+    records = sorted(ledger.history, key=lambda record: record.evaluation.key, reverse=True)
+    return [record.plan for record in records]
+
+
+def _proposals(problem: PruningProblem, plan: Plan, step: float) -> Iterator[Plan]:
+    """Yield, for every group that can lose units, the plan in which it does."""
+    budget = problem.budget
+    for group, choices in zip(problem.structure.groups, budget.choices, strict=True):
+        smaller = choices[choices <= plan[group.name] - max(1, round(step * plan[group.name]))]
+        if len(smaller):
+            shrunk = Plan.of({**plan, group.name: int(smaller[-1])})
+
+            def grown(name: str, count: int, last: str = group.name) -> float:
+                return inf if name == last else count / plan[name]
+
+            yield budget.top_up(shrunk, grown)

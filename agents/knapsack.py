@@ -1,0 +1,188 @@
+"""The plan of least total error on a budget: a multiple-choice knapsack over the groups' curves.
+
+Every group takes one of its counts, at an error and a price (Frantar and Alistarh 2022, SPDY,
+arXiv:2201.13096, section 3.1). Costs are products of neighbouring widths, so a count's price
+depends on the other groups: prices are taken at a plan, the knapsack is solved for them by dynamic
+programming, and the plan it gives prices the next round. Exchanges between two groups, at true
+costs, then mend what rounding and the last change of prices left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoprune.budget import BoundBudget
+from autoprune.cost import Counts
+from autoprune.plan import Plan
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
+"""Which of its choices each group takes, [groups]."""
+
+BUCKETS: Final = 1024
+"""Steps that the budget is divided into; exchanges make up for the rounding."""
+
+ROUNDS: Final = 4
+"""Times that prices are taken anew."""
+
+CHOICES: Final = 128
+"""Counts of a group that the knapsack tells apart, evenly spread if it has more."""
+
+EXCHANGES: Final = 200
+_STEPS: Final = (1, 2, 4, 8)
+
+
+def cheapest_errors(budget: BoundBudget, errors: Sequence[Floats], starts: Sequence[Plan]) -> Plan:
+    """Return a plan of (nearly) least summed ``errors``, exactly on the budget.
+
+    ``errors``: the error of each group by units kept, [size + 1] each. ``starts`` meet the budget;
+    the best of them prices the first round, and no plan with a larger sum is returned.
+    """
+    cost = budget.cost
+    curves = [curve[choices] for curve, choices in zip(errors, budget.choices, strict=True)]
+    begun = [_places(budget, cost.counts(plan)) for plan in starts]
+    best = now = min(begun, key=lambda at: _total(curves, at))
+    for _ in range(ROUNDS):
+        proposed = _between(budget, now, _solve(budget, curves, now))
+        proposed = _fill(budget, curves, proposed)
+        if np.array_equal(proposed, now):
+            break
+        now = proposed
+        best = min(best, now, key=lambda at: _total(curves, at))
+    return cost.plan(_counts(budget, _exchange(budget, curves, best)))
+
+
+def _counts(budget: BoundBudget, places: Places) -> Counts:
+    """Look the counts of places [..., groups] up in the groups' choices."""
+    return np.stack([c[places[..., g]] for g, c in enumerate(budget.choices)], axis=-1)
+
+
+def _places(budget: BoundBudget, counts: Counts) -> Places:
+    """Find counts [groups] among the groups' choices."""
+    found = [np.searchsorted(c, k) for c, k in zip(budget.choices, counts, strict=True)]
+    return np.array(found, np.int64)
+
+
+def _total(curves: Sequence[Floats], places: Places) -> float:
+    return float(sum(curve[at] for curve, at in zip(curves, places, strict=True)))
+
+
+def _fits(budget: BoundBudget, places: Places) -> NDArray[np.bool_]:
+    """Which of the plans [plans, groups] meet every limit."""
+    counts = _counts(budget, places)
+    good = np.ones(len(counts), bool)
+    for item in budget.constraints:
+        good &= item.cost.many(counts) <= item.bound
+    return good
+
+
+def _solve(budget: BoundBudget, curves: Sequence[Floats], now: Places) -> Places:
+    """Solve the knapsack at the prices of the plan ``now``; return places [groups]."""
+    offered = [np.unique(np.linspace(0, len(c) - 1, CHOICES).astype(np.int64)) for c in curves]
+    prices, capacity = _prices(budget, offered, now)
+    left = np.full(BUCKETS + 1, 0.0)  # least error of the groups so far, by buckets spent at most
+    taken = []
+    for curve, offer, price in zip(curves, offered, prices, strict=True):
+        need = np.ceil(price / capacity * BUCKETS - 1e-9).astype(np.int64)
+        table = np.full((len(offer), BUCKETS + 1), np.inf)
+        for row, (at, buckets) in enumerate(zip(offer, need, strict=True)):
+            if buckets <= BUCKETS:
+                table[row, buckets:] = left[: BUCKETS + 1 - buckets] + curve[at]
+        chosen = table.argmin(axis=0)
+        left = table[chosen, np.arange(BUCKETS + 1)]
+        taken.append((chosen, need))
+    bucket, places = BUCKETS, []
+    for offer, (chosen, need) in zip(reversed(offered), reversed(taken), strict=True):
+        row = chosen[bucket]
+        places.append(offer[row])
+        bucket -= need[row]
+    return np.array(places[::-1], np.int64)
+
+
+def _prices(
+    budget: BoundBudget, offered: Sequence[Places], now: Places
+) -> tuple[list[Floats], float]:
+    """Price of every offered place over the group's least one, and what there is to spend.
+
+    Parts of the limits, summed over those that bind at ``now``.
+    """
+    counts = _counts(budget, now)
+    costs = [item.cost.at(counts) / item.bound for item in budget.constraints]
+    tight = [i for i, c in zip(budget.constraints, costs, strict=True) if c >= max(costs) - 0.02]
+    spent = sum(item.cost.at(counts) / item.bound for item in tight)
+    prices, capacity = [], len(tight) - spent
+    for group, offer in enumerate(offered):
+        wanted = budget.choices[group][offer]
+        price = np.zeros(len(wanted))
+        for item in tight:
+            price += item.cost.along(counts, group, wanted) / item.bound
+        prices.append(np.maximum.accumulate(price - price[0]))
+        capacity += spent - price[0]
+    return prices, max(float(capacity), 1e-12)
+
+
+def _between(budget: BoundBudget, good: Places, wanted: Places) -> Places:
+    """Go from a plan that fits as far towards ``wanted`` as still fits."""
+    share = np.linspace(1, 0, 33)[:, None]
+    line = np.rint(good + share * (wanted - good)).astype(np.int64)
+    found: Places = line[int(np.argmax(_fits(budget, line)))]
+    return found
+
+
+def _fill(budget: BoundBudget, curves: Sequence[Floats], places: Places) -> Places:
+    """Add the step that lowers the error most for its price, until none fits."""
+    names = {group.name: g for g, group in enumerate(budget.cost.structure.groups)}
+    counts = _counts(budget, places)
+    worth = []
+    for group, (curve, choices) in enumerate(zip(curves, budget.choices, strict=True)):
+        price = sum(i.cost.along(counts, group, choices) / i.bound for i in budget.constraints)
+        rise = np.maximum(np.diff(np.asarray(price, np.float64)), 1e-12)
+        worth.append(-np.diff(curve) / rise)
+
+    def priority(name: str, count: int) -> float:
+        group = names[name]
+        return -float(worth[group][np.searchsorted(budget.choices[group], count)])
+
+    filled = budget.cost.counts(budget.top_up(budget.cost.plan(counts), priority))
+    return _places(budget, filled)
+
+
+def _exchange(budget: BoundBudget, curves: Sequence[Floats], places: Places) -> Places:
+    """Take steps from one group and give them to another while that lowers the error."""
+    top = np.array([len(curve) - 1 for curve in curves])
+    groups = len(top)
+    give, take = (index.ravel() for index in np.meshgrid(range(groups), range(groups)))
+    pairs = give != take
+    give, take = give[pairs], take[pairs]
+    for _ in range(EXCHANGES):
+        moved = np.concatenate([_moved(places, give, take, up, down) for up, down in _SIZES])
+        moved = moved[((moved >= 0) & (moved <= top)).all(axis=1)]
+        totals = sum(curve[moved[:, g]] for g, curve in enumerate(curves))
+        better = np.flatnonzero(totals < _total(curves, places) - 1e-12)
+        better = better[np.argsort(totals[better], kind="stable")]
+        good = _fits(budget, moved[better])
+        if not good.any():
+            return places
+        places = _fill(budget, curves, moved[better[int(np.argmax(good))]])
+    return places
+
+
+_SIZES: Final = tuple((up, down) for up in _STEPS for down in _STEPS)
+
+
+def _moved(
+    places: Places,
+    give: Places,
+    take: Places,
+    up: int,
+    down: int,
+) -> Places:
+    moved = np.tile(places, (len(give), 1))
+    rows = np.arange(len(give))
+    moved[rows, give] += up
+    moved[rows, take] -= down
+    return moved
