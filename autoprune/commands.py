@@ -5,11 +5,19 @@ torch is imported by the functions only, so that help and usage errors are insta
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from autoprune.config import Config, ExportConfig, InspectConfig, ProfileConfig, SearchConfig
+from autoprune.config import (
+    Config,
+    ExportConfig,
+    InspectConfig,
+    ProfileConfig,
+    ReportConfig,
+    SearchConfig,
+)
 from autoprune.lottery.config import TicketConfig
 from autoprune.progress import Progress
 
@@ -85,10 +93,45 @@ def _ticket(config: TicketConfig, progress: Progress) -> Answer:
     return Answer(result, lambda: tickets_view(result))
 
 
+def _report(config: ReportConfig, progress: Progress) -> Answer:
+    from autoprune.report import standing_view
+    from autoprune.standing import draw_standing, read_standing
+
+    del progress
+    standing = read_standing(Path(config.run))
+    if config.plot is not None:
+        draw_standing(standing, Path(config.plot))
+    facts = standing.to_json()
+    result, show = standing.result, _VIEWS.get(standing.command)
+    if result is None or show is None:
+        return Answer(facts, lambda: standing_view(facts))
+    return Answer(facts, lambda: show(result))
+
+
+def _result_view(result: Mapping[str, Any]) -> RenderableType:
+    from autoprune.report import result_view
+    from autoprune.result import Result
+
+    return result_view(Result.from_json(result))
+
+
+def _tickets_view(result: Mapping[str, Any]) -> RenderableType:
+    from autoprune.lottery.view import tickets_view
+
+    return tickets_view(result)
+
+
+_VIEWS: Final[Mapping[str, Callable[[Mapping[str, Any]], RenderableType]]] = {
+    SearchConfig.command: _result_view,
+    TicketConfig.command: _tickets_view,
+}
+"""How ``report`` shows the ``result.json`` of each command that keeps a run."""
+
 COMMANDS: Final = (
     Command(SearchConfig, _search),
     Command(InspectConfig, _inspect),
     Command(TicketConfig, _ticket),
     Command(ProfileConfig, _profile),
     Command(ExportConfig, _export),
+    Command(ReportConfig, _report),
 )

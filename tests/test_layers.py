@@ -15,7 +15,7 @@ ORDER = """
     heuristics folding recalibration evaluate envs agents training checkpoint scoring recover
     measuring config subject
     run progress
-    result curves report charts fitting session phases pipeline export profiling lottery commands
+    result curves report charts standing fitting session phases pipeline export profiling lottery commands
     usage cli
     __main__
 """.split()

@@ -7,6 +7,7 @@ from autoprune.config.base import LARGEST_SEED, Config
 from autoprune.config.export import ExportConfig, ExportForm
 from autoprune.config.inspect import InspectConfig
 from autoprune.config.profile import ProfileConfig
+from autoprune.config.report import ReportConfig
 from autoprune.config.search import SearchConfig
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "ExportForm",
     "InspectConfig",
     "ProfileConfig",
+    "ReportConfig",
     "SearchConfig",
 ]

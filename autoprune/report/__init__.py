@@ -8,6 +8,7 @@ from autoprune.report.inspect import inspect_json, inspect_view
 from autoprune.report.parts import count, size
 from autoprune.report.profile import profile_view
 from autoprune.report.result import result_view
+from autoprune.report.standing import standing_view
 
 __all__ = [
     "count",
@@ -17,4 +18,5 @@ __all__ = [
     "profile_view",
     "result_view",
     "size",
+    "standing_view",
 ]
