@@ -9,15 +9,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # A module imports only what stands before it.
 ORDER = """
-    errors signals files schema artefacts journal events factories trust
-    soundness structure plan module_sizes slicing analysis energy cost limits budget
-    task data execution workers batches zoo models checks saving ranking pruning problem
-    heuristics folding recalibration evaluate envs agents training checkpoint scoring recover
-    measuring config subject
-    run progress
-    result curves report charts standing fitting session phases pipeline export profiling lottery commands
-    usage cli
-    __main__
+    errors signals files schema artefacts journal events factories trust soundness structure
+    plan module_sizes slicing analysis energy cost limits budget task data execution workers
+    batches zoo models checks saving ranking pruning problem heuristics folding recalibration
+    evaluate envs agents training checkpoint scoring recover measuring config subject run
+    progress result curves report charts standing fitting session phases pipeline export
+    profiling lottery commands usage cli __main__
 """.split()
 # The public face names what is far below it, and only when asked.
 FACE = "__init__"
