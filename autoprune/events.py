@@ -9,13 +9,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from autoprune.files import writing
+from autoprune.signals import shielded
 
 
 class Events:
     """One event file, open for writing; use it as a context manager.
 
     A continued run replays its journal: with ``purge``, its curves replace those written before.
-    Every method raises AutopruneError when the file cannot be written.
+    Every method raises AutopruneError when the file cannot be written. All are shielded: what the
+    thread that writes waits for must not be left half said.
     """
 
     def __init__(self, path: Path, *, purge: bool) -> None:
@@ -25,7 +27,7 @@ class Events:
         # The thread that writes passes its error on to the next call: no need to print it as well.
         self._hook, threading.excepthook = threading.excepthook, _passed_on
         try:
-            with writing(self._path):
+            with shielded(), writing(self._path):
                 self._writer = SummaryWriter(str(path), purge_step=0 if purge else None)
         except BaseException:
             threading.excepthook = self._hook
@@ -44,23 +46,23 @@ class Events:
 
     def add_scalar(self, tag: str, value: float, step: int) -> None:
         """Write one point of a curve."""
-        with writing(self._path):
+        with shielded(), writing(self._path):
             self._writer.add_scalar(tag, value, step)
 
     def add_hparams(self, config: Mapping[str, Any], measures: Mapping[str, float]) -> None:
         """Write hyper-parameters and what they came to."""
-        with writing(self._path):
+        with shielded(), writing(self._path):
             self._writer.add_hparams(dict(config), dict(measures), run_name=".")
 
     def flush(self) -> None:
         """Return when everything is in the file."""
-        with writing(self._path):
+        with shielded(), writing(self._path):
             self._writer.flush()
 
     def close(self) -> None:
         """Write what is left and close the file."""
         try:
-            with writing(self._path):
+            with shielded(), writing(self._path):
                 self._writer.close()
         finally:
             threading.excepthook = self._hook

@@ -16,6 +16,7 @@ from typing import Any
 
 from autoprune.errors import DamagedError
 from autoprune.files import canonical, digest, parse, sync_directory, writing
+from autoprune.signals import shielded
 
 FORMAT = 1
 
@@ -55,7 +56,7 @@ class Journal:
     def _write(self, record: Mapping[str, Any]) -> None:
         check = _chain(self._check, record)
         line = (canonical({**record, "check": check}) + "\n").encode()
-        with writing(self.path):
+        with shielded(), writing(self.path):
             try:
                 if self._stream.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autoprune.signals import interruptible
+from autoprune.signals import interruptible, shielded
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -67,3 +67,16 @@ def test_the_second_signal_ends_a_process_that_will_not_end(second):
             assert process.stdout.readline() == b"here\n"
             process.send_signal(number)
         assert process.wait(30) == 130
+
+
+def test_a_shield_puts_the_interrupt_off_until_the_step_is_done():
+    done = []
+    with pytest.raises(KeyboardInterrupt), interruptible() as interrupts:
+        with shielded(), shielded():
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert interrupts.came
+            done.append("step")
+        done.append("more")
+    assert done == ["step"]
+    with shielded():
+        done.append("no handler, no harm")
