@@ -29,6 +29,7 @@ EVERY: Final = 20.0
 SHARE: Final = 0.03
 """Part of the time that savings may take; large networks are saved less often."""
 
+SECONDS: Final = "seconds"
 ENDING: Final = ".checkpoint.safetensors"
 
 
@@ -55,26 +56,35 @@ class FileCheckpoint:
 
     def __init__(self, artefacts: Artefacts, name: str, every: float = EVERY) -> None:
         self._artefacts, self._file, self._every = artefacts, f"{name}{ENDING}", every
-        self._last, self._took = time.monotonic(), 0.0
+        self._began = self._last = time.monotonic()
+        self._took, self._earlier = 0.0, 0.0
 
     @property
     def due(self) -> bool:
         """Whether ``every`` seconds have passed, or more where saving takes long."""
         return time.monotonic() - self._last >= max(self._every, self._took / SHARE)
 
+    @property
+    def seconds(self) -> float:
+        """Time since this object was made, and that which led to what it loaded."""
+        return self._earlier + time.monotonic() - self._began
+
     def load(self) -> State | None:
         """Return what was saved last, None if nothing was or it is damaged."""
         if not self._artefacts.intact(self._file):
             return None
         try:
-            return load_file(self._artefacts.file(self._file))
+            state = load_file(self._artefacts.file(self._file))
+            self._earlier = float(state.pop(SECONDS, torch.zeros(())))
+            return state
         except (OSError, SafetensorError):
             return None
 
     def save(self, state: State) -> None:
         """Publish ``state``; raises AutopruneError if it cannot be written."""
         began = time.monotonic()
-        self._artefacts.publish(self._file, partial(write_tensors, tensors=dict(state)))
+        stored = {**state, SECONDS: torch.tensor(self.seconds, dtype=torch.float64)}
+        self._artefacts.publish(self._file, partial(write_tensors, tensors=stored))
         self._last = time.monotonic()
         self._took = self._last - began
 

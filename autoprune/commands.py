@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from autoprune.config import (
     Config,
     ExportConfig,
+    FinetuneConfig,
     InspectConfig,
     ProfileConfig,
     ReportConfig,
     SearchConfig,
+    TrainConfig,
 )
 from autoprune.lottery.config import TicketConfig
 from autoprune.progress import Progress
@@ -121,11 +123,37 @@ def _tickets_view(result: Mapping[str, Any]) -> RenderableType:
     return tickets_view(result)
 
 
+def _trained_view(result: Mapping[str, Any]) -> RenderableType:
+    from autoprune.report import trained_view
+    from autoprune.trained import Trained
+
+    return trained_view(Trained.from_json(result))
+
+
 _VIEWS: Final[Mapping[str, Callable[[Mapping[str, Any]], RenderableType]]] = {
     SearchConfig.command: _result_view,
     TicketConfig.command: _tickets_view,
+    TrainConfig.command: _trained_view,
+    FinetuneConfig.command: _trained_view,
 }
 """How ``report`` shows the ``result.json`` of each command that keeps a run."""
+
+
+def _train(config: TrainConfig, progress: Progress) -> Answer:
+    from autoprune.report import trained_view
+    from autoprune.trainer import run_train
+
+    result = run_train(config, progress)
+    return Answer(result.to_json(), lambda: trained_view(result))
+
+
+def _finetune(config: FinetuneConfig, progress: Progress) -> Answer:
+    from autoprune.report import trained_view
+    from autoprune.trainer import run_finetune
+
+    result = run_finetune(config, progress)
+    return Answer(result.to_json(), lambda: trained_view(result))
+
 
 COMMANDS: Final = (
     Command(SearchConfig, _search),
@@ -134,4 +162,6 @@ COMMANDS: Final = (
     Command(ProfileConfig, _profile),
     Command(ExportConfig, _export),
     Command(ReportConfig, _report),
+    Command(TrainConfig, _train),
+    Command(FinetuneConfig, _finetune),
 )

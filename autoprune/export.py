@@ -22,16 +22,15 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from autoprune.artefacts import Artefacts
 from autoprune.config import ExportConfig, ExportForm
-from autoprune.data import Data, load_data
 from autoprune.errors import AutopruneError, UsageError
-from autoprune.factories import blamed, is_factory
+from autoprune.factories import blamed
 from autoprune.files import commit, stage
 from autoprune.models import resolve_model
 from autoprune.progress import Progress
-from autoprune.run import CONFIG
 from autoprune.saving import SPEC, WEIGHTS, load
 from autoprune.structure.graph import ExampleInputs, as_call, call, quiet
-from autoprune.task import Task, example_inputs, resolve_task
+from autoprune.subject import of_run
+from autoprune.task import example_inputs
 
 TOLERANCE: Final = 1e-4
 """Largest difference from PyTorch, relative to the largest output, that still counts as equal."""
@@ -86,7 +85,7 @@ def run_export(config: ExportConfig, progress: Progress) -> Exported:
     if not (run / SPEC).is_file():
         raise UsageError(f"{run} holds no pruned network", "give the directory of a finished run")
     with progress.phase("export", 2) as phase:
-        data, task = _subject(config)
+        data, task = of_run(run, config.data, config.task)
         dense = resolve_model(config.model, data) if config.model else None
         model = load(run, dense)
         batches = [example_inputs(task, next(data.search.batches(size))) for size in BATCHES]
@@ -160,25 +159,6 @@ def export_directory(
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
-
-
-def _subject(config: ExportConfig) -> tuple[Data, Task]:
-    """Find data and task of a run; code that only the run names is not executed."""
-    known: dict[str, Any] = {}
-    artefacts = Artefacts(Path(config.run))
-    if CONFIG in artefacts.names:
-        known = artefacts.json(CONFIG)["config"]
-    data = config.data or known.get("data")
-    if data is None or (config.data is None and (is_factory(data) or "@" in data)):
-        what = "names no data" if data is None else f"was made with {data}"
-        raise UsageError(
-            f"{config.run} {what}: nothing to check the export on",
-            "name the data with --data, as in --data file.py:function",
-        )
-    task = config.task or known.get("task", "classification")
-    if config.task is None and task != "classification":
-        raise UsageError(f"{config.run} was made with the task {task}", "name it with --task")
-    return load_data(data, int(known.get("seed", 0))), resolve_task(task)
 
 
 def _program(model: nn.Module, inputs: ExampleInputs) -> ExportedProgram:

@@ -32,13 +32,15 @@ def fit_in(
     teacher: nn.Module | None = None,
     masks: Mapping[str, Tensor] | None = None,
     on_epoch: Epoch | None = None,
-) -> None:
+) -> float:
     """Train ``model`` in place as :func:`autoprune.recover.fit` does, as part ``name`` of a run.
 
     A training that was killed goes on from the checkpoint ``name`` of the run, and one that had
     ended returns its weights at once; the run discards its checkpoints when its result is there.
-    ``on_epoch`` may be told again of epochs before a kill.
+    ``on_epoch`` may be told again of epochs before a kill. Returns the seconds it took, those
+    before a kill included as far as they were of use.
     """
+    checkpoint = FileCheckpoint(run.artefacts, name)
     with progress.phase(name, config.length(len(split))) as phase:
         fit(
             model,
@@ -49,8 +51,9 @@ def fit_in(
             masks=masks,
             on_step=_Reports(phase, config.epoch(len(split))),
             on_epoch=on_epoch,
-            checkpoint=FileCheckpoint(run.artefacts, name),
+            checkpoint=checkpoint,
         )
+    return checkpoint.seconds
 
 
 class _Reports:

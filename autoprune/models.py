@@ -16,9 +16,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from autoprune import trust, zoo
+from autoprune.artefacts import MANIFEST, Artefacts
 from autoprune.data import Data
 from autoprune.errors import DamagedError, UsageError
 from autoprune.factories import Factory, accepted, blamed, is_factory, load, refuse_malformed
+
+INITIAL, BASE, WEIGHTS = "initial.safetensors", "base.safetensors", "model.safetensors"
+"""Weights in a run: before training, of the dense network after it, of the network that results."""
 
 LIBRARIES = ("timm", "torchvision")
 
@@ -115,13 +119,14 @@ def resolve_model(spec: str | ModelSpec | nn.Module, data: Data | None = None) -
 def load_weights(model: nn.Module, path: str | Path) -> None:
     """Load trained weights into ``model``, all of them or, on any error, none.
 
-    ``path`` is a safetensors file, or a checkpoint that ``torch.load`` reads with ``weights_only``:
-    tensors by name, bare or under one of ``WRAPPERS``. DataParallel's prefix is dropped.
+    ``path`` is a run (:func:`weights_file`), a safetensors file, or a checkpoint that
+    ``torch.load`` reads with ``weights_only``: tensors by name, bare or under one of ``WRAPPERS``.
+    DataParallel's prefix is dropped.
 
     Raises UsageError for a missing file, DamagedError for one that cannot be read, holds other
     objects than tensors, does not fit the model, or holds NaN or infinity.
     """
-    path = Path(path).expanduser()
+    path = weights_file(Path(path).expanduser())
     if not path.is_file():
         what = f"{path} is a directory" if path.is_dir() else f"no such file: {path}"
         raise UsageError(what, "--weights takes a safetensors file or checkpoint")
@@ -142,6 +147,31 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         if bool(bad.any()):
             raise DamagedError(f"{path}: {name} holds NaN or infinity", "save sound weights")
     model.load_state_dict(given, strict=False)
+
+
+def weights_file(path: Path) -> Path:
+    """Return the trained weights of the dense network of a run; other paths as they are.
+
+    Raises UsageError for a run that has none yet, DamagedError if they are not what was written.
+    """
+    if not (path / MANIFEST).is_file():
+        return path
+    artefacts = Artefacts(path)
+    for name in (BASE, WEIGHTS):
+        if name in artefacts.names:
+            return artefacts.file(name)
+    raise UsageError(
+        f"{path} holds no trained weights", "finish it: run the command that began it again"
+    )
+
+
+def initial_file(path: str | Path) -> Path | None:
+    """Return the weights that the training in a run began with; None if there is no such file."""
+    run = Path(path).expanduser()
+    if not (run / MANIFEST).is_file():
+        return None
+    artefacts = Artefacts(run)
+    return artefacts.file(INITIAL) if INITIAL in artefacts.names else None
 
 
 def _shape(data: Data | None) -> dict[str, int]:

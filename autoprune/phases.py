@@ -20,6 +20,7 @@ from autoprune.evaluate import Evaluator
 from autoprune.execution import Form
 from autoprune.fitting import fit_in
 from autoprune.measuring import latencies
+from autoprune.models import BASE, INITIAL, initial_file
 from autoprune.plan import Plan
 from autoprune.problem import Evaluation, Ledger, PruningProblem, Record, weight_statistics
 from autoprune.ranking import Ranking, rank
@@ -49,15 +50,14 @@ FINETUNING = FitConfig(learning_rate=0.05, distill=0.5)
 FEW = 10_000
 """Below as many training samples, smaller batches make up for the few steps of an epoch."""
 
-BASE, INITIAL = "base.safetensors", "initial.safetensors"
-
 
 def train(session: Session) -> nn.Module:
     """Return the trained dense network: as given, from the run, or trained now and stored there."""
     model = copy.deepcopy(session.subject.model)
-    if session.subject.trained:
-        return model
     run = session.run
+    if session.subject.trained:
+        _adopt(session, model)
+        return model
     if not run.artefacts.intact(INITIAL):
         run.publish(INITIAL, partial(write_tensors, tensors=tensors_of(model)))
     if run.artefacts.intact(BASE):
@@ -66,6 +66,15 @@ def train(session: Session) -> nn.Module:
     _fit(session, "train", model, TRAINING)
     run.publish(BASE, partial(write_tensors, tensors=tensors_of(model)))
     return model
+
+
+def _adopt(session: Session, model: nn.Module) -> None:
+    """Keep what a ticket needs of weights that come from a run: those before and after training."""
+    run, weights = session.run, session.config.weights
+    initial = None if weights is None else initial_file(weights)
+    if initial and not (run.artefacts.intact(INITIAL) and run.artefacts.intact(BASE)):
+        run.publish(INITIAL, lambda path: _write(path, initial.read_bytes()))
+        run.publish(BASE, partial(write_tensors, tensors=tensors_of(model)))
 
 
 def pose(session: Session, model: nn.Module) -> PruningProblem:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from autoprune.errors import DamagedError
 
@@ -74,9 +74,11 @@ def decode(hint: Any, value: Any, what: str) -> Any:
         return decode(options[0], value, what)
     if origin in (Union, UnionType):
         return _decode_union(options, value, what)
+    if origin is Literal and value in options and type(value) is type(options[0]):
+        return value
     if origin is tuple and isinstance(value, list):
         return tuple(decode(options[0], entry, what) for entry in value)
-    if origin is not None and issubclass(origin, Mapping) and isinstance(value, dict):
+    if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, dict):
         return {name: decode(options[1], entry, what) for name, entry in value.items()}
     if hint is Path and type(value) is str:
         return Path(value)

@@ -5,19 +5,25 @@ from __future__ import annotations
 import copy
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from autoprune import models
+from autoprune.artefacts import Artefacts
 from autoprune.checks import check
 from autoprune.config import SearchConfig
 from autoprune.data import Data, load_data
 from autoprune.errors import UsageError
 from autoprune.execution import device_of
+from autoprune.factories import is_factory
 from autoprune.models import ModelSpec
 from autoprune.saving import tensors_of
 from autoprune.task import Task, resolve_task
+
+CONFIG = "config.json"
 
 EMBEDDED = "digits-resnet"
 """The network that is trained on the spot when no weights are given."""
@@ -43,8 +49,36 @@ class Subject:
         return device_of(self.model)
 
 
-def from_config(config: SearchConfig) -> Subject:
-    """Find what the command line names.
+class Named(Protocol):
+    """What a configuration says about network, data and task."""
+
+    @property
+    def model(self) -> str | None:
+        """Specification of the network."""
+
+    @property
+    def weights(self) -> str | None:
+        """Where its weights are; None for fresh ones."""
+
+    @property
+    def data(self) -> str:
+        """Specification of the data."""
+
+    @property
+    def task(self) -> str:
+        """Specification of the task."""
+
+    @property
+    def device(self) -> str:
+        """Name of the device."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of fresh weights and of the halves of what is held out."""
+
+
+def from_config(config: Named, *, untrained: bool = False) -> Subject:
+    """Find what the command line names; a network without weights only where ``untrained`` may be.
 
     Raises UsageError or DamagedError, in one line, for anything missing, damaged or mismatched.
     """
@@ -52,10 +86,11 @@ def from_config(config: SearchConfig) -> Subject:
     task = resolve_task(config.task)
     data = load_data(config.data, config.seed)
     spec = models.model_spec(str(config.model), data)
-    if config.weights is None and spec.factory != EMBEDDED:
+    if config.weights is None and spec.factory != EMBEDDED and not untrained:
         raise UsageError(
             f"{config.model} has no trained weights",
-            "name them with --weights FILE (safetensors or a weights_only checkpoint)",
+            "name them with --weights FILE (safetensors or a weights_only checkpoint), or of a run"
+            " of autoprune train",
         )
     model = _fresh(spec, config.seed)
     if config.weights is not None:
@@ -63,6 +98,25 @@ def from_config(config: SearchConfig) -> Subject:
     model.to(device)
     check(model, data, task)
     return Subject(model, spec, data, task, trained=config.weights is not None)
+
+
+def of_run(run: Path, data: str | None = None, task: str | None = None) -> tuple[Data, Task]:
+    """Find data and task of a run, unless others are named; code only a run names is not executed.
+
+    Raises UsageError for what must be named again.
+    """
+    known: dict[str, Any] = {}
+    artefacts = Artefacts(run)
+    if CONFIG in artefacts.names:
+        known = artefacts.json(CONFIG)["config"]
+    spec = data or known.get("data")
+    if spec is None or (data is None and (is_factory(spec) or "@" in spec)):
+        what = "names no data" if spec is None else f"was made with {spec}"
+        raise UsageError(f"{run} {what}", "name it with --data, as in --data file.py:function")
+    kind = task or known.get("task", "classification")
+    if task is None and is_factory(kind):
+        raise UsageError(f"{run} was made with the task {kind}", "name it with --task")
+    return load_data(spec, int(known.get("seed", 0))), resolve_task(kind)
 
 
 def from_objects(

@@ -13,7 +13,8 @@ ORDER = """
     plan module_sizes slicing analysis energy cost limits budget task data execution workers
     batches zoo models checks saving ranking pruning problem heuristics folding recalibration
     evaluate envs agents training checkpoint scoring recover measuring config subject run
-    progress result curves report charts standing fitting session phases pipeline export
+    progress result trained curves report charts standing fitting session recipes source trainer
+    phases pipeline export
     profiling lottery commands usage cli __main__
 """.split()
 # The public face names what is far below it, and only when asked.

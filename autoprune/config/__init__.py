@@ -9,14 +9,17 @@ from autoprune.config.inspect import InspectConfig
 from autoprune.config.profile import ProfileConfig
 from autoprune.config.report import ReportConfig
 from autoprune.config.search import SearchConfig
+from autoprune.config.train import FinetuneConfig, TrainConfig
 
 __all__ = [
     "LARGEST_SEED",
     "Config",
     "ExportConfig",
     "ExportForm",
+    "FinetuneConfig",
     "InspectConfig",
     "ProfileConfig",
     "ReportConfig",
     "SearchConfig",
+    "TrainConfig",
 ]

@@ -9,6 +9,7 @@ from autoprune.report.parts import count, size
 from autoprune.report.profile import profile_view
 from autoprune.report.result import result_view
 from autoprune.report.standing import standing_view
+from autoprune.report.trained import trained_view
 
 __all__ = [
     "count",
@@ -19,4 +20,5 @@ __all__ = [
     "result_view",
     "size",
     "standing_view",
+    "trained_view",
 ]

@@ -1,0 +1,171 @@
+"""The configuration of ``autoprune train`` and ``autoprune finetune``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import tyro
+
+from autoprune.config.base import (
+    LARGEST_SEED,
+    Config,
+    Debug,
+    Directory,
+    Flag,
+    Json,
+    Model,
+    Name,
+    Spec,
+    Weights,
+    named_model,
+    slug,
+)
+from autoprune.errors import UsageError
+from autoprune.schema import OUTSIDE
+
+Count = Annotated[
+    int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the recipe's)")
+]
+Number = Annotated[
+    float | None, tyro.conf.arg(metavar="X", help_behavior_hint="(default: the recipe's)")
+]
+Optimizer = Annotated[
+    Literal["sgd", "adamw"] | None, tyro.conf.arg(help_behavior_hint="(default: the recipe's)")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Course(Config):
+    """How a network is trained, whatever it is; None leaves it to the recipe of the network."""
+
+    epochs: Count = None
+    """Passes over the training split."""
+    steps: Count = None
+    """Length in steps, in place of epochs."""
+    batch_size: Count = None
+    """Samples per step."""
+    optimizer: Optimizer = None
+    """SGD with Nesterov momentum, or AdamW."""
+    learning_rate: Number = None
+    """Peak learning rate; it rises over the first quarter and falls along a cosine."""
+    weight_decay: Number = None
+    """Weight decay, on tensors of two or more dimensions."""
+    label_smoothing: float = 0.0
+    """Share of the target spread over all classes (classification only)."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the forward pass; auto takes the faster of the two on this device."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: Name = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "steps", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+        if self.epochs is not None and self.steps is not None:
+            raise UsageError("--epochs and --steps are both lengths", "give one of them")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise UsageError(f"--seed must lie in 0..{LARGEST_SEED}, not {self.seed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(_Course):
+    """Train a network from scratch, or from given weights, in a run that can be killed."""
+
+    command: ClassVar[str] = "train"
+
+    model: Model = None
+    weights: Weights = None
+    data: Spec = "digits"
+    """digits, a directory, a hub name, or file.py:function."""
+    task: Spec = "classification"
+    """What a batch is, the loss and the score: classification, ctc, or file.py:name."""
+    run: Directory = field(default=None, metadata=OUTSIDE)
+    """Directory that holds the run; the same command again continues it."""
+    fresh: Flag = field(default=False, metadata=OUTSIDE)
+    """Start over; an existing run is kept beside the new one."""
+    json: Json = field(default=False, metadata=OUTSIDE)
+    debug: Debug = field(default=False, metadata=OUTSIDE)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", named_model(self.model, self.data))
+        super().__post_init__()
+        if self.run == "":
+            raise UsageError("--run is empty", "name a directory, or leave it out")
+
+    @property
+    def directory(self) -> Path:
+        """Where the run lives: ``run``, or a name made of model, data and configuration."""
+        if self.run is not None:
+            return Path(self.run)
+        return Path("logs") / f"train-{slug(str(self.model))}-{slug(self.data)}-{self.key}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(_Course):
+    """Train the network of a run further, or a trained one of your own."""
+
+    command: ClassVar[str] = "finetune"
+
+    run: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="DIR",
+            help="A finished run whose network is trained further: of search, prune, apply, train"
+            " or finetune. It is not changed. Without it, name --model and --weights.",
+            help_behavior_hint="",
+        ),
+    ] = None
+    model: Annotated[
+        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
+    ] = None
+    """Zoo name, file.py:function or package.module:function that returns an nn.Module."""
+    weights: Weights = None
+    data: Annotated[
+        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
+    ] = None
+    """digits, a directory, a hub name, or file.py:function."""
+    task: Annotated[
+        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
+    ] = None
+    """What a batch is, the loss and the score: classification, ctc, or file.py:name."""
+    teacher: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="FILE", help_behavior_hint="(default: those the run began with, if it has them)"
+        ),
+    ] = None
+    """Weights of the dense network that teaches: a file, or a run that trained it."""
+    distill: float = 0.5
+    """Weight of the teacher's outputs in the loss (classification only); 0 for none."""
+    run_dir: Directory = field(default=None, metadata=OUTSIDE)
+    """Directory that holds this run; the same command again continues it."""
+    fresh: Flag = field(default=False, metadata=OUTSIDE)
+    """Start over; an existing run is kept beside the new one."""
+    json: Json = field(default=False, metadata=OUTSIDE)
+    debug: Debug = field(default=False, metadata=OUTSIDE)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.run is None) == (self.weights is None):
+            raise UsageError(
+                "finetune needs a network: a finished run, or trained weights",
+                "as in --run logs/RUN, or --model resnet20 --weights FILE --data DIR",
+            )
+        if self.weights is not None:
+            object.__setattr__(self, "data", self.data or "digits")
+            object.__setattr__(self, "model", named_model(self.model, str(self.data)))
+        if not 0 <= self.distill <= 1:
+            raise UsageError(f"--distill must lie in [0, 1], not {self.distill}")
+
+    @property
+    def directory(self) -> Path:
+        """Where this run lives: ``run_dir``, or a name made of its source and configuration."""
+        if self.run_dir is not None:
+            return Path(self.run_dir)
+        source = slug(str(self.model)) if self.run is None else Path(self.run).name
+        return Path("logs") / f"finetune-{slug(source)}-{self.key}"

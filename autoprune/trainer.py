@@ -1,0 +1,246 @@
+"""``autoprune train`` and ``autoprune finetune``: one training, one run."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from shutil import copyfile
+from typing import Any
+
+from torch import Tensor, nn
+
+from autoprune.analysis import analyze
+from autoprune.charts import Curve, canvas, draw_curves, save
+from autoprune.checkpoint import discard
+from autoprune.config.train import FinetuneConfig, TrainConfig
+from autoprune.cost import CostModel
+from autoprune.data import Data
+from autoprune.execution import device_of
+from autoprune.fitting import fit_in
+from autoprune.models import INITIAL, WEIGHTS
+from autoprune.progress import Progress
+from autoprune.recipes import course
+from autoprune.recover import FitConfig
+from autoprune.run import RESULT, Run, refuse_if_locked
+from autoprune.saving import SPEC, spec_json, tensors_of, write_tensors
+from autoprune.scoring import measure
+from autoprune.session import on_device
+from autoprune.source import find_source
+from autoprune.subject import from_config, weights_hash
+from autoprune.task import Task
+from autoprune.trained import Trained
+
+FILES = {
+    "model.safetensors": "the trained weights; autoprune.load(run) rebuilds the network",
+    "initial.safetensors": "the weights it began with",
+    "training.svg": "loss and validation score by epoch",
+    "evaluations.jsonl": "the same as figures",
+    "result.json": "everything shown here",
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained and how; ``model`` begins as it is, ``spec`` is its ``model.json``.
+
+    ``known`` says that its weights are worth a measurement; ``carried`` are files that stay with
+    the network.
+    """
+
+    command: str
+    network: str
+    model: nn.Module
+    spec: Mapping[str, Any]
+    data: Data
+    named: str
+    task: Task
+    fit: FitConfig
+    known: bool
+    teacher: nn.Module | None = None
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
+    carried: Mapping[str, Path] = field(default_factory=dict)
+
+
+def run_train(config: TrainConfig, progress: Progress) -> Trained:
+    """Carry out ``autoprune train``; raises AutopruneError for whatever a user can mend."""
+    refuse_if_locked(config.directory)
+    found = from_config(config, untrained=True)
+    fit = course(config, found.model, len(found.data.train))
+    training = Training(
+        config.command,
+        str(config.model),
+        found.model,
+        spec_json(found.spec, {}, {}),
+        found.data,
+        config.data,
+        found.task,
+        fit,
+        known=found.trained,
+    )
+    return _carry_out(training, config, progress)
+
+
+def run_finetune(config: FinetuneConfig, progress: Progress) -> Trained:
+    """Carry out ``autoprune finetune``; raises AutopruneError for whatever a user can mend."""
+    refuse_if_locked(config.directory)
+    found = find_source(config)
+    config = replace(config, model=found.network, data=found.named, task=found.kind)
+    fit = course(config, found.model, len(found.data.train))
+    if found.teacher is None:
+        fit = replace(fit, distill=0.0)
+    training = Training(
+        config.command,
+        found.network,
+        found.model,
+        found.spec,
+        found.data,
+        found.named,
+        found.task,
+        fit,
+        known=True,
+        teacher=found.teacher,
+        masks=found.masks,
+        carried=found.carried,
+    )
+    return _carry_out(training, config, progress)
+
+
+def _carry_out(
+    training: Training, config: TrainConfig | FinetuneConfig, progress: Progress
+) -> Trained:
+    """Train, or continue, or show a finished run again; mend a damaged one."""
+    with progress.phase("inspect", 1) as phase:
+        example = on_device(training.data.example(training.task), device_of(training.model))
+        cost = CostModel(analyze(training.model, example))
+        phase.advance()
+    with Run(config.directory, config, fresh=config.fresh) as run:
+        run.expect(data=training.data.fingerprint, weights=weights_hash(training.model))
+        damaged = run.artefacts.damaged
+        if run.finished and not damaged:
+            progress.note(f"{run.path} is finished; --fresh starts over")
+            return replace(Trained.from_json(run.artefacts.json(RESULT)), run=run.path)
+        if damaged:
+            progress.note(f"missing or damaged, made anew: {', '.join(damaged)}")
+        run.publish(INITIAL, partial(write_tensors, tensors=tensors_of(training.model)))
+        model = copy.deepcopy(training.model).requires_grad_(True)
+        epochs, seconds = _fit(training, model, run, progress)
+        _publish(training, model, epochs, run)
+        result = _result(training, model, cost, epochs[-1], run, progress)
+        result = replace(result, seconds=round(seconds, 2))
+        run.publish_json(RESULT, result.to_json())
+        discard(run.artefacts)
+        return result
+
+
+def _fit(
+    training: Training, model: nn.Module, run: Run, progress: Progress
+) -> tuple[list[dict[str, Any]], float]:
+    """Train in the run; return what was written down of every epoch, and the seconds it took."""
+    device = device_of(model)
+    validation = training.data.validation.to(device)
+    known = {record["epoch"]: record for record in run.journal.records}
+    epochs = []
+    with run.events() as events:
+
+        def note(done: int, total: int, loss: float) -> None:
+            if done not in known:
+                found = measure(model, validation, training.task)
+                known[done] = {
+                    "epoch": done,
+                    "loss": loss,
+                    "validation": found.score,
+                    "validation_loss": found.loss,
+                }
+                run.journal.append(known[done])
+                progress.note(
+                    f"epoch {done}/{total}: loss {loss:.3g}, validation {100 * found.score:.2f} %"
+                )
+            epochs.append(known[done])
+            for name in ("loss", "validation", "validation_loss"):
+                events.add_scalar(f"{training.command}/{name}", known[done][name], done)
+
+        seconds = fit_in(
+            run,
+            progress,
+            training.command,
+            model,
+            training.data.train.to(device),
+            training.task,
+            training.fit,
+            teacher=training.teacher,
+            masks={name: mask.to(device) for name, mask in training.masks.items()},
+            on_epoch=note,
+        )
+    return epochs, seconds
+
+
+def _publish(training: Training, model: nn.Module, epochs: list[dict[str, Any]], run: Run) -> None:
+    """Store the network, what belongs to it, and the picture of its training."""
+    for name, path in training.carried.items():
+        run.publish(name, partial(copyfile, path))
+    run.publish_json(SPEC, training.spec)
+    run.publish(WEIGHTS, partial(write_tensors, tensors=tensors_of(model)))
+    numbers = [record["epoch"] for record in epochs]
+    figure, (losses, scores) = canvas(columns=2)
+    curves = {
+        "training": Curve(numbers, [record["loss"] for record in epochs]),
+        "validation": Curve(numbers, [record["validation_loss"] for record in epochs]),
+    }
+    draw_curves(losses, curves, markers=True)
+    losses.set(title="loss", xlabel="epoch")
+    percent = Curve(numbers, [100 * record["validation"] for record in epochs])
+    draw_curves(scores, {"validation": percent}, markers=True)
+    scores.set(title=f"validation {metric(training.task)} [%]", xlabel="epoch")
+    run.publish("training.svg", partial(_draw, figure))
+
+
+def _draw(figure: Any, path: Path) -> None:
+    drawn = path.with_name(f"{path.name}.svg")  # named by its ending
+    save(figure, drawn)
+    drawn.replace(path)
+
+
+def _result(
+    training: Training,
+    model: nn.Module,
+    cost: CostModel,
+    last: Mapping[str, Any],
+    run: Run,
+    progress: Progress,
+) -> Trained:
+    """Read the test split, once, and put everything together."""
+    test = training.data.test.to(device_of(model))
+    with progress.phase("test", 1 + training.known) as phase:
+        before = measure(training.model, test, training.task).score if training.known else None
+        phase.advance(int(training.known))
+        accuracy = measure(model, test, training.task).score
+        phase.advance()
+    removed = sum(int((~mask).sum()) for mask in training.masks.values())
+    return Trained(
+        command=training.command,
+        network=training.network,
+        data=training.named,
+        metric=metric(training.task),
+        accuracy=accuracy,
+        before=before,
+        validation=last["validation"],
+        loss=last["loss"],
+        epochs=last["epoch"],
+        steps=training.fit.length(len(training.data.train)),
+        seconds=0.0,
+        seed=training.fit.seed,
+        macs=cost.macs.dense,
+        parameters=cost.parameters.dense - removed,
+        bytes=(run.path / WEIGHTS).stat().st_size,
+        run=run.path,
+        files=FILES,
+        warnings=tuple(run.warnings),
+    )
+
+
+def metric(task: Task) -> str:
+    """Return what the score of a task is called."""
+    return "accuracy" if task.name == "classification" else f"{task.name} score"
