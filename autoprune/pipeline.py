@@ -16,6 +16,7 @@ from autoprune.checkpoint import discard
 from autoprune.config import SearchConfig
 from autoprune.cost import CostModel
 from autoprune.curves import Curves
+from autoprune.data import SPLITS, describe
 from autoprune.plan import Plan
 from autoprune.progress import Progress, Silent
 from autoprune.ranking import check_method, rank
@@ -110,6 +111,7 @@ def _search(subject: Subject, config: SearchConfig, progress: Progress) -> Resul
             return _finished(run, subject)
         if damaged:
             progress.note(f"missing or damaged, made anew: {', '.join(damaged)}")
+        run.publish_json(SPLITS, describe(subject.data))
         with run.events() as writer:
             session = Session(
                 subject, config, structure, cost, budget, run, Curves(writer, cost), progress

@@ -17,7 +17,7 @@ from autoprune.charts import Curve, canvas, draw_curves, save
 from autoprune.checkpoint import discard
 from autoprune.config.train import FinetuneConfig, TrainConfig
 from autoprune.cost import CostModel
-from autoprune.data import Data
+from autoprune.data import SPLITS, Data, describe
 from autoprune.execution import device_of
 from autoprune.fitting import fit_in
 from autoprune.models import INITIAL, WEIGHTS
@@ -124,6 +124,7 @@ def _carry_out(
             return replace(Trained.from_json(run.artefacts.json(RESULT)), run=run.path)
         if damaged:
             progress.note(f"missing or damaged, made anew: {', '.join(damaged)}")
+        run.publish_json(SPLITS, describe(training.data))
         run.publish(INITIAL, partial(write_tensors, tensors=tensors_of(training.model)))
         model = copy.deepcopy(training.model).requires_grad_(True)
         epochs, seconds = _fit(training, model, run, progress)

@@ -44,25 +44,31 @@ def carve(
 
     What becomes both is divided in halves at random, by ``seed``.
     """
-    pieces = {key: Split(content, form, key) for key, content in parts.items()}
-    for piece in pieces.values():
-        piece.check_finite()  # before rows move, so that the sample it names is the user's
+    pieces = {key: _numbered(Split(content, form, key)) for key, content in parts.items()}
     if "train" not in pieces:
         raise UsageError(f"{name}: no training data", "name a split 'train'")
     train = pieces.pop("train")
-    test = pieces.pop("test", None) or pieces.pop("validation", None)
-    if test is None:
+    taken = "test" if "test" in pieces else "validation" if "validation" in pieces else "train"
+    sources = dict.fromkeys(("train", "search", "validation"), "train") | {"test": taken}
+    if taken in pieces:
+        test = pieces.pop(taken)
+    else:
         train, test = _cut(train.take(len(train), SHUFFLE), max(1, len(train) // 5))
     if len(pieces) == 2:
         search, validation = pieces["search"], pieces["validation"]
+        sources |= {"search": "search", "validation": "validation"}
     else:
-        both = pieces.get("search") or pieces.get("validation")
+        given, both = next(iter(pieces.items()), ("train", None))
+        sources |= {"search": given, "validation": given}
         if both is None:
             train, both = _hold_out(train, held_out or min(HELD_OUT, max(2, len(train) // 10)))
         search, validation = _cut(both.take(len(both), seed), len(both) // 2)
     splits = {"train": train, "search": search, "validation": validation, "test": test}
-    named = {key: replace(split, name=key) for key, split in splits.items()}
-    return Data(name, **named, classes=classes)
+    rows = {key: (sources[key], split.content[1]) for key, split in splits.items()}
+    named = {
+        key: replace(split, content=split.content[0], name=key) for key, split in splits.items()
+    }
+    return Data(name, **named, classes=classes, rows=rows)
 
 
 def class_labels(split_content: Any) -> Tensor | None:
@@ -73,6 +79,12 @@ def class_labels(split_content: Any) -> Tensor | None:
     if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.dtype not in INTEGERS:
         return None
     return labels
+
+
+def _numbered(split: Split) -> Split:
+    """Put the number of each row beside it; NaN is looked for while they are still in order."""
+    split.check_finite()
+    return replace(split, content=(split.content, torch.arange(len(split))))
 
 
 def _cut(split: Split, count: int) -> tuple[Split, Split]:
@@ -88,7 +100,7 @@ def _cut(split: Split, count: int) -> tuple[Split, Split]:
 
 def _hold_out(train: Split, count: int) -> tuple[Split, Split]:
     rest, held = _cut(train, count)
-    labels = class_labels(train.content)
+    labels = class_labels(train.content[0])
     if labels is not None:
         if len(set(labels[-count:].tolist())) < len(set(labels.tolist())):
             return _cut(train.take(len(train), SHUFFLE), count)

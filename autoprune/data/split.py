@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -195,7 +195,8 @@ class Split:
 class Data:
     """Four disjoint splits: ``test`` is read once, at the end; the others are there to learn from.
 
-    ``classes`` is the number of classes if the samples are (inputs..., class label), else None.
+    ``classes`` is the number of classes if the samples are (inputs..., class label), else None;
+    ``rows`` says for every split which part of the source it is from, and which rows of that.
     Raises UsageError if samples of the splits differ in form or a float among them is not finite.
     """
 
@@ -205,6 +206,7 @@ class Data:
     validation: Split
     test: Split
     classes: int | None = None
+    rows: Mapping[str, tuple[str, Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         form = self.train.sample
@@ -257,4 +259,4 @@ class Data:
     def to(self, device: torch.device | str) -> Data:
         """Return the data with its tensors on ``device``."""
         moved = {name: split.to(device) for name, split in self.splits.items()}
-        return Data(self.name, **moved, classes=self.classes)
+        return Data(self.name, **moved, classes=self.classes, rows=self.rows)
