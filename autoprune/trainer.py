@@ -24,7 +24,7 @@ from autoprune.models import INITIAL, WEIGHTS
 from autoprune.progress import Progress
 from autoprune.recipes import course
 from autoprune.recover import FitConfig
-from autoprune.run import RESULT, Run, refuse_if_locked
+from autoprune.run import RESULT, Run
 from autoprune.saving import SPEC, spec_json, tensors_of, write_tensors
 from autoprune.scoring import measure
 from autoprune.session import on_device
@@ -66,7 +66,6 @@ class Training:
 
 def run_train(config: TrainConfig, progress: Progress) -> Trained:
     """Carry out ``autoprune train``; raises AutopruneError for whatever a user can mend."""
-    refuse_if_locked(config.directory)
     found = from_config(config, untrained=True)
     fit = course(config, found.model, len(found.data.train))
     training = Training(
@@ -85,7 +84,6 @@ def run_train(config: TrainConfig, progress: Progress) -> Trained:
 
 def run_finetune(config: FinetuneConfig, progress: Progress) -> Trained:
     """Carry out ``autoprune finetune``; raises AutopruneError for whatever a user can mend."""
-    refuse_if_locked(config.directory)
     found = find_source(config)
     config = replace(config, model=found.network, data=found.named, task=found.kind)
     fit = course(config, found.model, len(found.data.train))
