@@ -24,7 +24,7 @@ _PHASES: Final = {
     "finetune": ("fine-tuning", "steps"),
     "finetune-plain": ("fine-tuning", "steps"),
     "test": ("testing", "networks"),
-    "tickets": ("training", "rounds"),
+    "tickets": ("training", "iterations"),
 }
 _PERCENT: Final = ("accuracy", "best", "score")
 _SECONDS_BETWEEN_LINES: Final = 5.0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from autoprune import models
 from autoprune.artefacts import Artefacts
@@ -176,8 +177,13 @@ def resolve_device(name: str) -> torch.device:
 
 def weights_hash(model: nn.Module) -> str:
     """Content hash of all parameters and buffers."""
+    return tensors_hash(tensors_of(model))
+
+
+def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
+    """Content hash of tensors by name."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(tensors_of(model).items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]

@@ -1,139 +1,34 @@
 import json
-import shutil
-import tempfile
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import load_file
 
-from autoprune import phases
+from autoprune import checkpoint
 from autoprune.cli import main
-from autoprune.config import SearchConfig
+from autoprune.data import Split, load_data
 from autoprune.errors import DamagedError, UsageError
+from autoprune.journal import Journal
+from autoprune.lottery import config as words
 from autoprune.lottery import masks as m
-from autoprune.lottery.command import prepare, run_ticket
+from autoprune.lottery.barrier import barrier
+from autoprune.lottery.command import run_ticket, waves
 from autoprune.lottery.config import TicketConfig
-from autoprune.lottery.retrain import STARTS, Retraining
-from autoprune.lottery.source import read_source
+from autoprune.lottery.criteria import CRITERIA
+from autoprune.lottery.early import RULES
+from autoprune.lottery.jobs import Job, folder
+from autoprune.lottery.prepare import prepare, splits_of
+from autoprune.lottery.setting import Seeds
 from autoprune.lottery.statistics import difference, estimate
-from autoprune.lottery.study import folder
 from autoprune.lottery.ticket import Ticket
-from autoprune.pipeline import run_search
 from autoprune.progress import Silent
-from autoprune.recover import FitConfig
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nothing handles it."""
-
-
-class Dies(Silent):
-    """Ends the process after so many rounds of training."""
-
-    def __init__(self, rounds):
-        self._left, self._training = rounds, False
-
-    def phase(self, name, total):
-        self._training = name == "tickets"
-        return super().phase(name, total)
-
-    def advance(self, steps=1, **facts):
-        if self._training and steps:
-            self._left -= steps
-            if self._left <= 0:
-                raise Killed
-
-
-@st.composite
-def layers(draw):
-    """Weights of a few layers, with ties, and masks that keep at least one of each."""
-    weights, masks = {}, {}
-    for number in range(draw(st.integers(1, 4))):
-        size = draw(st.integers(1, 30))
-        values = draw(st.lists(st.integers(-3, 3), min_size=size, max_size=size))
-        kept = draw(st.lists(st.booleans(), min_size=size, max_size=size))
-        kept[draw(st.integers(0, size - 1))] = True
-        weights[f"layer{number}"] = torch.tensor(values).float().view(1, -1)
-        masks[f"layer{number}"] = torch.tensor(kept).view(1, -1)
-    return weights, masks
-
-
-RATES = st.floats(0.01, 0.99)
-
-
-def smallest(weight, mask, count):
-    """The places that go, found by sorting (magnitude, index) in plain Python."""
-    places = [index for index, keep in enumerate(mask.flatten().tolist()) if keep]
-    places.sort(key=lambda index: (abs(float(weight.flatten()[index])), index))
-    return set(places[:count])
-
-
-def gone(before, after):
-    return set((before & ~after).flatten().nonzero().flatten().tolist())
-
-
-@given(layers(), RATES)
-@settings(deadline=None)
-def test_exactly_the_smallest_weights_of_each_layer_go(case, rate):
-    weights, masks = case
-    pruned = m.prune_by_layer(weights, masks, rate)
-    assert list(pruned) == list(masks)
-    for name, mask in masks.items():
-        assert not (pruned[name] & ~mask).any(), "nested"
-        assert pruned[name].any(), "never emptied"
-        here = rate / 2 if name == list(masks)[-1] else rate
-        count = min(round(here * int(mask.sum())), int(mask.sum()) - 1)
-        assert gone(mask, pruned[name]) == smallest(weights[name], mask, count)
-
-
-@given(layers(), RATES)
-@settings(deadline=None)
-def test_global_pruning_takes_the_exact_count_and_empties_no_layer(case, rate):
-    weights, masks = case
-    pruned = m.prune_globally(weights, masks, rate)
-    before = sum(int(mask.sum()) for mask in masks.values())
-    after = sum(int(mask.sum()) for mask in pruned.values())
-    assert before - after == min(round(rate * before), before - len(masks))
-    largest_gone, smallest_kept = 0.0, float("inf")
-    for name, mask in masks.items():
-        assert not (pruned[name] & ~mask).any()
-        assert pruned[name].any()
-        values = weights[name].abs()
-        largest_gone = max([largest_gone, *values[mask & ~pruned[name]].tolist()])
-        if int(pruned[name].sum()) > 1:  # a lone survivor may be smaller than what went elsewhere
-            others = values[pruned[name]].sort(descending=True).values[1:]
-            smallest_kept = min([smallest_kept, *others.tolist()])
-    assert largest_gone <= smallest_kept
-
-
-@given(layers(), st.integers(0, 2**31))
-@settings(deadline=None)
-def test_shuffling_keeps_every_layers_share(case, seed):
-    _, masks = case
-    shuffled = m.shuffled(masks, seed)
-    assert m.shares(shuffled) == m.shares(masks)
-    assert m.remaining(shuffled) == m.remaining(masks)
-    again = m.shuffled(masks, seed)
-    assert all(torch.equal(shuffled[name], again[name]) for name in masks)
-
-
-@given(layers(), RATES)
-@settings(deadline=None, max_examples=10)
-def test_a_ticket_read_back_is_the_one_that_was_written(case, rate):
-    weights, masks = case
-    with tempfile.TemporaryDirectory() as folder:
-        ticket = Ticket(masks, weights, weights, {}, 0, {"rate": rate})
-        ticket.save(Path(folder))
-        again = Ticket.load(Path(folder))
-    assert list(again.masks) == list(masks)
-    assert all(torch.equal(again.masks[name], mask) for name, mask in masks.items())
-    assert all(torch.equal(again.initial[name], value) for name, value in weights.items())
-    assert again.facts == ticket.facts
+from autoprune.recover import fit
+from autoprune.scoring import measure
+from tests.killing import Dies, Killed
 
 
 def test_damaged_and_missing_tickets_are_refused(tmp_path):
@@ -148,15 +43,6 @@ def test_damaged_and_missing_tickets_are_refused(tmp_path):
         Ticket.load(tmp_path)
 
 
-def test_whole_layers_of_single_weights_survive_every_level():
-    model = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.BatchNorm1d(1))
-    masks = m.full(model)
-    assert list(masks) == ["0.weight"], "biases and norms are not pruned"
-    weights = {"0.weight": torch.zeros(1, 1)}
-    assert m.prune_by_layer(weights, masks, 0.9)["0.weight"].all()
-    assert m.prune_globally(weights, masks, 0.9)["0.weight"].all()
-
-
 def test_intervals_are_students():
     assert estimate([1.0]).to_json() == {"mean": 1.0, "margin": None}
     found = estimate([1.0, 2.0, 3.0])
@@ -169,12 +55,17 @@ def test_intervals_are_students():
 
 # Two levels of LeNet on digits, short but long enough for the reinitialised ticket to fall behind.
 SHORT = {"model": "lenet-300-100", "levels": 2, "iterations": 60, "seeds": 2, "rate": 0.5}
+ALONE = SHORT | {"workers": 1}
+
+
+def at(home, seed, level):
+    return folder(home, seed, f"level-{level:02d}")
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     home = tmp_path_factory.mktemp("tickets") / "whole"
-    return home, run_ticket(TicketConfig(run_dir=str(home), **SHORT), Silent())
+    return home, run_ticket(TicketConfig(run_dir=str(home), **ALONE), Silent())
 
 
 def test_every_level_holds_ticket_and_controls_of_every_seed(whole):
@@ -207,7 +98,7 @@ def test_the_command_shows_tables_or_json(whole, capsys):
 
 def test_stored_tickets_are_nested_start_as_they_were_and_stay_zero_outside(whole):
     home, _ = whole
-    tickets = [Ticket.load(folder(home, 0, level)) for level in range(3)]
+    tickets = [Ticket.load(at(home, 0, level)) for level in range(3)]
     for before, after in pairwise(tickets):
         assert m.prune_by_layer(before.trained, before.masks, 0.5).keys() == after.masks.keys()
         for name, mask in m.prune_by_layer(before.trained, before.masks, 0.5).items():
@@ -217,29 +108,145 @@ def test_stored_tickets_are_nested_start_as_they_were_and_stay_zero_outside(whol
         assert all(torch.equal(before.initial[k], after.initial[k]) for k in before.initial)
 
 
-def test_levels_and_seeds_can_be_added_and_a_killed_run_ends_the_same(whole, tmp_path):
-    home, result = whole
-    config = TicketConfig(run_dir=str(tmp_path / "run"), **SHORT)
-    run_ticket(replace(config, levels=1, seeds=1), Silent())
-    with pytest.raises(Killed):
-        run_ticket(config, Dies(4))
-    again = run_ticket(config, Silent())
-    assert {**again, "run": ""} == {**result, "run": ""}
+def same_tickets(one, other):
     for seed in (0, 1):
         for level in range(3):
-            one, other = (
-                folder(at, seed, level) / "trained.safetensors" for at in (home, config.directory)
-            )
-            assert one.read_bytes() == other.read_bytes()
-    assert run_ticket(config, Dies(99)) == again, "nothing is trained twice"
+            files = [at(home, seed, level) / "trained.safetensors" for home in (one, other)]
+            assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_levels_and_seeds_can_be_added_and_a_killed_run_ends_the_same(whole, tmp_path):
+    home, result = whole
+    config = TicketConfig(run_dir=str(tmp_path / "run"), **ALONE)
+    run_ticket(replace(config, levels=1, seeds=1), Silent())
+    with pytest.raises(Killed):
+        run_ticket(config, Dies(150))
+    again = run_ticket(config, Silent())
+    assert {**again, "run": ""} == {**result, "run": ""}
+    same_tickets(home, config.directory)
+    assert not list(config.directory.rglob("*under-way*")), "nothing half done is left"
+    assert run_ticket(config, Dies(1)) == again, "nothing is trained twice"
+
+
+def test_a_run_killed_in_the_middle_of_a_level_goes_on_from_there(whole, tmp_path, monkeypatch):
+    home, result = whole
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+    monkeypatch.setattr(checkpoint.FileCheckpoint.__init__, "__defaults__", (0.0,))
+    monkeypatch.setattr(checkpoint, "SHARE", 1e9)
+    config = TicketConfig(run_dir=str(tmp_path / "run"), **ALONE)
+    with pytest.raises(Killed):
+        run_ticket(config, Dies(5 * 60 + 43))
+    steps = []
+
+    def counted(model, *args, on_step, **options):
+        def note(step, total, loss):
+            steps.append(step)
+            on_step(step, total, loss)
+
+        fit(model, *args, on_step=note, **options)
+
+    monkeypatch.setattr("autoprune.lottery.trial.fit", counted)
+    again = run_ticket(config, Silent())
+    assert steps[0] == 48, "it was killed at the look after that many, before the state was kept"
+    assert len(steps) == 16 * 60 - 5 * 60 - steps[0] + 1
+    assert {**again, "run": ""} == {**result, "run": ""}
+    same_tickets(home, config.directory)
+
+
+def test_any_number_of_processes_comes_to_the_same(whole, tmp_path):
+    home, result = whole
+    config = TicketConfig(run_dir=str(tmp_path / "run"), **SHORT, workers=2)
+    assert {**run_ticket(config, Silent()), "run": ""} == {**result, "run": ""}
+    same_tickets(home, config.directory)
+    assert [(home / "evaluations.jsonl").read_bytes()] == [
+        (config.directory / "evaluations.jsonl").read_bytes()
+    ]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=12))
+def test_no_training_comes_before_one_that_it_needs(places):
+    jobs = []
+    for number, (back, needs) in enumerate(places):
+        needed = jobs[max(0, number - 1 - back)].key if jobs and needs else None
+        jobs.append(Job(f"m{number}", 0, "ticket", 1, (needed,) if needed else ()))
+    done = set()
+    for wave in waves(jobs):
+        assert all(set(job.needs) <= done for job in wave)
+        done |= {job.key for job in wave}
+    assert done == {job.key for job in jobs}
+
+
+def test_nothing_is_decided_on_the_test_split(whole, monkeypatch):
+    """With other test labels everything but the accuracies on them stays as it was."""
+    _, result = whole
+    study, _ = prepare(TicketConfig(**(ALONE | {"seeds": 1})))
+    splits = study.setting.splits
+    images, labels = splits.test.content
+    wrong = Split((images, (labels + 1) % 10), splits.test.form, "test")
+    setting = replace(study.setting, splits=splits._replace(test=wrong))
+    seeds = Seeds.of(0)
+    found = setting.train(setting.network(seeds.init), seeds.order, lambda steps: None)
+    dense = result["levels"][0]["seeds"][0]["dense"]
+    assert found.trial.early_stop == dense["early_stop"]
+    assert found.trial.accuracy < 0.2 < dense["accuracy"]
+
+
+def test_early_stopping_is_where_the_validation_loss_is_least(whole):
+    home, _ = whole
+    for record in Journal(home / "evaluations.jsonl").records:
+        least = min(record["trial"]["curve"], key=lambda point: point[1])
+        assert record["trial"]["early_stop"] == least[0]
+
+
+def test_held_out_samples_are_drawn_anew_by_the_split_seed():
+    digits = load_data("digits")
+    as_it_is, drawn, again, other = (
+        splits_of(digits, torch.device("cpu"), s) for s in (None, 1, 1, 2)
+    )
+
+    def rows(split):
+        return {tuple(row.flatten().tolist()) for row in split.content[0]}
+
+    assert torch.equal(drawn.validation.content[0], again.validation.content[0])
+    assert rows(drawn.validation) != rows(other.validation) != rows(as_it_is.validation)
+    assert rows(drawn.validation) | rows(drawn.train) == rows(as_it_is.train) | rows(
+        as_it_is.validation
+    )
+    assert len(drawn.validation) == len(as_it_is.validation)
+    assert not rows(drawn.validation) & rows(drawn.train)
+
+
+def test_the_barrier_between_two_orders_of_the_data(tmp_path):
+    config = TicketConfig(
+        run_dir=str(tmp_path), barrier=True, **(ALONE | {"levels": 1, "seeds": 1})
+    )
+    result = run_ticket(config, Silent())
+    ticket = Ticket.load(at(tmp_path, 0, 0))
+    twin = Ticket.load(folder(tmp_path, 0, "level-00-twin"))
+    study, _ = prepare(config)
+    found = barrier(study.setting, ticket.trained, twin.trained, points=3)
+    network = study.setting.network(0)
+    errors = []
+    for part in (0, 0.5, 1):
+        mixed = {k: v + part * (twin.trained[k] - v) for k, v in ticket.trained.items()}
+        network.load_state_dict(mixed)
+        score = measure(network, study.setting.splits.validation, study.setting.task).score
+        errors.append(1 - score)
+    assert found.errors == pytest.approx(errors)
+    assert found.height == pytest.approx(max(errors) - (errors[0] + errors[2]) / 2)
+    assert barrier(study.setting, ticket.trained, ticket.trained).height == pytest.approx(0)
+    assert result["analysis"]["barrier_dense"]["mean"] >= found.height - 1e-9, "11 points see more"
+    places = result["analysis"]["movement"]["fc1.weight"]
+    assert places["twin_inside"]["initial"] == places["inside"]["initial"]
+    assert places["twin_inside"]["moved"] != places["inside"]["moved"]
 
 
 def test_one_shot_prunes_the_dense_network_as_far_as_level_after_level(tmp_path):
-    short = SHORT | {"iterations": 17, "seeds": 1}
+    short = ALONE | {"iterations": 17, "seeds": 1}
     config = TicketConfig(run_dir=str(tmp_path), one_shot=True, scope="global", **short)
     result = run_ticket(config, Silent())
     assert result["method"] == "one-shot"
-    dense, _, last = (Ticket.load(folder(tmp_path, 0, level)) for level in range(3))
+    dense, _, last = (Ticket.load(at(tmp_path, 0, level)) for level in range(3))
     output = m.output_layer(dense.masks)
     masks = dense.masks
     for _ in range(2):
@@ -249,12 +256,12 @@ def test_one_shot_prunes_the_dense_network_as_far_as_level_after_level(tmp_path)
 
 
 def test_rewinding_to_a_later_iteration(tmp_path):
-    config = TicketConfig(run_dir=str(tmp_path), rewind="1ep", **{**SHORT, "levels": 1, "seeds": 1})
+    config = TicketConfig(run_dir=str(tmp_path), rewind="1ep", **{**ALONE, "levels": 1, "seeds": 1})
     result = run_ticket(config, Silent())
     assert result["rewind"] == 17
-    ticket = Ticket.load(folder(tmp_path, 0, 1))
+    ticket = Ticket.load(at(tmp_path, 0, 1))
     assert any(not torch.equal(ticket.initial[k], ticket.rewound[k]) for k in ticket.initial)
-    at_zero = Ticket.load(folder(tmp_path, 0, 0))
+    at_zero = Ticket.load(at(tmp_path, 0, 0))
     assert all(torch.equal(at_zero.rewound[k], ticket.rewound[k]) for k in ticket.initial)
 
 
@@ -269,6 +276,14 @@ def test_rewinding_to_a_later_iteration(tmp_path):
         ({"epochs": 3}, "both set the length"),
         ({"scope": "wide"}, "--scope"),
         ({"model": "lenet"}, "unknown network"),
+        ({"workers": 0}, "--workers"),
+        ({"weeks": 1}, "--weeks"),
+        ({"early": "61it"}, "--early 61it is iteration 61"),
+        ({"early": "0it"}, "--early 0it is iteration 0"),
+        ({"early": "soon"}, "cannot read --early 'soon'"),
+        ({"early": "10it", "weeks": 2}, "ask different questions"),
+        ({"early": "10it", "barrier": True}, "--barrier goes with"),
+        ({"initial": "w.safetensors"}, "--initial belongs to --run"),
     ],
 )
 def test_bad_requests_are_refused_before_any_training(change, message, tmp_path):
@@ -282,52 +297,6 @@ def test_where_a_run_lives():
     assert TicketConfig(run="logs/found").directory.name.startswith("ticket-found-digits-")
 
 
-@pytest.fixture(scope="module")
-def search_run(tmp_path_factory):
-    """A search with a network that trains in no time."""
-    home = tmp_path_factory.mktemp("search") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases, "TRAINING", FitConfig(epochs=1, batch_size=64))
-        config = SearchConfig(
-            budget="0.3flops",
-            agent="uniform",
-            ranking="l1",
-            evaluations=1,
-            finetune_epochs=0,
-            baseline=False,
-            run=str(home),
-        )
-        run_search(config, Silent())
-    return home
-
-
-def test_the_mask_of_a_search_is_trained_from_every_start(search_run, tmp_path):
-    config = TicketConfig(run=str(search_run), run_dir=str(tmp_path), iterations=4, seeds=1)
-    with pytest.raises(Killed):
-        run_ticket(config, Dies(3))
-    result = run_ticket(config, Silent())
-    (entry,) = result["levels"][0]["seeds"]
-    assert set(STARTS) < set(entry)
-    assert 0.29 < result["macs"] <= 0.3
-    assert entry["reinit_same_flops"]["early_stop"] <= 4 / result["macs"]
-    ticket = Ticket.load(tmp_path / "seed-0")
-    stored = load_file(search_run / "masks.safetensors")
-    assert all(torch.equal(mask, stored[name]) for name, mask in ticket.masks.items())
-    assert "Too few seeds" in result["verdict"][0]
-
-
-def test_masks_that_do_not_fit_and_runs_without_initial_weights(search_run, tmp_path):
-    with pytest.raises(UsageError, match="holds no mask"):
-        read_source(tmp_path)
-    source = read_source(search_run)
-    study = prepare(TicketConfig(run=str(search_run)), source)
-    broken = {name: mask.clone() for name, mask in source.masks.items()}
-    next(iter(broken.values())).view(-1)[0] ^= True
-    for masks in (broken, {}, {"gone": torch.ones(1, dtype=torch.bool)}):
-        with pytest.raises(UsageError, match="the mask does not fit the network"):
-            _ = Retraining(study, replace(source, masks=masks)).kept
-    bare = tmp_path / "bare"
-    shutil.copytree(search_run, bare)
-    (bare / "initial.safetensors").unlink()
-    with pytest.raises(UsageError, match="no initial weights to rewind to"):
-        read_source(bare)
+def test_the_command_line_knows_the_names_of_all_masks():
+    assert set(words.RULES) == set(RULES)
+    assert set(words.CRITERIA) == set(CRITERIA)

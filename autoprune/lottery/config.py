@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Final
@@ -21,14 +20,22 @@ from autoprune.config.base import (
     slug,
 )
 from autoprune.errors import UsageError
+from autoprune.lottery.steps import iterations
 from autoprune.schema import OUTSIDE
 
 SCOPES: Final = ("layerwise", "global")
-_REWIND: Final = re.compile(r"(\d{1,9})(it|ep)?")
 
 Count = Annotated[
     int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the network's)")
 ]
+
+Count0 = Annotated[
+    int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the data's own)")
+]
+
+RULES: Final = ("early-bird", "early-overlap")
+CRITERIA: Final = ("magnitude", "snip", "grasp", "synflow")
+"""Masks that ``--early`` draws otherwise than at a given iteration."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +92,51 @@ class TicketConfig(Config):
     """Repetitions, each with seeds of its own; more can be added later."""
     seed: int = 0
     """Seed of everything random in the first repetition; the next ones count on."""
+    split_seed: Count0 = None
+    """Draws what is held out of the training data; by default what the data set holds out."""
+    early: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="LIST",
+            help="Compare masks by when they are drawn, as in 100it,1ep,early-bird,snip: iterations"
+            " or epochs, early-bird, early-overlap, magnitude, snip, grasp, synflow.",
+            help_behavior_hint="",
+        ),
+    ] = None
+    transfer_to: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="SPEC",
+            help="Train tickets found on --data on these data.",
+            help_behavior_hint="",
+        ),
+    ] = None
+    weeks: Annotated[
+        int | None,
+        tyro.conf.arg(
+            metavar="N",
+            help="Cut the training data into N weeks; a ticket of the first is trained on every"
+            " later one.",
+            help_behavior_hint="",
+        ),
+    ] = None
+    barrier: Flag = False
+    """Train every ticket on a second order of the data and measure the barrier between the two."""
+    initial: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="FILE",
+            help="With --run: the weights before training, if the search did not store them.",
+            help_behavior_hint="",
+        ),
+    ] = None
     device: Name = "auto"
     """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
+    workers: Annotated[
+        int | None,
+        tyro.conf.arg(metavar="N", help_behavior_hint="(default: one per core)"),
+    ] = field(default=None, metadata=OUTSIDE)
+    """Trainings side by side, each on one thread; the outcome is the same for any number."""
     run_dir: Directory = field(default=None, metadata=OUTSIDE)
     """Directory that holds this run; the same command again continues it."""
     fresh: Flag = field(default=False, metadata=OUTSIDE)
@@ -96,19 +146,46 @@ class TicketConfig(Config):
 
     def __post_init__(self) -> None:
         self._place()
-        for name in ("levels", "iterations", "epochs", "batch_size", "seeds"):
+        for name in ("levels", "iterations", "epochs", "batch_size", "seeds", "workers"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
-        if not 0 <= self.seed <= LARGEST_SEED - self.seeds:
-            raise UsageError(f"--seed must lie between 0 and 2**64, not {self.seed}")
+        for name in ("seed", "split_seed"):
+            value = getattr(self, name) or 0
+            if not 0 <= value <= LARGEST_SEED - self.seeds:
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} must lie between 0 and 2**64, not {value}")
+        self._check_training()
+        self._check_question()
+        self.rewind_iterations(1)
+        for name in self.early_names:
+            if name not in RULES + CRITERIA and iterations(name, 1) is None:
+                known = ", ".join(RULES + CRITERIA)
+                raise UsageError(f"cannot read --early {name!r}", f"100it, 2ep, {known}")
+
+    def _check_training(self) -> None:
         if self.iterations and self.epochs:
             raise UsageError("--iterations and --epochs both set the length", "give one of them")
         if not 0 < self.rate < 1:
             raise UsageError(f"--rate must lie between 0 and 1, not {self.rate:g}", "as in 0.2")
         if self.scope not in SCOPES:
             raise UsageError(f"unknown --scope {self.scope!r}", " or ".join(SCOPES))
-        self.rewind_iterations(1)
+        if self.weeks is not None and self.weeks < 2:
+            raise UsageError(f"--weeks must be at least 2, not {self.weeks}")
+
+    def _check_question(self) -> None:
+        """One run asks one question."""
+        asked = [
+            f"--{name.replace('_', '-')}"
+            for name in ("run", "early", "transfer_to", "weeks")
+            if getattr(self, name) is not None
+        ]
+        if len(asked) > 1:
+            raise UsageError(f"{' and '.join(asked)} ask different questions", "one run for each")
+        if self.initial and not self.run:
+            raise UsageError("--initial belongs to --run, the search whose mask is trained again")
+        if self.barrier and asked:
+            raise UsageError(f"--barrier goes with iterative pruning, not with {asked[0]}")
 
     def _place(self) -> None:
         """With a model there is no search to read from: ``run`` is where this run lives."""
@@ -120,10 +197,15 @@ class TicketConfig(Config):
 
     def rewind_iterations(self, epoch: int) -> int:
         """Return where tickets start again; ``epoch`` is the number of iterations in one."""
-        match = _REWIND.fullmatch(self.rewind)
-        if match is None:
+        found = iterations(self.rewind, epoch)
+        if found is None:
             raise UsageError(f"cannot read --rewind {self.rewind!r}", "write 0, 500it or 2ep")
-        return int(match[1]) * (epoch if match[2] == "ep" else 1)
+        return found
+
+    @property
+    def early_names(self) -> tuple[str, ...]:
+        """The masks that ``--early`` lists, each once."""
+        return tuple(dict.fromkeys(name.strip() for name in (self.early or "").split(",") if name))
 
     @property
     def directory(self) -> Path:

@@ -84,13 +84,59 @@ def prune_globally(
     return {name: pruned.get(name, mask) for name, mask in masks.items()}
 
 
-def shuffled(masks: Mapping[str, Tensor], seed: int) -> Masks:
-    """Return masks with as many weights kept in every layer, at places drawn by ``seed``."""
+def draw(scores: Mapping[str, Tensor], masks: Mapping[str, Tensor], keep: int) -> Masks:
+    """Keep the ``keep`` highest scores of all layers together, and the highest of every layer.
+
+    Only places that ``masks`` keep are considered; of equal scores the first ones go.
+    """
+    names = list(masks)
+    kept = torch.cat([masks[name].flatten() for name in names])
+    score = torch.cat([scores[name].detach().cpu().double().flatten() for name in names])
+    sizes = [masks[name].numel() for name in names]
+    start = 0
+    for size in sizes:
+        here = slice(start, start + size)
+        best = start + int(torch.where(kept[here], score[here], -torch.inf).argmax())
+        score[best] = torch.inf
+        start += size
+    drop = min(int(kept.sum()) - keep, int((kept & (score < torch.inf)).sum()))
+    left = torch.split(_drop_smallest(kept, score, max(0, drop)), sizes)
+    return {name: part.view_as(masks[name]) for name, part in zip(names, left, strict=True)}
+
+
+def shuffled(masks: Mapping[str, Tensor], seed: int, block: int = 0) -> Masks:
+    """Return masks with as many weights kept in every layer, at places drawn by ``seed``.
+
+    With ``block``, masks of a pattern n:m with m = ``block`` keep it: the runs of m inputs change
+    places, and the weights within each of them.
+    """
     generator = torch.Generator().manual_seed(seed)
-    return {
-        name: mask.flatten()[torch.randperm(mask.numel(), generator=generator)].view_as(mask)
-        for name, mask in masks.items()
-    }
+
+    def mix(mask: Tensor) -> Tensor:
+        if not block or mask.shape[1] % block:
+            return mask.flatten()[torch.randperm(mask.numel(), generator=generator)]
+        inputs_last = mask.transpose(1, -1)
+        runs = inputs_last.reshape(-1, block)
+        runs = runs[torch.randperm(len(runs), generator=generator)]
+        order = torch.rand(runs.shape, generator=generator).argsort(1)
+        return runs.gather(1, order).view(inputs_last.shape).transpose(1, -1)
+
+    return {name: mix(mask).reshape(mask.shape).contiguous() for name, mask in masks.items()}
+
+
+def distance(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
+    """Return the part of all places at which two masks differ (Hamming, normalised).
+
+    It is small for any two sparse masks: see :func:`overlap`.
+    """
+    differ = sum(int((mask ^ other[name]).sum()) for name, mask in one.items())
+    return differ / sum(mask.numel() for mask in one.values())
+
+
+def overlap(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
+    """Return the weights that both masks keep, as a part of what the smaller one keeps."""
+    both = sum(int((mask & other[name]).sum()) for name, mask in one.items())
+    return both / min(sum(int(mask.sum()) for mask in masks.values()) for masks in (one, other))
 
 
 def shares(masks: Mapping[str, Tensor]) -> dict[str, float]:

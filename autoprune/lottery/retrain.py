@@ -1,41 +1,44 @@
-"""``autoprune ticket --run``: train the mask of a search again, from six different starts.
+"""``autoprune ticket --run``: train the mask of a search again, from seven different starts.
 
-All networks but the dense one are compact: the units that a channel mask removes are gone. The
-literature expects that for such masks "only ratios matter": that fresh weights, or other units in
-the same numbers, do as well (Liu et al. 2019; Frankle et al. 2021, "Pruning Neural Networks at
-Initialization").
+The networks of a channel mask are compact: the units that it removes are gone. The literature
+expects that for such masks, and for ratios chosen per layer, "only ratios matter": that fresh
+weights, or others in the same numbers, do as well (Liu et al. 2019; Frankle et al. 2021, "Pruning
+Neural Networks at Initialization").
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
-from autoprune.analysis import analyze
-from autoprune.cost import CostModel
-from autoprune.lottery.source import Source, kept_units, other_units
-from autoprune.lottery.study import Seeds, Study
-from autoprune.lottery.ticket import Ticket, fill
-from autoprune.lottery.trial import Trial, train
-from autoprune.recover import FitConfig
-from autoprune.session import on_device
-from autoprune.slicing import Slicer
-from autoprune.structure import Structure
+from autoprune.lottery.jobs import Job, Record, Records, Tick, checkpoint, folder
+from autoprune.lottery.mask import Mask
+from autoprune.lottery.outcome import Group, Trials, level_json
+from autoprune.lottery.setting import Seeds, Setting
+from autoprune.lottery.source import Source
+from autoprune.lottery.ticket import Ticket, Weights, fill
+from autoprune.lottery.trial import trial_of
+from autoprune.lottery.verdict import mask_verdict
+from autoprune.saving import tensors_of
 
 SOFTER = 0.1
 """Learning rate of fine-tuning, as part of the peak in training."""
+
+DENSE, MASK = "dense", "mask"
 
 STARTS = ("ticket", "dense", "reinit", "shuffled", "reinit_same_flops", "finetune", "lr_rewind")
 """What is trained.
 
 - ``ticket``: the initial weights that the mask keeps; ``dense``: all of them.
-- ``reinit``: fresh weights in the same shapes; ``reinit_same_flops``: for as many iterations more
+- ``reinit``: fresh weights in the same places; ``reinit_same_flops``: for as many iterations more
   as an iteration is cheaper than a dense one (Scratch-E and Scratch-B of Liu et al. 2019).
-- ``shuffled``: the initial weights of other units, as many in every group.
+- ``shuffled``: the initial weights of other units, as many in every group; for masks of weights,
+  other weights, as many in every layer.
 - ``finetune``: the trained weights, at a tenth of the learning rate, falling; ``lr_rewind``: the
   trained weights, with the whole schedule again (Renda et al. 2020). Both had a training before.
 """
@@ -43,94 +46,100 @@ STARTS = ("ticket", "dense", "reinit", "shuffled", "reinit_same_flops", "finetun
 
 @dataclass(frozen=True)
 class Retraining:
-    """A mask to be trained again; ``study`` says on what and how."""
+    """A mask to be trained again; ``setting`` says on what and how."""
 
-    study: Study
+    setting: Setting
     source: Source
+    seeds: range
 
     @cached_property
-    def structure(self) -> Structure:
-        """What hangs together in the network."""
-        example = on_device(self.study.data.example(self.study.task), self.study.device)
-        return analyze(self._initial, example)
+    def mask(self) -> Mask:
+        """The mask as it works on the network; raises UsageError if it does not fit."""
+        return Mask.of(self.source, self.setting)
 
-    @cached_property
-    def kept(self) -> dict[str, Tensor]:
-        """The units that the mask keeps, by group."""
-        return kept_units(Slicer(self._initial, self.structure), self.structure, self.source.masks)
+    def jobs(self) -> list[Job]:
+        """List the trainings, seed by seed."""
+        found = []
+        for seed in self.seeds:
+            dense = Job(DENSE, seed, "ticket", self.setting.steps, stores=True)
+            needs = (dense.key,) if self.setting.rewind else ()
+            for start in STARTS:
+                if start == "dense":
+                    found.append(dense)
+                    continue
+                late = self.setting.rewind if start in ("ticket", "shuffled") else 0
+                steps = self._length(start) - late
+                stores = start == "ticket"
+                found.append(Job(MASK, seed, start, steps, needs if late else (), stores))
+        return sorted(found, key=lambda job: (job.seed, bool(job.needs)))
 
-    @cached_property
-    def macs(self) -> float:
-        """MACs of the compact network as a fraction of the dense one's."""
-        cost = CostModel(self.structure)
-        return cost.macs({name: len(units) for name, units in self.kept.items()}) / cost.macs.dense
+    def carry_out(self, job: Job, home: Path, tick: Tick) -> Record:
+        """Train one network. All trainings of a seed see the same batches in the same order."""
+        setting, seeds, initial = self.setting, Seeds.of(job.seed), self.source.initial
+        ticket = setting.dense(initial)
+        if job.mask == MASK:
+            rewound = initial
+            if job.needs:
+                rewound = Ticket.load(folder(home, job.seed, DENSE)).rewound
+            ticket = replace(ticket, masks=self.mask.weights, rewound=rewound)
+            network, masks = self._network(job.kind, seeds, rewound)
+        else:
+            network, masks = fill(setting.network(0), initial), None
+        total = self._length(job.kind)
+        job_setting = replace(setting, fit=self._fit(job.kind, total))
+        found = job_setting.train(
+            network,
+            seeds.order,
+            tick,
+            masks=masks,
+            first=total - job.steps,
+            keep=(setting.rewind,),
+            checkpoint=checkpoint(job, home),
+        )
+        if job.stores:
+            if job.mask == DENSE:
+                ticket = replace(ticket, rewound=found.kept.get(setting.rewind) or initial)
+            trained = tensors_of(network)
+            setting.store(job, home, replace(ticket, trained=trained), found.trial)
+        return found.trial.record(job, 1.0 if job.mask == DENSE else self.mask.remaining)
 
-    def seed(
-        self, seed: int, home: Path, known: Mapping[str, Trial], done: Callable[[str, Trial], None]
-    ) -> None:
-        """Train every start with the seeds of one repetition and store the ticket below ``home``.
+    def groups(self, records: Records) -> list[Group]:
+        """Return the trainings from every start."""
+        seeds = {seed: self._trials(records, seed) for seed in self.seeds}
+        return [Group(self.mask.remaining, seeds)]
 
-        ``known`` trials are not repeated; ``done`` is told of each that ends. Every start sees the
-        same batches in the same order.
-        """
-        seeds, first = Seeds.of(seed), self.study.rewind
-        rewound = self._rewound(seeds, known, done)
-        for start in STARTS[:1] + STARTS[2:]:
-            if start not in known:
-                late = first if start in ("ticket", "shuffled") else 0
-                config = replace(self._config(start), seed=seeds.order, first=late)
-                done(start, self._train(self._network(start, seeds, rewound), config)[0])
-        facts = {"seeds": asdict(seeds), "source": self.source.config.to_json()}
-        masks = {name: mask for name, mask in self.source.masks.items() if name in self._weights}
-        ticket = Ticket(masks, self.source.initial, rewound, {}, first, facts)
-        ticket.save(home / f"seed-{seed}")
+    def result(self, records: Records) -> dict[str, Any]:
+        """Return the figures of every start, and a verdict."""
+        (group,) = self.groups(records)
+        config = self.source.config
+        return {
+            "method": f"the mask of a search: {config.agent}, {config.ranking}, {config.budget}",
+            "granularity": self.source.granularity,
+            "macs": round(self.mask.macs, 6),
+            "levels": [level_json(group)],
+            "verdict": mask_verdict(group.trials, channels=self.source.channels),
+        }
 
-    @property
-    def remaining(self) -> float:
-        """Fraction of the parameters that the mask keeps."""
-        cost = CostModel(self.structure)
-        plan = {name: len(units) for name, units in self.kept.items()}
-        return cost.parameters(plan) / cost.parameters.dense
+    def _trials(self, records: Records, seed: int) -> Trials:
+        keys = {start: (MASK, seed, start) for start in STARTS} | {"dense": (DENSE, seed, "ticket")}
+        return {start: trial_of(records[key]) for start, key in keys.items()}
 
-    @cached_property
-    def _initial(self) -> nn.Module:
-        return fill(self.study.network(0), self.source.initial)
+    def _length(self, start: str) -> int:
+        steps = self.setting.steps
+        return round(steps / self.mask.macs) if start == "reinit_same_flops" else steps
 
-    @cached_property
-    def _weights(self) -> frozenset[str]:
-        return frozenset(name for name, _ in self._initial.named_parameters())
-
-    def _rewound(
-        self, seeds: Seeds, known: Mapping[str, Trial], done: Callable[[str, Trial], None]
-    ) -> Mapping[str, Tensor]:
-        """Train the dense network; return its weights at the iteration to rewind to."""
-        if "dense" in known and not self.study.rewind:
-            return self.source.initial
-        network = fill(self.study.network(0), self.source.initial)
-        trial, weights = self._train(network, replace(self.study.fit, seed=seeds.order))
-        if "dense" not in known:
-            done("dense", trial)
-        return weights or self.source.initial
-
-    def _config(self, start: str) -> FitConfig:
-        fit = self.study.fit
+    def _fit(self, start: str, total: int) -> Any:
+        fit = replace(self.setting.fit, steps=total)
         if start == "finetune":
             return replace(fit, learning_rate=SOFTER * fit.learning_rate, schedule="cosine")
-        if start == "reinit_same_flops":
-            return replace(fit, steps=round((fit.steps or 0) / self.macs))
         return fit
 
-    def _network(self, start: str, seeds: Seeds, rewound: Mapping[str, Tensor]) -> nn.Module:
-        """Build the compact network of a start."""
-        kept = self.kept
-        if start == "shuffled":
-            kept = other_units(kept, self.structure.sizes, seeds.shuffle)
+    def _network(
+        self, start: str, seeds: Seeds, rewound: Weights
+    ) -> tuple[nn.Module, Mapping[str, Tensor] | None]:
+        """Build the network of a start, and the masks to train it with."""
         if start.startswith("reinit"):
-            return Slicer(self.study.network(seeds.reinit), self.structure).build(kept)
+            return self.mask.on(self.setting.network(seeds.reinit))
         weights = self.source.base if start in ("finetune", "lr_rewind") else rewound
-        dense = fill(self.study.network(0), weights)
-        return Slicer(dense, self.structure).build(kept)
-
-    def _train(self, network: nn.Module, config: FitConfig) -> tuple[Trial, dict[str, Tensor]]:
-        study = self.study
-        return train(network, study.splits, study.task, config, keep=study.rewind)
+        mask = self.mask.shuffled(seeds.shuffle) if start == "shuffled" else self.mask
+        return mask.on(fill(self.setting.network(0), weights))

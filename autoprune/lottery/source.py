@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -14,84 +15,94 @@ from torch import Tensor
 from autoprune.artefacts import Artefacts
 from autoprune.config import SearchConfig
 from autoprune.errors import DamagedError, UsageError
-from autoprune.models import ModelSpec
-from autoprune.slicing import Slicer
-from autoprune.structure import Structure
+from autoprune.models import ModelSpec, load_weights
+from autoprune.saving import tensors_of
+from autoprune.subject import tensors_hash
 
 MASKS, INITIAL, BASE = "masks.safetensors", "initial.safetensors", "base.safetensors"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A finished search: how its network is built, its masks, its weights before and after."""
+    """A finished search: how its network is built, its masks, its weights before and after.
+
+    ``granularity`` is what it removed: ``channel``, ``weight``, or a pattern such as ``2:4``.
+    """
 
     config: SearchConfig
     spec: ModelSpec
     masks: Mapping[str, Tensor]
     initial: Mapping[str, Tensor]
     base: Mapping[str, Tensor]
+    granularity: str = "channel"
+
+    @property
+    def channels(self) -> bool:
+        """Whether whole units go."""
+        return self.granularity == "channel"
+
+    @property
+    def block(self) -> int:
+        """The m of a pattern n:m, else 0."""
+        pattern = re.fullmatch(r"\d+:(\d+)", self.granularity)
+        return int(pattern[1]) if pattern else 0
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path, initial: str | None = None) -> Source:
     """Read a finished search.
 
-    Raises UsageError if it is none, or has no initial weights to rewind to; DamagedError if a file
-    of it is not what was written.
+    ``initial`` is a file with the weights before training, for a search of a network that was
+    trained elsewhere; if that was a run of autoprune, it is found beside the trained weights.
+
+    Raises UsageError if it is no search, or if there are no initial weights to rewind to;
+    DamagedError if a file is not what was written, or does not fit the network.
     """
     artefacts = Artefacts(path)
     if MASKS not in artefacts.names or "model.json" not in artefacts.names:
         raise UsageError(f"{path} holds no mask", "name the directory of a finished search")
-    if INITIAL not in artefacts.names or BASE not in artefacts.names:
-        raise UsageError(
-            f"{path} has no initial weights to rewind to: the search was given a trained network",
-            "only a search that trains its network stores them, as digits-resnet without --weights",
-        )
     meta, network = artefacts.json("config.json"), artefacts.json("model.json")
     if meta.get("command") != SearchConfig.command:
         raise UsageError(f"{path} holds a run of {meta.get('command')}, not of a search")
     if network.get("model") is None:
         raise UsageError(f"the network of {path} was given as a live object: it cannot be built")
-    return Source(
-        SearchConfig.from_json(meta["config"]),
-        ModelSpec.from_json(network["model"]),
-        *(_tensors(artefacts.file(name)) for name in (MASKS, INITIAL, BASE)),
-    )
+    config = SearchConfig.from_json(meta["config"])
+    spec = ModelSpec.from_json(network["model"])
+    if config.weights is None:
+        base = _tensors(artefacts.file(BASE))
+    else:
+        base = _given(spec, config.weights)
+        _expect(base, meta, f"{config.weights} changed since the search in {path}")
+        initial = initial or _beside(Path(config.weights))
+    if initial is not None:
+        before = _given(spec, initial)
+    elif INITIAL in artefacts.names:
+        before = _tensors(artefacts.file(INITIAL))
+    else:
+        raise UsageError(
+            f"{path} has no initial weights to rewind to: the search was given a trained network",
+            "name them with --initial FILE, or train it with autoprune train, which stores them",
+        )
+    masks, granularity = _tensors(artefacts.file(MASKS)), getattr(config, "granularity", "channel")
+    return Source(config, spec, masks, before, base, str(granularity))
 
 
-def kept_units(
-    slicer: Slicer, structure: Structure, masks: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """Return the units, by group, that channel masks keep.
-
-    Raises UsageError if the masks are not those of a plan for this network.
-    """
-    kept = {}
-    for group in structure.groups:
-        place = structure.slices[group.name][0]
-        mask = masks.get(place.tensor)
-        if mask is None or mask.ndim <= place.dim or mask.shape[place.dim] <= place.index.max():
-            raise UsageError(f"the mask does not fit the network at {place.tensor!r}")
-        along = mask.transpose(0, place.dim).flatten(1).any(1) if mask.ndim > 1 else mask
-        kept[group.name] = along[place.index].all(1).nonzero().flatten()
-    found = slicer.masks(kept)
-    for name in found.keys() | masks.keys():
-        if name not in found or name not in masks or not torch.equal(found[name], masks[name]):
-            raise UsageError(
-                f"the mask does not fit the network at {name!r}",
-                "it must be the mask of a plan: whole channels, in every tensor they go through",
-            )
-    return kept
+def _beside(weights: Path) -> str | None:
+    """Return the initial weights of the training run that left ``weights``, if one did."""
+    if INITIAL not in Artefacts(weights.parent).names:
+        return None
+    return str(Artefacts(weights.parent).file(INITIAL))
 
 
-def other_units(
-    kept: Mapping[str, Tensor], sizes: Mapping[str, int], seed: int
-) -> dict[str, Tensor]:
-    """Return as many units of every group, drawn by ``seed``."""
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        name: torch.randperm(sizes[name], generator=generator)[: len(units)].sort().values
-        for name, units in kept.items()
-    }
+def _given(spec: ModelSpec, path: str) -> dict[str, Tensor]:
+    """Read weights that the user names."""
+    network = spec.build(trust_code=True)
+    load_weights(network, path)
+    return {name: value.clone() for name, value in tensors_of(network).items()}
+
+
+def _expect(weights: Mapping[str, Tensor], meta: Mapping[str, Any], what: str) -> None:
+    if tensors_hash(weights) != meta["facts"].get("weights"):
+        raise UsageError(what, "search again, or bring the file back")
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from autoprune.checkpoint import Checkpoint
 from autoprune.data import Split
-from autoprune.recover import FitConfig, fit, measure
-from autoprune.saving import tensors_of
+from autoprune.lottery.jobs import Job, Record, Tick
+from autoprune.lottery.watch import Look, Watch, Watched, copied
+from autoprune.recover import FitConfig, fit
 from autoprune.schema import decode_fields, encode_fields
+from autoprune.scoring import measure
 from autoprune.task import Task
 
 AT = (100, 300, 1000, 3000)
@@ -45,6 +48,21 @@ class Trial:
         """Read what ``to_json`` wrote; raise DamagedError if it is anything else."""
         return cls(**decode_fields(cls, data, "a trial"))
 
+    def record(self, job: Job, remaining: float) -> dict[str, Any]:
+        """Return what the journal holds of the training of a job."""
+        return {
+            "mask": job.mask,
+            "seed": job.seed,
+            "kind": job.kind,
+            "remaining": remaining,
+            "trial": self.to_json(),
+        }
+
+
+def trial_of(record: Record) -> Trial:
+    """Read the training that a record of the journal holds."""
+    return Trial.from_json(record["trial"])
+
 
 class Splits(NamedTuple):
     """What a network is trained on, watched on, and tested on at the end."""
@@ -54,33 +72,11 @@ class Splits(NamedTuple):
     test: Split
 
 
-@dataclass
-class Watch:
-    """Looks at the validation split now and then, and keeps the weights that will be tested.
+class Training(NamedTuple):
+    """What a training came to, and the weights after the iterations that were asked for."""
 
-    ``wanted`` are the iterations whose weights are kept.
-    """
-
-    model: nn.Module
-    validation: Split
-    task: Task
-    every: int
-    wanted: frozenset[int]
-    curve: list[tuple[float, ...]] = field(default_factory=list)
-    kept: dict[int, dict[str, Tensor]] = field(default_factory=dict)
-    best: tuple[float, int] = (float("inf"), 0)
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
-
-    def __call__(self, step: int, total: int, loss: float) -> None:
-        """Take a look if it is time; the interface of ``fit``'s ``on_step``."""
-        if step in self.wanted:
-            self.kept[step] = _copy(self.model)
-        if step % self.every and step != total:
-            return
-        score = measure(self.model, self.validation, self.task)
-        self.curve.append((step, score.loss, score.score))
-        if score.loss < self.best[0]:
-            self.best, self.best_weights = (score.loss, step), _copy(self.model)
+    trial: Trial
+    kept: dict[int, dict[str, Tensor]]
 
 
 def train(
@@ -88,20 +84,25 @@ def train(
     splits: Splits,
     task: Task,
     config: FitConfig,
+    tick: Tick,
+    *,
     masks: Mapping[str, Tensor] | None = None,
-    keep: int = 0,
-) -> tuple[Trial, dict[str, Tensor]]:
-    """Train ``model`` in place; return what it came to and the weights after ``keep`` iterations.
+    keep: Collection[int] = (),
+    also: Look | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Training:
+    """Train ``model`` in place, with an eye on it.
 
     Always trains to the end (as Frankle and Carbin 2019 do); early stopping is read off afterwards.
     """
     total = config.length(len(splits.train))
     at = [step for step in AT if config.first < step <= total]
-    watch = Watch(
-        model, splits.validation, task, min(MARKS, max(1, total // 10)), frozenset([*at, keep])
-    )
-    fit(model, splits.train, task, config, masks=masks, on_step=watch)
-    final = _copy(model)
+    every = min(MARKS, max(1, total // 10))
+    wanted = frozenset([*at, *keep])
+    watch = Watch(model, splits.validation, task, every, wanted, tick, also, done=config.first)
+    saved = Watched(checkpoint, watch) if checkpoint else None
+    fit(model, splits.train, task, config, masks=masks, on_step=watch, checkpoint=saved)
+    final = copied(model)
 
     def test(weights: dict[str, Tensor]) -> float:
         model.load_state_dict(weights, strict=False)
@@ -113,8 +114,4 @@ def train(
     finally:
         accuracy = test(final)
     trial = Trial(accuracy, watch.best[1], early, marks, tuple(watch.curve))
-    return trial, watch.kept.get(keep, {})
-
-
-def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in tensors_of(model).items()}
+    return Training(trial, {step: watch.kept[step] for step in keep if step in watch.kept})
