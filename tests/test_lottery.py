@@ -12,7 +12,7 @@ from autoprune import checkpoint
 from autoprune.cli import main
 from autoprune.data import Split, load_data
 from autoprune.errors import DamagedError, UsageError
-from autoprune.journal import Journal
+from autoprune.journal import read_journal
 from autoprune.lottery import config as words
 from autoprune.lottery import masks as m
 from autoprune.lottery.barrier import barrier
@@ -193,7 +193,7 @@ def test_nothing_is_decided_on_the_test_split(whole, monkeypatch):
 
 def test_early_stopping_is_where_the_validation_loss_is_least(whole):
     home, _ = whole
-    for record in Journal(home / "evaluations.jsonl").records:
+    for record in read_journal(home / "evaluations.jsonl"):
         least = min(record["trial"]["curve"], key=lambda point: point[1])
         assert record["trial"]["early_stop"] == least[0]
 
