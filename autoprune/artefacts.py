@@ -18,6 +18,7 @@ from autoprune.files import (
     commit,
     digest,
     file_digest,
+    make_directory,
     pretty,
     read_json,
     replace_text,
@@ -77,10 +78,13 @@ class Artefacts:
         """Let ``writer`` fill a file and put it into the directory in one step, with its hash.
 
         The manifest names the new content and the one before it, so a crash between the two steps
-        leaves an intact directory. Raises AutopruneError if it cannot be written.
+        leaves an intact directory. A damaged file in its place is kept as ``NAME.damaged-N``.
+        Raises AutopruneError if it cannot be written.
         """
         path = self.path / name
         staged = stage(path, writer)
+        if name in self._files and path.exists() and not self.intact(name):
+            set_aside(path, "damaged")
         entry = {
             "bytes": staged.stat().st_size,
             "sha256": file_digest(staged),
@@ -107,8 +111,7 @@ class Artefacts:
         """
         if target.exists() and any(target.iterdir()):
             raise UsageError(f"{target} exists and is not empty", "choose another path")
-        with writing(target):
-            target.mkdir(parents=True, exist_ok=True)
+        make_directory(target)
         copies = Artefacts(target)
         for name in self.names:
             source = self.file(name)
@@ -118,6 +121,19 @@ class Artefacts:
         sealed = {"format": FORMAT, "files": files, "check": digest(canonical(files))}
         replace_text(self.path / MANIFEST, pretty(sealed))
         self._files = files
+
+
+def set_aside(path: Path, why: str) -> Path:
+    """Rename a file or directory to ``NAME.WHY-N``, so that nothing is lost; return where it is.
+
+    Raises AutopruneError if it cannot be renamed.
+    """
+    number = 1
+    while (aside := path.with_name(f"{path.name}.{why}-{number}")).exists():
+        number += 1
+    with writing(path):
+        path.rename(aside)
+    return aside
 
 
 def _copy(source: Path, target: Path) -> None:

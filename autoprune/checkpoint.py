@@ -32,6 +32,9 @@ SHARE: Final = 0.03
 SECONDS: Final = "seconds"
 ENDING: Final = ".checkpoint.safetensors"
 
+_NUMBER: Final = "saved"
+"""How many times a training had been saved, beside its state."""
+
 
 class Checkpoint(Protocol):
     """Where ``fit`` keeps its state.
@@ -52,10 +55,15 @@ class Checkpoint(Protocol):
 
 
 class FileCheckpoint:
-    """A checkpoint in a run directory: ``NAME.checkpoint.safetensors``, published atomically."""
+    """A checkpoint in a run directory: ``NAME-0.checkpoint.safetensors`` and ``NAME-1...`` in turn.
+
+    So the one before is there if the newest is damaged.
+    """
 
     def __init__(self, artefacts: Artefacts, name: str, every: float = EVERY) -> None:
-        self._artefacts, self._file, self._every = artefacts, f"{name}{ENDING}", every
+        self._artefacts, self._every = artefacts, every
+        self._files = [f"{name}-{turn}{ENDING}" for turn in (0, 1)]
+        self._number = 0
         self._began = self._last = time.monotonic()
         self._took, self._earlier = 0.0, 0.0
 
@@ -70,30 +78,43 @@ class FileCheckpoint:
         return self._earlier + time.monotonic() - self._began
 
     def load(self) -> State | None:
-        """Return what was saved last, None if nothing was or it is damaged."""
-        if not self._artefacts.intact(self._file):
+        """Return the newest of what was saved that is intact, None if nothing is."""
+        found = {int(state[_NUMBER]): state for state in map(self._read, self._files) if state}
+        if not found:
             return None
-        try:
-            state = load_file(self._artefacts.file(self._file))
-            self._earlier = float(state.pop(SECONDS, torch.zeros(())))
-            return state
-        except (OSError, SafetensorError):
-            return None
+        self._number = max(found)
+        state = dict(found[self._number])
+        del state[_NUMBER]
+        self._earlier = float(state.pop(SECONDS, torch.zeros(())))
+        return state
 
     def save(self, state: State) -> None:
         """Publish ``state``; raises AutopruneError if it cannot be written."""
         began = time.monotonic()
-        stored = {**state, SECONDS: torch.tensor(self.seconds, dtype=torch.float64)}
-        self._artefacts.publish(self._file, partial(write_tensors, tensors=stored))
+        facts = {
+            _NUMBER: torch.tensor(self._number + 1),
+            SECONDS: torch.tensor(self.seconds, dtype=torch.float64),
+        }
+        name = self._files[self._number % 2]
+        self._artefacts.publish(name, partial(write_tensors, tensors={**state, **facts}))
+        self._number += 1
         self._last = time.monotonic()
         self._took = self._last - began
 
+    def _read(self, name: str) -> State | None:
+        if not self._artefacts.intact(name):
+            return None
+        try:
+            state = load_file(self._artefacts.file(name))
+        except (OSError, SafetensorError):
+            return None
+        return state if _NUMBER in state else None
+
 
 def discard(artefacts: Artefacts) -> None:
-    """Remove every checkpoint of a run whose result is there."""
-    for name in artefacts.names:
-        if name.endswith(ENDING):
-            artefacts.remove(name)
+    """Remove every checkpoint of a run whose result is there, and what a crash left of one."""
+    for path in sorted(artefacts.path.glob(f"*{ENDING}")):
+        artefacts.remove(path.name)
 
 
 def key(config: Mapping[str, object], samples: int, weights: State) -> Tensor:

@@ -115,6 +115,18 @@ def text_writer(text: str) -> Callable[[Path], None]:
     return write
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory, and those above it, that survive a power cut; one that is there is fine.
+
+    Raises AutopruneError if it cannot be made.
+    """
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        for place in missing:
+            sync_directory(place.parent)
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn failures of the operating system into one clear line about ``path``."""

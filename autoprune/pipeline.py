@@ -108,6 +108,7 @@ def _search(subject: Subject, config: SearchConfig, progress: Progress) -> Resul
         damaged = run.artefacts.damaged
         if run.finished and not damaged:
             progress.note(f"{run.path} is finished; --fresh starts over")
+            discard(run.artefacts)
             return _finished(run, subject)
         if damaged:
             progress.note(f"missing or damaged, made anew: {', '.join(damaged)}")

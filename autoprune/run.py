@@ -24,11 +24,19 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from autoprune.artefacts import ANEW, MANIFEST, Artefacts
+from autoprune.artefacts import ANEW, MANIFEST, Artefacts, set_aside
 from autoprune.config import Config
 from autoprune.errors import DamagedError, LockedError, UsageError
 from autoprune.events import Events
-from autoprune.files import TEMPORARY, pretty, text_writer, writing
+from autoprune.files import (
+    TEMPORARY,
+    digest,
+    file_digest,
+    make_directory,
+    pretty,
+    text_writer,
+    writing,
+)
 from autoprune.journal import Journal
 
 FORMAT = 1
@@ -56,9 +64,8 @@ class Run:
         self._lock = _lock(path)
         try:
             if fresh and path.exists():
-                _move_aside(path)
-            with writing(path):
-                path.mkdir(parents=True, exist_ok=True)
+                set_aside(path, "old")
+            make_directory(path)
             self.resumed = (path / CONFIG).exists()
             if not self.resumed:
                 _refuse_strangers(path)
@@ -187,7 +194,16 @@ def environment() -> dict[str, Any]:
         "platform": f"{sys.platform}-{platform.machine()}",
         "threads": torch.get_num_threads(),
         "versions": {name: _version(name) for name in _VERSIONS},
+        "code": _code(),
     }
+
+
+def _code() -> str:
+    """Hash our own sources: a run that a change of them divides is no longer one computation."""
+    package = Path(__file__).parent
+    places = {(package / name).resolve() for name in ("", "envs", "agents")}
+    files = {file for place in places for file in place.rglob("*.py")}
+    return digest("".join(sorted(f"{file.name} {file_digest(file)}\n" for file in files)))[:16]
 
 
 def _version(name: str) -> str | None:
@@ -231,14 +247,6 @@ def _lock(path: Path) -> FileLock:
                 "wait for it to end, or name another directory with --run",
             ) from None
     return lock
-
-
-def _move_aside(path: Path) -> None:
-    number = 1
-    while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
-        number += 1
-    with writing(path):
-        path.rename(aside)
 
 
 def _refuse_strangers(path: Path, unless: Sequence[str] = ()) -> None:

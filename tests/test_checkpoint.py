@@ -144,6 +144,33 @@ def test_a_state_of_another_training_is_left_aside_and_a_damaged_one_made_anew(d
     assert content(survive(net, digits, config, tmp_path, [])) == content(whole)
 
 
+def test_a_damaged_newest_state_is_kept_aside_and_the_one_before_is_used(
+    digits, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(FileCheckpoint, "due", property(lambda self: True))
+    config, whole, steps = FitConfig(epochs=2, batch_size=40), net(), []
+    fit(whole, digits, TASK, config)
+    with pytest.raises(Killed):
+        checkpoint = FileCheckpoint(Artefacts(tmp_path), "part", every=0.0)
+        fit(net(), digits, TASK, config, on_step=killed({4}), checkpoint=checkpoint)
+    newest = max(
+        tmp_path.glob("*.checkpoint.safetensors"), key=lambda file: file.stat().st_mtime_ns
+    )
+    newest.write_bytes(newest.read_bytes()[:-1] + b"?")
+    model, checkpoint = net(), FileCheckpoint(Artefacts(tmp_path), "part", every=0.0)
+    fit(
+        model,
+        digits,
+        TASK,
+        config,
+        checkpoint=checkpoint,
+        on_step=lambda step, *_: steps.append(step),
+    )
+    assert steps == [3, 4, 5, 6, 7, 8]
+    assert content(model) == content(whole)
+    assert (tmp_path / f"{newest.name}.damaged-1").read_bytes().endswith(b"?")
+
+
 def test_half_a_state_is_refused_by_name(digits, tmp_path):
     config = FitConfig(epochs=2, batch_size=40)
     checkpoint = FileCheckpoint(Artefacts(tmp_path), "part", every=0.0)

@@ -111,6 +111,25 @@ def test_another_environment_is_said_and_remembered(path):
         assert not run.bit_exact
 
 
+def test_another_state_of_the_code_is_another_environment(path, monkeypatch):
+    finished_run(path)
+    monkeypatch.setattr("autoprune.run._code", lambda: "another")
+    with Run(path, CONFIG) as run:
+        assert "code" in run.warnings[0] and "instead of another" in run.warnings[0]
+        assert not run.bit_exact
+
+
+def test_a_damaged_file_is_kept_when_it_is_made_anew(path):
+    finished_run(path)
+    (path / "plan.json").write_text("garbage")
+    with Run(path, CONFIG) as run:
+        run.publish_json("plan.json", {"conv1": 3})
+        run.publish_json("plan.json", {"conv1": 4})
+    assert (path / "plan.json.damaged-1").read_text() == "garbage"
+    assert not (path / "plan.json.damaged-2").exists()
+    assert Artefacts(path).json("plan.json") == {"conv1": 4}
+
+
 def test_one_writer_at_a_time_and_readers_always(path):
     with Run(finished_run(path), CONFIG):
         for fresh in (False, True):

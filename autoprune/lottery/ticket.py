@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from autoprune.artefacts import Artefacts
 from autoprune.errors import DamagedError, UsageError
-from autoprune.files import pretty, text_writer, writing
+from autoprune.files import make_directory, pretty, text_writer
 from autoprune.lottery.masks import remaining, shares
 from autoprune.saving import write_tensors
 
@@ -48,8 +48,7 @@ class Ticket:
 
         Format 1: ``{"format", "rewind", "remaining", "layers": {NAME: fraction}, "facts"}``.
         """
-        with writing(path):
-            path.mkdir(parents=True, exist_ok=True)
+        make_directory(path)
         artefacts = Artefacts(path)
         for name, tensors in self._files():
             artefacts.publish(name, partial(write_tensors, tensors=dict(tensors)))
