@@ -119,6 +119,7 @@ def _carry_out(
         damaged = run.artefacts.damaged
         if run.finished and not damaged:
             progress.note(f"{run.path} is finished; --fresh starts over")
+            discard(run.artefacts)
             return replace(Trained.from_json(run.artefacts.json(RESULT)), run=run.path)
         if damaged:
             progress.note(f"missing or damaged, made anew: {', '.join(damaged)}")
