@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
 
-from autoprune.cost import FLOPS_PER_MAC, Cost, CostModel, Counts
+from autoprune.cost import BISECTIONS, Cost, CostModel, Counts
 from autoprune.errors import InfeasibleError, UsageError
 from autoprune.limits import Limit, amount, parse_limits
 from autoprune.plan import Plan
-
-_BISECTIONS: Final = 40
 
 
 @dataclass(frozen=True)
@@ -26,26 +24,38 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a budget such as ``0.5flops``, ``60Mmacs`` or ``0.5flops, 0.3params``.
+        """Read a budget such as ``0.5flops``, ``60Mmacs``, ``2ms`` or ``0.5flops, 0.3params``.
 
         Raises UsageError for anything else: unknown units, 0, negative, NaN, fractions over 1.
         """
         return cls(parse_limits(text))
 
-    def bind(self, cost: CostModel, align: int = 1) -> BoundBudget:
+    @property
+    def costs(self) -> frozenset[str]:
+        """Names of the costs it limits."""
+        return frozenset(limit.cost for limit in self.limits)
+
+    def bind(self, cost: CostModel, align: int | Sequence[int] = 1) -> BoundBudget:
         """Fix the budget to a model; groups keep multiples of ``align`` units, or all of them.
 
-        Raises InfeasibleError if not even the smallest plan meets it, UsageError if align < 1.
+        ``align`` is one number, or one for each group. Raises InfeasibleError if not even the
+        smallest plan meets it, UsageError if align < 1 or the latency of the model is not known.
         """
-        if align < 1:
-            raise UsageError(f"align must be at least 1, not {align}", "1 allows every width")
+        steps = (align,) * len(cost.structure.groups) if isinstance(align, int) else tuple(align)
+        if min(steps, default=1) < 1:
+            raise UsageError(f"align must be at least 1, not {min(steps)}", "1 allows every width")
         constraints: dict[str, Constraint] = {}
         for limit in self.limits:
-            measure: Cost = getattr(cost, limit.cost)
+            measure: Cost | None = getattr(cost, limit.cost)
+            if measure is None:
+                raise UsageError(
+                    f"{limit}: the {limit.cost} of this network is not known",
+                    "measure it with autoprune.latency.measure_latency",
+                )
             new = Constraint(limit, measure, limit.bound(measure.dense))
             old = constraints.get(limit.cost, new)
             constraints[limit.cost] = min(old, new, key=lambda item: item.bound)
-        bound = BoundBudget(self, cost, tuple(constraints.values()), align)
+        bound = BoundBudget(self, cost, tuple(constraints.values()), steps)
         for constraint in bound.constraints:
             constraint.check_reachable(bound.smallest)
         return bound
@@ -71,12 +81,22 @@ class Constraint:
         # Rounded up, so that asking for what the message names succeeds.
         reachable = float(-(-fraction * 10**4 // 1)) / 10**4
         unit = self.limit.unit
-        value = least * (FLOPS_PER_MAC if unit == "flops" else 1)
+        ask = f"{reachable:g}{unit}"
+        if unit == "ms":
+            ask = f"{float(-(-least * self.limit.scale * 10**6 // 1)) / 10**6:g}ms"
         raise InfeasibleError(
-            f"no plan meets {self.limit}: this network cannot go below {amount(value, unit)}, "
-            f"{reachable:g} of the dense model",
-            f"ask for at least {reachable:g}{unit}",
+            f"no plan meets {self.limit}: this network cannot go below"
+            f" {amount(least * self.limit.scale, unit)}, {reachable:g} of the dense model",
+            f"ask for at least {ask}",
         )
+
+
+def allowed_counts(sizes: Iterable[int], steps: Iterable[int]) -> tuple[Counts, ...]:
+    """Return the counts that each group may keep, ascending: multiples of its step, and all."""
+    return tuple(
+        np.append(np.arange(step, size, step, dtype=np.int64), size)
+        for size, step in zip(sizes, steps, strict=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -85,18 +105,18 @@ class BoundBudget:
 
     Walking the groups in order and choosing inside ``interval`` never exceeds the budget, and ends
     where the last group that lost units could not take one more step: the cost of at least one
-    constraint lies in (bound - one quantum, bound], a quantum being what one step (``align`` units)
-    of a group costs. Every plan that no step can be added to is reachable by such a walk.
+    constraint lies in (bound - one quantum, bound], a quantum being what one step of a group costs:
+    ``steps`` units. Every plan that no step can be added to is reachable by such a walk.
     """
 
     budget: Budget
     cost: CostModel
     constraints: tuple[Constraint, ...]
-    align: int = 1
+    steps: tuple[int, ...]
 
     @cached_property
     def limits(self) -> dict[str, int]:
-        """Largest allowed cost by name: ``macs``, ``parameters``, ``bytes``, ``energy``."""
+        """Largest allowed cost by name, as ``macs`` or ``latency``."""
         return {item.limit.cost: item.bound for item in self.constraints}
 
     @cached_property
@@ -106,11 +126,8 @@ class BoundBudget:
 
     @cached_property
     def choices(self) -> tuple[Counts, ...]:
-        """Allowed counts of each group, ascending: multiples of ``align``, and the group's size."""
-        return tuple(
-            np.append(np.arange(self.align, group.size, self.align, dtype=np.int64), group.size)
-            for group in self.cost.structure.groups
-        )
+        """Allowed counts of each group, ascending: multiples of its step, and the group's size."""
+        return allowed_counts((group.size for group in self.cost.structure.groups), self.steps)
 
     @cached_property
     def smallest(self) -> Counts:
@@ -151,10 +168,7 @@ class BoundBudget:
         start[: len(prefix)] = prefix
         direction[: len(prefix)] = 0
         return min(
-            (
-                _root(item.cost.line(start, direction).tolist(), item.bound)
-                for item in self.constraints
-            ),
+            (item.cost.reach(start, direction, item.bound) for item in self.constraints),
             default=1.0,
         )
 
@@ -172,7 +186,7 @@ class BoundBudget:
         low, high = 0.0, 1.0
         if self.fits(self.largest):
             return self.cost.plan(self.largest)
-        for _ in range(_BISECTIONS):
+        for _ in range(BISECTIONS):
             middle = (low + high) / 2
             low, high = (middle, high) if self.fits(self._uniform(middle)) else (low, middle)
         return self.top_up(self.cost.plan(self._uniform(low)))
@@ -191,7 +205,7 @@ class BoundBudget:
         if not self.fits(counts):
             raise ValueError("a plan over the budget cannot be topped up")
         if not all(k in choices for k, choices in zip(counts, self.choices, strict=True)):
-            raise ValueError(f"the plan keeps counts that are no multiples of {self.align}")
+            raise ValueError("the plan keeps counts that are no multiples of the steps")
 
         def rank(group: int) -> float:
             count = int(counts[group])
@@ -225,16 +239,3 @@ class BoundBudget:
             ],
             np.int64,
         )
-
-
-def _root(coefficients: list[int], bound: int) -> float:
-    """Largest x in [0, 1] with the (non-decreasing) polynomial at most ``bound``; 0 if none."""
-    low, high = 0.0, 1.0
-    if sum(coefficients) <= bound:
-        return 1.0
-    for _ in range(_BISECTIONS):
-        middle, value = (low + high) / 2, 0.0
-        for coefficient in reversed(coefficients):
-            value = value * middle + coefficient
-        low, high = (middle, high) if value <= bound else (low, middle)
-    return low

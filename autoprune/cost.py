@@ -1,12 +1,15 @@
 """What a plan costs, in exact integers and without a forward pass.
 
-MACs, parameters and bytes are sums of products of extents, and an extent is affine in the counts
-of a plan. So each of them is one integer polynomial, and along any line of plans (one group
-varying, or all that remain shrinking together) a polynomial in one variable of low degree.
+A ``Cost`` never falls when a count rises; that is all that landing plans on a budget rests on.
+MACs, parameters, bytes and energy are sums of products of extents, and an extent is affine in the
+counts of a plan. So each of them is one integer ``Polynomial``, and along any line of plans (one
+group varying, or all that remain shrinking together) a polynomial in one variable of low degree.
+Latency is measured and comes as tables (:mod:`autoprune.latency`).
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,24 +28,71 @@ Counts = NDArray[np.int64]
 FLOPS_PER_MAC: Final = 2
 
 
-@dataclass(frozen=True)
-class Cost:
-    """A sum of products of extents over the counts of a plan; call it to evaluate.
+BISECTIONS: Final = 40
 
-    ``factors`` [products]; ``members`` [products, degree] picks extents; an extent e is
-    ``fixed[e] + times[e] @ counts``. Shorter products are padded with an extent that is always 1.
-    Every entry is non-negative, so the cost never falls when a count rises.
+
+@dataclass(frozen=True)
+class Cost(ABC):
+    """A cost over the counts of a plan, a non-negative integer; call it to evaluate a plan.
+
+    It must never fall when a count rises. ``sizes`` are the counts of the dense model.
     """
 
     groups: tuple[str, ...]
     sizes: Counts
+
+    @abstractmethod
+    def many(self, counts: Counts) -> Counts:
+        """Evaluate plans given as counts [plans, groups]; returns [plans]. Counts may be 0."""
+
+    @abstractmethod
+    def along(self, counts: Counts, group: int, candidates: Counts) -> Counts:
+        """Evaluate ``counts`` with each candidate [n] in place of one group's; returns [n]."""
+
+    @abstractmethod
+    def reach(self, start: Counts, direction: Counts, bound: int) -> float:
+        """Return the largest x in [0, 1] with ``start + x * direction`` within ``bound``, or 0."""
+
+    def at(self, counts: Counts) -> int:
+        """Evaluate one plan given as counts [groups]."""
+        return int(self.many(counts[None])[0])
+
+    def __call__(self, plan: Mapping[str, int]) -> int:
+        """Evaluate one plan."""
+        return self.at(np.array([plan[name] for name in self.groups], np.int64))
+
+    @cached_property
+    def dense(self) -> int:
+        """Cost of keeping everything."""
+        return self.at(self.sizes)
+
+    @cached_property
+    def shares(self) -> NDArray[np.float64]:
+        """For each group, the part of the dense cost that goes when the whole group goes, [groups].
+
+        Two groups that meet in one product both claim it: shares may sum to more than 1.
+        """
+        without = np.tile(self.sizes, (len(self.sizes), 1))
+        np.fill_diagonal(without, 0)
+        return 1 - self.many(without) / max(self.dense, 1)
+
+
+@dataclass(frozen=True)
+class Polynomial(Cost):
+    """A sum of products of extents.
+
+    ``factors`` [products]; ``members`` [products, degree] picks extents; an extent e is
+    ``fixed[e] + times[e] @ counts``. Shorter products are padded with an extent that is always 1.
+    Every entry is non-negative.
+    """
+
     factors: Counts
     members: Counts
     fixed: Counts
     times: Counts
 
     @classmethod
-    def of(cls, structure: Structure, products: Iterable[Product]) -> Cost:
+    def of(cls, structure: Structure, products: Iterable[Product]) -> Polynomial:
         """Compile products: constants go into the factors, equal products are merged."""
         groups = tuple(group.name for group in structure.groups)
         merged = _merge(products)
@@ -63,10 +113,6 @@ class Cost:
             np.array([extent.fixed for extent in extents] + [1], np.int64),
             times,
         )
-
-    def __call__(self, plan: Mapping[str, int]) -> int:
-        """Evaluate one plan."""
-        return self.at(np.array([plan[name] for name in self.groups], np.int64))
 
     def at(self, counts: Counts) -> int:
         """Evaluate one plan given as counts [groups]."""
@@ -108,20 +154,18 @@ class Cost:
             total = total * candidates + coefficient
         return total
 
-    @cached_property
-    def dense(self) -> int:
-        """Cost of keeping everything."""
-        return self.at(self.sizes)
-
-    @cached_property
-    def shares(self) -> NDArray[np.float64]:
-        """For each group, the part of the dense cost that goes when the whole group goes, [groups].
-
-        Two groups that meet in one product both claim it: shares may sum to more than 1.
-        """
-        without = np.tile(self.sizes, (len(self.sizes), 1))
-        np.fill_diagonal(without, 0)
-        return 1 - self.many(without) / max(self.dense, 1)
+    def reach(self, start: Counts, direction: Counts, bound: int) -> float:
+        """Return the root of the polynomial along a line; fractional units are allowed in it."""
+        coefficients = self.line(start, direction).tolist()
+        low, high = 0.0, 1.0
+        if sum(coefficients) <= bound:
+            return 1.0
+        for _ in range(BISECTIONS):
+            middle, value = (low + high) / 2, 0.0
+            for coefficient in reversed(coefficients):
+                value = value * middle + coefficient
+            low, high = (middle, high) if value <= bound else (low, middle)
+        return low
 
 
 @dataclass(frozen=True)
@@ -130,38 +174,42 @@ class CostModel:
 
     MACs are per sample: convolution, linear, recurrent and attention products, each multiply-add
     once, nothing else. Bytes are those of all parameters and buffers. Energy is counted in
-    femtojoules per sample at the prices of ``table`` (:mod:`autoprune.energy`).
+    femtojoules per sample at the prices of ``table`` (:mod:`autoprune.energy`). ``latency`` is in
+    nanoseconds per sample, None where it was not measured.
     """
 
     structure: Structure
     table: EnergyTable = field(default_factory=EnergyTable)
+    latency: Cost | None = None
 
     @cached_property
-    def macs(self) -> Cost:
+    def macs(self) -> Polynomial:
         """Multiply-adds per sample."""
-        return Cost.of(self.structure, (p for layer in self.structure.layers for p in layer.macs))
+        return Polynomial.of(
+            self.structure, (p for layer in self.structure.layers for p in layer.macs)
+        )
 
     @cached_property
-    def parameters(self) -> Cost:
+    def parameters(self) -> Polynomial:
         """Elements of all parameters, tied ones once."""
-        return Cost.of(
+        return Polynomial.of(
             self.structure,
             (Product(1, info.shape) for info in self.structure.tensors if info.is_parameter),
         )
 
     @cached_property
-    def bytes(self) -> Cost:
+    def bytes(self) -> Polynomial:
         """Bytes of all parameters and buffers, tied ones once."""
-        return Cost.of(
+        return Polynomial.of(
             self.structure,
             (Product(info.itemsize, info.shape) for info in self.structure.tensors),
         )
 
     @cached_property
-    def energy(self) -> Cost:
+    def energy(self) -> Polynomial:
         """Femtojoules per sample."""
         layers, tensors = self.structure.layers, self.structure.tensors
-        return Cost.of(self.structure, energy_products(layers, tensors, self.table))
+        return Polynomial.of(self.structure, energy_products(layers, tensors, self.table))
 
     def flops(self, plan: Mapping[str, int]) -> int:
         """Floating point operations per sample: 2 x MACs."""

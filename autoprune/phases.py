@@ -19,7 +19,7 @@ from autoprune.errors import AutopruneError
 from autoprune.evaluate import Evaluator
 from autoprune.execution import Form
 from autoprune.fitting import fit_in
-from autoprune.measuring import latencies
+from autoprune.latency.deployed import deployed_form, latencies, samples_in
 from autoprune.models import BASE, INITIAL, initial_file
 from autoprune.plan import Plan
 from autoprune.problem import Evaluation, Ledger, PruningProblem, Record, weight_statistics
@@ -240,15 +240,18 @@ def measure_all(
     subject, cost = session.subject, session.cost
     test = subject.data.test.to(subject.device)
     with session.progress.phase("test", len(networks)) as phase:
-        times = latencies([model for model, _ in networks.values()], test, subject.task)
+        batch = next(test.batches(session.config.latency_batch))
+        models = [model for model, _ in networks.values()]
+        form = deployed_form(models[0], subject.task, batch)
+        times = latencies(models, subject.task, batch, form)
         result = {}
-        for (name, (model, plan)), latency in zip(networks.items(), times, strict=True):
+        for (name, (model, plan)), seconds in zip(networks.items(), times, strict=True):
             result[name] = Measure(
                 accuracy=measure(model, test, subject.task).score,
                 macs=cost.macs(plan),
                 parameters=cost.parameters(plan),
                 bytes=cost.bytes(plan),
-                latency_ms=latency,
+                latency_ms=1000 * seconds / samples_in(batch),
             )
             phase.advance()
     return result

@@ -20,10 +20,10 @@ from autoprune.data import SPLITS, describe
 from autoprune.plan import Plan
 from autoprune.progress import Progress, Silent
 from autoprune.ranking import check_method, rank
-from autoprune.result import Baseline, GroupKeep, Measure, Result
+from autoprune.result import Baseline, GroupKeep, LatencyCheck, Measure, Result
 from autoprune.run import RESULT, Run
 from autoprune.saving import load
-from autoprune.session import Session, bind_budget, find_structure
+from autoprune.session import LATENCY, Session, bind_budget, find_latency, find_structure
 from autoprune.subject import Subject, from_config, from_objects, weights_hash
 
 
@@ -37,7 +37,7 @@ def search(
     ranking: str = "regression",
     evaluations: int = 100,
     finetune_epochs: int = 10,
-    align: int = 1,
+    align: int | None = None,
     seed: int = 0,
     device: str = "auto",
     run: str | Path | None = None,
@@ -49,7 +49,7 @@ def search(
     **Main arguments:** ``model`` is a trained ``nn.Module`` (not changed), or ``"digits-resnet"``,
     which is trained on the spot; ``data`` anything that :func:`autoprune.data.load_data` takes,
     such as ``"digits"`` or a tuple (train, test) of datasets, loaders or tensor pairs; ``budget`` a
-    ceiling such as ``"0.5flops"``, ``"60Mmacs"`` or ``"0.3params"``.
+    ceiling such as ``"0.5flops"``, ``"0.3params"``, ``"0.5latency"`` or ``"2ms"``.
 
     **Other arguments:** those of ``autoprune search --help``. ``run`` is the directory that holds
     everything, ``logs/<generated>`` by default; the same call again continues it.
@@ -101,8 +101,9 @@ def _search(subject: Subject, config: SearchConfig, progress: Progress) -> Resul
     """Run every phase; show a finished run again, continue any other, mend a damaged one."""
     began = time.monotonic()
     structure = find_structure(subject, progress)
-    cost = CostModel(structure)
-    budget = bind_budget(config, cost)
+    latency = find_latency(subject, config, structure, progress)
+    cost = CostModel(structure, latency=latency.cost if latency else None)
+    budget = bind_budget(config, cost, subject.device)
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(data=subject.data.fingerprint, weights=weights_hash(subject.model))
         damaged = run.artefacts.damaged
@@ -113,9 +114,12 @@ def _search(subject: Subject, config: SearchConfig, progress: Progress) -> Resul
         if damaged:
             progress.note(f"missing or damaged, made anew: {', '.join(damaged)}")
         run.publish_json(SPLITS, describe(subject.data))
+        if latency is not None and LATENCY not in run.artefacts.names:
+            run.publish_json(LATENCY, latency.to_json())
         with run.events() as writer:
+            curves = Curves(writer, cost)
             session = Session(
-                subject, config, structure, cost, budget, run, Curves(writer, cost), progress
+                subject, config, structure, cost, budget, latency, run, curves, progress
             )
             result = _phases(session, began)
             run.publish_json(RESULT, result.to_json())
@@ -175,6 +179,9 @@ def _result(
         GroupKeep(group.name, group.kind, group.size, plan[group.name], round(float(share), 6))
         for group, share in zip(session.structure.groups, shares, strict=True)
     )
+    check = None
+    if session.latency is not None:
+        check = LatencyCheck.of(session.latency, plan, measures["recovered"].latency_ms or 0.0)
     return Result(
         base=measures["base"],
         pruned=measures["pruned"],
@@ -193,6 +200,7 @@ def _result(
         score=score,
         run=run.path,
         baseline=baseline,
+        latency=check,
         files=FILES,
         warnings=tuple(run.warnings),
     )

@@ -72,11 +72,6 @@ class PruningProblem:
         """Score plans, in their order; several at a time where ``spread`` can."""
         return iter(self.spread(plans)) if self.spread else map(self.evaluate, plans)
 
-    @property
-    def align(self) -> int:
-        """Groups keep multiples of this many units, or all."""
-        return self.budget.align
-
 
 class OutOfEvaluations(Exception):
     """The ledger's limit is reached; a searcher ends its search on it."""

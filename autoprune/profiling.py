@@ -20,7 +20,7 @@ from autoprune.cost import CostModel
 from autoprune.data import load_data
 from autoprune.energy import EnergyTable, energy_products
 from autoprune.execution import device_of, forward, mode, move
-from autoprune.measuring import BATCH
+from autoprune.latency.deployed import BATCH
 from autoprune.models import load_weights, resolve_model
 from autoprune.progress import Progress
 from autoprune.schema import encode_fields

@@ -19,6 +19,7 @@ from rich.progress import Progress as Bars
 _PHASES: Final = {
     "inspect": ("analysing", "networks"),
     "train": ("training", "steps"),
+    "latency": ("timing", "operations"),
     "rank": ("ranking", "groups"),
     "search": ("searching", "evaluations"),
     "finetune": ("fine-tuning", "steps"),

@@ -11,6 +11,8 @@ from torch import nn
 
 from autoprune.artefacts import Artefacts
 from autoprune.errors import DamagedError
+from autoprune.latency import LatencyModel
+from autoprune.latency.model import MILLI
 from autoprune.plan import Plan
 from autoprune.schema import OUTSIDE, decode_fields, encode_fields
 
@@ -22,7 +24,8 @@ class Measure:
     """One state of the network, measured: on the test split, per sample.
 
     ``accuracy`` is the task's score in [0, 1]; ``macs`` multiply-adds of one sample; ``bytes`` the
-    size of the weights file; ``latency_ms`` milliseconds of one sample, None if not measured.
+    size of the weights file; ``latency_ms`` milliseconds of one sample as it is deployed
+    (:mod:`autoprune.latency.deployed`), None if not measured.
     """
 
     accuracy: float
@@ -58,12 +61,40 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class LatencyCheck:
+    """The latency a plan was chosen by beside that of the final network; ms per sample.
+
+    ``corrected``: how far the measured tables were moved so that they never fall, as a part.
+    """
+
+    predicted_ms: float
+    measured_ms: float
+    batch: int
+    device: str
+    backend: str
+    corrected: float
+
+    @classmethod
+    def of(cls, model: LatencyModel, plan: Plan, measured_ms: float) -> Self:
+        """Hold a prediction against a measurement."""
+        predicted = model.cost(plan) / MILLI
+        facts = (model.batch, model.device, model.backend, model.corrected)
+        return cls(predicted, measured_ms, *facts)
+
+    @property
+    def error(self) -> float:
+        """Relative error of the prediction, positive where it was too high."""
+        return self.predicted_ms / self.measured_ms - 1
+
+
+@dataclass(frozen=True)
 class Result:
     """The outcome of a search.
 
     ``base``, ``pruned`` and ``recovered`` are the trained network, the compact one and the compact
     one after fine-tuning. ``network`` and ``data`` are the specs they came from, ``score`` the best
-    on the search split, ``metric`` what the task's score is called, ``run`` the directory that
+    on the search split, ``latency`` (of latency budgets) the predicted one beside the measured one,
+    ``metric`` what the task's score is called, ``run`` the directory that
     holds everything and ``files`` what lies in it (name -> what it is). ``model`` is the compact,
     fine-tuned network itself and not part of the JSON.
     """
@@ -85,6 +116,7 @@ class Result:
     run: Path
     metric: str = "accuracy"
     baseline: Baseline | None = None
+    latency: LatencyCheck | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     model: nn.Module | None = field(default=None, compare=False, repr=False, metadata=OUTSIDE)

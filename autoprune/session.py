@@ -9,15 +9,20 @@ import torch
 from torch.utils._pytree import tree_map
 
 from autoprune.analysis import analyze
-from autoprune.budget import BoundBudget, Budget
+from autoprune.artefacts import Artefacts
+from autoprune.budget import BoundBudget, Budget, allowed_counts
 from autoprune.config import SearchConfig
 from autoprune.cost import CostModel
 from autoprune.curves import Curves
 from autoprune.errors import UsageError
+from autoprune.execution import move
+from autoprune.latency import LatencyModel, Survey, width_steps
 from autoprune.progress import Progress
 from autoprune.run import Run
 from autoprune.structure import Structure
 from autoprune.subject import Subject
+
+LATENCY = "latency.json"
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class Session:
     structure: Structure
     cost: CostModel
     budget: BoundBudget
+    latency: LatencyModel | None
     run: Run
     curves: Curves
     progress: Progress
@@ -52,12 +58,39 @@ def find_structure(subject: Subject, progress: Progress) -> Structure:
     return structure
 
 
-def bind_budget(config: SearchConfig, cost: CostModel) -> BoundBudget:
+def find_latency(
+    subject: Subject, config: SearchConfig, structure: Structure, progress: Progress
+) -> LatencyModel | None:
+    """Measure the latency of every plan, or take it from the run; None if no limit is on it."""
+    if "latency" not in Budget.parse(config.budget).costs:
+        return None
+    stored = Artefacts(config.directory)
+    if not config.fresh and stored.intact(LATENCY):
+        return LatencyModel.from_json(stored.json(LATENCY))
+    sizes = structure.sizes.values()
+    choices = allowed_counts(sizes, _steps(config, structure, subject.device))
+    batch = move(next(subject.data.train.batches(config.latency_batch)), subject.device)
+    survey = Survey(subject.model, structure, subject.task, batch, choices)
+    for text in survey.notes:
+        progress.note(text)
+    with progress.phase("latency", max(1, len(survey.missing))) as phase:
+        return survey.take(phase.advance)
+
+
+def bind_budget(config: SearchConfig, cost: CostModel, device: torch.device) -> BoundBudget:
     """Fix the budget to the network, before any training.
 
     Raises UsageError for a budget that makes no sense, InfeasibleError for one out of reach.
     """
-    return Budget.parse(config.budget).bind(cost, config.align)
+    steps = _steps(config, cost.structure, device)
+    return Budget.parse(config.budget).bind(cost, steps)
+
+
+def _steps(config: SearchConfig, structure: Structure, device: torch.device) -> tuple[int, ...]:
+    """Return for each group what its widths are multiples of."""
+    if config.align is None and "latency" in Budget.parse(config.budget).costs:
+        return width_steps(structure.sizes.values(), device)
+    return (config.align or 1,) * len(structure.groups)
 
 
 def on_device(example: Any, device: torch.device) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import tyro
 
@@ -40,6 +40,13 @@ Weights = Annotated[
 Directory = Annotated[
     str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: logs/<generated>)")
 ]
+Align = Annotated[
+    int | None,
+    tyro.conf.arg(
+        metavar="N", help_behavior_hint="(default: 1; for latency what suits the device)"
+    ),
+]
+Backend = Literal["torch", "onnxruntime"]
 Given = Annotated[str, tyro.conf.arg(metavar="DIR")]
 Flag = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
 Json = Annotated[Flag, tyro.conf.arg(help="Print one JSON object instead of tables.")]

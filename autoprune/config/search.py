@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from autoprune.config.base import (
     LARGEST_SEED,
+    Align,
+    Backend,
     Config,
     Debug,
     Directory,
@@ -22,6 +24,14 @@ from autoprune.config.base import (
 )
 from autoprune.errors import UsageError
 from autoprune.schema import OUTSIDE
+
+_LEAST: Final = {
+    "evaluations": 1,
+    "finetune_epochs": 0,
+    "align": 1,
+    "latency_batch": 1,
+    "seed": 0,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +56,12 @@ class SearchConfig(Config):
     """Plans the searcher may try."""
     finetune_epochs: int = 10
     """Epochs of training after pruning; 0 leaves it out."""
-    align: int = 1
+    align: Align = None
     """Keep multiples of this many units where the group allows it."""
+    backend: Backend = "torch"
+    """What latency is measured with: torch, or onnxruntime (needs the extra [onnx])."""
+    latency_batch: int = 64
+    """Samples per forward pass where latency is measured."""
     baseline: Flag = True
     """Leave out uniform + l1 at the same budget, measured beside the result."""
     seed: int = 0
@@ -63,8 +77,10 @@ class SearchConfig(Config):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", named_model(self.model, self.data))
-        for name, least in (("evaluations", 1), ("finetune_epochs", 0), ("align", 1), ("seed", 0)):
+        for name, least in _LEAST.items():
             value, option = getattr(self, name), f"--{name.replace('_', '-')}"
+            if name == "align" and value is None:
+                continue
             if type(value) is not int:
                 raise UsageError(f"{option} must be a whole number, not {value!r}")
             if value < least:

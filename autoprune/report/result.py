@@ -12,7 +12,7 @@ from rich.text import Text
 
 from autoprune.progress import duration
 from autoprune.report.parts import bar, count, milliseconds, percent, size, table_of, title, warning
-from autoprune.result import GroupKeep, Result
+from autoprune.result import GroupKeep, LatencyCheck, Result
 
 
 def result_view(result: Result) -> RenderableType:
@@ -25,6 +25,7 @@ def result_view(result: Result) -> RenderableType:
         ),
         _accuracies(result),
         _costs(result),
+        *_latency(result.latency),
         _keeps(result.groups),
         *(warning(text) for text in result.warnings),
         _places(result),
@@ -64,6 +65,17 @@ def _costs(result: Result) -> Table:
         if before and after is not None:
             table.add_row(name, show(before), show(after), percent(after / before, 1))
     return table
+
+
+def _latency(check: LatencyCheck | None) -> list[RenderableType]:
+    if check is None:
+        return []
+    text = (
+        f"latency per sample: predicted {milliseconds(check.predicted_ms)}, measured"
+        f" {milliseconds(check.measured_ms)} ({100 * check.error:+.1f} %); {check.backend} on"
+        f" {check.device}, batches of {check.batch}"
+    )
+    return [Padding(Text(text), (0, 0, 1, 1))]
 
 
 def _keeps(groups: Iterable[GroupKeep]) -> Table:
