@@ -17,7 +17,7 @@ from autoprune.batches import Batches
 from autoprune.data import Split
 from autoprune.errors import AutopruneError
 from autoprune.evaluate import Evaluator
-from autoprune.execution import Form
+from autoprune.execution import Form, move
 from autoprune.fitting import fit_in
 from autoprune.latency.deployed import deployed_form, latencies, samples_in
 from autoprune.models import BASE, INITIAL, initial_file
@@ -240,7 +240,8 @@ def measure_all(
     subject, cost = session.subject, session.cost
     test = subject.data.test.to(subject.device)
     with session.progress.phase("test", len(networks)) as phase:
-        batch = next(test.batches(session.config.latency_batch))
+        samples = subject.data.train.batches(session.config.latency_batch)
+        batch = move(next(samples), subject.device)  # as many as latency budgets are measured on
         models = [model for model, _ in networks.values()]
         form = deployed_form(models[0], subject.task, batch)
         times = latencies(models, subject.task, batch, form)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import torch
 from hypothesis import strategies as st
 
+from autoprune.latency.table import Axis, Table, TableCost, monotone
 from autoprune.structure.table import (
     Extent,
     Group,
@@ -99,3 +101,23 @@ structures = st.one_of(
     st.builds(chain, widths),
     st.builds(residual, widths, st.integers(1, 40)),
 )
+
+
+def staircase(structure: Structure, seed: int) -> TableCost:
+    """A made-up latency: steps and dips over the widths of every layer, made monotone."""
+    random = np.random.default_rng(seed)
+    sizes = np.array([group.size for group in structure.groups])
+    tables = []
+    for layer in structure.layers:
+        axes = []
+        for extent in layer.macs[0].extents[:2]:
+            times = [dict(extent.terms).get(group.name, 0) for group in structure.groups]
+            last = extent.fixed + int(np.dot(times, sizes))
+            knots = sorted({last, *random.integers(1, last + 1, 4).tolist()}) if any(times) else [1]
+            axes.append(Axis(extent.fixed if any(times) else 1, tuple(times), tuple(knots)))
+        shape = tuple(len(axis.knots) for axis in axes)
+        slope = np.add.outer(*(np.array(axis.knots) * 50 for axis in axes))
+        values = monotone(slope * random.uniform(0.5, 1.5, shape))
+        tables.append(Table((axes[0], axes[1]), values))
+    names = [group.name for group in structure.groups]
+    return TableCost.of(names, sizes, tables, float(random.integers(0, 1000)))

@@ -250,6 +250,14 @@ def test_an_unreachable_budget_names_the_least_that_can_be_reached(place, capsys
     assert main(command(budget=reachable, finetune_epochs="0")) == 0
 
 
+@pytest.mark.parametrize("budget", ["0.000001ms", "0.001latency", "1flops,0.001latency"])
+def test_a_latency_that_the_device_cannot_reach_names_the_least_it_can(budget, place, capsys):
+    line = complaint(capsys, command(budget=budget), INFEASIBLE)
+    assert "cannot go below" in line and "ms, 0" in line
+    assert f"ask for at least 0.{line.rsplit('at least 0.', 1)[1]}" in line
+    assert untouched(place)
+
+
 def test_units_that_come_in_a_thousand(place, capsys):
     assert "1 of the dense" in complaint(capsys, command(align="1000"), INFEASIBLE)
     assert untouched(place)

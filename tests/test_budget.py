@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoprune.budget import Budget
-from autoprune.cost import CostModel
+from autoprune.cost import CostModel, Polynomial
 from autoprune.errors import InfeasibleError, UsageError
 from autoprune.plan import Plan
-from tests.synthetic import chain, residual, structures
+from tests.synthetic import chain, residual, staircase, structures
 
 
 def parsed(text):
@@ -61,8 +61,10 @@ def test_commas_join():
         ("1.5params", "over 1"),
         ("61706params", "write 0.061706Mparams"),
         ("0.5flops,", "number"),
-        ("0.6latency", "not available yet"),
-        ("5ms", "not available yet"),
+        ("60Mlatency", "only fractions|write a fraction"),
+        ("1.5latency", "write a fraction"),
+        ("0ms", "above 0"),
+        ("5kms", "cannot read"),
         ("60Menergy", "only fractions"),
         ("1.5energy", "only fractions"),
         ("1e999999999flops", "out of range"),
@@ -117,9 +119,12 @@ def test_a_budget_above_dense_keeps_everything(text):
 @st.composite
 def bound_budgets(draw):
     """A random network, its budget over one or two costs, feasible, at a random alignment."""
-    cost = CostModel(draw(structures))
+    structure = draw(structures)
+    cost = CostModel(structure, latency=staircase(structure, draw(st.integers(0, 99))))
     align = draw(st.sampled_from([1, 1, 2, 4, 8]))
-    units = draw(st.lists(st.sampled_from(["macs", "params", "bytes"]), min_size=1, max_size=2))
+    units = draw(
+        st.lists(st.sampled_from(["macs", "params", "bytes", "latency"]), min_size=1, max_size=2)
+    )
     terms = [f"{draw(st.integers(5, 100)) / 100}{unit}" for unit in units]
     budget = Budget.parse(",".join(terms))
     try:
@@ -224,14 +229,53 @@ def test_top_up_refuses_what_it_cannot_grow():
 @given(bound_budgets())
 def test_continuation_spends_the_budget(bound):
     fraction = bound.continuation([])
-    spent = [
-        np.polyval(item.cost.line(0 * bound.largest, bound.largest)[::-1], fraction) / item.bound
-        for item in bound.constraints
-    ]
     if fraction == 1:
         assert bound.fits(bound.largest)
-    elif fraction > 1e-9:
+        return
+    spent = []
+    for item in bound.constraints:
+        if isinstance(item.cost, Polynomial):
+            line = item.cost.line(0 * bound.largest, bound.largest)
+            spent.append(np.polyval(line[::-1], fraction) / item.bound)
+        else:  # whole units only, so the next of them must not fit
+            further = np.floor((fraction + 1 / 1000) * bound.largest).astype(np.int64)
+            spent.append(1.0 if item.cost.at(further) > item.bound else 0.0)
+    if fraction > 1e-9:
         assert abs(max(spent) - 1) < 1e-6
+
+
+def test_milliseconds_and_fractions_of_a_latency():
+    structure = chain([16, 16])
+    cost = CostModel(structure, latency=staircase(structure, 0))
+    dense = cost.latency.dense
+    assert Budget.parse("0.5latency").bind(cost).limits == {"latency": dense // 2}
+    assert Budget.parse("0.002ms").bind(cost).limits == {"latency": 2000}
+    both = Budget.parse("0.9flops,0.9latency").bind(cost)
+    assert both.limits.keys() == {"macs", "latency"} and both.met(both.uniform())
+    assert str(Budget.parse("0.25ms,0.5latency")) == "0.25ms,0.5latency"
+
+
+@pytest.mark.parametrize("text", ["1e-5ms", "0.001latency"])
+def test_an_unreachable_latency_names_a_minimum_that_works(text):
+    structure = chain([16, 16])
+    cost = CostModel(structure, latency=staircase(structure, 0))
+    with pytest.raises(
+        InfeasibleError, match=r"cannot go below .*ms, 0\.\d+ of the dense"
+    ) as caught:
+        Budget.parse(text).bind(cost, align=4)
+    least = caught.value.hint.removeprefix("ask for at least ")
+    bound = Budget.parse(least).bind(cost, align=4)
+    assert bound.met(bound.uniform())
+
+
+def test_a_latency_that_was_not_measured_is_no_budget():
+    with pytest.raises(UsageError, match="latency of this network is not known"):
+        Budget.parse("0.5latency").bind(CostModel(chain([4])))
+
+
+def test_every_group_may_have_its_own_step():
+    bound = Budget.parse("1flops").bind(CostModel(chain([16, 6])), (8, 2))
+    assert [list(choices) for choices in bound.choices] == [[8, 16], [2, 4, 6]]
 
 
 @given(st.integers(0, 50), st.data())

@@ -19,6 +19,7 @@ from autoprune.config import SearchConfig
 from autoprune.cost import CostModel
 from autoprune.data import load_data
 from autoprune.journal import read_journal
+from autoprune.latency import LatencyModel
 from autoprune.subject import from_config, from_objects, weights_hash
 from tests import owncode
 
@@ -90,6 +91,24 @@ def lands(model, plan, budget, example):
 
 
 # ---- from files
+
+
+def test_a_latency_budget_is_checked_on_the_final_network_and_kept_for_resuming(place, capsys):
+    result = search(capsys, "timed", budget="1latency,0.9flops", agent="uniform", evaluations=1)
+    latency = result["latency"]
+    assert latency["predicted_ms"] > 0 and latency["batch"] == 54  # all there is
+    assert latency["measured_ms"] == result["recovered"]["latency_ms"]
+    assert {key: latency[key] for key in ("device", "backend")} == {
+        "device": "cpu",
+        "backend": "torch",
+    }
+    tables = json.loads((place / "timed" / "latency.json").read_text())
+    kept = LatencyModel.from_json(tables)
+    assert kept.cost(result["plan"]) == round(latency["predicted_ms"] * 1e6)
+    (place / "timed" / "result.json").unlink()
+    again = search(capsys, "timed", budget="1latency,0.9flops", agent="uniform", evaluations=1)
+    assert again["latency"]["predicted_ms"] == latency["predicted_ms"]
+    assert again["plan"] == result["plan"]
 
 
 @pytest.mark.parametrize("agent", ["ddpg", "uniform"])

@@ -73,22 +73,10 @@ def sized_calls(
     real = Recorder()
     with deployed(model, task, batch, form, pairs) as work, real:
         work()
-    names = {module: name for name, module in model.named_modules()}
-    meta = copy.deepcopy(model).eval().to("meta")
-    slicer = Slicer(meta, structure)
-    inputs = tree_map(lambda leaf: leaf.to("meta") if torch.is_tensor(leaf) else leaf, batch)
     sizes = np.array([options[-1] for options in choices], np.int64)
-
-    def run(counts: Counts) -> list[Call]:
-        kept = {g.name: torch.arange(k) for g, k in zip(structure.groups, counts, strict=True)}
-        net, recorder = slicer(kept), Recorder()
-        own = [_same_pair(net, names[pair.conv], names[pair.norm]) for pair in pairs]
-        with torch.inference_mode(), folded(own), torch.device("meta"), recorder:
-            forward(net, task, inputs, form)
-        return recorder.calls
-
+    whole = real.calls  # memory layouts differ where nothing is computed
     with blamed("the latency of the network cannot be taken apart", "budget another cost"):
-        whole = real.calls  # memory layouts differ where nothing is computed
+        narrowed = _Unreal(model, structure, task, batch, form, pairs)
         fixed = [np.array(call.sizes, np.int64) for call in whole]
         times = [np.zeros((len(call.sizes), len(choices)), np.int64) for call in whole]
         for group, options in enumerate(choices):
@@ -96,7 +84,7 @@ def sized_calls(
                 continue
             counts = sizes.copy()
             counts[group] = options[-2]
-            narrower, step = run(counts), int(options[-1] - options[-2])
+            narrower, step = narrowed(counts), int(options[-1] - options[-2])
             if [call.name for call in whole] != [call.name for call in narrower]:
                 raise UsageError("what the network does changes with its widths")
             for row, slopes, call in zip(fixed, times, narrower, strict=True):
@@ -107,6 +95,37 @@ def sized_calls(
         SizedCall(call, row - slopes @ sizes, slopes)
         for call, row, slopes in zip(whole, fixed, times, strict=True)
     ]
+
+
+class _Unreal:
+    """Runs compact networks without computing anything, and tells their operations."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        structure: Structure,
+        task: Task,
+        batch: Batch,
+        form: Form,
+        pairs: Sequence[Pair],
+    ) -> None:
+        self._structure, self._task, self._form = structure, task, form
+        self._slicer = Slicer(copy.deepcopy(model).eval().to("meta"), structure)
+        self._inputs = tree_map(lambda x: x.to("meta") if torch.is_tensor(x) else x, batch)
+        names = {module: name for name, module in model.named_modules()}
+        self._pairs = [(names[pair.conv], names[pair.norm]) for pair in pairs]
+
+    def __call__(self, counts: Counts) -> list[Call]:
+        groups = zip(self._structure.groups, counts.tolist(), strict=True)
+        net = self._slicer({group.name: torch.arange(count) for group, count in groups})
+        pairs, recorder = [], Recorder()
+        for conv, norm in self._pairs:
+            found = net.get_submodule(norm)
+            assert isinstance(found, _BatchNorm)  # noqa: S101
+            pairs.append(Pair(net.get_submodule(conv), found))
+        with torch.inference_mode(), folded(pairs), torch.device("meta"), recorder:
+            forward(net, self._task, self._inputs, self._form)
+        return recorder.calls
 
 
 def grid(call: SizedCall, choices: Sequence[Counts]) -> Grid:
@@ -161,9 +180,3 @@ def _line(whole: Counts, members: Counts, choices: Sequence[Counts]) -> Counts:
             last = len(options) - 1
             line[place, group] = options[round(fraction * last) if knots > 1 else last]
     return line
-
-
-def _same_pair(net: nn.Module, conv: str, norm: str) -> Pair:
-    found = net.get_submodule(norm)
-    assert isinstance(found, _BatchNorm)  # noqa: S101
-    return Pair(net.get_submodule(conv), found)
