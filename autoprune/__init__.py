@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from autoprune.analysis import analyze as analyze
     from autoprune.analysis import verify as verify
     from autoprune.budget import Budget as Budget
+    from autoprune.granularity.kernels import semi_structured as semi_structured
     from autoprune.pipeline import search as search
     from autoprune.plan import Plan as Plan
     from autoprune.pruning import mask as mask
@@ -33,6 +34,7 @@ __all__ = [
     "mask",
     "prune",
     "search",
+    "semi_structured",
     "verify",
 ]
 
@@ -46,6 +48,7 @@ _HOME = {
     "mask": "autoprune.pruning",
     "prune": "autoprune.pruning",
     "search": "autoprune.pipeline",
+    "semi_structured": "autoprune.granularity.kernels",
     "verify": "autoprune.analysis",
 }
 

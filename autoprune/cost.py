@@ -83,13 +83,14 @@ class Polynomial(Cost):
 
     ``factors`` [products]; ``members`` [products, degree] picks extents; an extent e is
     ``fixed[e] + times[e] @ counts``. Shorter products are padded with an extent that is always 1.
-    Every entry is non-negative.
+    ``whole`` is the cost of the network as it is, where that is not the cost of keeping every unit.
     """
 
     factors: Counts
     members: Counts
     fixed: Counts
     times: Counts
+    whole: int | None = None
 
     @classmethod
     def of(cls, structure: Structure, products: Iterable[Product]) -> Polynomial:
@@ -113,6 +114,11 @@ class Polynomial(Cost):
             np.array([extent.fixed for extent in extents] + [1], np.int64),
             times,
         )
+
+    @cached_property
+    def dense(self) -> int:
+        """Cost of the network as it is."""
+        return self.at(self.sizes) if self.whole is None else self.whole
 
     def at(self, counts: Counts) -> int:
         """Evaluate one plan given as counts [groups]."""

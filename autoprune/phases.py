@@ -1,4 +1,4 @@
-"""The phases of a search, in order: train, rank, search, re-score, prune, fine-tune, measure."""
+"""The phases of a search, in order: train, rank, search, re-score, prune, fine-tune."""
 
 from __future__ import annotations
 
@@ -14,20 +14,27 @@ from torch import nn
 from autoprune.agents import searcher
 from autoprune.agents.policy import Policy
 from autoprune.batches import Batches
+from autoprune.config import SearchConfig
 from autoprune.data import Split
 from autoprune.errors import AutopruneError
 from autoprune.evaluate import Evaluator
-from autoprune.execution import Form, move
+from autoprune.execution import Form
 from autoprune.fitting import fit_in
-from autoprune.latency.deployed import deployed_form, latencies, samples_in
+from autoprune.granularity.masking import Masks
 from autoprune.models import BASE, INITIAL, initial_file
 from autoprune.plan import Plan
-from autoprune.problem import Evaluation, Ledger, PruningProblem, Record, weight_statistics
-from autoprune.ranking import Ranking, rank
+from autoprune.problem import (
+    Evaluation,
+    Ledger,
+    PruningProblem,
+    Record,
+    error_statistics,
+    weight_statistics,
+)
+from autoprune.ranking import Ranking
 from autoprune.recalibration import Recalibration
-from autoprune.recover import Diverged, FitConfig, measure
-from autoprune.result import Measure
-from autoprune.saving import spec_json, tensors_of, write_tensors
+from autoprune.recover import Diverged, FitConfig
+from autoprune.saving import tensors_of, write_tensors
 from autoprune.session import Session
 from autoprune.slicing import Slicer
 from autoprune.task import Classification
@@ -79,29 +86,40 @@ def _adopt(session: Session, model: nn.Module) -> None:
 
 def pose(session: Session, model: nn.Module) -> PruningProblem:
     """Rank the units of the trained network and set up its evaluation."""
-    config, subject = session.config, session.subject
+    grain, ranking = session.grain, order(session, model)
+    if grain.granularity.masked:
+        statistics = error_statistics(ranking.errors)
+    else:
+        statistics = weight_statistics(session.structure, dict(model.state_dict()))
+    return PruningProblem(
+        structure=grain.units,
+        cost=session.cost,
+        budget=session.budget,
+        ranking=ranking,
+        evaluate=evaluator(session, model, ranking, session.subject.data.search),
+        statistics=statistics,
+    )
+
+
+def order(session: Session, model: nn.Module, before: Masks | None = None) -> Ranking:
+    """Rank the units of a network; what the masks ``before`` removed goes first."""
+    config, subject, grain = session.config, session.subject, session.grain
     calibration = subject.data.calibration(CALIBRATION, config.seed).to(subject.device)
-    with session.progress.phase("rank", len(session.structure.groups)) as phase:
-        ranking = rank(
+    with session.progress.phase("rank", len(grain.units.groups)) as phase:
+        ranking = grain.rank(
             model,
-            session.structure,
             config.ranking,
             task=subject.task,
             calibration=calibration,
             seed=config.seed,
+            before=before,
         )
-        phase.advance(len(session.structure.groups))
-    return PruningProblem(
-        structure=session.structure,
-        cost=session.cost,
-        budget=session.budget,
-        ranking=ranking,
-        evaluate=_evaluator(session, model, ranking, subject.data.search),
-        statistics=weight_statistics(session.structure, dict(model.state_dict())),
-    )
+        phase.advance(len(grain.units.groups))
+    return ranking
 
 
-def _evaluator(session: Session, model: nn.Module, ranking: Ranking, split: Split) -> Evaluator:
+def evaluator(session: Session, model: nn.Module, ranking: Ranking, split: Split) -> Evaluator:
+    """Return what scores plans of a network on a split."""
     subject = session.subject
     calibration = subject.data.calibration(RECALIBRATION, session.config.seed)
     return Evaluator(
@@ -114,15 +132,15 @@ def _evaluator(session: Session, model: nn.Module, ranking: Ranking, split: Spli
     )
 
 
-def explore(session: Session, problem: PruningProblem) -> Ledger:
+def explore(session: Session, config: SearchConfig, problem: PruningProblem) -> Ledger:
     """Let the searcher spend its evaluations; each is journalled before the next begins.
 
     A learner's policy is stored in the run.
     """
-    agent = searcher(session.config.agent, session.curves.learning)
+    agent = searcher(config.agent, session.curves.learning)
     journal = session.run.journal
     known = {plan: evaluation for plan, evaluation in map(_recall, journal.records)}
-    with session.progress.phase("search", session.config.evaluations) as phase:
+    with session.progress.phase("search", config.evaluations) as phase:
 
         def note(record: Record) -> None:
             if not record.recalled:
@@ -130,8 +148,8 @@ def explore(session: Session, problem: PruningProblem) -> Ledger:
             session.curves.evaluation(record)
             phase.advance(best=ledger.best.evaluation.score)
 
-        ledger = Ledger(problem, session.config.evaluations, note, known)
-        agent.search(problem, ledger, session.config.seed)
+        ledger = Ledger(problem, config.evaluations, note, known)
+        agent.search(problem, ledger, config.seed)
     policy: Policy | None = getattr(agent, "policy", None)
     if policy is not None:
         content = policy.to_safetensors()
@@ -174,7 +192,7 @@ def choose(session: Session, model: nn.Module, problem: PruningProblem, ledger: 
     finalists = ranked[:FINALISTS]
     if len(finalists) == 1:
         return finalists[0]
-    fresh = _evaluator(session, model, problem.ranking, session.subject.data.validation)
+    fresh = evaluator(session, model, problem.ranking, session.subject.data.validation)
     return max(finalists, key=lambda record: fresh(record.plan).finite().key)
 
 
@@ -192,11 +210,15 @@ def shrink(session: Session, model: nn.Module, plan: Plan, ranking: Ranking) -> 
 
 
 def recover(
-    session: Session, pruned: nn.Module, teacher: nn.Module, name: str = "finetune"
+    session: Session,
+    pruned: nn.Module,
+    teacher: nn.Module,
+    name: str = "finetune",
+    masks: Masks | None = None,
 ) -> nn.Module:
     """Return a fine-tuned copy of a pruned network, taught by the dense one.
 
-    ``name`` tells the fine-tunings of a run apart.
+    ``name`` tells the fine-tunings of a run apart. What ``masks`` removed stays exactly zero.
     """
     model = copy.deepcopy(pruned).requires_grad_(True)
     if session.config.finetune_epochs:
@@ -206,7 +228,7 @@ def recover(
         if not isinstance(session.subject.task, Classification):
             config = replace(config, distill=0.0)  # softened classes mean nothing to other tasks
         try:
-            _fit(session, name, model, config, teacher)
+            _fit(session, name, model, config, teacher, masks)
         except Diverged as error:  # a search's worth of work must not end in nothing
             session.run.warnings.append(f"fine-tuning stopped early: {error.args[0]}")
     return model
@@ -218,6 +240,7 @@ def _fit(
     model: nn.Module,
     config: FitConfig,
     teacher: nn.Module | None = None,
+    masks: Masks | None = None,
 ) -> None:
     subject = session.subject
     fit_in(
@@ -229,46 +252,6 @@ def _fit(
         subject.task,
         replace(config, seed=session.config.seed),
         teacher=teacher,
+        masks=masks,
         on_epoch=lambda done, _, loss: session.curves.training(name, done, loss),
     )
-
-
-def measure_all(
-    session: Session, networks: Mapping[str, tuple[nn.Module, Plan]]
-) -> dict[str, Measure]:
-    """Measure networks on the test split, which is read here and nowhere else."""
-    subject, cost = session.subject, session.cost
-    test = subject.data.test.to(subject.device)
-    with session.progress.phase("test", len(networks)) as phase:
-        samples = subject.data.train.batches(session.config.latency_batch)
-        batch = move(next(samples), subject.device)  # as many as latency budgets are measured on
-        models = [model for model, _ in networks.values()]
-        form = deployed_form(models[0], subject.task, batch)
-        times = latencies(models, subject.task, batch, form)
-        result = {}
-        for (name, (model, plan)), seconds in zip(networks.items(), times, strict=True):
-            result[name] = Measure(
-                accuracy=measure(model, test, subject.task).score,
-                macs=cost.macs(plan),
-                parameters=cost.parameters(plan),
-                bytes=cost.bytes(plan),
-                latency_ms=1000 * seconds / samples_in(batch),
-            )
-            phase.advance()
-    return result
-
-
-def publish(
-    session: Session, model: nn.Module, plan: Plan, ranking: Ranking, dense: nn.Module
-) -> None:
-    """Store plan, masks and the compact network."""
-    run, slicer = session.run, Slicer(dense, session.structure)
-    kept = ranking.kept(plan)
-    run.publish_json(
-        "plan.json", {"format": 1, "budget": session.config.budget, "keep": plan.to_json()}
-    )
-    run.publish("masks.safetensors", partial(write_tensors, tensors=slicer.masks(kept)))
-    run.publish_json(
-        "model.json", spec_json(session.subject.spec, slicer.indices(kept), slicer.widths(kept))
-    )
-    run.publish("model.safetensors", partial(write_tensors, tensors=tensors_of(model)))

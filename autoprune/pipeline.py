@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from torch import nn
 
-from autoprune import phases
+from autoprune import delivery, phases
 from autoprune.agents import check_name
 from autoprune.budget import Budget
 from autoprune.checkpoint import discard
-from autoprune.config import SearchConfig
-from autoprune.cost import CostModel
+from autoprune.config import PruningConfig, SearchConfig
 from autoprune.curves import Curves
 from autoprune.data import SPLITS, describe
+from autoprune.granularity import Grain, Granularity, check_limits, check_ranking
+from autoprune.granularity.kernels import remarks
 from autoprune.plan import Plan
 from autoprune.progress import Progress, Silent
-from autoprune.ranking import check_method, rank
 from autoprune.result import Baseline, GroupKeep, LatencyCheck, Measure, Result
 from autoprune.run import RESULT, Run
 from autoprune.saving import load
@@ -34,6 +36,7 @@ def search(
     *,
     task: object = "classification",
     agent: str = "ddpg",
+    granularity: str = "channel",
     ranking: str = "regression",
     evaluations: int = 100,
     finetune_epochs: int = 10,
@@ -54,14 +57,14 @@ def search(
     **Other arguments:** those of ``autoprune search --help``. ``run`` is the directory that holds
     everything, ``logs/<generated>`` by default; the same call again continues it.
 
-    Returns a Result with ``.model`` (compact, fine-tuned), ``.plan`` and ``.save(path)``.
-    Raises AutopruneError: UsageError for requests that make no sense, InfeasibleError for budgets
-    that no plan meets.
+    Returns a Result with ``.model`` (pruned, fine-tuned), ``.plan`` and ``.save(path)``. Raises
+    UsageError for requests that make no sense, InfeasibleError for budgets that no plan meets.
     """
     config = SearchConfig(
         budget=budget,
         model="given",
         agent=agent,
+        granularity=granularity,
         ranking=ranking,
         evaluations=evaluations,
         finetune_epochs=finetune_epochs,
@@ -75,20 +78,25 @@ def search(
     subject = from_objects(model, data, task, config)
     named = data if isinstance(data, str) else f"{subject.data.name}@{subject.data.fingerprint}"
     config = replace(config, model=_name(model, subject), data=named, task=subject.task.name)
-    return _search(subject, config, progress or Silent())
+    return conduct(subject, config, progress or Silent(), partial(_search, config))
 
 
 def run_search(config: SearchConfig, progress: Progress) -> Result:
     """Carry out ``autoprune search``; raises AutopruneError for whatever a user can mend."""
     _check_words(config)
-    return _search(from_config(config), config, progress)
+    return conduct(from_config(config), config, progress, partial(_search, config))
 
 
 def _check_words(config: SearchConfig) -> None:
-    """Refuse what no network and no data could make right, before loading either."""
-    Budget.parse(config.budget)
+    check_words(config)
     check_name(config.agent)
-    check_method(config.ranking)
+
+
+def check_words(config: PruningConfig) -> None:
+    """Refuse what no network and no data could make right, before loading either."""
+    granularity = Granularity.parse(config.granularity)
+    check_limits(granularity, Budget.parse(config.budget))
+    check_ranking(granularity, config.ranking)
 
 
 def _name(model: nn.Module | str, subject: Subject) -> str:
@@ -97,13 +105,19 @@ def _name(model: nn.Module | str, subject: Subject) -> str:
     return f"{type(model).__name__}@{weights_hash(model)[:8]}"
 
 
-def _search(subject: Subject, config: SearchConfig, progress: Progress) -> Result:
-    """Run every phase; show a finished run again, continue any other, mend a damaged one."""
+def conduct(
+    subject: Subject,
+    config: PruningConfig,
+    progress: Progress,
+    work: Callable[[Session], Result],
+) -> Result:
+    """Do some work in a run: show a finished run again, continue any other, mend a damaged one."""
     began = time.monotonic()
     structure = find_structure(subject, progress)
     latency = find_latency(subject, config, structure, progress)
-    cost = CostModel(structure, latency=latency.cost if latency else None)
-    budget = bind_budget(config, cost, subject.device)
+    found = latency.cost if latency else None
+    grain = Grain.of(structure, Granularity.parse(config.granularity), found)
+    budget = bind_budget(config, grain.cost, subject.device)
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(data=subject.data.fingerprint, weights=weights_hash(subject.model))
         damaged = run.artefacts.damaged
@@ -117,11 +131,18 @@ def _search(subject: Subject, config: SearchConfig, progress: Progress) -> Resul
         if latency is not None and LATENCY not in run.artefacts.names:
             run.publish_json(LATENCY, latency.to_json())
         with run.events() as writer:
-            curves = Curves(writer, cost)
-            session = Session(
-                subject, config, structure, cost, budget, latency, run, curves, progress
+            curves = Curves(writer, grain.cost)
+            session = Session(subject, config, grain, budget, latency, run, curves, progress)
+            result = work(session)
+            curves.outcome(
+                config.to_json(),
+                {
+                    "outcome/base": result.base.accuracy,
+                    "outcome/pruned": result.pruned.accuracy,
+                    "outcome/recovered": result.recovered.accuracy,
+                },
             )
-            result = _phases(session, began)
+            result = replace(result, seconds=round(time.monotonic() - began, 2))
             run.publish_json(RESULT, result.to_json())
             discard(run.artefacts)
             return result
@@ -133,51 +154,59 @@ def _finished(run: Run, subject: Subject) -> Result:
     return replace(result, model=model, run=run.path)
 
 
-def _phases(session: Session, began: float) -> Result:
-    dense = phases.train(session)
+def _search(config: SearchConfig, session: Session) -> Result:
+    grain, dense = session.grain, phases.train(session)
     problem = phases.pose(session, dense)
-    ledger = phases.explore(session, problem)
+    ledger = phases.explore(session, config, problem)
     best = phases.choose(session, dense, problem, ledger)
+    masks = grain.masks(problem.ranking, best.plan)
     pruned = phases.shrink(session, dense, best.plan, problem.ranking)
-    recovered = phases.recover(session, pruned, dense)
-    phases.publish(session, recovered, best.plan, problem.ranking, dense)
-    networks = {
-        "base": (dense, Plan.dense(session.structure)),
+    recovered = phases.recover(session, pruned, dense, masks=masks)
+    delivery.publish(session, recovered, best.plan, problem.ranking, dense)
+    networks: dict[str, tuple[nn.Module, Plan | None]] = {
+        "base": (dense, None),
         "pruned": (pruned, best.plan),
         "recovered": (recovered, best.plan),
     }
-    uniform = session.budget.uniform()
-    if session.config.baseline:
-        plain = phases.shrink(session, dense, uniform, rank(dense, session.structure, "l1"))
+    if config.baseline:
+        uniform, ranking = session.budget.uniform(), grain.rank(dense, "l1")
+        plain = phases.shrink(session, dense, uniform, ranking)
         networks["plain"] = (plain, uniform)
+        masks = grain.masks(ranking, uniform)
         networks["plain recovered"] = (
-            phases.recover(session, plain, dense, "finetune-plain"),
+            phases.recover(session, plain, dense, "finetune-plain", masks),
             uniform,
         )
-    measures = phases.measure_all(session, networks)
-    result = _result(session, best.plan, best.evaluation.score, ledger.count, measures)
-    session.curves.outcome(
-        session.config.to_json(),
-        {
-            "outcome/base": result.base.accuracy,
-            "outcome/pruned": result.pruned.accuracy,
-            "outcome/recovered": result.recovered.accuracy,
-        },
+    measures = delivery.measure_all(session, networks)
+    result = result_of(
+        session,
+        best.plan,
+        measures,
+        agent=config.agent,
+        score=best.evaluation.score,
+        evaluations=ledger.count,
     )
-    return replace(result, seconds=round(time.monotonic() - began, 2), model=recovered)
+    if config.baseline:
+        found = Baseline("uniform + l1", measures["plain"], measures["plain recovered"])
+        result = replace(result, baseline=found)
+    return replace(result, model=recovered)
 
 
-def _result(
-    session: Session, plan: Plan, score: float, evaluations: int, measures: dict[str, Measure]
+def result_of(
+    session: Session,
+    plan: Plan,
+    measures: Mapping[str, Measure],
+    *,
+    agent: str,
+    score: float,
+    evaluations: int,
 ) -> Result:
-    config, run = session.config, session.run
-    baseline = None
-    if "plain" in measures:
-        baseline = Baseline("uniform + l1", measures["plain"], measures["plain recovered"])
-    shares = session.cost.macs.shares
+    """Put together what a run came to: ``measures`` of base, pruned and recovered, and the rest."""
+    config, run, grain = session.config, session.run, session.grain
+    amounts, shares = grain.amounts(plan), session.cost.macs.shares
     groups = tuple(
-        GroupKeep(group.name, group.kind, group.size, plan[group.name], round(float(share), 6))
-        for group, share in zip(session.structure.groups, shares, strict=True)
+        GroupKeep(group.name, group.kind, *amounts[group.name], round(float(share), 6))
+        for group, share in zip(grain.units.groups, shares, strict=True)
     )
     check = None
     if session.latency is not None:
@@ -193,16 +222,16 @@ def _result(
         seconds=0.0,
         seed=config.seed,
         metric=METRICS.get(session.subject.task.name, f"{session.subject.task.name} score"),
-        agent=config.agent,
+        agent=agent,
         ranking=config.ranking,
+        granularity=config.granularity,
         network=str(config.model),
         data=config.data,
         score=score,
         run=run.path,
-        baseline=baseline,
         latency=check,
         files=FILES,
-        warnings=tuple(run.warnings),
+        warnings=(*run.warnings, *remarks(grain.granularity, session.subject.device)),
     )
 
 

@@ -188,6 +188,17 @@ def weight_statistics(
     return found
 
 
+def error_statistics(
+    errors: Mapping[str, NDArray[np.float64]],
+) -> dict[str, NDArray[np.float64]]:
+    """Describe how unequal the units of each group are, as :func:`weight_statistics` does.
+
+    For units that have no weights of their own, by what each adds to an error that sums squares.
+    ``errors``: by number of units kept, [units + 1] for each group.
+    """
+    return {name: _spread(np.sqrt(np.abs(np.diff(curve)))) for name, curve in errors.items()}
+
+
 def _unit_squares(item: Slice, tensors: Mapping[str, Tensor]) -> Tensor:
     """Sum of squares of the weights of each unit, [units]."""
     weight = tensors[item.tensor].detach().float().cpu().movedim(item.dim, 0)

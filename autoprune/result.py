@@ -115,6 +115,7 @@ class Result:
     score: float
     run: Path
     metric: str = "accuracy"
+    granularity: str = "channel"
     baseline: Baseline | None = None
     latency: LatencyCheck | None = None
     files: Mapping[str, str] = field(default_factory=dict)

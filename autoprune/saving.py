@@ -1,14 +1,16 @@
 """A compact network on disk: a spec in JSON and its weights in safetensors; nothing pickled.
 
 ``model.json``, format 1: ``{"format", "model": factory or null, "indices": [[tensor, dim, [...]]],
-"widths": [[module, attribute, size]]}``. Loading builds the dense network, keeps the indices along
-each dimension, and fills in the weights of ``model.safetensors``.
+"widths": [[module, attribute, size]], "sparse": [tensor]}``. Loading builds the dense network,
+keeps the indices along each dimension, and fills in the weights of ``model.safetensors``, where
+the ``sparse`` tensors are packed (:mod:`autoprune.packing`).
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 from autoprune.artefacts import Artefacts
 from autoprune.errors import AutopruneError, DamagedError, UsageError
 from autoprune.models import ModelSpec
+from autoprune.packing import unpack
 from autoprune.slicing import Indices, Widths, cut
 
 FORMAT = 1
@@ -47,13 +50,19 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
         raise OSError(code, os.strerror(code) if code else str(error)) from error
 
 
-def spec_json(spec: ModelSpec | None, indices: Indices, widths: Widths) -> dict[str, Any]:
-    """Describe a compact network; ``spec`` builds the dense one, None if only the caller can."""
+def spec_json(
+    spec: ModelSpec | None, indices: Indices, widths: Widths, sparse: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Describe a pruned network; ``spec`` builds the dense one, None if only the caller can.
+
+    ``sparse`` names the tensors that its weights file holds packed.
+    """
     return {
         "format": FORMAT,
         "model": spec.to_json() if spec else None,
         "indices": [[name, dim, index.tolist()] for (name, dim), index in indices.items()],
         "widths": [[path, attribute, size] for (path, attribute), size in widths.items()],
+        "sparse": list(sparse),
     }
 
 
@@ -71,7 +80,7 @@ def load(run: str | Path, model: nn.Module | None = None, *, trust_code: bool = 
     if not (path / SPEC).is_file():
         raise UsageError(f"{path} holds no pruned network", "give the directory of a finished run")
     artefacts = Artefacts(path)
-    spec, indices, widths = _read_spec(artefacts.json(SPEC), path / SPEC)
+    spec, indices, widths, sparse = _read_spec(artefacts.json(SPEC), path / SPEC)
     if model is None:
         if spec is None:
             raise UsageError(
@@ -79,16 +88,26 @@ def load(run: str | Path, model: nn.Module | None = None, *, trust_code: bool = 
                 "pass a dense one of the same class: autoprune.load(run, model=MyNet())",
             )
         model = spec.build(trust_code=trust_code)
-    return rebuild(model, indices, widths, artefacts.file(WEIGHTS))
+    return rebuild(model, indices, widths, artefacts.file(WEIGHTS), sparse)
 
 
-def rebuild(model: nn.Module, indices: Indices, widths: Widths, weights: Path) -> nn.Module:
-    """Cut a dense network in place and load its weights; raises DamagedError if they do not fit."""
+def rebuild(
+    model: nn.Module,
+    indices: Indices,
+    widths: Widths,
+    weights: Path,
+    sparse: Sequence[str] = (),
+) -> nn.Module:
+    """Cut a dense network in place and load its weights; raises DamagedError if they do not fit.
+
+    ``sparse`` names the tensors that the file holds packed.
+    """
     try:
         cut(model, indices, widths)
-        tensors = load_file(str(weights))
+        shapes = {name: value.shape for name, value in model.state_dict().items()}
+        tensors = unpack(load_file(str(weights)), sparse, shapes)
         missing = model.load_state_dict(tensors, strict=False)
-    except (SafetensorError, RuntimeError, AttributeError, UsageError) as error:
+    except (SafetensorError, RuntimeError, AttributeError, AutopruneError) as error:
         reason = str(error.args[0] if isinstance(error, AutopruneError) else error).splitlines()
         raise DamagedError(
             f"{weights} does not fit the network: {reason[-1].strip() if reason else error}",
@@ -108,18 +127,23 @@ def rebuild(model: nn.Module, indices: Indices, widths: Widths, weights: Path) -
     return model.eval()
 
 
-def _read_spec(data: Any, path: Path) -> tuple[ModelSpec | None, Indices, Widths]:
+def _read_spec(data: Any, path: Path) -> tuple[ModelSpec | None, Indices, Widths, tuple[str, ...]]:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise DamagedError(f"{path} has a format this version does not know", _ANOTHER)
-    indices, widths = data.get("indices"), data.get("widths")
-    if not isinstance(indices, list) or not isinstance(widths, list):
+    indices, widths, sparse = data.get("indices"), data.get("widths"), data.get("sparse", [])
+    if not isinstance(indices, list) or not isinstance(widths, list) or not _names(sparse):
         raise DamagedError(f"{path} is not a description of a network", _ANOTHER)
     spec = data.get("model")
     return (
         ModelSpec.from_json(spec) if spec is not None else None,
         dict(_index(entry, path) for entry in indices),
         dict(_width(entry, path) for entry in widths),
+        tuple(sparse),
     )
+
+
+def _names(entries: Any) -> bool:
+    return isinstance(entries, list) and all(isinstance(entry, str) for entry in entries)
 
 
 def _index(entry: Any, path: Path) -> tuple[tuple[str, int], Tensor]:

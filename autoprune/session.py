@@ -1,4 +1,4 @@
-"""A search under way: what it works on, its run directory, its curves, and where it reports to."""
+"""Work under way: what it is on, its run directory, its curves, and where it reports to."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.utils._pytree import tree_map
 from autoprune.analysis import analyze
 from autoprune.artefacts import Artefacts
 from autoprune.budget import BoundBudget, Budget, allowed_counts
-from autoprune.config import SearchConfig
+from autoprune.config import PruningConfig
 from autoprune.cost import CostModel
 from autoprune.curves import Curves
-from autoprune.errors import UsageError
 from autoprune.execution import move
+from autoprune.granularity import Grain
 from autoprune.latency import LatencyModel, Survey, width_steps
 from autoprune.progress import Progress
 from autoprune.run import Run
@@ -27,39 +27,39 @@ LATENCY = "latency.json"
 
 @dataclass(frozen=True)
 class Session:
-    """Everything the phases of a search share."""
+    """Everything the phases share."""
 
     subject: Subject
-    config: SearchConfig
-    structure: Structure
-    cost: CostModel
+    config: PruningConfig
+    grain: Grain
     budget: BoundBudget
     latency: LatencyModel | None
     run: Run
     curves: Curves
     progress: Progress
 
+    @property
+    def structure(self) -> Structure:
+        """How the tensors of the network hang together."""
+        return self.grain.structure
+
+    @property
+    def cost(self) -> CostModel:
+        """What a plan costs."""
+        return self.grain.cost
+
 
 def find_structure(subject: Subject, progress: Progress) -> Structure:
-    """Analyse the network of a subject.
-
-    Raises UsageError, with reasons, if nothing in it can be pruned.
-    """
+    """Analyse the network of a subject."""
     with progress.phase("inspect", 1) as phase:
         example = on_device(subject.data.example(subject.task), subject.device)
         structure = analyze(subject.model, example)
         phase.advance()
-    if not structure.groups:
-        reasons = "; ".join(f"{item.name}: {item.reason}" for item in structure.pinned[:3])
-        raise UsageError(
-            f"nothing in the network can be pruned ({reasons or 'it has no layers with weights'})",
-            "autoprune inspect lists what is pinned and why",
-        )
     return structure
 
 
 def find_latency(
-    subject: Subject, config: SearchConfig, structure: Structure, progress: Progress
+    subject: Subject, config: PruningConfig, structure: Structure, progress: Progress
 ) -> LatencyModel | None:
     """Measure the latency of every plan, or take it from the run; None if no limit is on it."""
     if "latency" not in Budget.parse(config.budget).costs:
@@ -77,7 +77,7 @@ def find_latency(
         return survey.take(phase.advance)
 
 
-def bind_budget(config: SearchConfig, cost: CostModel, device: torch.device) -> BoundBudget:
+def bind_budget(config: PruningConfig, cost: CostModel, device: torch.device) -> BoundBudget:
     """Fix the budget to the network, before any training.
 
     Raises UsageError for a budget that makes no sense, InfeasibleError for one out of reach.
@@ -86,7 +86,7 @@ def bind_budget(config: SearchConfig, cost: CostModel, device: torch.device) -> 
     return Budget.parse(config.budget).bind(cost, steps)
 
 
-def _steps(config: SearchConfig, structure: Structure, device: torch.device) -> tuple[int, ...]:
+def _steps(config: PruningConfig, structure: Structure, device: torch.device) -> tuple[int, ...]:
     """Return for each group what its widths are multiples of."""
     if config.align is None and "latency" in Budget.parse(config.budget).costs:
         return width_steps(structure.sizes.values(), device)

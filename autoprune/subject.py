@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from autoprune import models
 from autoprune.artefacts import Artefacts
 from autoprune.checks import check
-from autoprune.config import SearchConfig
+from autoprune.config import PruningConfig
 from autoprune.data import Data, load_data
 from autoprune.errors import UsageError
 from autoprune.execution import device_of
@@ -121,7 +121,7 @@ def of_run(run: Path, data: str | None = None, task: str | None = None) -> tuple
 
 
 def from_objects(
-    model: nn.Module | str, data: object, task: object, config: SearchConfig
+    model: nn.Module | str, data: object, task: object, config: PruningConfig
 ) -> Subject:
     """Take live objects: a trained network, and data and task as ``search`` accepts them.
 

@@ -11,11 +11,11 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = """
     errors signals files schema artefacts journal events factories trust soundness structure
     plan module_sizes slicing analysis energy cost limits budget task data execution workers
-    batches zoo models checks saving ranking pruning problem heuristics folding latency
-    recalibration evaluate envs agents training checkpoint scoring recover config subject run
-    progress result trained curves report charts standing fitting session recipes source trainer
-    phases pipeline export
-    profiling lottery commands usage cli __main__
+    batches zoo models checks packing saving ranking pruning granularity problem heuristics
+    folding latency recalibration evaluate envs agents training checkpoint scoring recover
+    config subject run progress result trained curves report charts standing fitting session
+    recipes source trainer phases delivery pipeline export profiling lottery commands usage
+    cli __main__
 """.split()
 # The public face names what is far below it, and only when asked.
 FACE = "__init__"

@@ -7,9 +7,13 @@ from autoprune.config.base import LARGEST_SEED, Config
 from autoprune.config.export import ExportConfig, ExportForm
 from autoprune.config.inspect import InspectConfig
 from autoprune.config.profile import ProfileConfig
+from autoprune.config.prune import PruneConfig
 from autoprune.config.report import ReportConfig
 from autoprune.config.search import SearchConfig
 from autoprune.config.train import FinetuneConfig, TrainConfig
+
+PruningConfig = SearchConfig | PruneConfig
+"""Configurations of the commands that prune a network within a budget."""
 
 __all__ = [
     "LARGEST_SEED",
@@ -19,6 +23,8 @@ __all__ = [
     "FinetuneConfig",
     "InspectConfig",
     "ProfileConfig",
+    "PruneConfig",
+    "PruningConfig",
     "ReportConfig",
     "SearchConfig",
     "TrainConfig",

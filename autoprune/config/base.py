@@ -97,6 +97,37 @@ def named_model(model: str | None, data: str) -> str:
     return model or "digits-resnet"
 
 
+def named_ranking(ranking: str, granularity: str) -> str:
+    """Return the ranking a command goes by: regression repairs channels; weights go by size."""
+    return "l2" if ranking == "regression" and granularity != "channel" else ranking
+
+
+def check_numbers(config: Config, **least: int) -> None:
+    """Raise UsageError, naming the option, unless each field is a whole number of at least so much.
+
+    A seed must be at most ``LARGEST_SEED``, too.
+    """
+    for name, lowest in least.items():
+        value, option = getattr(config, name), f"--{name.replace('_', '-')}"
+        if value is None and name == "align":
+            continue
+        if type(value) is not int:
+            raise UsageError(f"{option} must be a whole number, not {value!r}")
+        if value < lowest:
+            raise UsageError(f"{option} must be at least {lowest}, not {value}")
+        if name == "seed" and value > LARGEST_SEED:
+            raise UsageError(f"--seed must be at most {LARGEST_SEED}, not {value}")
+
+
+def check_grain(granularity: str, align: int | None) -> None:
+    """Raise UsageError for widths aligned where nothing gets narrower."""
+    if granularity != "channel" and align not in (None, 1):
+        raise UsageError(
+            f"--align {align} counts channels, and --granularity {granularity} removes none",
+            "leave --align out",
+        )
+
+
 def slug(text: str) -> str:
     """Make a file name out of a spec: ``nets/mynet.py:build`` -> ``mynet-build``."""
     name = re.sub(r"\.py(?=:|$)", "", text.replace("\\", "/").rsplit("/", 1)[-1])

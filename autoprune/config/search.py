@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from autoprune.config.base import (
-    LARGEST_SEED,
     Align,
     Backend,
     Config,
@@ -19,7 +18,10 @@ from autoprune.config.base import (
     Name,
     Spec,
     Weights,
+    check_grain,
+    check_numbers,
     named_model,
+    named_ranking,
     slug,
 )
 from autoprune.errors import UsageError
@@ -50,8 +52,10 @@ class SearchConfig(Config):
     """What a batch is, the loss and the score: classification, or file.py:name."""
     agent: Name = "ddpg"
     """Searcher: ddpg or ppo (learning); dp, evolution, greedy, random or uniform (not)."""
+    granularity: Name = "channel"
+    """What a unit is: channel (removed), weight (single ones, masked), or n:m as 2:4 (masked)."""
     ranking: Name = "regression"
-    """Which units go first: regression, lasso, l1, l2, bn-scale or random."""
+    """Which units go first: regression, lasso, l1, l2, bn-scale or random; of weights l2 or l1."""
     evaluations: int = 100
     """Plans the searcher may try."""
     finetune_epochs: int = 10
@@ -77,16 +81,9 @@ class SearchConfig(Config):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", named_model(self.model, self.data))
-        for name, least in _LEAST.items():
-            value, option = getattr(self, name), f"--{name.replace('_', '-')}"
-            if name == "align" and value is None:
-                continue
-            if type(value) is not int:
-                raise UsageError(f"{option} must be a whole number, not {value!r}")
-            if value < least:
-                raise UsageError(f"{option} must be at least {least}, not {value}")
-        if self.seed > LARGEST_SEED:
-            raise UsageError(f"--seed must be at most {LARGEST_SEED}, not {self.seed}")
+        object.__setattr__(self, "ranking", named_ranking(self.ranking, self.granularity))
+        check_numbers(self, **_LEAST)
+        check_grain(self.granularity, self.align)
         if self.run == "":
             raise UsageError("--run is empty", "name a directory, or leave it out")
 

@@ -20,17 +20,21 @@ def result_view(result: Result) -> RenderableType:
     parts: list[RenderableType] = [
         title(
             f"{result.network} on {result.data}, budget {result.budget}",
-            f"{result.agent} + {result.ranking}, {result.evaluations} evaluations,"
+            f"{result.agent} + {result.ranking}, {_unit(result)}{result.evaluations} evaluations,"
             f" {duration(result.seconds)}, seed {result.seed}",
         ),
         _accuracies(result),
         _costs(result),
         *_latency(result.latency),
-        _keeps(result.groups),
+        _keeps(result.groups, "units" if result.granularity == "channel" else "weights"),
         *(warning(text) for text in result.warnings),
         _places(result),
     ]
     return Stack(*parts)
+
+
+def _unit(result: Result) -> str:
+    return "" if result.granularity == "channel" else f"{result.granularity} masks, "
 
 
 def _accuracies(result: Result) -> Table:
@@ -78,8 +82,8 @@ def _latency(check: LatencyCheck | None) -> list[RenderableType]:
     return [Padding(Text(text), (0, 0, 1, 1))]
 
 
-def _keeps(groups: Iterable[GroupKeep]) -> Table:
-    table = table_of("group", "units", "kept", "keep", "of MACs")
+def _keeps(groups: Iterable[GroupKeep], units: str) -> Table:
+    table = table_of("group", units, "kept", "keep", "of MACs")
     for group in groups:
         table.add_row(
             Text(group.name),
