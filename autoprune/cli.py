@@ -71,7 +71,7 @@ def _main(arguments: list[str], interrupts: Interrupts) -> int:
         else:
             # Narrower than this a table loses its words; the terminal may wrap its lines instead.
             Console(width=max(_NARROWEST, Console().width)).print(answer.view())
-        return 0
+        return answer.exit_code
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt, SystemExit) as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autoprune.config import (
     Config,
+    DoctorConfig,
     ExportConfig,
     FinetuneConfig,
     InspectConfig,
@@ -33,6 +34,7 @@ class Answer:
 
     data: dict[str, Any]
     view: Callable[[], RenderableType]
+    exit_code: int = 0
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,15 @@ def _finetune(config: FinetuneConfig, progress: Progress) -> Answer:
     return Answer(result.to_json(), lambda: trained_view(result))
 
 
+def _doctor(config: DoctorConfig, progress: Progress) -> Answer:
+    from autoprune import __version__
+    from autoprune.doctor import doctor_json, run_doctor
+    from autoprune.report import doctor_view
+
+    facts = doctor_json(run_doctor(progress))
+    return Answer(facts, lambda: doctor_view(facts, __version__), 0 if facts["ok"] else 1)
+
+
 COMMANDS: Final = (
     Command(SearchConfig, _search),
     Command(InspectConfig, _inspect),
@@ -164,4 +175,5 @@ COMMANDS: Final = (
     Command(ReportConfig, _report),
     Command(TrainConfig, _train),
     Command(FinetuneConfig, _finetune),
+    Command(DoctorConfig, _doctor),
 )

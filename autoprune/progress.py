@@ -26,6 +26,7 @@ _PHASES: Final = {
     "finetune-plain": ("fine-tuning", "steps"),
     "test": ("testing", "networks"),
     "tickets": ("training", "iterations"),
+    "doctor": ("looking at", "packages"),
 }
 _PERCENT: Final = ("accuracy", "best", "score")
 _SECONDS_BETWEEN_LINES: Final = 5.0

@@ -14,7 +14,7 @@ ORDER = """
     batches zoo models checks packing saving ranking pruning granularity problem heuristics
     folding latency recalibration evaluate envs agents training checkpoint scoring recover
     config subject run progress result trained curves report charts standing fitting session
-    recipes source trainer phases delivery pipeline export profiling lottery commands usage
+    recipes source trainer phases delivery pipeline export profiling lottery doctor commands usage
     cli __main__
 """.split()
 # The public face names what is far below it, and only when asked.

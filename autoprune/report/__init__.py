@@ -3,6 +3,7 @@
 Each function returns something rich can print; nothing here prints or reads files.
 """
 
+from autoprune.report.doctor import doctor_view
 from autoprune.report.export import export_view
 from autoprune.report.inspect import inspect_json, inspect_view
 from autoprune.report.parts import count, size
@@ -13,6 +14,7 @@ from autoprune.report.trained import trained_view
 
 __all__ = [
     "count",
+    "doctor_view",
     "export_view",
     "inspect_json",
     "inspect_view",

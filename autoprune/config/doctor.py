@@ -1,0 +1,19 @@
+"""The configuration of ``autoprune doctor``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from autoprune.config.base import Config, Debug, Json
+from autoprune.schema import OUTSIDE
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorConfig(Config):
+    """Check packages, devices and places, and say what to do for each thing missing."""
+
+    command: ClassVar[str] = "doctor"
+
+    json: Json = field(default=False, metadata=OUTSIDE)
+    debug: Debug = field(default=False, metadata=OUTSIDE)
