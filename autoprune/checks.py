@@ -100,7 +100,7 @@ def _check_labels(outputs: Tensor, data: Data, task: Classification) -> None:
             raise UsageError(
                 f"the labels of {name} have shape {list(labels.shape[1:])} per sample, the model's"
                 f" outputs leave {list(outputs.shape[2:])}",
-                "a label is the number of a class, not a vector of them",
+                "a label is the number of a class; lines of text need --task ctc",
             )
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= classes:

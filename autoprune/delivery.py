@@ -36,12 +36,14 @@ def measure_all(
         times = latencies(models, subject.task, batch, form)
         result = {}
         for (name, (model, plan)), seconds in zip(networks.items(), times, strict=True):
+            found = measure(model, test, subject.task)
             result[name] = Measure(
-                accuracy=measure(model, test, subject.task).score,
+                accuracy=found.score,
                 macs=cost.macs(plan) if plan else cost.macs.dense,
                 parameters=cost.parameters(plan) if plan else cost.parameters.dense,
                 bytes=cost.bytes(plan) if plan else cost.bytes.dense,
                 latency_ms=1000 * seconds / samples_in(batch),
+                other=found.other,
             )
             phase.advance()
     return result

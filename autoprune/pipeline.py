@@ -27,6 +27,7 @@ from autoprune.run import RESULT, Run
 from autoprune.saving import load
 from autoprune.session import LATENCY, Session, bind_budget, find_latency, find_structure
 from autoprune.subject import Subject, from_config, from_objects, weights_hash
+from autoprune.task import metric
 
 
 def search(
@@ -221,7 +222,7 @@ def result_of(
         evaluations=evaluations,
         seconds=0.0,
         seed=config.seed,
-        metric=METRICS.get(session.subject.task.name, f"{session.subject.task.name} score"),
+        metric=metric(session.subject.task),
         agent=agent,
         ranking=config.ranking,
         granularity=config.granularity,
@@ -234,9 +235,6 @@ def result_of(
         warnings=(*run.warnings, *remarks(grain.granularity, session.subject.device)),
     )
 
-
-METRICS = {"classification": "accuracy"}
-"""What the score of a task is called; any other is called after its task."""
 
 FILES = {
     "model.safetensors": "the pruned, fine-tuned weights; autoprune.load(run) rebuilds the network",

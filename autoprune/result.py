@@ -25,7 +25,8 @@ class Measure:
 
     ``accuracy`` is the task's score in [0, 1]; ``macs`` multiply-adds of one sample; ``bytes`` the
     size of the weights file; ``latency_ms`` milliseconds of one sample as it is deployed
-    (:mod:`autoprune.latency.deployed`), None if not measured.
+    (:mod:`autoprune.latency.deployed`), None if not measured; ``other`` what else the task
+    counts, such as a character error rate.
     """
 
     accuracy: float
@@ -33,6 +34,7 @@ class Measure:
     parameters: int
     bytes: int
     latency_ms: float | None = None
+    other: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def flops(self) -> int:

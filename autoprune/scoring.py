@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -13,10 +15,11 @@ from autoprune.task import Batch, Task
 
 
 class Score(NamedTuple):
-    """Mean score in [0, 1] and mean loss over a split."""
+    """Mean score in [0, 1] and mean loss over a split, and what else the task counts there."""
 
     score: float
     loss: float
+    other: Mapping[str, float] = MappingProxyType({})
 
 
 def measure(
@@ -29,11 +32,15 @@ def measure(
 ) -> Score:
     """Return the mean score and mean loss of ``model`` over ``split``, in eval mode.
 
-    Train or eval mode of every module is restored.
+    A task may have a method ``rates(outputs, batch)`` beside its score: parts and wholes by name,
+    each summed over the split before they are divided. Train or eval mode of every module is
+    restored.
     """
     device = device_of(model)
     form = fastest_form(model, task, first(split), precision)
     score, loss = 0.0, 0.0
+    rates = getattr(task, "rates", None)
+    counts: dict[str, list[float]] = {}
     with torch.inference_mode(), mode(model, train=False), laid_out(model, form):
         for batch in split.batches(batch_size):
             moved = move(batch, device)
@@ -41,7 +48,11 @@ def measure(
             scores = task.score(outputs, moved)
             score += float(scores.double().sum())
             loss += float(task.loss(outputs, moved)) * len(scores)
-    return Score(score / len(split), loss / len(split))
+            for name, (part, whole) in rates(outputs, moved).items() if rates else ():
+                held = counts.setdefault(name, [0.0, 0.0])
+                counts[name] = [held[0] + part, held[1] + whole]
+    other = {name: part / whole if whole else 0.0 for name, (part, whole) in counts.items()}
+    return Score(score / len(split), loss / len(split), other)
 
 
 def first(split: Split) -> Batch:

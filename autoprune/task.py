@@ -13,11 +13,14 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from autoprune.ctc import CTC
 from autoprune.errors import UsageError
 from autoprune.factories import blamed, call, is_factory, load, refuse_malformed
 
 Batch = Any
 """Whatever a :class:`autoprune.data.Split` yields: a pytree of tensors, sample first."""
+
+METRICS = {"classification": "accuracy", "ctc": "sequence accuracy"}
 
 LABEL_KEYS = ("labels", "label", "targets", "target", "y")
 """Keys under which a dict batch may hold its labels, first match wins."""
@@ -118,17 +121,18 @@ def example_inputs(task: Task, batch: Batch) -> Tensor | tuple[Any, ...] | dict[
 
 
 def resolve_task(spec: object) -> Task:
-    """Return the task that ``spec`` is or names: ``classification``, ``file.py:function``.
+    """Return the task that ``spec`` is or names: classification, ctc, ``file.py:function``.
 
     Raises UsageError if it names nothing, or something that is not a task.
     """
     if not isinstance(spec, str):
         return check_task(spec)
-    if spec == Classification().name:
-        return Classification()
+    for known in (Classification(), CTC()):
+        if spec == known.name:
+            return known
     if not is_factory(spec):
         refuse_malformed(spec)
-        raise UsageError(f"unknown task {spec!r}", "classification, or file.py:function")
+        raise UsageError(f"unknown task {spec!r}", "classification, ctc, or file.py:function")
     function, factory = load(spec)
     return check_task(call(factory.name, function))
 
@@ -148,6 +152,11 @@ def check_task(candidate: object) -> Task:
             "a task has name, inputs(batch), loss(outputs, batch) and score(outputs, batch)",
         )
     return candidate
+
+
+def metric(task: Task) -> str:
+    """Return what the score of a task is called, after the task if it has no name of its own."""
+    return METRICS.get(task.name, f"{task.name} score")
 
 
 def _label_key(batch: Mapping[str, Any]) -> str:

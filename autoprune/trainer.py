@@ -30,7 +30,7 @@ from autoprune.scoring import measure
 from autoprune.session import on_device
 from autoprune.source import find_source
 from autoprune.subject import from_config, weights_hash
-from autoprune.task import Task
+from autoprune.task import Task, metric
 from autoprune.trained import Trained
 
 FILES = {
@@ -216,7 +216,7 @@ def _result(
     with progress.phase("test", 1 + training.known) as phase:
         before = measure(training.model, test, training.task).score if training.known else None
         phase.advance(int(training.known))
-        accuracy = measure(model, test, training.task).score
+        after = measure(model, test, training.task)
         phase.advance()
     removed = sum(int((~mask).sum()) for mask in training.masks.values())
     return Trained(
@@ -224,7 +224,7 @@ def _result(
         network=training.network,
         data=training.named,
         metric=metric(training.task),
-        accuracy=accuracy,
+        accuracy=after.score,
         before=before,
         validation=last["validation"],
         loss=last["loss"],
@@ -236,11 +236,7 @@ def _result(
         parameters=cost.parameters.dense - removed,
         bytes=(run.path / WEIGHTS).stat().st_size,
         run=run.path,
+        other=after.other,
         files=FILES,
         warnings=tuple(run.warnings),
     )
-
-
-def metric(task: Task) -> str:
-    """Return what the score of a task is called."""
-    return "accuracy" if task.name == "classification" else f"{task.name} score"

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module imports only what stands before it.
 ORDER = """
     errors signals files schema artefacts journal events factories trust soundness structure
-    plan module_sizes slicing analysis energy cost limits budget task data execution workers
+    plan module_sizes slicing analysis energy cost limits budget ctc task data execution workers
     batches zoo models checks packing saving ranking pruning granularity problem heuristics
     folding latency recalibration evaluate envs agents training checkpoint scoring recover
     config subject run progress result trained curves report charts standing fitting session

@@ -15,10 +15,14 @@ from autoprune.data.carve import carve, class_labels
 from autoprune.data.digits import digits
 from autoprune.data.form import image_form
 from autoprune.data.images import Images, from_directory, from_hub
+from autoprune.data.lines import lines
 from autoprune.data.objects import parts_of
 from autoprune.data.split import Data
 from autoprune.errors import UsageError
 from autoprune.factories import call, is_factory, load, refuse_malformed
+
+EMBEDDED = {"digits": digits, "ocr-lines": lines}
+"""Data that need no file: a function of the seed each."""
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -28,7 +32,7 @@ def load_data(spec: object, seed: int = 0) -> Data:
 
     ``spec`` is one of
 
-    - ``"digits"``, embedded;
+    - ``"digits"``, embedded, or ``"ocr-lines"``, rendered;
     - a directory in the layout of the Hugging Face hub, or of images in one sub-directory per class
       (directly, or inside ``train/`` and ``test/``);
     - the name of a data set on the hub;
@@ -52,8 +56,8 @@ def load_data(spec: object, seed: int = 0) -> Data:
         spec = str(spec)
     if not isinstance(spec, str):
         return _from_objects("custom", spec, seed)
-    if spec == "digits":
-        return digits(seed)
+    if spec in EMBEDDED:
+        return EMBEDDED[spec](seed)
     directory = Path(spec).expanduser()
     if directory.is_dir():
         return _from_images(from_directory(directory), seed)
@@ -62,8 +66,9 @@ def load_data(spec: object, seed: int = 0) -> Data:
         made = call(factory.name, function)
         return made if isinstance(made, Data) else _from_objects(spec, made, seed)
     refuse_malformed(spec)
-    if get_close_matches(spec.lower(), ["digits"], cutoff=0.8):
-        raise UsageError(f"no data called {spec!r}", "did you mean digits?")
+    close = get_close_matches(spec.lower(), EMBEDDED, n=1, cutoff=0.8)
+    if close:
+        raise UsageError(f"no data called {spec!r}", f"did you mean {close[0]}?")
     if HUB_NAME.fullmatch(spec) and not spec.startswith("."):
         return _from_images(from_hub(spec), seed)
     raise UsageError(f"no such directory: {spec}", "digits, a directory, a hub name or file.py:f")

@@ -1,0 +1,107 @@
+"""Reading lines of text: the loss, the greedy reader, and how its readings are counted.
+
+Graves et al. 2006, "Connectionist Temporal Classification": sections 3.1 (best path decoding) and 4
+(the loss). Class 0 is the blank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import ctc_loss, log_softmax
+
+from autoprune.errors import UsageError
+
+BLANK = 0
+
+
+@dataclass(frozen=True)
+class CTC:
+    """One label per column, from which the text follows: CTC loss and exact matches.
+
+    A batch is (images, texts): texts int64 [B, L] hold classes from 1, padded with zeros at the
+    end. Outputs are logits [B, columns, classes].
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name."""
+        return "ctc"
+
+    def inputs(self, batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return everything but the texts."""
+        return tuple(batch[:-1]), {}
+
+    def loss(self, outputs: Any, batch: Any) -> Tensor:
+        """Return the mean over the batch of each text's loss divided by its length."""
+        logits, texts = _logits(outputs), batch[-1]
+        if int(texts.max()) >= logits.shape[2]:
+            raise UsageError(
+                f"the model tells {logits.shape[2] - 1} characters apart, but a text holds"
+                f" number {int(texts.max())}",
+                "build it for as many classes as there are characters, and one for the blank",
+            )
+        columns = torch.full((len(logits),), logits.shape[1])
+        return ctc_loss(
+            log_softmax(logits.float(), dim=2).transpose(0, 1),
+            texts,
+            columns,
+            (texts != BLANK).sum(1).cpu(),
+            blank=BLANK,
+            zero_infinity=True,  # texts too long for the columns
+        )
+
+    def score(self, outputs: Any, batch: Any) -> Tensor:
+        """Return 1 for a line read without a mistake, else 0: the mean is the sequence accuracy."""
+        pairs = zip(read(_logits(outputs)), _texts(batch[-1]), strict=True)
+        return torch.tensor([float(found == true) for found, true in pairs])
+
+    def rates(self, outputs: Any, batch: Any) -> Mapping[str, tuple[float, float]]:
+        """Return the character error rate: edits needed, and characters there were."""
+        truth = _texts(batch[-1])
+        pairs = zip(read(_logits(outputs)), truth, strict=True)
+        edits = sum(distance(found, true) for found, true in pairs)
+        return {"character error rate": (float(edits), float(sum(map(len, truth))))}
+
+
+def read(logits: Tensor) -> list[list[int]]:
+    """Return the best path of every line, repetitions joined and blanks dropped.
+
+    ``logits``: [B, columns, classes].
+    """
+    best = logits.argmax(2)
+    new = torch.ones_like(best, dtype=torch.bool)
+    new[:, 1:] = best[:, 1:] != best[:, :-1]
+    return [line[kept].tolist() for line, kept in zip(best, new & (best != BLANK), strict=True)]
+
+
+def distance(one: Sequence[int], two: Sequence[int]) -> int:
+    """Return the least number of insertions, deletions and substitutions (Levenshtein 1966)."""
+    if one == two:
+        return 0
+    row = list(range(len(two) + 1))
+    for count, item in enumerate(one, start=1):
+        before, row[0] = row[0], count
+        for place, other in enumerate(two, start=1):
+            substituted = before + (item != other)
+            before = row[place]
+            row[place] = min(substituted, row[place] + 1, row[place - 1] + 1)
+    return row[-1]
+
+
+def _texts(padded: Tensor) -> list[list[int]]:
+    return [[item for item in line if item != BLANK] for line in padded.tolist()]
+
+
+def _logits(outputs: Any) -> Tensor:
+    if not isinstance(outputs, Tensor) or outputs.ndim != 3:
+        kind = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise UsageError(
+            f"the model returns {kind}, not logits [samples, columns, classes]",
+            "the task ctc is for readers of lines, such as ocrnet",
+        )
+    return outputs
