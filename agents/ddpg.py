@@ -91,17 +91,27 @@ class WalkBuffer(ReplayBuffer):
 
 
 class DDPGSearcher:
-    """The default agent. ``policy`` holds the actor after a search."""
+    """The default agent. ``policy`` holds the actor after a search.
 
-    def __init__(self, config: DDPGConfig | None = None, on_step: OnStep = silent) -> None:
+    ``start``: a policy to go on from; its plan is the first to be evaluated, and where it is an
+    actor of the configured shape, it is what the actor starts as.
+    """
+
+    def __init__(
+        self,
+        config: DDPGConfig | None = None,
+        on_step: OnStep = silent,
+        start: Policy | None = None,
+    ) -> None:
         self.config = config or DDPGConfig()
+        self._start = start
         self.policy: Policy | None = None
         self._on_step = on_step
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
         """Evaluate cheap plans, then learn: imagine walks, evaluate the most promising, repeat."""
         with isolated(seed) as rng:
-            learner = _Learner(self.config, problem, ledger, seed, rng)
+            learner = _Learner(self.config, problem, ledger, seed, rng, self._start)
             try:
                 learner.run(self._on_step)
             except OutOfEvaluations:
@@ -117,8 +127,10 @@ class _Learner:
         ledger: Ledger,
         seed: int,
         rng: np.random.Generator,
+        start: Policy | None,
     ) -> None:
         self.config, self.problem, self.ledger, self.rng = config, problem, ledger, rng
+        self.start = start
         self.course = core.Course.of(problem)
         self.evaluated: list[Walk] = []
         self.rewards: list[float] = []
@@ -127,11 +139,13 @@ class _Learner:
 
     def run(self, on_step: OnStep) -> None:
         """Search until the ledger is spent or nothing new turns up."""
-        for plan in cheap_plans(self.problem):
+        for plan in [*self.given(), *cheap_plans(self.problem)]:
             self.evaluate(plan)
+        self.take_over()
         for _ in range(self.config.warm_up):
             self.imagined += self.walk(self.config.noise.start)
             self.learn()
+        self.take_over()  # a critic that knew nothing has led the actor astray meanwhile
         episode = repeats = 0
         while self.ledger.left and repeats < REPEATS:
             sigma = self.config.noise(episode) * (1 + repeats)
@@ -143,6 +157,16 @@ class _Learner:
             self.imagined = (self.imagined + walks)[-self.config.remembered :]
             losses = self.learn()
             on_step({"sigma": sigma, "reward": self.rewards[-1], **losses})
+
+    def given(self) -> list[Plan]:
+        """Return the plan of the policy to go on from, if there is one."""
+        return [self.start.plan(self.problem)] if self.start else []
+
+    def take_over(self) -> None:
+        """Make the actor what the policy to go on from is, where it has an actor's shape."""
+        if self.start and self.start.is_like(self.model.actor, "relu", "tanh"):
+            self.start.copy_to(self.model.actor)
+            self.start.copy_to(self.model.actor_target)
 
     def evaluate(self, plan: Plan) -> bool:
         """Evaluate a plan, made maximal, and remember its walk; False if it was known."""

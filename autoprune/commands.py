@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from autoprune.config import (
+    ApplyConfig,
     Config,
     DoctorConfig,
     ExportConfig,
@@ -20,6 +21,7 @@ from autoprune.config import (
     ReportConfig,
     SearchConfig,
     TrainConfig,
+    TrainPolicyConfig,
 )
 from autoprune.lottery.config import TicketConfig
 from autoprune.progress import Progress
@@ -51,6 +53,22 @@ def _search(config: SearchConfig, progress: Progress) -> Answer:
 
     result = run_search(config, progress)
     return Answer(result.to_json(), lambda: result_view(result))
+
+
+def _apply(config: ApplyConfig, progress: Progress) -> Answer:
+    from autoprune.applying import run_apply
+    from autoprune.report import result_view
+
+    result = run_apply(config, progress)
+    return Answer(result.to_json(), lambda: result_view(result))
+
+
+def _train_policy(config: TrainPolicyConfig, progress: Progress) -> Answer:
+    from autoprune.report import policy_view
+    from autoprune.teaching import run_train_policy
+
+    result = run_train_policy(config, progress)
+    return Answer(result.to_json(), lambda: policy_view(result))
 
 
 def _inspect(config: InspectConfig, progress: Progress) -> Answer:
@@ -119,6 +137,13 @@ def _result_view(result: Mapping[str, Any]) -> RenderableType:
     return result_view(Result.from_json(result))
 
 
+def _policy_view(result: Mapping[str, Any]) -> RenderableType:
+    from autoprune.policy_result import PolicyResult
+    from autoprune.report import policy_view
+
+    return policy_view(PolicyResult.from_json(result))
+
+
 def _tickets_view(result: Mapping[str, Any]) -> RenderableType:
     from autoprune.lottery.view import tickets_view
 
@@ -134,6 +159,8 @@ def _trained_view(result: Mapping[str, Any]) -> RenderableType:
 
 _VIEWS: Final[Mapping[str, Callable[[Mapping[str, Any]], RenderableType]]] = {
     SearchConfig.command: _result_view,
+    ApplyConfig.command: _result_view,
+    TrainPolicyConfig.command: _policy_view,
     TicketConfig.command: _tickets_view,
     TrainConfig.command: _trained_view,
     FinetuneConfig.command: _trained_view,
@@ -168,6 +195,8 @@ def _doctor(config: DoctorConfig, progress: Progress) -> Answer:
 
 COMMANDS: Final = (
     Command(SearchConfig, _search),
+    Command(ApplyConfig, _apply),
+    Command(TrainPolicyConfig, _train_policy),
     Command(InspectConfig, _inspect),
     Command(TicketConfig, _ticket),
     Command(ProfileConfig, _profile),

@@ -1,4 +1,7 @@
-"""What TensorBoard shows of a search: reward, best so far, cost, every group's keep, losses."""
+"""What TensorBoard shows of a search: reward, best so far, cost, every group's keep, losses.
+
+Of the training of a policy: what every network's plans score, and the loss of imitation.
+"""
 
 from __future__ import annotations
 
@@ -50,3 +53,20 @@ class Curves:
         }
         self._writer.add_hparams(plain, measures)
         self._writer.flush()
+
+
+class PolicyCurves:
+    """Writes the course of training a policy as scalars."""
+
+    def __init__(self, writer: Events) -> None:
+        self._writer = writer
+
+    def trial(self, network: str, budget: str, record: Record, number: int) -> None:
+        """Write one evaluation, the ``number``-th of all."""
+        found = record.evaluation
+        self._writer.add_scalar(f"score/{network}@{budget}", found.score, number)
+        self._writer.add_scalar(f"loss/{network}@{budget}", found.loss, number)
+
+    def imitation(self, step: int, loss: float) -> None:
+        """Write the loss of a gradient step."""
+        self._writer.add_scalar("imitation/loss", loss, step)

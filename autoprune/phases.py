@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from safetensors.torch import load_file
 from torch import nn
 
-from autoprune.agents import searcher
+from autoprune.agents import Searcher
+from autoprune.agents import policy as policies
 from autoprune.agents.policy import Policy
 from autoprune.batches import Batches
 from autoprune.config import SearchConfig
@@ -34,6 +35,7 @@ from autoprune.problem import (
 from autoprune.ranking import Ranking
 from autoprune.recalibration import Recalibration
 from autoprune.recover import Diverged, FitConfig
+from autoprune.run import Run
 from autoprune.saving import tensors_of, write_tensors
 from autoprune.session import Session
 from autoprune.slicing import Slicer
@@ -132,12 +134,35 @@ def evaluator(session: Session, model: nn.Module, ranking: Ranking, split: Split
     )
 
 
-def explore(session: Session, config: SearchConfig, problem: PruningProblem) -> Ledger:
+@dataclass(frozen=True)
+class Found:
+    """The plan to prune by, its score on the search split if it has one, evaluations spent."""
+
+    plan: Plan
+    score: float | None
+    evaluations: int
+
+
+def find(
+    agent: Searcher,
+    config: SearchConfig,
+    session: Session,
+    model: nn.Module,
+    problem: PruningProblem,
+) -> Found:
+    """Search with an agent; its best few plans are scored again."""
+    ledger = explore(agent, config, session, problem)
+    best = choose(session, model, problem, ledger)
+    return Found(best.plan, best.evaluation.score, ledger.count)
+
+
+def explore(
+    agent: Searcher, config: SearchConfig, session: Session, problem: PruningProblem
+) -> Ledger:
     """Let the searcher spend its evaluations; each is journalled before the next begins.
 
     A learner's policy is stored in the run.
     """
-    agent = searcher(config.agent, session.curves.learning)
     journal = session.run.journal
     known = {plan: evaluation for plan, evaluation in map(_recall, journal.records)}
     with session.progress.phase("search", config.evaluations) as phase:
@@ -152,10 +177,15 @@ def explore(session: Session, config: SearchConfig, problem: PruningProblem) -> 
         agent.search(problem, ledger, config.seed)
     policy: Policy | None = getattr(agent, "policy", None)
     if policy is not None:
-        content = policy.to_safetensors()
-        session.run.publish("policy.safetensors", lambda path: _write(path, content))
-        session.run.publish_json("policy.json", policy.to_json())
+        keep_policy(session.run, policy)
     return ledger
+
+
+def keep_policy(run: Run, policy: Policy) -> None:
+    """Store a policy in a run."""
+    content = policy.to_safetensors()
+    run.publish(policies.WEIGHTS, lambda path: _write(path, content))
+    run.publish_json(policies.DESCRIPTION, policy.to_json())
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from autoprune import delivery, phases
-from autoprune.agents import check_name
+from autoprune.agents import check_name, searcher
 from autoprune.budget import Budget
 from autoprune.checkpoint import discard
 from autoprune.config import PruningConfig, SearchConfig
@@ -21,6 +21,7 @@ from autoprune.data import SPLITS, describe
 from autoprune.granularity import Grain, Granularity, check_limits, check_ranking
 from autoprune.granularity.kernels import remarks
 from autoprune.plan import Plan
+from autoprune.problem import PruningProblem
 from autoprune.progress import Progress, Silent
 from autoprune.result import Baseline, GroupKeep, LatencyCheck, Measure, Result
 from autoprune.run import RESULT, Run
@@ -28,6 +29,9 @@ from autoprune.saving import load
 from autoprune.session import LATENCY, Session, bind_budget, find_latency, find_structure
 from autoprune.subject import Subject, from_config, from_objects, weights_hash
 from autoprune.task import metric
+
+Find = Callable[[Session, nn.Module, PruningProblem], phases.Found]
+"""From the trained network and its problem to the plan to prune by."""
 
 
 def search(
@@ -156,10 +160,15 @@ def _finished(run: Run, subject: Subject) -> Result:
 
 
 def _search(config: SearchConfig, session: Session) -> Result:
+    agent = searcher(config.agent, session.curves.learning)
+    return prune_by(partial(phases.find, agent, config), config, session)
+
+
+def prune_by(find: Find, config: SearchConfig, session: Session) -> Result:
+    """Make a plan by ``find``, prune, fine-tune, measure."""
     grain, dense = session.grain, phases.train(session)
     problem = phases.pose(session, dense)
-    ledger = phases.explore(session, config, problem)
-    best = phases.choose(session, dense, problem, ledger)
+    best = find(session, dense, problem)
     masks = grain.masks(problem.ranking, best.plan)
     pruned = phases.shrink(session, dense, best.plan, problem.ranking)
     recovered = phases.recover(session, pruned, dense, masks=masks)
@@ -184,8 +193,8 @@ def _search(config: SearchConfig, session: Session) -> Result:
         best.plan,
         measures,
         agent=config.agent,
-        score=best.evaluation.score,
-        evaluations=ledger.count,
+        score=best.score,
+        evaluations=best.evaluations,
     )
     if config.baseline:
         found = Baseline("uniform + l1", measures["plain"], measures["plain recovered"])
@@ -199,7 +208,7 @@ def result_of(
     measures: Mapping[str, Measure],
     *,
     agent: str,
-    score: float,
+    score: float | None,
     evaluations: int,
 ) -> Result:
     """Put together what a run came to: ``measures`` of base, pruned and recovered, and the rest."""

@@ -22,6 +22,7 @@ _PHASES: Final = {
     "latency": ("timing", "operations"),
     "rank": ("ranking", "groups"),
     "search": ("searching", "evaluations"),
+    "imitate": ("imitating", "steps"),
     "finetune": ("fine-tuning", "steps"),
     "finetune-plain": ("fine-tuning", "steps"),
     "test": ("testing", "networks"),

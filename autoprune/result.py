@@ -95,7 +95,8 @@ class Result:
 
     ``base``, ``pruned`` and ``recovered`` are the trained network, the compact one and the compact
     one after fine-tuning. ``network`` and ``data`` are the specs they came from, ``score`` the best
-    on the search split, ``latency`` (of latency budgets) the predicted one beside the measured one,
+    on the search split (None if nothing was evaluated), ``latency`` (of latency budgets) the
+    predicted one beside the measured one,
     ``metric`` what the task's score is called, ``run`` the directory that
     holds everything and ``files`` what lies in it (name -> what it is). ``model`` is the compact,
     fine-tuned network itself and not part of the JSON.
@@ -114,7 +115,7 @@ class Result:
     ranking: str
     network: str
     data: str
-    score: float
+    score: float | None
     run: Path
     metric: str = "accuracy"
     granularity: str = "channel"

@@ -8,7 +8,7 @@ position inside the interval that the budget leaves to the group.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,9 +67,9 @@ class Course:
     guide: Guide
 
     @classmethod
-    def of(cls, problem: PruningProblem) -> Course:
-        """Gather it from a problem."""
-        errors = curves(problem)
+    def of(cls, problem: PruningProblem, errors: Sequence[Floats] | None = None) -> Course:
+        """Gather it from a problem; ``errors`` takes the place of its error curves."""
+        errors = tuple(errors or curves(problem))
         fractions = np.linspace(0, 1, _GRID + 1)
         grid = np.array([at_fractions(curve, fractions) for curve in errors]).reshape(-1, _GRID + 1)
         guide = Guide.of(problem.budget, errors)
@@ -142,9 +142,9 @@ def action_for(state: State, count: int) -> float:
     return _position(state, count)
 
 
-def guided(course: Course, state: State) -> float:
-    """Return the action that keeps what the error curves alone suggest from here on."""
-    units = course.guide.units(state.kept)
+def guided(guide: Guide, state: State) -> float:
+    """Return the action that keeps what a guide suggests from here on."""
+    units = guide.units(state.kept)
     return _position(state, min(max(units, state.low), state.high))
 
 
@@ -209,7 +209,7 @@ def observe(course: Course, state: State) -> Observation:
         state.low / size,
         state.middle / size,
         state.high / size,
-        guided(course, state),
+        guided(course.guide, state),
         squash(float(course.grid[group, round(state.middle / size * _GRID)])),
         squash(float(course.grid[group:, column].mean())),
         so_far,

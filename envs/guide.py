@@ -14,9 +14,10 @@ from autoprune.cost import Counts
 
 Floats = NDArray[np.float64]
 
-_ROUNDS: Final = 4
+_ROUNDS: Final = 6
 _BISECTIONS: Final = 40
 _LEVELS: Final = 64
+_SHARPNESS: Final = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,8 @@ class Guide:
     """Lagrangian relaxation (Everett 1963) of a budget over error curves.
 
     Every group keeps units as long as one lowers its error by more than a common rate times its
-    price. A unit's price depends on the other groups, so prices and plan are found in turns.
+    price. A unit's price depends on the other groups, so prices and plan are found in turns; so is
+    how much each of several limits counts in a price: less the more of it is left over.
 
     ``counts`` [groups]: the plan, within the budget but perhaps with room for single units.
     ``ladder`` [levels, groups]: what the groups keep as the rate falls, from least to everything.
@@ -40,11 +42,20 @@ class Guide:
         falls = [
             _slopes(curve, choices) for curve, choices in zip(errors, budget.choices, strict=True)
         ]
-        counts, worth = budget.cost.counts(budget.uniform()), falls
-        for _ in range(_ROUNDS):
-            prices = _prices(budget, counts)
+        counts, rounds = budget.cost.counts(budget.uniform()), []
+        multipliers = np.ones(len(budget.constraints))
+        prices = _prices(budget, counts, multipliers)
+        for _ in range(_ROUNDS * len(multipliers)):
+            # Halfway only, or plans of two limits would swing from one to the other for ever.
+            prices = np.sqrt(prices * _prices(budget, counts, multipliers))
             worth = [fall / price for fall, price in zip(falls, prices, strict=True)]
             counts = _spend(budget, worth)
+            left = sum(curve[count] for curve, count in zip(errors, counts, strict=True))
+            rounds.append((float(left), counts, worth))
+            used = [item.cost.at(counts) / item.bound for item in budget.constraints]
+            multipliers = multipliers * np.array(used) ** _SHARPNESS
+            multipliers /= multipliers.max()
+        _, counts, worth = min(rounds, key=lambda item: item[0])
         return cls(budget, counts, _ladder(budget, worth))
 
     def units(self, prefix: Sequence[int]) -> float:
@@ -118,11 +129,11 @@ def _above(x: Counts, y: Floats, a: int, b: int, c: int) -> bool:
     return bool((y[b] - y[a]) * (x[c] - x[a]) >= (y[c] - y[a]) * (x[b] - x[a]))
 
 
-def _prices(budget: BoundBudget, counts: Counts) -> Floats:
-    """Cost of one unit of each group as a part of the budget, constraints summed, [groups]."""
+def _prices(budget: BoundBudget, counts: Counts, multipliers: Floats) -> Floats:
+    """Cost of one unit of each group as a part of the budget, limits weighted, [groups]."""
     without = np.tile(counts, (len(counts), 1))
     np.fill_diagonal(without, 0)
     total = np.full(len(counts), 1e-12)
-    for item in budget.constraints:
-        total += (item.cost.at(counts) - item.cost.many(without)) / item.bound
+    for item, multiplier in zip(budget.constraints, multipliers, strict=True):
+        total += multiplier * (item.cost.at(counts) - item.cost.many(without)) / item.bound
     return total / counts

@@ -13,9 +13,9 @@ ORDER = """
     plan module_sizes slicing analysis energy cost limits budget ctc task data execution workers
     batches zoo models checks packing saving ranking pruning granularity problem heuristics
     folding latency recalibration evaluate envs agents training checkpoint scoring recover
-    config subject run progress result trained curves report charts standing fitting session
-    recipes source trainer phases delivery pipeline export profiling lottery doctor commands usage
-    cli __main__
+    config subject run progress result trained policy_result curves report charts standing fitting
+    session recipes source trainer phases delivery pipeline applying teaching export profiling
+    lottery doctor commands usage cli __main__
 """.split()
 # The public face names what is far below it, and only when asked.
 FACE = "__init__"

@@ -24,7 +24,8 @@ def tree() -> set[str]:
         for path in (ROOT / folder).rglob("*.py"):
             place = path.relative_to(ROOT)
             found.add((place if folder == "autoprune" else "autoprune" / place).as_posix())
-    return found | {"autoprune/py.typed"}
+    shipped = {f"autoprune/agents/shipped/policy.{kind}" for kind in ("json", "safetensors")}
+    return found | shipped | {"autoprune/py.typed"}
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +51,13 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
 def test_the_wheel_holds_exactly_the_tree(wheel):
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert names == tree()
+
+
+def test_the_shipped_policy_is_small_and_in_the_wheel_as_it_is_here(wheel):
+    for kind in ("json", "safetensors"):
+        here = (ROOT / "agents" / "shipped" / f"policy.{kind}").read_bytes()
+        assert wheel.read(f"autoprune/agents/shipped/policy.{kind}") == here
+        assert len(here) < 100_000
 
 
 def test_the_wheel_claims_no_name_but_its_own(wheel):

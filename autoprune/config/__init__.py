@@ -7,6 +7,7 @@ from autoprune.config.base import LARGEST_SEED, Config
 from autoprune.config.doctor import DoctorConfig
 from autoprune.config.export import ExportConfig, ExportForm
 from autoprune.config.inspect import InspectConfig
+from autoprune.config.policy import ApplyConfig, TrainPolicyConfig
 from autoprune.config.profile import ProfileConfig
 from autoprune.config.prune import PruneConfig
 from autoprune.config.report import ReportConfig
@@ -18,6 +19,7 @@ PruningConfig = SearchConfig | PruneConfig
 
 __all__ = [
     "LARGEST_SEED",
+    "ApplyConfig",
     "Config",
     "DoctorConfig",
     "ExportConfig",
@@ -30,4 +32,5 @@ __all__ = [
     "ReportConfig",
     "SearchConfig",
     "TrainConfig",
+    "TrainPolicyConfig",
 ]

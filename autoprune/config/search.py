@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from autoprune.config.base import (
     Align,
@@ -27,20 +28,19 @@ from autoprune.config.base import (
 from autoprune.errors import UsageError
 from autoprune.schema import OUTSIDE
 
-_LEAST: Final = {
-    "evaluations": 1,
-    "finetune_epochs": 0,
-    "align": 1,
-    "latency_batch": 1,
-    "seed": 0,
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig(Config):
     """Find the best plan within a budget, prune the model to it and fine-tune."""
 
     command: ClassVar[str] = "search"
+    least: ClassVar[Mapping[str, int]] = {
+        "evaluations": 1,
+        "finetune_epochs": 0,
+        "align": 1,
+        "latency_batch": 1,
+        "seed": 0,
+    }
 
     budget: Spec
     """Ceiling on cost, as 0.5flops, 0.3params or 60Mmacs; joined by commas, all must hold."""
@@ -82,7 +82,7 @@ class SearchConfig(Config):
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", named_model(self.model, self.data))
         object.__setattr__(self, "ranking", named_ranking(self.ranking, self.granularity))
-        check_numbers(self, **_LEAST)
+        check_numbers(self, **self.least)
         check_grain(self.granularity, self.align)
         if self.run == "":
             raise UsageError("--run is empty", "name a directory, or leave it out")

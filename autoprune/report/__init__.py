@@ -7,6 +7,7 @@ from autoprune.report.doctor import doctor_view
 from autoprune.report.export import export_view
 from autoprune.report.inspect import inspect_json, inspect_view
 from autoprune.report.parts import count, size
+from autoprune.report.policy import policy_view
 from autoprune.report.profile import profile_view
 from autoprune.report.result import result_view
 from autoprune.report.standing import standing_view
@@ -18,6 +19,7 @@ __all__ = [
     "export_view",
     "inspect_json",
     "inspect_view",
+    "policy_view",
     "profile_view",
     "result_view",
     "size",

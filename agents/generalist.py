@@ -1,0 +1,184 @@
+"""One policy for many networks and budgets, with few evaluations on each.
+
+It first imitates, on the additive error model, what the error curves alone suggest: walks there
+take milliseconds and nothing is evaluated. Then evaluations on all networks in turn teach how much
+a group's error matters, by what the group is like (``shared_belief``); each is spent on the plan
+that would be best in a world drawn from what is known so far (Thompson 1933). In the end the policy
+imitates the guide of the world that the evaluations speak for. Improving by a planner and imitating
+it is expert iteration (Anthony, Tian and Barber 2017); the planner is ``envs.guide``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from stable_baselines3.common.torch_layers import create_mlp
+from torch import nn
+
+from autoprune.agents.base import isolated, propose
+from autoprune.agents.policy import Policy
+from autoprune.agents.seeds import least_error
+from autoprune.agents.shared_belief import Evidence, SharedBelief, features
+from autoprune.agents.tutor import JITTER, Lessons, imitate, lessons, weighted_guide
+from autoprune.envs import core, rewards
+from autoprune.execution import one_thread
+from autoprune.plan import Plan
+from autoprune.problem import Evaluation, Ledger, PruningProblem, Record
+
+OnTrial = Callable[["Case", "Trial"], None]
+
+
+@dataclass(frozen=True)
+class GeneralistConfig:
+    """Hyper-parameters."""
+
+    width: int = 64
+    walks: int = 8
+    """Per network, budget and variant of the network."""
+    variants: int = 2
+    """Made-up networks per network and budget, whose errors differ: what may come is varied."""
+    steps: int = 6000
+    """Gradient steps of imitation."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A network to train on: its problem at every budget, and what was evaluated before."""
+
+    name: str
+    problems: Sequence[PruningProblem]
+    known: Sequence[Mapping[Plan, Evaluation]] = field(default=())
+
+    @cached_property
+    def courses(self) -> list[core.Course]:
+        """The course of every problem."""
+        return [core.Course.of(problem) for problem in self.problems]
+
+    def budget(self, trial: Trial) -> str:
+        """Return the budget of one of its trials."""
+        return str(self.problems[trial.budget].budget.budget)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The ``number``-th evaluation of all: at which budget of its case, and what came of it."""
+
+    number: int
+    budget: int
+    record: Record
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training comes to; ``belief`` is what the evaluations say of ``FEATURES``."""
+
+    policy: Policy
+    belief: SharedBelief
+
+
+class Generalist:
+    """Explores several cases by evaluations, then trains one policy on what they say.
+
+    The same cases, seed and evaluations give the same policy; ``trials`` are those of each case.
+    """
+
+    def __init__(
+        self, cases: Sequence[Case], seed: int, config: GeneralistConfig | None = None
+    ) -> None:
+        self.cases, self.seed = cases, seed
+        self.config = config or GeneralistConfig()
+        self.trials: list[list[Trial]] = [[] for _ in cases]
+
+    def explore(self, evaluations: int, on_trial: OnTrial) -> None:
+        """Spend evaluations on all networks in turn, on their least, middle and most budget."""
+        rng = np.random.default_rng(self.seed)
+        ledgers = [self._ledgers(case, evaluations) for case in self.cases]
+        for number in range(evaluations):
+            turn, index = divmod(number, len(self.cases))
+            case = self.cases[index]
+            budgets = sorted({0, len(case.problems) // 2, len(case.problems) - 1})
+            budget = budgets[turn % len(budgets)]
+            ledger = ledgers[index][budget]
+            plan = self.propose(case, budget, ledger, rng)
+            if plan is None:
+                continue
+            ledger.evaluate(plan)
+            trial = Trial(number + 1, budget, ledger.history[-1])
+            self.trials[index].append(trial)
+            on_trial(case, trial)
+
+    def train(self, on_step: Callable[[int, float], None]) -> Trained:
+        """Imitate the guide of the world that the evaluations speak for.
+
+        ``on_step`` is called with the gradient steps done and the loss, a hundred times in all.
+        """
+        belief = self.belief()
+        with isolated(self.seed) as rng, one_thread():
+            actor = _actor(self.config.width)
+            taught = [item for case in self.cases for item in self.teach(case, belief, rng)]
+            imitate(actor, taught, self.config.steps, self.seed, on_step)
+        return Trained(Policy.of(actor, "relu", "tanh", {}), belief)
+
+    def _ledgers(self, case: Case, evaluations: int) -> list[Ledger]:
+        known = case.known or [{} for _ in case.problems]
+        return [
+            Ledger(problem, evaluations, known=found)
+            for problem, found in zip(case.problems, known, strict=True)
+        ]
+
+    def propose(
+        self, case: Case, budget: int, ledger: Ledger, rng: np.random.Generator
+    ) -> Plan | None:
+        """Return the error curves' own plan, then the best one of a world that may be ours.
+
+        None if draws only repeat what was evaluated.
+        """
+        problem, course = case.problems[budget], case.courses[budget]
+        if not ledger.count:
+            return least_error(problem)
+        belief, described = self.belief(), features(course)
+
+        def draw() -> Plan:
+            counts = weighted_guide(course, belief.imagine(described, rng)).counts
+            return problem.budget.top_up(problem.cost.plan(counts))
+
+        return next(iter(propose(ledger, draw, 1)), None)
+
+    def belief(self) -> SharedBelief:
+        """Fit what all evaluations so far say."""
+        pairs = zip(self.cases, self.trials, strict=True)
+        return SharedBelief.of([_evidence(case, trials) for case, trials in pairs if trials])
+
+    def teach(self, case: Case, belief: SharedBelief, rng: np.random.Generator) -> list[Lessons]:
+        """Make lessons of a case, and of networks like it whose errors are other."""
+        found = []
+        for problem, course in zip(case.problems, case.courses, strict=True):
+            factors = np.exp(rng.normal(0, JITTER, (self.config.variants, course.length)))
+            others = [
+                core.Course.of(problem, [f * e for f, e in zip(row, course.errors, strict=True)])
+                for row in factors
+            ]
+            for each in (course, *others):
+                weights = belief.weights(features(each))
+                found.append(lessons(each, weights, rng, self.config.walks))
+        return found
+
+
+def _evidence(case: Case, trials: Sequence[Trial]) -> Evidence:
+    counts = [tuple(trial.record.plan.values()) for trial in trials]
+    curves = case.courses[0].errors
+    return Evidence(
+        features(case.courses[0]),
+        np.array([[e[k] for e, k in zip(curves, row, strict=True)] for row in counts]),
+        np.array([rewards.loss(trial.record.evaluation) for trial in trials]),
+        np.array([trial.budget for trial in trials]),
+    )
+
+
+def _actor(width: int) -> nn.Module:
+    """Build what stable-baselines3's DDPG acts with, so that DDPG can go on from it."""
+    layers = create_mlp(len(core.ENTRIES), 1, [width, width], nn.ReLU, squash_output=True)
+    return nn.Sequential(*layers)

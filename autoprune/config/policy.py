@@ -1,0 +1,152 @@
+"""The configurations of ``autoprune train-policy`` and ``autoprune apply``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar, Final
+
+import tyro
+
+from autoprune.config.base import (
+    Align,
+    Config,
+    Debug,
+    Directory,
+    Flag,
+    Json,
+    Name,
+    Spec,
+    check_numbers,
+    slug,
+)
+from autoprune.config.search import SearchConfig
+from autoprune.errors import UsageError
+from autoprune.schema import OUTSIDE
+
+STEPS: Final = 6
+"""Budgets that a range stands for."""
+
+_RANGE: Final = re.compile(r"\s*(\d*\.?\d+)\s*\.\.\s*(\d*\.?\d+)\s*([a-zA-Z]*)\s*")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One network to train a policy on; ``data`` None means the command's ``--data``."""
+
+    model: str
+    weights: str | None = None
+    data: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Source:
+        """Read ``MODEL``, ``MODEL=WEIGHTS``, either with ``@DATA`` behind it.
+
+        Raises UsageError for anything else.
+        """
+        named, at, data = text.strip().partition("@")
+        model, equals, weights = named.partition("=")
+        if not model or (equals and not weights) or (at and not data):
+            raise UsageError(
+                f"cannot read the network {text.strip()!r}",
+                "write MODEL=WEIGHTS or MODEL=WEIGHTS@DATA or the directory of a run that trained"
+                " it; commas join several",
+            )
+        return cls(model, weights or None, data or None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainPolicyConfig(Config):
+    """Train one policy on several networks and budgets, for networks it has never seen."""
+
+    command: ClassVar[str] = "train-policy"
+
+    models: Annotated[str, tyro.conf.arg(metavar="A,B,C")]
+    """Networks: MODEL=WEIGHTS, MODEL=WEIGHTS@DATA, or the directory of a run of autoprune train."""
+    budgets: Annotated[str, tyro.conf.arg(metavar="LOW..HIGH")] = "0.3..0.8"
+    """Fractions of FLOPs, or of another cost as in 0.4..0.9params; commas join several ranges."""
+    data: Spec = "digits"
+    """For networks that name none: digits, a directory, a hub name, or file.py:function."""
+    task: Spec = "classification"
+    """What a batch is, the loss and the score: classification, or file.py:name."""
+    ranking: Name = "regression"
+    """Which units go first: regression, lasso, l1, l2, bn-scale or random."""
+    evaluations: int = 100
+    """Plans to try, shared by all networks; 0 learns from the error curves alone."""
+    align: Align = None
+    """Keep multiples of this many units where the group allows it."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: Name = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
+    run: Directory = field(default=None, metadata=OUTSIDE)
+    """Directory that holds the run; the same command again continues it."""
+    fresh: Flag = field(default=False, metadata=OUTSIDE)
+    """Start over; an existing run is kept beside the new one."""
+    json: Json = field(default=False, metadata=OUTSIDE)
+    debug: Debug = field(default=False, metadata=OUTSIDE)
+
+    def __post_init__(self) -> None:
+        check_numbers(self, evaluations=0, align=1, seed=0)
+        if self.run == "":
+            raise UsageError("--run is empty", "name a directory, or leave it out")
+        _ = self.sources, self.ranges
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The networks; raises UsageError if one is malformed or stands there twice."""
+        found = tuple(map(Source.parse, self.models.split(",")))
+        for item in found:
+            if found.count(item) > 1:
+                raise UsageError(f"--models names {item.model} twice", "once is enough")
+        return found
+
+    @property
+    def ranges(self) -> tuple[tuple[float, float, str], ...]:
+        """Least fraction, most fraction and unit of each range; raises UsageError for others."""
+        return tuple(map(_range, self.budgets.split(",")))
+
+    @property
+    def grid(self) -> tuple[str, ...]:
+        """The budgets that are trained on: ``STEPS`` evenly over every range."""
+        return tuple(
+            f"{low + (high - low) * step / (STEPS - 1):.4g}{unit}"
+            for low, high, unit in self.ranges
+            for step in range(STEPS)
+        )
+
+    @property
+    def directory(self) -> Path:
+        """Where the run lives: ``run``, or a name made of budgets and configuration."""
+        if self.run is not None:
+            return Path(self.run)
+        return Path("logs") / f"policy-{slug(self.budgets)}-{self.key}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyConfig(SearchConfig):
+    """Prune a network by a policy that never saw it, with no evaluation or a few."""
+
+    command: ClassVar[str] = "apply"
+    least: ClassVar[Mapping[str, int]] = {**SearchConfig.least, "evaluations": 0}
+
+    policy: Annotated[
+        str | None, tyro.conf.arg(metavar="FILE|RUN", help_behavior_hint="(default: ours)")
+    ] = None
+    """A policy's file, or a run that trained one; the one that comes with autoprune if left out."""
+    agent: tyro.conf.Suppress[str] = "policy"
+    evaluations: int = 0
+    """Plans to try, starting from the policy's; 0 takes its plan as it is."""
+
+
+def _range(text: str) -> tuple[float, float, str]:
+    match = _RANGE.fullmatch(text)
+    hint = "write 0.3..0.8, or with a unit as in 0.4..0.9params; commas join several"
+    if match is None:
+        raise UsageError(f"cannot read the budgets {text.strip()!r}", hint)
+    low, high = float(match[1]), float(match[2])
+    if not 0 < low < high <= 1:
+        raise UsageError(f"the budgets {text.strip()!r} do not rise within 0..1", hint)
+    return low, high, match[3] or "flops"

@@ -1,0 +1,75 @@
+"""What training a policy comes to; ``result.json`` of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from autoprune.errors import DamagedError
+from autoprune.schema import decode_fields, encode_fields
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Pupil:
+    """A network that the policy was trained on, and the evaluations spent on it.
+
+    ``first`` is the score of the error curves' own plan at the middle budget, ``best`` the best
+    score there, both on the search split; None if nothing was evaluated there.
+    """
+
+    name: str
+    data: str
+    groups: int
+    evaluations: int
+    first: float | None
+    best: float | None
+
+
+@dataclass(frozen=True)
+class PlanErrors:
+    """Sums of the groups' errors that three plans leave: uniform, the error curves' own, ours."""
+
+    network: str
+    budget: str
+    uniform: float
+    dp: float
+    policy: float
+
+
+@dataclass(frozen=True)
+class PolicyResult:
+    """The outcome of ``train-policy``.
+
+    ``coefficients`` say how much a group's error was found to matter, by what the group is like
+    (:mod:`autoprune.agents.shared_belief`): 1 for the constant and 0 for all others if nothing was
+    evaluated.
+    """
+
+    policy: Path
+    agent: str
+    networks: tuple[Pupil, ...]
+    budgets: str
+    evaluations: int
+    ranking: str
+    seed: int
+    seconds: float
+    coefficients: Mapping[str, float]
+    plans: tuple[PlanErrors, ...]
+    run: Path
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able object; format 1."""
+        return {"format": FORMAT, **encode_fields(self)}
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read what ``to_json`` wrote; raise DamagedError if it is anything else."""
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise DamagedError("not a result this version knows", "use the version that wrote it")
+        content = {name: value for name, value in data.items() if name != "format"}
+        return cls(**decode_fields(cls, content, "the result"))
