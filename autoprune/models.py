@@ -89,7 +89,8 @@ def model_spec(name: str, data: Data | None = None, **options: Any) -> ModelSpec
     """Return the specification of the network that the user calls ``name``.
 
     Classes, channels and image size come from ``data``, or from ``options``, which go first; a
-    function of the user's gets those that it takes (``classes``, ``channels``, ``size``).
+    function of the user's gets those that it takes (``classes``, ``channels``, ``size``). Options
+    of a network of the zoo may follow its name: ``resnet20,shortcut=B``.
     Naming a function here allows it for :meth:`ModelSpec.build`.
 
     Raises UsageError if there is no such network, file or function.
@@ -103,8 +104,9 @@ def model_spec(name: str, data: Data | None = None, **options: Any) -> ModelSpec
         trust.allow(factory)
         return ModelSpec(factory.name, accepted(function, shape), factory.path, factory.sha256)
     refuse_malformed(name)
+    name, chosen = _chosen(name)
     known = set(zoo.find(name).options) | set(options)
-    return ModelSpec(name, {key: value for key, value in shape.items() if key in known})
+    return ModelSpec(name, {key: value for key, value in shape.items() if key in known} | chosen)
 
 
 def resolve_model(spec: str | ModelSpec | nn.Module, data: Data | None = None) -> nn.Module:
@@ -184,6 +186,21 @@ def _shape(data: Data | None) -> dict[str, int]:
         if data.image_shape[1] == data.image_shape[2]:
             shape["size"] = data.image_shape[1]
     return shape
+
+
+def _chosen(name: str) -> tuple[str, dict[str, Any]]:
+    """Part ``resnet20,shortcut=B`` into the name and the options after it."""
+    name, *pairs = name.split(",")
+    chosen: dict[str, Any] = {}
+    for pair in pairs:
+        option, equals, value = pair.partition("=")
+        if not (option and equals and value):
+            raise UsageError(f"{pair!r} is no option", f"write it as in {name},shortcut=B")
+        if option not in zoo.find(name).options:
+            known = ", ".join(zoo.find(name).options)
+            raise UsageError(f"{name} has no option {option!r}", f"it has {known}")
+        chosen[option] = int(value) if value.isdecimal() else value
+    return name, chosen
 
 
 def _library_options(library: str, shape: Mapping[str, Any]) -> dict[str, Any]:

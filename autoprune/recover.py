@@ -117,7 +117,7 @@ class _Run:
         if config.distill and teacher is None:
             raise UsageError("distillation needs a teacher", "pass teacher=, or distill=0")
         self.device = device_of(model)
-        self.form = fastest_form(model, task, first(split), config.precision)
+        self.form = fastest_form(model, task, first(split), config.precision, training=True)
         self.optimizer = config.start(model)
         self.masked = _masked(model, masks)
         self.step, self.total = config.first, config.length(len(split))

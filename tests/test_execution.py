@@ -95,6 +95,15 @@ def test_small_images_stay_in_float32():
     assert not bfloat16_pays(model, TASK, (torch.randn(2, 1, 8, 8), torch.arange(2)))
 
 
+def test_training_a_network_with_grouped_convolutions_stays_in_float32_on_a_cpu():
+    grouped, plain = zoo.build("mobilenetv1"), zoo.build("resnet20")
+    assert not fastest_form(grouped, TASK, BATCH, training=True).bfloat16
+    assert fastest_form(grouped, TASK, BATCH, "bfloat16", training=True).bfloat16
+    for net in (grouped, plain):
+        assert fastest_form(net, TASK, BATCH).bfloat16 == bfloat16_pays(net, TASK, BATCH)
+    assert fastest_form(plain, TASK, BATCH, training=True) == fastest_form(plain, TASK, BATCH)
+
+
 def test_trying_forms_changes_nothing():
     model = zoo.build("digits-resnet")
     before = {name: value.clone() for name, value in model.state_dict().items()}

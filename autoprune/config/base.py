@@ -25,7 +25,8 @@ Model = Annotated[
     str | None,
     tyro.conf.arg(
         metavar="SPEC",
-        help="Zoo name, file.py:function or package.module:function that returns an nn.Module.",
+        help="Zoo name (options may follow: resnet20,shortcut=B), timm:NAME, torchvision:NAME,"
+        " file.py:function or package.module:function that returns an nn.Module.",
         help_behavior_hint="(default: digits-resnet, for digits)",
     ),
 ]

@@ -19,10 +19,12 @@ code, so public checkpoints load. Figures at 3x32x32, 10 classes:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
+
+from autoprune.errors import UsageError
 
 Shortcut = Literal["A", "B", "none"]
 """A: subsampled identity padded with zero channels; B: 1x1 convolution where shapes differ."""
@@ -81,6 +83,8 @@ class SmallResNet(nn.Module):
         shortcut: Shortcut,
     ) -> None:
         super().__init__()
+        if shortcut not in get_args(Shortcut):
+            raise UsageError(f"no shortcut {shortcut!r}", "A, as in the paper, or B")
         self.conv1 = nn.Conv2d(channels, widths[0], 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.stages = len(widths)
