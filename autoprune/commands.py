@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autoprune.config import (
     ApplyConfig,
+    BenchConfig,
     Config,
     DoctorConfig,
     ExportConfig,
@@ -193,6 +194,20 @@ def _doctor(config: DoctorConfig, progress: Progress) -> Answer:
     return Answer(facts, lambda: doctor_view(facts, __version__), 0 if facts["ok"] else 1)
 
 
+def _bench(config: BenchConfig, progress: Progress) -> Answer:
+    from autoprune.bench.command import run_bench
+    from autoprune.bench.view import bench_markdown, bench_view, draw_bench
+    from autoprune.files import pretty, replace_text, writing
+
+    facts = run_bench(config, progress).to_json()
+    with writing(config.path):
+        config.path.mkdir(parents=True, exist_ok=True)
+        replace_text(config.path / "bench.json", pretty(facts))
+        replace_text(config.path / "bench.md", bench_markdown(facts))
+        draw_bench(facts, config.path / "bench.svg")
+    return Answer(facts, lambda: bench_view(facts))
+
+
 COMMANDS: Final = (
     Command(SearchConfig, _search),
     Command(ApplyConfig, _apply),
@@ -205,4 +220,5 @@ COMMANDS: Final = (
     Command(TrainConfig, _train),
     Command(FinetuneConfig, _finetune),
     Command(DoctorConfig, _doctor),
+    Command(BenchConfig, _bench),
 )

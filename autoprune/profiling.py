@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any, Final
-
-import torch
-from torch import nn
 
 from autoprune.analysis import analyze
 from autoprune.checks import check
@@ -19,15 +13,16 @@ from autoprune.config import ProfileConfig
 from autoprune.cost import CostModel
 from autoprune.data import load_data
 from autoprune.energy import EnergyTable, energy_products
-from autoprune.execution import device_of, forward, mode, move
-from autoprune.latency.deployed import BATCH
+from autoprune.execution import move
+from autoprune.latency.deployed import BATCH, deployed, deployed_form
+from autoprune.latency.layers import module_times
 from autoprune.models import load_weights, resolve_model
 from autoprune.progress import Progress
 from autoprune.schema import encode_fields
 from autoprune.session import on_device
 from autoprune.structure.table import Layer, Structure, TensorInfo
 from autoprune.subject import resolve_device
-from autoprune.task import Batch, Task, resolve_task
+from autoprune.task import resolve_task
 
 ROUNDS: Final = 9
 OTHER: Final = "everything else"
@@ -83,7 +78,9 @@ def run_profile(config: ProfileConfig, progress: Progress) -> Profile:
         phase.advance()
         batch = move(next(data.train.batches(BATCH)), device)
         names = {layer.module for layer in structure.layers}
-        parts, whole = module_times(model, names, task, batch)
+        form = deployed_form(model, task, batch)
+        with deployed(model, task, batch, form) as network:
+            [(parts, whole)] = module_times([network], names, device)
         phase.advance()
     size = min(BATCH, len(data.train))
     spent = {name: 1000 * seconds / size for name, seconds in parts.items()}
@@ -144,54 +141,3 @@ def _entry(
         milliseconds=milliseconds,
         picojoules=energy / 1000,
     )
-
-
-def module_times(
-    model: nn.Module, names: set[str], task: Task, batch: Batch, rounds: int = ROUNDS
-) -> tuple[dict[str, float], float]:
-    """Return the seconds of each named module without children, and of the model, for a batch.
-
-    Medians over rounds, in evaluation mode and float32, after a warm-up; a module called several
-    times adds up. All are taken in the same passes, so that the parts fit the whole.
-    """
-    leaves = {
-        name: module
-        for name, module in model.named_modules()
-        if name in names and not any(True for _ in module.children())
-    }
-    turns = []
-    for _ in range(rounds + 1):
-        clocked = _clocks([*leaves.values(), model], device_of(model))
-        with torch.inference_mode(), mode(model, train=False), clocked as spent:
-            forward(model, task, batch)
-        turns.append(spent)
-    *parts, whole = (median(column) for column in zip(*turns[1:], strict=True))
-    return dict(zip(leaves, parts, strict=True)), whole
-
-
-@contextmanager
-def _clocks(modules: Sequence[nn.Module], device: torch.device) -> Iterator[list[float]]:
-    """Time every call of the modules while the context lasts."""
-    spent = [0.0] * len(modules)
-
-    def now() -> float:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter()
-
-    def attach(place: int) -> Iterator[Any]:
-        def start(*_: Any) -> None:
-            spent[place] -= now()
-
-        def stop(*_: Any) -> None:
-            spent[place] += now()
-
-        yield modules[place].register_forward_pre_hook(start)
-        yield modules[place].register_forward_hook(stop)
-
-    handles = [handle for place in range(len(modules)) for handle in attach(place)]
-    try:
-        yield spent
-    finally:
-        for handle in handles:
-            handle.remove()

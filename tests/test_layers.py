@@ -15,7 +15,7 @@ ORDER = """
     folding latency recalibration evaluate envs agents training checkpoint scoring recover
     config subject run progress result trained policy_result curves report charts standing fitting
     session recipes source trainer phases delivery pipeline applying teaching export profiling
-    lottery doctor commands usage cli __main__
+    lottery doctor bench commands usage cli __main__
 """.split()
 # The public face names what is far below it, and only when asked.
 FACE = "__init__"

@@ -8,7 +8,10 @@ from autoprune.analysis import analyze
 from autoprune.cli import main
 from autoprune.cost import CostModel
 from autoprune.energy import EnergyTable
-from autoprune.profiling import module_times, profile
+from autoprune.execution import Form
+from autoprune.latency.deployed import deployed
+from autoprune.latency.layers import module_times
+from autoprune.profiling import profile
 from autoprune.task import Classification
 
 
@@ -35,7 +38,8 @@ def test_parts_add_up_to_the_whole():
     batch = (inputs, torch.zeros(4, dtype=torch.long))
     names = {layer.module for layer in structure.layers}
     assert {"", "twice", "attention"} <= names
-    times, whole = module_times(model, names, Classification(), batch, rounds=3)
+    with deployed(model, Classification(), batch, Form()) as network:
+        [(times, whole)] = module_times([network], names, torch.device("cpu"))
     assert set(times) == {"twice"}, "others hold modules whose time is not theirs"
     assert 0 < times["twice"] < whole
     assert not model.twice._forward_hooks and not model._forward_pre_hooks

@@ -4,6 +4,7 @@ Adding a command means adding a module here and a function in :mod:`autoprune.co
 """
 
 from autoprune.config.base import LARGEST_SEED, Config
+from autoprune.config.bench import BenchConfig
 from autoprune.config.doctor import DoctorConfig
 from autoprune.config.export import ExportConfig, ExportForm
 from autoprune.config.inspect import InspectConfig
@@ -20,6 +21,7 @@ PruningConfig = SearchConfig | PruneConfig
 __all__ = [
     "LARGEST_SEED",
     "ApplyConfig",
+    "BenchConfig",
     "Config",
     "DoctorConfig",
     "ExportConfig",

@@ -70,18 +70,19 @@ def _agree(times: Sequence[float]) -> bool:
     return second <= first * (1 + AGREEMENT)
 
 
-def _timed(work: Work, device: torch.device, loops: int) -> float:
-    # One thread's own time leaves out what other programs had of the core meanwhile.
-    alone = device.type == "cpu" and torch.get_num_threads() == 1
-    clock = time.thread_time if alone else time.perf_counter
-    _wait(device)
-    start = clock()
-    for _ in range(loops):
-        work()
-    _wait(device)
-    return (clock() - start) / loops
+def now(device: torch.device) -> float:
+    """Return the time in seconds, once the device has done what it was given.
 
-
-def _wait(device: torch.device) -> None:
+    One thread's own time leaves out what other programs had of the core meanwhile.
+    """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    return time.thread_time() if alone else time.perf_counter()
+
+
+def _timed(work: Work, device: torch.device, loops: int) -> float:
+    start = now(device)
+    for _ in range(loops):
+        work()
+    return (now(device) - start) / loops

@@ -32,7 +32,7 @@ def profile_view(name: str, facts: Mapping[str, Any]) -> RenderableType:
         )
     summary = (
         f"per sample; {size(total['bytes'])}; time measured on {facts['device']} in batches of"
-        f" {facts['batch']}, float32"
+        f" {facts['batch']}, float32, batch norms folded"
     )
     notes = Text("\n".join(("energy is a model:", *facts["assumptions"])), style="dim")
     return Stack(title(name, summary), table, Padding(notes, (0, 0, 1, 1)))

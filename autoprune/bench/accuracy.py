@@ -1,0 +1,108 @@
+"""Accuracy before and after: trained networks, pruned by the table's plan and fine-tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from autoprune.artefacts import Artefacts
+from autoprune.batches import Batches
+from autoprune.data import Data
+from autoprune.errors import UsageError
+from autoprune.execution import Form
+from autoprune.models import load_weights, resolve_model
+from autoprune.plan import Plan
+from autoprune.progress import Progress
+from autoprune.ranking import rank
+from autoprune.recalibration import Recalibration
+from autoprune.recipes import SOFTER, recipe
+from autoprune.recover import fit
+from autoprune.run import CONFIG
+from autoprune.scoring import measure
+from autoprune.slicing import Slicer
+from autoprune.structure.table import Structure
+from autoprune.subject import of_run
+from autoprune.task import Classification, Task, metric
+
+CALIBRATION = 1000
+"""Training samples that the ranking and the batch statistics are taken on."""
+
+DISTILL = 0.5
+"""Weight of the dense network's outputs in fine-tuning."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A trained network of the zoo, with the data and the task it was trained on."""
+
+    name: str
+    model: nn.Module
+    data: Data
+    task: Task
+
+    @property
+    def metric(self) -> str:
+        """What its score is called."""
+        return metric(self.task)
+
+
+def given_networks(runs: Sequence[str], device: torch.device) -> dict[str, Given]:
+    """Load the networks of runs of ``autoprune train``, by the name of the network.
+
+    Raises UsageError for directories that are none, DamagedError for damaged ones.
+    """
+    found = {}
+    for run in map(Path, runs):
+        artefacts = Artefacts(run)
+        if CONFIG not in artefacts.names:
+            raise UsageError(f"{run} is not a run", "give the directory of autoprune train")
+        name = str(artefacts.json(CONFIG)["config"].get("model"))
+        data, task = of_run(run)
+        model = resolve_model(name, data)
+        load_weights(model, run)
+        found[name] = Given(name, model.to(device).eval(), data, task)
+    return found
+
+
+def accuracies(
+    given: Given,
+    structure: Structure,
+    plan: Plan,
+    epochs: int,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+) -> tuple[float, float]:
+    """Return the score on the test split of a network, and of its pruned, fine-tuned copy.
+
+    Units go by regression and the weights left are repaired; batch statistics are adapted.
+    """
+    model, data, task = given.model, given.data, given.task
+    calibration = data.calibration(CALIBRATION, seed).to(device)
+    ranking = rank(model, structure, "regression", task=task, calibration=calibration, seed=seed)
+    recalibrate = Recalibration(model, task, Batches(calibration, 128, model, Form(), seed=seed))
+    compact = Slicer(model, structure).build(
+        ranking.kept(plan), ranking.weights(plan) | recalibrate.references
+    )
+    recalibrate(compact)
+    if epochs:
+        config = recipe(compact, len(data.train))
+        distill = DISTILL if isinstance(task, Classification) else 0.0
+        rate = SOFTER * config.learning_rate
+        config = replace(config, epochs=epochs, learning_rate=rate, distill=distill, seed=seed)
+        compact.requires_grad_(True)
+        with progress.phase("finetune", config.length(len(data.train))) as phase:
+            fit(
+                compact,
+                data.train.to(device),
+                task,
+                config,
+                teacher=model,
+                on_step=lambda step, total, loss: phase.advance(loss=loss),
+            )
+    test = data.test.to(device)
+    return measure(model, test, task).score, measure(compact, test, task).score

@@ -1,0 +1,60 @@
+"""The configuration of ``autoprune bench``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import tyro
+
+from autoprune.config.base import LARGEST_SEED, Config, Debug, Json, Name
+from autoprune.errors import UsageError
+from autoprune.schema import OUTSIDE
+
+FIVE = ("simplenet", "vgg19", "densenet40", "mobilenetv1", "ocrnet")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchConfig(Config):
+    """Prune networks at one rate: file size, time and accuracy, before and after."""
+
+    command: ClassVar[str] = "bench"
+
+    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = FIVE
+    """Networks of the zoo."""
+    rate: float = 0.5
+    """Part of the units to remove."""
+    trained: Annotated[
+        tuple[str, ...], tyro.conf.arg(metavar="RUN ...", help_behavior_hint="(default: none)")
+    ] = ()
+    """Runs of autoprune train: their networks are pruned, fine-tuned and scored."""
+    finetune_epochs: int = 2
+    """Epochs of training after pruning, for the accuracy."""
+    batch: int = 64
+    """Samples per forward pass."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: Name = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
+    output: Annotated[str, tyro.conf.arg(metavar="DIR")] = field(
+        default="logs/bench", metadata=OUTSIDE
+    )
+    """Directory for bench.md, bench.json and bench.svg."""
+    json: Json = field(default=False, metadata=OUTSIDE)
+    debug: Debug = field(default=False, metadata=OUTSIDE)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate < 1:
+            raise UsageError(f"--rate must lie between 0 and 1, not {self.rate}", "0.5 is half")
+        if self.batch < 1 or self.finetune_epochs < 0:
+            raise UsageError("--batch must be at least 1 and --finetune-epochs at least 0")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise UsageError(f"--seed must lie between 0 and {LARGEST_SEED}, not {self.seed}")
+        if not self.models:
+            raise UsageError("--models names no network", f"as {' '.join(FIVE)}")
+
+    @property
+    def path(self) -> Path:
+        """Where the files go."""
+        return Path(self.output)
