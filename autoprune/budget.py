@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Self
@@ -72,6 +72,11 @@ class Constraint:
     cost: Cost
     bound: int
 
+    @property
+    def fraction(self) -> float:
+        """The bound as a fraction of the dense cost, at most 1."""
+        return min(1.0, self.bound / self.cost.dense)
+
     def check_reachable(self, smallest: Counts) -> None:
         """Raise InfeasibleError, naming the reachable minimum, if ``smallest`` costs too much."""
         least = self.cost.at(smallest)
@@ -107,12 +112,29 @@ class BoundBudget:
     where the last group that lost units could not take one more step: the cost of at least one
     constraint lies in (bound - one quantum, bound], a quantum being what one step of a group costs:
     ``steps`` units. Every plan that no step can be added to is reachable by such a walk.
+    ``ceiling``: most units of every group; the groups' sizes, if empty.
     """
 
     budget: Budget
     cost: CostModel
     constraints: tuple[Constraint, ...]
     steps: tuple[int, ...]
+    ceiling: tuple[int, ...] = ()
+
+    def part(self, share: float, ceiling: Mapping[str, int]) -> BoundBudget:
+        """Go a part of the way to the budget, in (0, 1], below the counts of a plan.
+
+        A limit to the fraction f of the dense cost becomes one to f**share: as many parts in a row
+        as make 1 prune the same fraction of what is left each time.
+        """
+        constraints = tuple(
+            replace(item, bound=max(item.bound, int(item.cost.dense * item.fraction**share)))
+            if share < 1
+            else item
+            for item in self.constraints
+        )
+        most = tuple(int(count) for count in self.cost.counts(ceiling))
+        return replace(self, constraints=constraints, ceiling=most)
 
     @cached_property
     def limits(self) -> dict[str, int]:
@@ -122,12 +144,15 @@ class BoundBudget:
     @cached_property
     def fractions(self) -> dict[str, float]:
         """The limits as fractions of the dense cost, at most 1."""
-        return {i.limit.cost: min(1.0, i.bound / i.cost.dense) for i in self.constraints}
+        return {item.limit.cost: item.fraction for item in self.constraints}
 
     @cached_property
     def choices(self) -> tuple[Counts, ...]:
         """Allowed counts of each group, ascending: multiples of its step, and the group's size."""
-        return allowed_counts((group.size for group in self.cost.structure.groups), self.steps)
+        whole = allowed_counts((group.size for group in self.cost.structure.groups), self.steps)
+        if not self.ceiling:
+            return whole
+        return tuple(each[each <= most] for each, most in zip(whole, self.ceiling, strict=True))
 
     @cached_property
     def smallest(self) -> Counts:
@@ -136,7 +161,7 @@ class BoundBudget:
 
     @cached_property
     def largest(self) -> Counts:
-        """Size of every group, [groups]."""
+        """Most allowed count of every group, [groups]."""
         return np.array([choices[-1] for choices in self.choices], np.int64)
 
     def fits(self, counts: Counts) -> bool:
@@ -234,8 +259,10 @@ class BoundBudget:
     def _uniform(self, fraction: float) -> Counts:
         return np.array(
             [
-                self.nearest(g, fraction * choices[-1], int(choices[0]), int(choices[-1]))
-                for g, choices in enumerate(self.choices)
+                self.nearest(g, fraction * size, int(choices[0]), int(choices[-1]))
+                for g, (choices, size) in enumerate(
+                    zip(self.choices, self.cost.structure.sizes.values(), strict=True)
+                )
             ],
             np.int64,
         )

@@ -19,6 +19,7 @@ from autoprune.config import (
     FinetuneConfig,
     InspectConfig,
     ProfileConfig,
+    PruneConfig,
     ReportConfig,
     SearchConfig,
     TrainConfig,
@@ -70,6 +71,14 @@ def _train_policy(config: TrainPolicyConfig, progress: Progress) -> Answer:
 
     result = run_train_policy(config, progress)
     return Answer(result.to_json(), lambda: policy_view(result))
+
+
+def _prune(config: PruneConfig, progress: Progress) -> Answer:
+    from autoprune.report import result_view
+    from autoprune.schedule import run_prune
+
+    result = run_prune(config, progress)
+    return Answer(result.to_json(), lambda: result_view(result))
 
 
 def _inspect(config: InspectConfig, progress: Progress) -> Answer:
@@ -162,6 +171,7 @@ _VIEWS: Final[Mapping[str, Callable[[Mapping[str, Any]], RenderableType]]] = {
     SearchConfig.command: _result_view,
     ApplyConfig.command: _result_view,
     TrainPolicyConfig.command: _policy_view,
+    PruneConfig.command: _result_view,
     TicketConfig.command: _tickets_view,
     TrainConfig.command: _trained_view,
     FinetuneConfig.command: _trained_view,
@@ -212,6 +222,7 @@ COMMANDS: Final = (
     Command(SearchConfig, _search),
     Command(ApplyConfig, _apply),
     Command(TrainPolicyConfig, _train_policy),
+    Command(PruneConfig, _prune),
     Command(InspectConfig, _inspect),
     Command(TicketConfig, _ticket),
     Command(ProfileConfig, _profile),

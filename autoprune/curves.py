@@ -11,6 +11,7 @@ from typing import Any
 from autoprune.cost import CostModel
 from autoprune.events import Events
 from autoprune.problem import Record
+from autoprune.result import Round
 
 
 class Curves:
@@ -34,6 +35,17 @@ class Curves:
         )
         for group in self._cost.structure.groups:
             write(f"keep/{group.name}", record.plan[group.name] / group.size, step)
+
+    def round(self, number: int, found: Round) -> None:
+        """Write one round of a schedule."""
+        cost = self._cost
+        for name, value in (
+            ("round/pruned", found.pruned),
+            ("round/recovered", found.recovered),
+            ("cost/macs_fraction", found.macs / cost.macs.dense),
+            ("cost/parameters_fraction", found.parameters / cost.parameters.dense),
+        ):
+            self._writer.add_scalar(name, value, number)
 
     def learning(self, values: Mapping[str, float]) -> None:
         """Write what a learning agent says after an episode."""

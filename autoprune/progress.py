@@ -24,7 +24,6 @@ _PHASES: Final = {
     "search": ("searching", "evaluations"),
     "imitate": ("imitating", "steps"),
     "finetune": ("fine-tuning", "steps"),
-    "finetune-plain": ("fine-tuning", "steps"),
     "test": ("testing", "networks"),
     "tickets": ("training", "iterations"),
     "doctor": ("looking at", "packages"),
@@ -76,7 +75,7 @@ class Terminal:
     @contextmanager
     def phase(self, name: str, total: int) -> Iterator[Phase]:
         """Show a phase while it lasts, and one line about it when it has ended."""
-        label, unit = _PHASES.get(name, (name, "steps"))
+        label, unit = _PHASES.get(name.partition("-")[0], (name, "steps"))
         state = _State(label, unit, total)
         show = self._bar if self._console.is_terminal else self._lines
         with show(state) as phase:

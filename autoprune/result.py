@@ -54,6 +54,17 @@ class GroupKeep:
 
 
 @dataclass(frozen=True)
+class Round:
+    """One round of a schedule; scores on the search split, before and after fine-tuning."""
+
+    plan: Plan
+    macs: int
+    parameters: int
+    pruned: float
+    recovered: float
+
+
+@dataclass(frozen=True)
 class Baseline:
     """The same budget met without learning, measured the same way."""
 
@@ -121,6 +132,7 @@ class Result:
     granularity: str = "channel"
     baseline: Baseline | None = None
     latency: LatencyCheck | None = None
+    rounds: tuple[Round, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     model: nn.Module | None = field(default=None, compare=False, repr=False, metadata=OUTSIDE)

@@ -140,6 +140,23 @@ class Slicer:
             own[name].data.mul_(self._mask(name, indices))
         return twin
 
+    @torch.no_grad()
+    def expand(self, compact: nn.Module, kept: Mapping[str, Tensor]) -> nn.Module:
+        """Undo ``build``: the compact network in the dense shape, the removed units zero."""
+        twin = copy.deepcopy(self._model)
+        own = {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
+        small = {**dict(compact.named_parameters()), **dict(compact.named_buffers())}
+        indices = self.indices(kept)
+        for name, tensor in own.items():
+            value = small[name].detach()
+            for dim in self._dims.get(name, ()):
+                shape = list(value.shape)
+                shape[dim] = tensor.shape[dim]
+                index = indices[name, dim].to(value.device)
+                value = value.new_zeros(shape).index_copy_(dim, index, value)
+            tensor.data.copy_(value)
+        return twin
+
     def masks(self, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return a bool tensor for each tensor that shrinks, True where it stays."""
         indices = self.indices(kept)

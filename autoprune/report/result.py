@@ -20,11 +20,12 @@ def result_view(result: Result) -> RenderableType:
     parts: list[RenderableType] = [
         title(
             f"{result.network} on {result.data}, budget {result.budget}",
-            f"{result.agent} + {result.ranking}, {_unit(result)}{result.evaluations} evaluations,"
+            f"{result.agent} + {result.ranking}, {_unit(result)}{_effort(result)},"
             f" {duration(result.seconds)}, seed {result.seed}",
         ),
         _accuracies(result),
         _costs(result),
+        *_rounds(result),
         *_latency(result.latency),
         _keeps(result.groups, "units" if result.granularity == "channel" else "weights"),
         *(warning(text) for text in result.warnings),
@@ -35,6 +36,13 @@ def result_view(result: Result) -> RenderableType:
 
 def _unit(result: Result) -> str:
     return "" if result.granularity == "channel" else f"{result.granularity} masks, "
+
+
+def _effort(result: Result) -> str:
+    number = len(result.rounds)
+    if not number:
+        return f"{result.evaluations} evaluations"
+    return "one shot" if number == 1 else f"{number} rounds"
 
 
 def _accuracies(result: Result) -> Table:
@@ -69,6 +77,23 @@ def _costs(result: Result) -> Table:
         if before and after is not None:
             table.add_row(name, show(before), show(after), percent(after / before, 1))
     return table
+
+
+def _rounds(result: Result) -> list[RenderableType]:
+    """Show how a schedule of several rounds went, on the search split."""
+    if len(result.rounds) < 2:
+        return []
+    table = table_of("round", "MACs left", "parameters left", "pruned", "fine-tuned")
+    for number, found in enumerate(result.rounds, 1):
+        table.add_row(
+            str(number),
+            percent(found.macs / result.base.macs, 1),
+            percent(found.parameters / result.base.parameters, 1),
+            percent(found.pruned),
+            percent(found.recovered),
+        )
+    table.caption = f"{result.metric} on the search split, after pruning and after fine-tuning"
+    return [table]
 
 
 def _latency(check: LatencyCheck | None) -> list[RenderableType]:
