@@ -22,6 +22,7 @@ from autoprune.lottery.criteria import CRITERIA
 from autoprune.lottery.early import RULES
 from autoprune.lottery.jobs import Job, folder
 from autoprune.lottery.prepare import prepare, splits_of
+from autoprune.lottery.recipe import RECIPES, recipe
 from autoprune.lottery.setting import Seeds
 from autoprune.lottery.statistics import difference, estimate
 from autoprune.lottery.ticket import Ticket
@@ -277,6 +278,7 @@ def test_rewinding_to_a_later_iteration(tmp_path):
         ({"scope": "wide"}, "--scope"),
         ({"model": "lenet"}, "unknown network"),
         ({"workers": 0}, "--workers"),
+        ({"recipe": "alexnet"}, "unknown --recipe 'alexnet'"),
         ({"weeks": 1}, "--weeks"),
         ({"early": "61it"}, "--early 61it is iteration 61"),
         ({"early": "0it"}, "--early 0it is iteration 0"),
@@ -300,3 +302,12 @@ def test_where_a_run_lives():
 def test_the_command_line_knows_the_names_of_all_masks():
     assert set(words.RULES) == set(RULES)
     assert set(words.CRITERIA) == set(CRITERIA)
+    assert set(words.RECIPES) == {"general", *RECIPES}
+
+
+def test_any_network_can_be_trained_by_the_recipe_of_another():
+    plain, asked = (
+        recipe(TicketConfig(recipe=name), "mine.py:f", 600) for name in (None, "conv-2")
+    )
+    assert (plain.optimizer, asked.optimizer) == ("sgd", "adamw")
+    assert (asked.learning_rate, asked.batch_size, asked.steps) == (2e-4, 60, 200)

@@ -24,6 +24,7 @@ from autoprune.lottery.steps import iterations
 from autoprune.schema import OUTSIDE
 
 SCOPES: Final = ("layerwise", "global")
+RECIPES: Final = ("general", "lenet-300-100", "conv-2", "conv-4", "conv-6")
 
 Count = Annotated[
     int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the network's)")
@@ -80,6 +81,10 @@ class TicketConfig(Config):
         tyro.conf.arg(metavar="N", help_behavior_hint="(default: 20, without --iterations)"),
     ] = None
     """Length of every training in epochs."""
+    recipe: Annotated[
+        str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the network's)")
+    ] = None
+    """Train as the papers train this network: lenet-300-100, conv-2, conv-4, conv-6; or general."""
     rewind: Name = "0"
     """Where tickets start again: 0 (the initial weights), 500it or 2ep."""
     batch_size: Count = None
@@ -170,6 +175,8 @@ class TicketConfig(Config):
             raise UsageError(f"--rate must lie between 0 and 1, not {self.rate:g}", "as in 0.2")
         if self.scope not in SCOPES:
             raise UsageError(f"unknown --scope {self.scope!r}", " or ".join(SCOPES))
+        if self.recipe is not None and self.recipe not in RECIPES:
+            raise UsageError(f"unknown --recipe {self.recipe!r}", ", ".join(RECIPES))
         if self.weeks is not None and self.weeks < 2:
             raise UsageError(f"--weeks must be at least 2, not {self.weeks}")
 

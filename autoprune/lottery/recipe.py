@@ -31,7 +31,7 @@ GENERAL = FitConfig(batch_size=64)
 
 def recipe(config: TicketConfig, factory: str, samples: int) -> FitConfig:
     """Return how the network ``factory`` is trained on so many samples; ``steps`` is set."""
-    fit = RECIPES.get(factory, GENERAL)
+    fit = RECIPES.get(config.recipe or factory, GENERAL)
     if config.batch_size is not None:
         fit = replace(fit, batch_size=config.batch_size)
     if config.learning_rate is not None:

@@ -99,19 +99,28 @@ def train(
     at = [step for step in AT if config.first < step <= total]
     every = min(MARKS, max(1, total // 10))
     wanted = frozenset([*at, *keep])
-    watch = Watch(model, splits.validation, task, every, wanted, tick, also, done=config.first)
+    watch = Watch(
+        model,
+        splits.validation,
+        task,
+        every,
+        wanted,
+        tick,
+        config.precision,
+        also,
+        done=config.first,
+    )
     saved = Watched(checkpoint, watch) if checkpoint else None
     fit(model, splits.train, task, config, masks=masks, on_step=watch, checkpoint=saved)
-    final = copied(model)
+    final, best = copied(model), watch.best[1]
+    tested = {step: watch.kept[step] for step in at} | {best: watch.best_weights, total: final}
 
     def test(weights: dict[str, Tensor]) -> float:
         model.load_state_dict(weights, strict=False)
         return measure(model, splits.test, task).score
 
-    try:
-        early = test(watch.best_weights)
-        marks = {str(step): test(watch.kept[step]) for step in at}
-    finally:
-        accuracy = test(final)
-    trial = Trial(accuracy, watch.best[1], early, marks, tuple(watch.curve))
+    found = {step: test(weights) for step, weights in tested.items() if step != total}
+    found[total] = test(final)  # last, so that these weights stay
+    marks = {str(step): found[step] for step in at}
+    trial = Trial(found[total], best, found[best], marks, tuple(watch.curve))
     return Training(trial, {step: watch.kept[step] for step in keep if step in watch.kept})

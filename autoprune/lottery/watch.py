@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from autoprune.checkpoint import Checkpoint, State, below, under
 from autoprune.data import Split
+from autoprune.execution import Precision
 from autoprune.lottery.jobs import Tick
 from autoprune.saving import tensors_of
 from autoprune.scoring import measure
@@ -23,7 +24,8 @@ Look = Callable[[int, nn.Module], None]
 class Watch:
     """Looks at the validation split now and then, and keeps the weights that will be tested.
 
-    ``wanted`` are the iterations whose weights are kept, ``done`` the last one seen.
+    ``wanted`` are the iterations whose weights are kept, ``done`` the last one seen; ``precision``
+    is the arithmetic of the looks.
     """
 
     model: nn.Module
@@ -32,6 +34,7 @@ class Watch:
     every: int
     wanted: frozenset[int]
     tick: Tick
+    precision: Precision = "auto"
     also: Look | None = None
     done: int = 0
     curve: list[tuple[float, ...]] = field(default_factory=list)
@@ -51,7 +54,7 @@ class Watch:
             self.also(step, self.model)
         if step % self.every and step != total:
             return
-        score = measure(self.model, self.validation, self.task)
+        score = measure(self.model, self.validation, self.task, precision=self.precision)
         self.curve.append((step, score.loss, score.score))
         if score.loss < self.best[0]:
             self.best, self.best_weights = (score.loss, step), copied(self.model)
