@@ -1,6 +1,5 @@
 """Masks of searches, early tickets, transfer and continued use."""
 
-import json
 import shutil
 from dataclasses import replace
 
@@ -9,10 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from autoprune import phases
-from autoprune.artefacts import Artefacts
 from autoprune.config import SearchConfig
 from autoprune.cost import CostModel
 from autoprune.errors import DamagedError, UsageError
+from autoprune.granularity.words import Granularity
 from autoprune.lottery import masks as m
 from autoprune.lottery.command import run_ticket
 from autoprune.lottery.config import TicketConfig
@@ -26,7 +25,6 @@ from autoprune.lottery.weekly import weekly
 from autoprune.pipeline import run_search
 from autoprune.progress import Silent
 from autoprune.recover import FitConfig
-from autoprune.saving import write_tensors
 from tests.killing import Dies, Killed
 
 SHORT = {"levels": 2, "iterations": 30, "seeds": 1, "rate": 0.5, "workers": 1}
@@ -81,8 +79,9 @@ def test_masks_that_do_not_fit_and_runs_without_initial_weights(search_run, tmp_
         *(("channel", masks) for masks in (broken, {}, strange)),
         *(("weight", masks) for masks in ({}, strange, shape)),
     ):
+        grain = Granularity.parse(granularity)
         with pytest.raises(UsageError, match="the mask does not fit the network"):
-            Mask.of(replace(source, masks=masks, granularity=granularity), study.setting)
+            Mask.of(replace(source, masks=masks, granularity=grain), study.setting)
     bare = tmp_path / "bare"
     shutil.copytree(search_run, bare)
     (bare / "initial.safetensors").unlink()
@@ -125,20 +124,42 @@ def test_initial_weights_of_a_network_trained_elsewhere(search_run, given_run, t
         read_source(given_run / "run", str(tmp_path / "other.safetensors"))
 
 
-def test_initial_weights_are_found_beside_the_trained_ones(search_run, given_run, tmp_path):
-    """As a run of ``autoprune train`` leaves them."""
-    home = tmp_path / "moved"
-    shutil.copytree(given_run, home)
-    meta = json.loads((home / "run" / "config.json").read_text())
-    assert meta["config"]["weights"] == str(given_run / "weights.safetensors")
+def test_initial_weights_come_with_a_network_that_autoprune_trained(search_run, tmp_path):
+    """A search keeps what the run that it names began with; ``--initial`` takes runs too."""
+    config = SearchConfig(
+        budget="0.7flops",
+        model="digits-resnet",
+        weights=str(search_run),
+        agent="uniform",
+        granularity="2:4",
+        evaluations=1,
+        finetune_epochs=0,
+        baseline=False,
+        run=str(tmp_path / "search"),
+    )
+    run_search(config, Silent())
     stored = load_file(search_run / "initial.safetensors")
-    artefacts = Artefacts(given_run)
-    artefacts.publish("initial.safetensors", lambda path: write_tensors(path, stored))
-    try:
-        found = read_source(given_run / "run")
-        assert all(torch.equal(found.initial[name], value) for name, value in stored.items())
-    finally:
-        artefacts.remove("initial.safetensors")
+    for source in (
+        read_source(tmp_path / "search"),
+        read_source(tmp_path / "search", str(search_run)),
+    ):
+        assert all(torch.equal(source.initial[name], value) for name, value in stored.items())
+    study, _ = prepare(TicketConfig(run=str(tmp_path / "search"), iterations=3, seeds=1))
+    assert 0.6 < study.mask.macs <= 0.7
+    jobs = {job.kind: job for job in study.jobs() if job.mask == "mask"}
+    study.carry_out(jobs["ticket"], tmp_path, lambda steps: None)
+    ticket = Ticket.load(folder(tmp_path, 0, "mask"))
+    for name, mask in ticket.masks.items():
+        assert ticket.trained[name][~mask].eq(0).all()
+    mixed = study.mask.shuffled(5).weights
+    pattern = Granularity.parse("2:4")
+    for name, mask in mixed.items():
+        assert mask.sum() == study.mask.weights[name].sum()
+        rows = mask.movedim(1, -1).reshape(len(mask), -1)
+        rows = rows[:, : rows.shape[1] // 4 * 4].reshape(len(rows), -1, 4)
+        whole = rows.flatten(1).all(1)
+        assert rows[~whole].sum(2).eq(pattern.block[0]).all()
+    assert any(not torch.equal(mixed[name], mask) for name, mask in study.mask.weights.items())
 
 
 def test_trained_weights_that_changed_are_not_the_ones_searched(given_run, search_run):
@@ -156,7 +177,7 @@ def test_a_mask_of_weights_trains_the_dense_network_with_zeros(search_run, tmp_p
     study, _ = prepare(TicketConfig(run=str(search_run), iterations=3, seeds=1))
     network = study.setting.network(0)
     masks = m.prune_by_layer(dict(network.named_parameters()), m.full(network), 0.5)
-    source = replace(study.source, masks=masks, granularity="weight")
+    source = replace(study.source, masks=masks, granularity=Granularity.parse("weight"))
     weighed = replace(study, source=source)
     dense = CostModel(weighed.mask.structure).macs.dense
     assert masked_macs(weighed.mask.structure, m.full(network)) == dense

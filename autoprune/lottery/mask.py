@@ -43,11 +43,12 @@ class Mask:
         network = fill(setting.network(0), source.initial)
         example = on_device(setting.data.example(setting.task), setting.device)
         structure = analyze(network, example)
-        if source.channels:
+        if not source.granularity.masked:
             kept = kept_units(Slicer(network, structure), structure, source.masks)
             names = {name for name, _ in network.named_parameters()}
             weights = {name: mask for name, mask in source.masks.items() if name in names}
             return cls(structure, weights, kept)
+        _, block = source.granularity.block or (0, 0)
         for name, parameter in network.named_parameters():
             if name in source.masks and source.masks[name].shape != parameter.shape:
                 raise UsageError(f"the mask does not fit the network at {name!r}")
@@ -56,7 +57,7 @@ class Mask:
             raise UsageError(
                 f"the mask does not fit the network at {min(strange, default='all')!r}"
             )
-        return cls(structure, source.masks, None, source.block)
+        return cls(structure, source.masks, None, block)
 
     def on(self, network: nn.Module) -> tuple[nn.Module, Mapping[str, Tensor] | None]:
         """Return what is trained for a dense network: a compact one, or itself with masks."""

@@ -107,21 +107,29 @@ def draw(scores: Mapping[str, Tensor], masks: Mapping[str, Tensor], keep: int) -
 def shuffled(masks: Mapping[str, Tensor], seed: int, block: int = 0) -> Masks:
     """Return masks with as many weights kept in every layer, at places drawn by ``seed``.
 
-    With ``block``, masks of a pattern n:m with m = ``block`` keep it: the runs of m inputs change
-    places, and the weights within each of them.
+    With ``block``, masks of a pattern n:m with m = ``block`` keep it: rows (outputs) change places,
+    and so do the weights within each run of m inputs.
     """
     generator = torch.Generator().manual_seed(seed)
 
     def mix(mask: Tensor) -> Tensor:
-        if not block or mask.shape[1] % block:
-            return mask.flatten()[torch.randperm(mask.numel(), generator=generator)]
-        inputs_last = mask.transpose(1, -1)
-        runs = inputs_last.reshape(-1, block)
-        runs = runs[torch.randperm(len(runs), generator=generator)]
-        order = torch.rand(runs.shape, generator=generator).argsort(1)
-        return runs.gather(1, order).view(inputs_last.shape).transpose(1, -1)
+        if block:
+            return _mixed_blocks(mask, block, generator)
+        return mask.flatten()[torch.randperm(mask.numel(), generator=generator)].view_as(mask)
 
-    return {name: mix(mask).reshape(mask.shape).contiguous() for name, mask in masks.items()}
+    return {name: mix(mask) for name, mask in masks.items()}
+
+
+def _mixed_blocks(mask: Tensor, block: int, generator: torch.Generator) -> Tensor:
+    """Mix rows, and places within blocks; a row is laid out with its inputs fastest."""
+    inputs_last = mask.movedim(1, -1)
+    rows = inputs_last.reshape(len(mask), -1)
+    rows = rows[torch.randperm(len(rows), generator=generator)]
+    length = rows.shape[1] // block * block
+    blocks = rows[:, :length].reshape(-1, block)
+    order = torch.rand(blocks.shape, generator=generator).argsort(1)
+    mixed = torch.cat([blocks.gather(1, order).view(len(mask), length), rows[:, length:]], 1)
+    return mixed.view(inputs_last.shape).movedim(-1, 1).contiguous()
 
 
 def distance(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:

@@ -114,10 +114,10 @@ class Retraining:
         config = self.source.config
         return {
             "method": f"the mask of a search: {config.agent}, {config.ranking}, {config.budget}",
-            "granularity": self.source.granularity,
+            "granularity": str(self.source.granularity),
             "macs": round(self.mask.macs, 6),
             "levels": [level_json(group)],
-            "verdict": mask_verdict(group.trials, channels=self.source.channels),
+            "verdict": mask_verdict(group.trials, channels=not self.source.granularity.masked),
         }
 
     def _trials(self, records: Records, seed: int) -> Trials:

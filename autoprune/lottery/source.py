@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +14,19 @@ from torch import Tensor
 from autoprune.artefacts import Artefacts
 from autoprune.config import SearchConfig
 from autoprune.errors import DamagedError, UsageError
-from autoprune.models import ModelSpec, load_weights
+from autoprune.granularity.words import Granularity
+from autoprune.models import BASE, INITIAL, ModelSpec, initial_file, load_weights
 from autoprune.saving import tensors_of
 from autoprune.subject import tensors_hash
 
-MASKS, INITIAL, BASE = "masks.safetensors", "initial.safetensors", "base.safetensors"
+MASKS = "masks.safetensors"
 
 
 @dataclass(frozen=True)
 class Source:
     """A finished search: how its network is built, its masks, its weights before and after.
 
-    ``granularity`` is what it removed: ``channel``, ``weight``, or a pattern such as ``2:4``.
+    ``granularity`` is what a unit was: a channel, single weights, or a pattern such as 2:4.
     """
 
     config: SearchConfig
@@ -34,25 +34,14 @@ class Source:
     masks: Mapping[str, Tensor]
     initial: Mapping[str, Tensor]
     base: Mapping[str, Tensor]
-    granularity: str = "channel"
-
-    @property
-    def channels(self) -> bool:
-        """Whether whole units go."""
-        return self.granularity == "channel"
-
-    @property
-    def block(self) -> int:
-        """The m of a pattern n:m, else 0."""
-        pattern = re.fullmatch(r"\d+:(\d+)", self.granularity)
-        return int(pattern[1]) if pattern else 0
+    granularity: Granularity
 
 
 def read_source(path: Path, initial: str | None = None) -> Source:
     """Read a finished search.
 
-    ``initial`` is a file with the weights before training, for a search of a network that was
-    trained elsewhere; if that was a run of autoprune, it is found beside the trained weights.
+    ``initial`` is a file with the weights before training, or the run of a training, for a search
+    whose network was trained elsewhere.
 
     Raises UsageError if it is no search, or if there are no initial weights to rewind to;
     DamagedError if a file is not what was written, or does not fit the network.
@@ -67,14 +56,13 @@ def read_source(path: Path, initial: str | None = None) -> Source:
         raise UsageError(f"the network of {path} was given as a live object: it cannot be built")
     config = SearchConfig.from_json(meta["config"])
     spec = ModelSpec.from_json(network["model"])
-    if config.weights is None:
+    if BASE in artefacts.names:
         base = _tensors(artefacts.file(BASE))
     else:
-        base = _given(spec, config.weights)
+        base = _given(spec, str(config.weights))
         _expect(base, meta, f"{config.weights} changed since the search in {path}")
-        initial = initial or _beside(Path(config.weights))
     if initial is not None:
-        before = _given(spec, initial)
+        before = _given(spec, initial_file(initial) or initial)
     elif INITIAL in artefacts.names:
         before = _tensors(artefacts.file(INITIAL))
     else:
@@ -82,18 +70,11 @@ def read_source(path: Path, initial: str | None = None) -> Source:
             f"{path} has no initial weights to rewind to: the search was given a trained network",
             "name them with --initial FILE, or train it with autoprune train, which stores them",
         )
-    masks, granularity = _tensors(artefacts.file(MASKS)), getattr(config, "granularity", "channel")
-    return Source(config, spec, masks, before, base, str(granularity))
+    masks, grain = _tensors(artefacts.file(MASKS)), Granularity.parse(config.granularity)
+    return Source(config, spec, masks, before, base, grain)
 
 
-def _beside(weights: Path) -> str | None:
-    """Return the initial weights of the training run that left ``weights``, if one did."""
-    if INITIAL not in Artefacts(weights.parent).names:
-        return None
-    return str(Artefacts(weights.parent).file(INITIAL))
-
-
-def _given(spec: ModelSpec, path: str) -> dict[str, Tensor]:
+def _given(spec: ModelSpec, path: str | Path) -> dict[str, Tensor]:
     """Read weights that the user names."""
     network = spec.build(trust_code=True)
     load_weights(network, path)

@@ -113,13 +113,14 @@ def train(
     saved = Watched(checkpoint, watch) if checkpoint else None
     fit(model, splits.train, task, config, masks=masks, on_step=watch, checkpoint=saved)
     final, best = copied(model), watch.best[1]
-    tested = {step: watch.kept[step] for step in at} | {best: watch.best_weights, total: final}
 
     def test(weights: dict[str, Tensor]) -> float:
         model.load_state_dict(weights, strict=False)
         return measure(model, splits.test, task).score
 
-    found = {step: test(weights) for step, weights in tested.items() if step != total}
+    tested = {best: watch.best_weights} | {step: watch.kept[step] for step in at}
+    tested.pop(total, None)
+    found = {step: test(weights) for step, weights in tested.items()}
     found[total] = test(final)  # last, so that these weights stay
     marks = {str(step): found[step] for step in at}
     trial = Trial(found[total], best, found[best], marks, tuple(watch.curve))
