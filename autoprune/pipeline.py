@@ -125,7 +125,7 @@ def conduct(
     budget = bind_budget(config, grain.cost, subject.device)
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(data=subject.data.fingerprint, weights=weights_hash(subject.model))
-        damaged = run.artefacts.damaged
+        damaged = run.damaged
         if run.finished and not damaged:
             progress.note(f"{run.path} is finished; --fresh starts over")
             discard(run.artefacts)

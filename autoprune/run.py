@@ -98,6 +98,12 @@ class Run:
         """Whether the result is there."""
         return RESULT in self.artefacts.names
 
+    @property
+    def damaged(self) -> list[str]:
+        """Names of everything that is missing or not what it was, a shortened journal included."""
+        short = len(self.journal.records) < self._meta.get("records", 0)
+        return [*self.artefacts.damaged, *([JOURNAL] if short else [])]
+
     def expect(self, **facts: str) -> None:
         """State what the results rest on (hashes of data, weights, model): recorded, then held to.
 
@@ -114,7 +120,12 @@ class Run:
             self._save({**self._meta, "facts": {**known, **facts}})
 
     def publish(self, name: str, writer: Callable[[Path], None]) -> Path:
-        """Publish an artefact; see :meth:`Artefacts.publish`."""
+        """Publish an artefact; see :meth:`Artefacts.publish`.
+
+        With the result it is written down how long the journal is: its end can be cut unseen.
+        """
+        if name == RESULT:
+            self._save({**self._meta, "records": len(self.journal.records)})
         return self.artefacts.publish(name, writer)
 
     def publish_json(self, name: str, data: object) -> Path:

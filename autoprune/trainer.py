@@ -116,7 +116,7 @@ def _carry_out(
         phase.advance()
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(data=training.data.fingerprint, weights=weights_hash(training.model))
-        damaged = run.artefacts.damaged
+        damaged = run.damaged
         if run.finished and not damaged:
             progress.note(f"{run.path} is finished; --fresh starts over")
             discard(run.artefacts)

@@ -119,6 +119,20 @@ def test_another_state_of_the_code_is_another_environment(path, monkeypatch):
         assert not run.bit_exact
 
 
+def test_a_journal_that_was_cut_after_the_end_is_noticed(path):
+    with Run(finished_run(path), CONFIG) as run:
+        run.journal.append({"plan": {"conv1": 2}, "score": 0.4})
+        assert run.damaged == []
+    journal = path / "evaluations.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:-1]))
+    with Run(path, CONFIG) as run:
+        assert run.damaged == []  # what came after the result was never promised
+    journal.write_text(lines[0])
+    with Run(path, CONFIG) as run:
+        assert run.damaged == ["evaluations.jsonl"]
+
+
 def test_a_damaged_file_is_kept_when_it_is_made_anew(path):
     finished_run(path)
     (path / "plan.json").write_text("garbage")
