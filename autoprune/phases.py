@@ -34,6 +34,7 @@ from autoprune.problem import (
 )
 from autoprune.ranking import Ranking
 from autoprune.recalibration import Recalibration
+from autoprune.recipes import softened
 from autoprune.recover import Diverged, FitConfig
 from autoprune.run import Run
 from autoprune.saving import tensors_of, write_tensors
@@ -52,12 +53,6 @@ FINALISTS = 5
 
 TRAINING = FitConfig(epochs=20, batch_size=64)
 """How the embedded network is trained on the spot."""
-
-FINETUNING = FitConfig(learning_rate=0.05, distill=0.5)
-"""How pruned networks are trained; epochs and seed come from the configuration."""
-
-FEW = 10_000
-"""Below as many training samples, smaller batches make up for the few steps of an epoch."""
 
 
 def train(session: Session) -> nn.Module:
@@ -252,9 +247,8 @@ def recover(
     """
     model = copy.deepcopy(pruned).requires_grad_(True)
     if session.config.finetune_epochs:
-        few = len(session.subject.data.train) < FEW
-        epochs = session.config.finetune_epochs
-        config = replace(FINETUNING, epochs=epochs, batch_size=32 if few else 128)
+        config = softened(model, len(session.subject.data.train))
+        config = replace(config, epochs=session.config.finetune_epochs)
         if not isinstance(session.subject.task, Classification):
             config = replace(config, distill=0.0)  # softened classes mean nothing to other tasks
         try:

@@ -35,6 +35,18 @@ def recipe(model: nn.Module, samples: int) -> FitConfig:
     return replace(fit, epochs=20, batch_size=64) if samples < FEW else fit
 
 
+def softened(model: nn.Module, samples: int) -> FitConfig:
+    """Return how to train what pruning left of ``model``: gently, taught by the dense network."""
+    fit = recipe(model, samples)
+    return replace(
+        fit,
+        epochs=10,
+        learning_rate=SOFTER * fit.learning_rate,
+        batch_size=32 if samples < FEW else fit.batch_size,
+        distill=0.5,
+    )
+
+
 def course(config: TrainConfig | FinetuneConfig, model: nn.Module, samples: int) -> FitConfig:
     """Return how to train ``model``: its recipe, but for what the command line says.
 
@@ -42,9 +54,7 @@ def course(config: TrainConfig | FinetuneConfig, model: nn.Module, samples: int)
     """
     fit = recipe(model, samples)
     if isinstance(config, FinetuneConfig):
-        size = 32 if samples < FEW else fit.batch_size
-        fit = replace(fit, epochs=10, learning_rate=SOFTER * fit.learning_rate, batch_size=size)
-        fit = replace(fit, distill=config.distill)
+        fit = replace(softened(model, samples), distill=config.distill)
     options = ("epochs", "steps", "batch_size", "optimizer", "learning_rate", "weight_decay")
     asked: dict[str, Any] = {name: getattr(config, name) for name in options}
     if config.optimizer not in (None, fit.optimizer) and config.learning_rate is None:

@@ -489,7 +489,7 @@ def test_an_interrupted_search_ends_as_an_unbroken_one(
 
 def test_training_that_falls_apart_still_ends_in_a_network(place, monkeypatch, capsys):
     reckless = phases.FitConfig(learning_rate=1e30)
-    monkeypatch.setattr(phases, "FINETUNING", reckless)
+    monkeypatch.setattr(phases, "softened", lambda model, samples: reckless)
     assert main(command("--json", finetune_epochs="3")) == 0
     result = json.loads(capsys.readouterr().out)
     assert any("fine-tuning stopped early" in text for text in result["warnings"])

@@ -16,7 +16,7 @@ from autoprune.export import run_export
 from autoprune.models import initial_file, load_weights
 from autoprune.pipeline import run_search
 from autoprune.progress import Silent
-from autoprune.recipes import course, recipe
+from autoprune.recipes import course, recipe, softened
 from autoprune.scoring import measure
 from autoprune.task import Classification
 from autoprune.trainer import run_finetune, run_train
@@ -216,6 +216,7 @@ def test_recipes_follow_what_a_network_is_made_of():
     turned = course(TrainConfig(optimizer="adamw"), normed, 50_000)
     assert turned.learning_rate < 0.01, "a rate of SGD would wreck AdamW"
     gentle = course(FinetuneConfig(run="x"), normed, 50_000)
+    assert gentle == softened(normed, 50_000), "finetune does what a search does at its end"
     assert gentle.learning_rate < recipe(normed, 50_000).learning_rate and gentle.distill > 0
 
 
