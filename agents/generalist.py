@@ -15,14 +15,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from stable_baselines3.common.torch_layers import create_mlp
-from torch import nn
 
 from autoprune.agents.base import isolated, propose
 from autoprune.agents.policy import Policy
 from autoprune.agents.seeds import least_error
 from autoprune.agents.shared_belief import Evidence, SharedBelief, features
-from autoprune.agents.tutor import JITTER, Lessons, imitate, lessons, weighted_guide
+from autoprune.agents.tutor import (
+    JITTER,
+    Lessons,
+    apprentice,
+    imitate,
+    lessons,
+    weighted_guide,
+)
 from autoprune.envs import core, rewards
 from autoprune.execution import one_thread
 from autoprune.plan import Plan
@@ -117,7 +122,7 @@ class Generalist:
         """
         belief = self.belief()
         with isolated(self.seed) as rng, one_thread():
-            actor = _actor(self.config.width)
+            actor = apprentice(self.config.width)
             taught = [item for case in self.cases for item in self.teach(case, belief, rng)]
             imitate(actor, taught, self.config.steps, self.seed, on_step)
         return Trained(Policy.of(actor, "relu", "tanh", {}), belief)
@@ -176,9 +181,3 @@ def _evidence(case: Case, trials: Sequence[Trial]) -> Evidence:
         np.array([rewards.loss(trial.record.evaluation) for trial in trials]),
         np.array([trial.budget for trial in trials]),
     )
-
-
-def _actor(width: int) -> nn.Module:
-    """Build what stable-baselines3's DDPG acts with, so that DDPG can go on from it."""
-    layers = create_mlp(len(core.ENTRIES), 1, [width, width], nn.ReLU, squash_output=True)
-    return nn.Sequential(*layers)

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from stable_baselines3.common.torch_layers import create_mlp
 from torch import nn
 
 from autoprune.agents.noise import truncated_normal
@@ -16,6 +17,8 @@ from autoprune.envs import core
 from autoprune.envs.guide import Guide
 
 Floats = NDArray[np.float64]
+
+_KNOTS: Final = (0.0, 0.5, 0.75, 0.88, 0.95, 0.98, 0.998)
 
 STRAY: Final = 0.6
 """Most standard deviation of the noise that leads walks away from the guide's."""
@@ -53,6 +56,35 @@ def weighted_guide(course: core.Course, weights: Floats) -> Guide:
     """Return the guide of a course whose errors are weighted, [groups]."""
     curves = [weight * curve for weight, curve in zip(weights, course.errors, strict=True)]
     return Guide.of(course.budget, curves)
+
+
+def apprentice(width: int) -> nn.Module:
+    """Build an actor that does what the error curves suggest, and has everything else to learn.
+
+    It is what stable-baselines3's DDPG acts with, so DDPG can go on from it. Its first units draw
+    the inverse of the final tanh in straight pieces over the observation's ``guided``, positive and
+    negative side by side; the weights of all other units on the action are 0. So on networks unlike
+    any it learned from it falls back on the error curves, not on chance.
+    """
+    layers = create_mlp(len(core.ENTRIES), 1, [width, width], nn.ReLU, squash_output=True)
+    first, second, last = (layer for layer in layers if isinstance(layer, nn.Linear))
+    column = list(core.ENTRIES).index("guided")
+    knots = torch.tensor(_KNOTS)
+    slopes = torch.diff(torch.atanh(knots)) / torch.diff(knots)
+    bends = torch.diff(slopes, prepend=torch.zeros(1))
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.zero_()
+        for side, sign in enumerate((1.0, -1.0)):
+            rows = slice(side * len(bends), (side + 1) * len(bends))
+            first.weight[rows] = 0.0
+            first.weight[rows, column] = sign
+            first.bias[rows] = -knots[:-1]
+            second.weight[side] = 0.0
+            second.weight[side, rows] = bends
+            second.bias[side] = 0.0
+            last.weight[0, side] = sign
+    return nn.Sequential(*layers)
 
 
 def imitate(
