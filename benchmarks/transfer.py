@@ -6,7 +6,8 @@ Every network is left out once. A policy is trained on all others and makes a pl
 policy without evaluations (imitation of the error curves alone), ``uniform`` and ``dp``. All plans
 get the same ranking, the same least-squares repair and the same adapted batch statistics; test
 accuracy is before any fine-tuning. Evaluations of a network serve every policy that is trained on
-it, so they are made once; those of the network left out are never used.
+it, so they are made once and kept in the cache (one network alone is only evaluated); those of the
+network left out are never used.
 """
 
 from __future__ import annotations
@@ -85,6 +86,8 @@ def main() -> None:
             network = find_network(config, source, progress)
             session = session_of(network, run, Curves(events, network.grain.cost), progress)
             posed.append(pose(network, session, cache, chosen.evaluations, chosen.seed))
+        if len(posed) == 1:
+            return  # evaluated and kept: networks may be taken one at a time
         rows = []
         for index, left_out in enumerate(posed):
             others = posed[:index] + posed[index + 1 :]

@@ -4,12 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from autoprune.agents.ddpg import DDPGConfig, DDPGSearcher
 from autoprune.agents.generalist import Case, Generalist, GeneralistConfig
 from autoprune.agents.seeds import least_error
 from autoprune.agents.shared_belief import FEATURES, Evidence, SharedBelief, features
-from autoprune.agents.tutor import lessons, weighted_guide
+from autoprune.agents.tutor import apprentice, lessons, weighted_guide
 from autoprune.budget import Budget
 from autoprune.envs import core
 from autoprune.problem import Evaluation, Ledger
@@ -157,6 +158,27 @@ def test_nothing_to_learn_from_breaks_no_belief():
         belief = SharedBelief.of([flat])
         assert np.isfinite(belief.mean).all()
         assert (belief.imagine(described, rng) > 0).all()
+
+
+def test_an_apprentice_does_what_the_error_curves_suggest_before_it_learns_anything():
+    column = list(core.ENTRIES).index("guided")
+    for seed in range(3):
+        torch.manual_seed(seed)
+        observations = torch.rand(500, len(core.ENTRIES)) * 2 - 1
+        with torch.no_grad():
+            actions = apprentice(64)(observations)[:, 0]
+        assert (actions - observations[:, column]).abs().max() < 0.03
+
+
+def test_whatever_it_learned_from_it_falls_back_on_the_error_curves_elsewhere():
+    """Networks of two groups say nothing of deep ones: there the policy stays near dp."""
+    shallow = [case(f"s{seed}", chain_landscape(seed, groups=2)) for seed in range(2)]
+    policy = Generalist(shallow, 0, QUICK).train(lambda step, loss: None).policy
+    problem = residual_landscape(3, blocks=3)
+    course = core.Course.of(problem)
+    plans = (problem.budget.uniform(), least_error(problem), policy.plan(problem))
+    uniform, dp, own = (course.error(tuple(plan.values())) for plan in plans)
+    assert own <= dp + 0.2 * (uniform - dp)
 
 
 def test_lessons_show_what_the_weighted_guide_does_on_and_off_its_way():
