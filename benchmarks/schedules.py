@@ -1,0 +1,160 @@
+"""`autoprune prune` by its schedules: accuracy against the parameters that remain, with a plot.
+
+python benchmarks/schedules.py --model lenet-300-100 --data DIR [--write]
+
+Every network is trained once for each seed, then pruned to every point in three ways: one shot, the
+same with fine-tuning, and in rounds whose epochs add up to those of the one shot.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+
+import torch
+from reporting import RESULTS, parser, report
+from rich.console import Console
+
+from autoprune.charts import Curve, canvas, draw_curves, save
+from autoprune.config import PruneConfig
+from autoprune.config.train import TrainConfig
+from autoprune.progress import Progress, Silent, Terminal
+from autoprune.result import Result
+from autoprune.schedule import run_prune
+from autoprune.trainer import run_train
+
+WAYS = ("one shot", "one shot + fine-tuning", "iterative")
+
+
+def main() -> None:
+    """Train, prune to every point by every schedule, report and draw."""
+    options = parser(__doc__ or "")
+    options.add_argument("--model", default="lenet-300-100")
+    options.add_argument("--data", required=True)
+    options.add_argument("--granularity", default="weight")
+    options.add_argument("--ranking", default="l2")
+    options.add_argument(
+        "--points", type=float, nargs="+", default=[0.5, 0.2, 0.1, 0.05, 0.02, 0.01]
+    )
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--epochs", type=int, default=2, help="of fine-tuning after each round")
+    options.add_argument("--train-epochs", type=int, default=10)
+    options.add_argument("--seeds", type=int, default=3)
+    options.add_argument("--runs", default=None, help="where runs are kept, to continue them")
+    chosen = options.parse_args()
+    torch.set_num_threads(chosen.threads)
+    home = Path(chosen.runs or tempfile.mkdtemp())
+    progress = Terminal(Console(stderr=True))
+    found: dict[tuple[str, float], list[Result]] = {}
+    for seed in range(chosen.seeds):
+        base = home / f"base-{seed}"
+        config = TrainConfig(
+            model=chosen.model,
+            data=chosen.data,
+            epochs=chosen.train_epochs,
+            seed=seed,
+            run=str(base),
+        )
+        run_train(config, progress)
+        for point in chosen.points:
+            for schedule, rounds in (("one-shot", 1), ("iterative", chosen.rounds)):
+                name = f"{chosen.granularity.replace(':', '-')}-{schedule}-{point:g}-{seed}"
+                epochs = chosen.epochs * chosen.rounds // rounds
+                options_of = {"schedule": schedule, "steps": rounds, "finetune_epochs": epochs}
+                result = pruned(chosen, str(base), point, seed, home / name, options_of)
+                progress.note(f"{name}: {result.recovered.accuracy:.2%}")
+                found.setdefault((schedule, point), []).append(result)
+    name = f"schedules_{chosen.model}_{Path(chosen.data).name}_{chosen.granularity}"
+    title = f"{chosen.model} on {Path(chosen.data).name}, {chosen.granularity}: schedules"
+    dense = [result.base.accuracy for result in found["one-shot", chosen.points[0]]]
+    notes = [
+        f"{chosen.seeds} seeds (training, order of batches); mean and standard deviation of the "
+        f"accuracy on the test split. Dense: {spread(dense)} after {chosen.train_epochs} epochs. "
+        f"Uniform plans, ranking {chosen.ranking}. One shot is fine-tuned for "
+        f"{chosen.epochs * chosen.rounds} epochs, iterative for {chosen.epochs} after each of "
+        f"{chosen.rounds} rounds; both are taught by the dense network. Remaining: weights that "
+        "are left, biases included.",
+    ]
+    report(name, title, [row(found, point) for point in chosen.points], notes, chosen.write)
+    if chosen.write:
+        draw(found, chosen.points, dense, title, RESULTS / f"{name}.svg")
+
+
+def pruned(
+    chosen: object, base: str, point: float, seed: int, run: Path, options: dict[str, object]
+) -> Result:
+    """Prune once; a run that is there is taken as it is."""
+    config = PruneConfig(
+        budget=f"{point:g}params",
+        model=chosen.model,
+        weights=base,
+        data=chosen.data,
+        granularity=chosen.granularity,
+        ranking=chosen.ranking,
+        seed=seed,
+        run=str(run),
+        **options,
+    )
+    silent: Progress = Silent()
+    return run_prune(config, silent)
+
+
+def accuracies(found: dict[tuple[str, float], list[Result]], way: str, point: float) -> list[float]:
+    """Test accuracies by seed."""
+    results = found["iterative" if way == "iterative" else "one-shot", point]
+    return [(r.pruned if way == "one shot" else r.recovered).accuracy for r in results]
+
+
+def spread(values: Sequence[float]) -> str:
+    """Write a mean and its standard deviation over seeds."""
+    more = f" +- {100 * stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{100 * fmean(values):.2f}{more} %"
+
+
+def row(found: dict[tuple[str, float], list[Result]], point: float) -> dict[str, str]:
+    """Show one point."""
+    result = found["one-shot", point][0]
+    left = result.recovered.parameters
+    return {
+        "remaining": f"{left / result.base.parameters:.2%}",
+        "parameters": f"{left:,}",
+        "MACs": f"{result.recovered.macs:,}",
+        **{way: spread(accuracies(found, way, point)) for way in WAYS},
+    }
+
+
+def draw(
+    found: dict[tuple[str, float], list[Result]],
+    points: Iterable[float],
+    dense: Sequence[float],
+    title: str,
+    path: Path,
+) -> None:
+    """Draw accuracy against what remains, the range over seeds as error bars."""
+    figure, (axes,) = canvas()
+    curves = {}
+    for way in WAYS:
+        values = [[100 * a for a in accuracies(found, way, point)] for point in points]
+        curves[way] = Curve(
+            [100 * point for point in points],
+            [fmean(each) for each in values],
+            [min(each) for each in values],
+            [max(each) for each in values],
+        )
+    draw_curves(axes, curves, markers=True)
+    axes.axhline(100 * fmean(dense), color="black", lw=0.8, ls=":", label="dense")
+    axes.set_xscale("log")
+    axes.invert_xaxis()
+    axes.set_xticks([100 * point for point in points], [f"{100 * point:g}" for point in points])
+    axes.minorticks_off()
+    axes.set_xlabel("parameters that remain, %")
+    axes.set_ylabel("test accuracy, %")
+    axes.set_title(title)
+    axes.legend(fontsize=8)
+    save(figure, path)
+
+
+if __name__ == "__main__":
+    main()
