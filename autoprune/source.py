@@ -135,8 +135,4 @@ def _masks(artefacts: Artefacts, model: nn.Module) -> dict[str, Tensor]:
         return {}
     shapes = {name: value.shape for name, value in model.named_parameters()}
     found = load_file(artefacts.file(MASKS))
-    return {
-        name: mask.bool()
-        for name, mask in found.items()
-        if shapes.get(name) == mask.shape and not bool(mask.all())
-    }
+    return {name: mask.bool() for name, mask in found.items() if shapes.get(name) == mask.shape}

@@ -21,6 +21,7 @@ from autoprune.data import SPLITS, Data, describe
 from autoprune.execution import device_of
 from autoprune.fitting import fit_in
 from autoprune.models import INITIAL, WEIGHTS
+from autoprune.packing import pack
 from autoprune.progress import Progress
 from autoprune.recipes import course
 from autoprune.recover import FitConfig
@@ -182,7 +183,8 @@ def _publish(training: Training, model: nn.Module, epochs: list[dict[str, Any]],
     for name, path in training.carried.items():
         run.publish(name, partial(copyfile, path))
     run.publish_json(SPEC, training.spec)
-    run.publish(WEIGHTS, partial(write_tensors, tensors=tensors_of(model)))
+    sparse = {name: training.masks[name] for name in training.spec.get("sparse", ())}
+    run.publish(WEIGHTS, partial(write_tensors, tensors=pack(tensors_of(model), sparse)))
     numbers = [record["epoch"] for record in epochs]
     figure, (losses, scores) = canvas(columns=2)
     curves = {

@@ -88,6 +88,32 @@ def test_a_masked_search_goes_on_to_the_same_bytes(place, capsys):
     assert search(capsys, "other", "2:4", "0.7flops", seed=1)["seed"] == 1
 
 
+def test_a_masked_network_is_trained_further_and_stays_masked(place, capsys):
+    search(capsys, "first", "2:4", "0.7flops", agent="uniform")
+    before = dict(autoprune.load("first").named_parameters())
+    words = ["--run", "first", "--epochs", "1", "--run-dir", "second", "--json", *DATA]
+    assert main(["finetune", *words]) == 0
+    after = dict(autoprune.load("second").named_parameters())
+    masks = load_file("second/masks.safetensors")
+    for name, value in after.items():
+        assert not torch.equal(value, before[name])
+        assert name not in masks or not bool(value[~masks[name]].any())
+
+
+@pytest.mark.parametrize("command", ["search", "prune"])
+def test_a_ticket_from_masked_weights(command, place, capsys):
+    arguments = [text for name, value in FILES.items() for text in (f"--{name}", value)]
+    words = "--granularity weight --budget 0.4params --finetune-epochs 0 --json".split()
+    agent = ["--agent", "uniform"] if command == "search" else []
+    assert main([command, *words, *agent, *arguments, "--run", f"of-{command}"]) == 0
+    left = json.loads(capsys.readouterr().out)["pruned"]["parameters"]
+    words = "--initial trained.pt --iterations 4 --seeds 1 --json".split()
+    assert main(["ticket", "--run", f"of-{command}", *words]) == 0
+    (level,) = json.loads(capsys.readouterr().out)["levels"]
+    whole = sum(p.numel() for p in own("nets", "build").parameters())
+    assert level["remaining"] == pytest.approx(left / whole, abs=0.05)
+
+
 def complaint(capsys, *words, code):
     arguments = [text for name, value in FILES.items() for text in (f"--{name}", value)]
     assert main(["search", *words, *arguments, "--run", "bad"]) == code

@@ -95,6 +95,11 @@ class PruneConfig(Config):
             raise UsageError("--run is empty", "name a directory, or leave it out")
 
     @property
+    def agent(self) -> str:
+        """What decides on plans."""
+        return self.heuristic
+
+    @property
     def directory(self) -> Path:
         """Where the run lives: ``run``, or a name made of model, budget and configuration."""
         if self.run is not None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from autoprune.artefacts import Artefacts
-from autoprune.config import SearchConfig
+from autoprune.config import PruneConfig, PruningConfig, SearchConfig
 from autoprune.errors import DamagedError, UsageError
 from autoprune.granularity.words import Granularity
 from autoprune.models import BASE, INITIAL, ModelSpec, initial_file, load_weights
@@ -22,6 +22,11 @@ from autoprune.subject import tensors_hash
 MASKS = "masks.safetensors"
 
 
+_KINDS: Final[Mapping[str, type[PruningConfig]]] = {
+    kind.command: kind for kind in (SearchConfig, PruneConfig)
+}
+
+
 @dataclass(frozen=True)
 class Source:
     """A finished search: how its network is built, its masks, its weights before and after.
@@ -29,7 +34,7 @@ class Source:
     ``granularity`` is what a unit was: a channel, single weights, or a pattern such as 2:4.
     """
 
-    config: SearchConfig
+    config: PruningConfig
     spec: ModelSpec
     masks: Mapping[str, Tensor]
     initial: Mapping[str, Tensor]
@@ -50,11 +55,12 @@ def read_source(path: Path, initial: str | None = None) -> Source:
     if MASKS not in artefacts.names or "model.json" not in artefacts.names:
         raise UsageError(f"{path} holds no mask", "name the directory of a finished search")
     meta, network = artefacts.json("config.json"), artefacts.json("model.json")
-    if meta.get("command") != SearchConfig.command:
+    kind = _KINDS.get(meta.get("command"))
+    if kind is None:
         raise UsageError(f"{path} holds a run of {meta.get('command')}, not of a search")
     if network.get("model") is None:
         raise UsageError(f"the network of {path} was given as a live object: it cannot be built")
-    config = SearchConfig.from_json(meta["config"])
+    config = kind.from_json(meta["config"])
     spec = ModelSpec.from_json(network["model"])
     if BASE in artefacts.names:
         base = _tensors(artefacts.file(BASE))
