@@ -8,7 +8,8 @@ from functools import partial
 from torch import nn
 
 from autoprune.execution import move
-from autoprune.latency.deployed import deployed_form, latencies, samples_in
+from autoprune.latency.backends import find_backend
+from autoprune.latency.deployed import samples_in
 from autoprune.packing import pack
 from autoprune.plan import Plan
 from autoprune.ranking import Ranking
@@ -32,8 +33,8 @@ def measure_all(
         samples = subject.data.train.batches(session.config.latency_batch)
         batch = move(next(samples), subject.device)  # as many as latency budgets are measured on
         models = [model for model, _ in networks.values()]
-        form = deployed_form(models[0], subject.task, batch)
-        times = latencies(models, subject.task, batch, form)
+        backend = find_backend(session.config.backend, models[0], subject.task, batch)
+        times = backend.latencies(models)
         result = {}
         for (name, (model, plan)), seconds in zip(networks.items(), times, strict=True):
             found = measure(model, test, subject.task)

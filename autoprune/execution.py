@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,9 @@ from autoprune.errors import UsageError
 from autoprune.task import Batch, Task
 
 Precision = Literal["auto", "float32", "bfloat16"]
+
+_MALLOC = {-3: 2**25, -1: 2**31 - 1}
+"""glibc's M_MMAP_THRESHOLD, at the most it takes, and M_TRIM_THRESHOLD."""
 
 PIXELS = 256
 """Convolutions over fewer pixels run no faster in bfloat16: the steps cost more than the sums."""
@@ -132,6 +137,18 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def keep_memory() -> None:
+    """Let the C library keep freed memory for the next pass.
+
+    glibc gives large blocks back to the system at once and is handed them anew, page by page, with
+    every tensor: up to half of the time of a pass. Where there is no glibc nothing happens.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if set_option is not None:
+        for option, size in _MALLOC.items():
+            set_option(option, size)
 
 
 def device_of(model: nn.Module) -> torch.device:

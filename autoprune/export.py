@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ from autoprune.config import ExportConfig, ExportForm
 from autoprune.errors import AutopruneError, UsageError
 from autoprune.factories import blamed
 from autoprune.files import commit, stage
+from autoprune.latency.onnx import require_onnx
 from autoprune.models import resolve_model
 from autoprune.progress import Progress
 from autoprune.saving import SPEC, WEIGHTS, load
@@ -38,7 +38,6 @@ TOLERANCE: Final = 1e-4
 BATCHES: Final = (4, 1, 7)
 """Batch sizes of the check; the network is exported on the first, which must be above 1."""
 
-PACKAGES: Final = ("onnx", "onnxscript", "onnxruntime")
 
 Outputs = list[Tensor]
 Runner = Callable[[ExampleInputs], Outputs]
@@ -97,13 +96,6 @@ def run_export(config: ExportConfig, progress: Progress) -> Exported:
             exported = export_file(model, config.to, path, batches)
         phase.advance()
     return exported
-
-
-def require_onnx() -> None:
-    """Raise UsageError, naming the extra, unless ONNX can be written and run here."""
-    for package in PACKAGES:
-        if find_spec(package) is None:
-            raise UsageError(f"{package} is not installed", "pip install 'autoprune[onnx]'")
 
 
 def export_file(

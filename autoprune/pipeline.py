@@ -220,7 +220,8 @@ def result_of(
     )
     check = None
     if session.latency is not None:
-        check = LatencyCheck.of(session.latency, plan, measures["recovered"].latency_ms or 0.0)
+        final, dense = (measures[name].latency_ms or 0.0 for name in ("recovered", "base"))
+        check = LatencyCheck.of(session.latency, plan, final, dense)
     return Result(
         base=measures["base"],
         pruned=measures["pruned"],

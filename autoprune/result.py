@@ -77,27 +77,39 @@ class Baseline:
 class LatencyCheck:
     """The latency a plan was chosen by beside that of the final network; ms per sample.
 
-    ``corrected``: how far the measured tables were moved so that they never fall, as a part.
+    ``dense_predicted_ms`` and ``dense_measured_ms`` are those of the dense network, measured at the
+    same time: a machine that has slowed down since the tables were made slows both. ``corrected``:
+    how far the measured tables were moved so that they never fall, as a part.
     """
 
     predicted_ms: float
     measured_ms: float
+    dense_predicted_ms: float
+    dense_measured_ms: float
     batch: int
     device: str
     backend: str
     corrected: float
 
     @classmethod
-    def of(cls, model: LatencyModel, plan: Plan, measured_ms: float) -> Self:
+    def of(cls, model: LatencyModel, plan: Plan, measured_ms: float, dense_ms: float) -> Self:
         """Hold a prediction against a measurement."""
-        predicted = model.cost(plan) / MILLI
+        predicted, dense = model.cost(plan) / MILLI, model.cost.dense / MILLI
         facts = (model.batch, model.device, model.backend, model.corrected)
-        return cls(predicted, measured_ms, *facts)
+        return cls(predicted, measured_ms, dense, dense_ms, *facts)
 
     @property
     def error(self) -> float:
         """Relative error of the prediction, positive where it was too high."""
         return self.predicted_ms / self.measured_ms - 1
+
+    @property
+    def fractions(self) -> tuple[float, float]:
+        """Predicted and measured latency as parts of the dense network's."""
+        return (
+            self.predicted_ms / self.dense_predicted_ms,
+            self.measured_ms / self.dense_measured_ms,
+        )
 
 
 @dataclass(frozen=True)

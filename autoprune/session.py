@@ -70,7 +70,7 @@ def find_latency(
     sizes = structure.sizes.values()
     choices = allowed_counts(sizes, _steps(config, structure, subject.device))
     batch = move(next(subject.data.train.batches(config.latency_batch)), subject.device)
-    survey = Survey(subject.model, structure, subject.task, batch, choices)
+    survey = Survey(subject.model, structure, subject.task, batch, choices, config.backend)
     for text in survey.notes:
         progress.note(text)
     with progress.phase("latency", max(1, len(survey.missing))) as phase:

@@ -120,4 +120,6 @@ def staircase(structure: Structure, seed: int) -> TableCost:
         values = monotone(slope * random.uniform(0.5, 1.5, shape))
         tables.append(Table((axes[0], axes[1]), values))
     names = [group.name for group in structure.groups]
-    return TableCost.of(names, sizes, tables, float(random.integers(0, 1000)))
+    cost = TableCost.of(names, sizes, tables)
+    plans = np.stack([np.maximum(1, sizes * part // 4) for part in (1, 2, 4)])
+    return cost.calibrated(plans, cost.many(plans) * random.uniform(1.0, 2.0, 3))

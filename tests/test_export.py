@@ -15,6 +15,7 @@ from autoprune.config import ExportConfig
 from autoprune.errors import AutopruneError, UsageError
 from autoprune.export import TOLERANCE, export_file, run_export
 from autoprune.files import pretty, text_writer
+from autoprune.latency.onnx import PACKAGES
 from autoprune.models import ModelSpec
 from autoprune.plan import Plan
 from autoprune.progress import Silent
@@ -25,7 +26,7 @@ from autoprune.saving import SPEC, WEIGHTS, load, spec_json, tensors_of, write_t
 from autoprune.slicing import Slicer
 
 BATCHES = [torch.randn(n, 1, 8, 8, generator=torch.Generator().manual_seed(n)) for n in (4, 1, 7)]
-lacking = [name for name in export.PACKAGES if find_spec(name) is None]
+lacking = [name for name in PACKAGES if find_spec(name) is None]
 needs_onnx = pytest.mark.skipif(
     bool(lacking), reason=f"no package {', '.join(lacking)}: pip install 'autoprune[onnx]'"
 )
@@ -175,7 +176,7 @@ def test_data_that_only_the_run_names_is_not_executed(tmp_path, data):
 
 
 def test_missing_packages_are_named_with_the_extra(run, monkeypatch):
-    monkeypatch.setattr(export, "find_spec", lambda name: None)
+    monkeypatch.setattr("autoprune.latency.onnx.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"onnx is not installed \(pip install 'autoprune\[onnx\]"):
         run_export(ExportConfig(run=str(run), to="onnx"), Silent())
 

@@ -1,4 +1,5 @@
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ from torch import nn
 from autoprune.analysis import analyze
 from autoprune.budget import allowed_counts
 from autoprune.cost import CostModel
-from autoprune.errors import DamagedError
+from autoprune.errors import DamagedError, UsageError
 from autoprune.execution import Form
 from autoprune.latency import LatencyModel, Survey, TableCost, measure_latency, width_steps
 from autoprune.latency.cache import Times, machine
 from autoprune.latency.calls import Recorder
 from autoprune.latency.model import first_units
+from autoprune.latency.onnx import PACKAGES, operation_in_onnx
 from autoprune.latency.sizes import sized_calls
 from autoprune.latency.table import Axis, Table, monotone
 from autoprune.slicing import Slicer
@@ -86,7 +88,7 @@ def test_a_latency_is_positive_grows_and_survives_json():
     cost = CostModel(structure, latency=found.cost)
     least, most = ([options[place] for options in choices] for place in (0, -1))
     assert 0 < found.cost.at(np.array(least)) <= found.cost.at(np.array(most)) == found.cost.dense
-    assert cost.latency is found.cost and found.batch == 4 and found.factor > 0
+    assert cost.latency is found.cost and found.batch == 4
     assert 0 <= found.corrected < 1 and len(found.fit) >= 2
     with pytest.raises(DamagedError):
         LatencyModel.from_json({**found.to_json(), "format": 0})
@@ -194,12 +196,16 @@ def test_between_knots_a_table_is_linear_and_on_them_exact():
         assert cost.at(np.array(counts)) == expected
 
 
-def test_equal_tables_are_added_up_and_constants_go_to_the_rest():
+def test_equal_tables_are_added_up_and_read_as_whole_networks_say():
     axes = Axis(0, (1,), (2, 4)), Axis(1, (0,), (1,))
     table = Table(axes, np.array([[10.0], [30.0]]))
-    cost = TableCost.of(["a"], np.array([4]), [table, table], rest=5.0)
+    cost = TableCost.of(["a"], np.array([5]), [table, table])
     assert len(cost.fixed) == 1
-    assert [cost.at(np.array([k])) for k in (2, 3, 4)] == [25, 45, 65]
+    assert [cost.at(np.array([k])) for k in (1, 2, 3, 4)] == [10, 20, 40, 60]
+    whole = cost.calibrated(np.array([[2], [4]]), np.array([50.0, 150.0]))
+    assert [whole.at(np.array([k])) for k in (1, 2, 3, 4)] == [25, 50, 100, 150]
+    noisy = cost.calibrated(np.array([[2], [4]]), np.array([150.0, 50.0]))
+    assert [noisy.at(np.array([k])) for k in (2, 3, 4)] == [100, 100, 100]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +215,9 @@ def test_equal_tables_are_added_up_and_constants_go_to_the_rest():
         ("times", [[[-1], [0]]]),
         ("knots", [[[0, 4, 4], [0, 1, 2]]]),
         ("sizes", [1, 2]),
-        ("rest", "x"),
+        ("sums", [0]),
+        ("totals", [1, 2]),
+        ("totals", "x"),
         ("fixed", None),
     ],
 )
@@ -228,3 +236,56 @@ def test_widths_are_aligned_to_the_device_but_small_groups_keep_four(monkeypatch
     monkeypatch.setattr(capability, lambda: "AVX2")
     assert width_steps([512, 32, 16], CPU) == (8, 8, 4)
     assert width_steps([512], torch.device("cuda")) == (8,)
+
+
+needs_onnx = pytest.mark.skipif(
+    any(find_spec(name) is None for name in PACKAGES), reason="pip install 'autoprune[onnx]'"
+)
+
+
+@needs_onnx
+def test_operations_in_onnx_return_what_pytorch_returns():
+    torch.manual_seed(0)
+    x, line = torch.randn(2, 4, 9, 9), torch.randn(2, 5, 4)
+    lstm = nn.LSTM(4, 3, batch_first=True, bidirectional=True)
+    modules = {
+        "Conv": (nn.Conv2d(4, 6, 3, 2, 1), x),
+        "depthwise": (nn.Conv2d(4, 8, 3, groups=4, bias=False), x),
+        "MatMul": (nn.Linear(4, 3), line),
+        "norm": (nn.BatchNorm2d(4).eval(), x),
+        "MaxPool": (nn.MaxPool2d((2, 1)), x),
+        "AveragePool": (nn.AvgPool2d(3, 2, 1), x),
+        "LSTM": (lstm, line),
+    }
+    for name, (module, value) in modules.items():
+        with torch.inference_mode(), Recorder() as recorder:
+            expected = module(value)
+        [call] = [call for call in recorder.calls if operation_in_onnx(call, call.sizes)]
+        found = operation_in_onnx(call, call.sizes)()[0]
+        expected = expected[0] if isinstance(expected, tuple) else expected
+        assert found.size == expected.numel(), name
+    with torch.inference_mode(), Recorder() as recorder:
+        torch.cat([x, x.relu()], 1)
+    works = [operation_in_onnx(call, call.sizes) for call in recorder.calls]
+    assert works[0] is None, "activation functions are fused"
+    assert works[1]()[0].shape == (2, 8, 9, 9)
+
+
+@needs_onnx
+def test_a_latency_by_onnxruntime_is_cached_apart():
+    model, structure, choices = of(Mixed, steps=8)
+    survey = Survey(model, structure, TASK, batch(), choices, "onnxruntime")
+    found = survey.take()
+    assert found.backend.startswith("onnxruntime") and found.cost.dense > 0
+    assert not Survey(model, structure, TASK, batch(), choices, "onnxruntime").missing
+    other = machine(CPU, found.backend)
+    assert Times(other).path != Times(machine(CPU, "torch")).path
+
+
+def test_a_backend_that_does_not_exist_or_run_is_named(monkeypatch):
+    model, structure, choices = of(Mixed, steps=8)
+    with pytest.raises(UsageError, match=r"unknown backend 'tensorrt' \(choose from torch"):
+        Survey(model, structure, TASK, batch(), choices, "tensorrt")
+    monkeypatch.setattr("autoprune.latency.onnx.PACKAGES", ("no_such_package",))
+    with pytest.raises(UsageError, match="no_such_package is not installed"):
+        Survey(model, structure, TASK, batch(), choices, "onnxruntime")

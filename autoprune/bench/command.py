@@ -16,7 +16,7 @@ from autoprune.bench.row import REFERENCE_RATE, REFERENCES, Row, Try
 from autoprune.bench.running import Bed, attempt, example
 from autoprune.config.bench import BenchConfig
 from autoprune.errors import UsageError
-from autoprune.execution import Form, move
+from autoprune.execution import Form, keep_memory, move
 from autoprune.latency.cache import machine
 from autoprune.latency.deployed import few, quickest_form
 from autoprune.plan import Plan
@@ -43,6 +43,7 @@ def run_bench(config: BenchConfig, progress: Progress) -> Bench:
     device = resolve_device(config.device)
     for name in config.models:
         zoo.find(name)
+    keep_memory()
     given = given_networks(config.trained, device)
     for name in given.keys() - set(config.models):
         raise UsageError(f"a trained {name} was given, but it is not in the table", "--models it")

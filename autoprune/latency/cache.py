@@ -87,7 +87,7 @@ class Times:
 
 
 def _sound(nanoseconds: float) -> bool:
-    return math.isfinite(nanoseconds) and nanoseconds > 0
+    return math.isfinite(nanoseconds) and nanoseconds >= 0
 
 
 def _directory() -> Path:

@@ -75,6 +75,19 @@ class Call:
                 parts.append(str(leaf))
         return " ".join(parts)
 
+    def arguments(self, sizes: Sequence[int]) -> tuple[Any, dict[str, Any]]:
+        """Return the arguments with the shape of each tensor, a tuple, in its place."""
+        rest = [int(size) for size in sizes]
+        leaves: list[Any] = []
+        for leaf in self.leaves:
+            if isinstance(leaf, TensorForm):
+                shape, rest = rest[: leaf.rank], rest[leaf.rank :]
+                leaves.append(tuple(shape))
+            else:
+                leaves.append(rest.pop(0) if leaf is INTEGER else leaf)
+        args, kwargs = tree_unflatten(leaves, self.tree)
+        return args, kwargs
+
     def bound(self, sizes: Sequence[int], device: torch.device) -> Callable[[], Any]:
         """Return the call on random tensors of the given sizes."""
         rest = [int(size) for size in sizes]

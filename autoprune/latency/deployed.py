@@ -84,13 +84,6 @@ def deployed(
         yield Deployed(net, lambda: forward(net, task, batch, layout))
 
 
-def latencies(networks: Sequence[nn.Module], task: Task, batch: Batch, form: Form) -> list[float]:
-    """Return the seconds that each network takes for ``batch``: the least of interleaved runs."""
-    with ExitStack() as stack:
-        works = [stack.enter_context(deployed(net, task, batch, form)) for net in networks]
-        return [min(times) for times in race(works, device_of(networks[0]))]
-
-
 def few(batch: Batch) -> Batch:
     """Return the first two samples of a batch."""
     return tree_map(lambda leaf: leaf[:2], batch)

@@ -1,8 +1,9 @@
 """The latency of every plan of a network on this device, from measured operations.
 
 Each operation is timed by itself at aligned widths, on random inputs of the sizes and layout that
-it has in the network. Their sum leaves out what lies between operations, so a few compact networks
-are timed from end to end, and a factor and a constant bring the sum in line with those.
+it has in the network. Their sum leaves out what lies between operations, and that each finds its
+input where the one before left it. So a few compact networks are timed from end to end, and sums
+are read as those networks say.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from autoprune.cost import Counts
 from autoprune.errors import DamagedError
 from autoprune.execution import device_of
 from autoprune.folding import find_foldable
+from autoprune.latency.backends import find_backend
 from autoprune.latency.cache import Times, machine
 from autoprune.latency.clock import shortest
-from autoprune.latency.deployed import deployed_form, few, latencies, samples_in
+from autoprune.latency.deployed import few, samples_in
 from autoprune.latency.sizes import Grid, SizedCall, grid, sized_calls
 from autoprune.latency.table import Table, TableCost, monotone
 from autoprune.schema import decode_fields, encode_fields
@@ -30,10 +32,8 @@ from autoprune.slicing import Slicer
 from autoprune.structure.table import Structure
 from autoprune.task import Batch, Task
 
-CALIBRATION: Final = (1.0, 0.75, 0.5, 0.25)
+CALIBRATION: Final = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)
 """Places between all and the least units at which whole networks are timed."""
-
-OVERHEAD: Final = 0.5
 
 NANO, MILLI = 1e9, 1e6
 """Nanoseconds in a second and in a millisecond."""
@@ -45,19 +45,22 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Whole:
-    """A network timed from end to end, ``keep`` its mean fraction of units; ms per sample."""
+    """A network timed from end to end, ``keep`` its mean fraction of units; ms per sample.
+
+    ``operations_ms`` is what its operations take by themselves.
+    """
 
     keep: float
     measured_ms: float
-    predicted_ms: float
+    operations_ms: float
 
 
 @dataclass(frozen=True)
 class LatencyModel:
     """Nanoseconds per sample of every plan, and how they were found.
 
-    ``batch``: samples per forward pass. ``factor`` and ``constant`` (nanoseconds per sample) bring
-    the sum of the operations in line with the whole networks of ``fit``.
+    ``batch``: samples per forward pass. ``fit``: the whole networks that the sum of the operations
+    was brought in line with.
     ``corrected``: how far the tables were moved so that they never fall, over all their entries, as
     a part of their sum.
     """
@@ -67,8 +70,6 @@ class LatencyModel:
     backend: str
     batch: int
     operations: int
-    factor: float
-    constant: float
     corrected: float
     fit: tuple[Whole, ...]
 
@@ -99,18 +100,19 @@ class Survey:
         task: Task,
         batch: Batch,
         choices: Sequence[Counts],
+        backend: str = "torch",
     ) -> None:
         """Find the operations.
 
-        Raises UsageError if they cannot be told apart.
+        Raises UsageError if they cannot be told apart, or if the backend does not run here.
         """
         self._model, self._structure, self._choices = model, structure, choices
         self._task, self._batch, self._device = task, batch, device_of(model)
-        self._form = deployed_form(model, task, batch)
-        pairs = find_foldable(model, task, few(batch))
-        calls = sized_calls(model, structure, task, batch, self._form, pairs, choices)
+        self._backend = find_backend(backend, model, task, batch)
+        form, pairs = self._backend.form, find_foldable(model, task, few(batch))
+        calls = sized_calls(model, structure, task, batch, form, pairs, choices)
         self._grids = [(call, grid(call, choices)) for call in calls]
-        self._times = Times(machine(self._device, "torch"))
+        self._times = Times(machine(self._device, self._backend.name))
         self.missing: dict[str, tuple[SizedCall, tuple[int, ...]]] = {}
         for call, item in self._grids:
             for _, counts in item.points():
@@ -129,8 +131,9 @@ class Survey:
         try:
             for key, (call, sizes) in self.missing.items():
                 with torch.inference_mode():
-                    work = call.call.bound(sizes, self._device)
-                    self._times.add(key, NANO * shortest(work, self._device))
+                    work = self._backend.operation(call.call, sizes)
+                    spent = shortest(work, self._device) if work else 0.0
+                self._times.add(key, NANO * spent)
                 on_each()
         finally:
             self._times.save()
@@ -139,6 +142,10 @@ class Survey:
         tables = [Table(table.axes, monotone(table.values)) for table in raw]
         moved = sum(np.abs(a.values - b.values).mean() for a, b in zip(raw, tables, strict=True))
         return self._calibrated(tables, float(moved / sum(table.values.mean() for table in raw)))
+
+    def time(self, networks: Sequence[nn.Module]) -> list[float]:
+        """Return the seconds that whole networks take for the batch, taking turns."""
+        return self._backend.latencies(networks)
 
     def _table(self, call: SizedCall, item: Grid, samples: int) -> Table:
         values = np.zeros(item.plans.shape[:2])
@@ -152,47 +159,33 @@ class Survey:
         plans = np.unique([_between(self._choices, place) for place in CALIBRATION], axis=0)
         samples, slicer = samples_in(self._batch), Slicer(self._model, self._structure)
         networks = [slicer.build(first_units(self._structure, plan)).eval() for plan in plans]
-        spent = latencies(networks, self._task, self._batch, self._form)
-        measured = np.array(spent) * NANO / samples
-        summed = TableCost.of(names, sizes, tables).many(plans).astype(float)
-        factor, constant = _fit(summed, measured)
-        scaled = [Table(table.axes, table.values * factor) for table in tables]
-        cost = TableCost.of(names, sizes, scaled, constant)
+        measured = np.array(self.time(networks)) * NANO / samples
+        plain = TableCost.of(names, sizes, tables)
+        cost = plain.calibrated(plans, measured)
         return LatencyModel(
             cost=cost,
             device=str(self._device),
-            backend="torch",
+            backend=self._backend.name,
             batch=samples,
             operations=len(self._grids),
-            factor=factor,
-            constant=constant,
             corrected=corrected,
             fit=tuple(
-                Whole(float((plan / sizes).mean()), float(m) / MILLI, float(p) / MILLI)
-                for plan, m, p in zip(plans, measured, cost.many(plans), strict=True)
+                Whole(float((plan / sizes).mean()), float(total) / MILLI, float(parts) / MILLI)
+                for plan, total, parts in zip(plans, measured, plain.many(plans), strict=True)
             ),
         )
 
 
 def measure_latency(
-    model: nn.Module, structure: Structure, task: Task, batch: Batch, choices: Sequence[Counts]
+    model: nn.Module,
+    structure: Structure,
+    task: Task,
+    batch: Batch,
+    choices: Sequence[Counts],
+    backend: str = "torch",
 ) -> LatencyModel:
     """Measure what the latency of every plan follows from; see :class:`Survey`."""
-    return Survey(model, structure, task, batch, choices).take()
-
-
-def _fit(predicted: Floats, measured: Floats) -> tuple[float, float]:
-    """Fit measured = factor * predicted + constant by least squares of the relative errors.
-
-    The constant is what Python and memory take besides: not below 0, and at most ``OVERHEAD`` of
-    the fastest network, so that one noisy time cannot turn the whole sum into a constant.
-    """
-    most = OVERHEAD * float(measured.min())
-    system = np.stack([predicted, np.ones_like(predicted)], axis=1) / measured[:, None]
-    constant = float(np.linalg.lstsq(system, np.ones_like(measured), rcond=None)[0][1])
-    constant = min(max(constant, 0.0), most)
-    slope, target = predicted / measured, 1 - constant / measured
-    return float((slope * target).sum() / (slope**2).sum()), constant
+    return Survey(model, structure, task, batch, choices, backend).take()
 
 
 def _between(choices: Sequence[Counts], place: float) -> Counts:

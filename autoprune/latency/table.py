@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 import numpy as np
@@ -40,24 +40,25 @@ class Table:
 
 @dataclass(frozen=True)
 class TableCost(Cost):
-    """A constant and the sum of tables, interpolated linearly between their knots.
+    """The sum of tables, interpolated linearly between their knots, brought in line with networks.
 
     ``fixed`` [tables, 2], ``times`` [tables, 2, groups], ``knots`` [tables, 2, most knots] and
     ``values`` [tables, most knots, most knots], the unused ones holding the last. Knots start at
-    size 0, at no time. No table falls along its knots, and no size when a count rises, so neither
-    does the cost; all of it is arithmetic on integers, so not even rounding makes it fall.
+    size 0, at no time. ``sums`` and ``totals`` [networks], ascending: what the tables add up to for
+    networks timed from end to end, and what those take; in between is interpolated, outside it is
+    in proportion to the nearest. No table falls along its knots, and no size when a count rises, so
+    neither does the cost; all of it is arithmetic on integers: not even rounding makes it fall.
     """
 
-    rest: int
     fixed: Counts
     times: Counts
     knots: Counts
     values: Counts
+    sums: Counts = field(default_factory=lambda: np.ones(1, np.int64))
+    totals: Counts = field(default_factory=lambda: np.ones(1, np.int64))
 
     @classmethod
-    def of(
-        cls, groups: Sequence[str], sizes: Counts, tables: Iterable[Table], rest: float = 0.0
-    ) -> Self:
+    def of(cls, groups: Sequence[str], sizes: Counts, tables: Iterable[Table]) -> Self:
         """Bring tables into one form; those over the same sizes and knots are added up.
 
         Tables must not fall along their knots (:func:`monotone`).
@@ -73,16 +74,24 @@ class TableCost(Cost):
         return cls(
             tuple(groups),
             sizes,
-            round(rest),
             np.array([[a.fixed for a in axes] for axes in summed], np.int64).reshape(-1, AXES),
             np.array(times, np.int64).reshape(-1, AXES, len(groups)),
             knots.astype(np.int64).reshape(-1, AXES, longest),
             np.array(values).round().astype(np.int64).reshape(-1, longest, longest),
         )
 
+    def calibrated(self, plans: Counts, measured: Floats) -> Self:
+        """Bring the sums of some plans [plans, groups] in line with measured nanoseconds [plans].
+
+        What was measured counts as its nearest neighbour that does not fall as sums rise.
+        """
+        sums, first = np.unique(self.many(plans), return_index=True)
+        totals = monotone(measured[first]).round().astype(np.int64)
+        return replace(self, sums=np.maximum(sums, 1), totals=totals)
+
     def many(self, counts: Counts) -> Counts:
         """Evaluate plans given as counts [plans, groups]; returns nanoseconds [plans]."""
-        return self.rest + self._sum(counts, np.arange(len(self.fixed)))
+        return self._whole(self._sum(counts, np.arange(len(self.fixed))))
 
     def along(self, counts: Counts, group: int, candidates: Counts) -> Counts:
         """Evaluate ``counts`` with each candidate [n] in place of one group's; returns [n]."""
@@ -90,7 +99,7 @@ class TableCost(Cost):
         plans = np.tile(counts, (len(candidates), 1))
         plans[:, group] = candidates
         others = self._sum(counts[None], np.flatnonzero(~touched))
-        return self.rest + others + self._sum(plans, np.flatnonzero(touched))
+        return self._whole(others + self._sum(plans, np.flatnonzero(touched)))
 
     def reach(self, start: Counts, direction: Counts, bound: int) -> float:
         """Return the largest x, to a thousandth, at which the plan on a line fits."""
@@ -103,6 +112,20 @@ class TableCost(Cost):
                 return 1.0 if low + span >= 1 else float(places[-1])
             low, span = float(places[max(last, 0)]), span / _FINE
         return low
+
+    def _whole(self, sums: Counts) -> Counts:
+        """Return what whole networks take whose operations take ``sums``."""
+        last = len(self.sums) - 1
+        place = np.searchsorted(self.sums, sums, "right") - 1
+        inside = (place >= 0) & (place < last)
+        low = np.clip(place, 0, max(last - 1, 0))
+        high = np.minimum(low + 1, last)
+        rise, run = self.totals[high] - self.totals[low], self.sums[high] - self.sums[low]
+        between = self.totals[low] + (sums - self.sums[low]) * rise // np.maximum(run, 1)
+        end = np.where(place < 0, 0, last)
+        outside = sums * self.totals[end] // self.sums[end]
+        found: Counts = np.where(inside, between, outside)
+        return found
 
     def _sum(self, counts: Counts, rows: Counts) -> Counts:
         """Add up some of the tables: bilinear interpolation, rounded down table by table."""
@@ -129,46 +152,45 @@ class TableCost(Cost):
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able object."""
-        arrays = ("sizes", "fixed", "times", "knots", "values")
-        return {
-            "groups": list(self.groups),
-            "rest": self.rest,
-            **{name: getattr(self, name).tolist() for name in arrays},
-        }
+        arrays = {name: getattr(self, name).tolist() for name in _ARRAYS}
+        return {"groups": list(self.groups), **arrays}
 
     @classmethod
     def from_json(cls, data: Any) -> Self:
         """Read what ``to_json`` wrote; raise DamagedError if it is anything else."""
         try:
-            groups, rest = tuple(data["groups"]), int(data["rest"])
-            sizes, fixed, times, knots, values = (
-                np.array(data[name], np.int64)
-                for name in ("sizes", "fixed", "times", "knots", "values")
-            )
+            groups = tuple(data["groups"])
+            arrays = [np.array(data[name], np.int64) for name in _ARRAYS]
+            _, fixed, times, knots, values, sums, totals = arrays
             tables, longest = len(fixed), knots.shape[-1]
             shapes = [(len(groups),), (tables, AXES), (tables, AXES, len(groups))]
-            shapes += [(tables, AXES, longest), (tables, longest, longest)]
-            found = [array.shape for array in (sizes, fixed, times, knots, values)]
+            shapes += [(tables, AXES, longest), (tables, longest, longest), (len(sums),)]
+            found = [array.shape for array in arrays]
         except (KeyError, TypeError, ValueError, OverflowError, IndexError):
             raise DamagedError("not a table of latencies") from None
-        sound = found == shapes and (np.diff(knots, axis=-1) > 0).all() and (times >= 0).all()
-        if not sound or any((np.diff(values, axis=axis) < 0).any() for axis in (1, 2)):
+        rising = [np.diff(knots, axis=-1) - 1, np.diff(sums) - 1, np.diff(totals), times, sums - 1]
+        rising += [np.diff(values, axis=axis) for axis in (1, 2)] if values.ndim == 3 else []
+        sound = found == [*shapes, shapes[-1]] and len(sums) > 0
+        if not sound or any((steps < 0).any() for steps in rising):
             raise DamagedError("not a table of latencies")
-        return cls(groups, sizes, rest, fixed, times, knots, values)
+        return cls(groups, *arrays)
+
+
+_ARRAYS: Final = ("sizes", "fixed", "times", "knots", "values", "sums", "totals")
 
 
 def monotone(values: Floats) -> Floats:
-    """Return the nearest table that never falls along either axis.
+    """Return the nearest table that never falls along any axis.
 
     Measured widths form a staircase, with steps that go down. The mean of the running maximum and
     the running minimum from the far end is the monotone function that is nearest in the largest
     deviation (Ubhaya 1974, "Isotone optimization I"): it is off by half of the deepest fall.
     """
-    upper, lower = values, values[::-1, ::-1]
+    upper, lower = values, np.flip(values)
     for axis in range(values.ndim):
         upper = np.maximum.accumulate(upper, axis=axis)
         lower = np.minimum.accumulate(lower, axis=axis)
-    middle: Floats = (upper + lower[::-1, ::-1]) / 2
+    middle: Floats = (upper + np.flip(lower)) / 2
     return middle
 
 

@@ -99,10 +99,11 @@ def _rounds(result: Result) -> list[RenderableType]:
 def _latency(check: LatencyCheck | None) -> list[RenderableType]:
     if check is None:
         return []
+    predicted, measured = check.fractions
     text = (
-        f"latency per sample: predicted {milliseconds(check.predicted_ms)}, measured"
-        f" {milliseconds(check.measured_ms)} ({100 * check.error:+.1f} %); {check.backend} on"
-        f" {check.device}, batches of {check.batch}"
+        f"latency per sample: predicted {milliseconds(check.predicted_ms)} ({predicted:.2f} of"
+        f" dense), measured {milliseconds(check.measured_ms)} ({measured:.2f}), so"
+        f" {100 * check.error:+.1f} %;\n{check.backend} on {check.device}, batches of {check.batch}"
     )
     return [Padding(Text(text), (0, 0, 1, 1))]
 
