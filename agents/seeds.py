@@ -7,13 +7,21 @@ import numpy as np
 from autoprune.agents.knapsack import Floats, cheapest_errors
 from autoprune.envs.core import curves
 from autoprune.envs.guide import Guide
+from autoprune.granularity import Masking
+from autoprune.heuristics import GLOBAL, heuristic_plan
 from autoprune.plan import Plan
 from autoprune.problem import PruningProblem
 
 
 def cheap_plans(problem: PruningProblem) -> list[Plan]:
-    """Return the uniform plan, then the one that the error curves alone suggest."""
-    return [problem.budget.uniform(), least_error(problem)]
+    """Return the uniform plan, the one that the error curves alone suggest, and of masks a third.
+
+    It goes by the size of the weights, whatever tensor they are in.
+    """
+    plans = [problem.budget.uniform(), least_error(problem)]
+    if isinstance(problem.ranking, Masking):
+        plans.append(heuristic_plan(GLOBAL, problem.budget, problem.ranking))
+    return plans
 
 
 def least_error(problem: PruningProblem, coefficients: Floats | None = None) -> Plan:

@@ -7,6 +7,9 @@ budgeted cost). With x what ``uniform`` would keep, they keep x**e of a group, t
 evenly from ``GENTLE`` to ``HARD`` over the groups in the order of the rule: nothing is pruned at
 x = 1, and every fraction rises with x. Each plan lands on the budget like any other, and each is as
 good a first evaluation for a searcher as ``uniform`` is.
+
+``global`` is for single weights: those of least size go first, whatever tensor they are in (Frankle
+and Carbin 2019, section 4). ``uniform`` is its layer-wise counterpart.
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ from numpy.typing import NDArray
 from autoprune.budget import BoundBudget
 from autoprune.cost import Counts
 from autoprune.errors import UsageError
+from autoprune.granularity import Masking
 from autoprune.plan import Plan
+from autoprune.ranking import Ranking
 
 Floats = NDArray[np.float64]
 
@@ -33,26 +38,30 @@ HARD: Final = 1.5
 _BISECTIONS: Final = 40
 
 
-def heuristic_plan(name: str, budget: BoundBudget) -> Plan:
+def heuristic_plan(name: str, budget: BoundBudget, ranking: Ranking | None = None) -> Plan:
     """Return the plan that the rule of that name makes of a budget; no unit could be added to it.
 
-    Raises UsageError for a name that is not in ``NAMES``.
+    ``global`` needs the ranking of the weights. Raises UsageError for a name that is not in
+    ``NAMES``, and for ``global`` without single weights.
     """
-    check_heuristic(name)
+    check_heuristic(name, masked=isinstance(ranking, Masking))
+    if isinstance(ranking, Masking) and name == GLOBAL:
+        return _global(budget, ranking)
     if name == "uniform":
         return budget.uniform()
     return _spend(budget, _exponents(_ORDERS[name](budget)))
 
 
-def heuristic_plans(budget: BoundBudget) -> dict[str, Plan]:
-    """Return the plans of all rules by name, ``uniform`` first; some may be equal."""
-    return {name: heuristic_plan(name, budget) for name in NAMES}
-
-
-def check_heuristic(name: str) -> None:
-    """Raise UsageError unless ``name`` is one of ``NAMES``."""
+def check_heuristic(name: str, *, masked: bool) -> None:
+    """Raise UsageError unless ``name`` is one of ``NAMES`` and fits what units are."""
     if name not in NAMES:
         raise UsageError(f"unknown heuristic {name!r}", f"choose from {', '.join(NAMES)}")
+    if name == GLOBAL and not masked:
+        raise UsageError(
+            "--heuristic global compares single weights, and channels differ in what they are made"
+            " of",
+            "add --granularity weight, or take another heuristic",
+        )
 
 
 def _depth(budget: BoundBudget) -> Floats:
@@ -71,7 +80,9 @@ _ORDERS: Final[dict[str, Callable[[BoundBudget], Floats]]] = {
     "larger-more": _cost,
 }
 
-NAMES: Final = ("uniform", *_ORDERS)
+GLOBAL: Final = "global"
+
+NAMES: Final = ("uniform", *_ORDERS, GLOBAL)
 """Rules that :func:`heuristic_plan` knows."""
 
 
@@ -82,6 +93,28 @@ def _exponents(values: Floats) -> Floats:
         return np.ones(len(values))
     spread: Floats = GENTLE + (HARD - GENTLE) * place / (len(levels) - 1)
     return spread
+
+
+def _global(budget: BoundBudget, ranking: Masking) -> Plan:
+    """Keep the units whose weights are largest in the mean, over all tensors."""
+    worth = ranking.worth()
+    names = [group.name for group in budget.cost.structure.groups]
+    falling = [np.minimum.accumulate(worth[name]) for name in names]  # sums leave rounding
+
+    def at(least: float) -> Counts:
+        counts = [int(np.searchsorted(-each, -least, "right")) for each in falling]
+        return np.clip(np.array(counts, np.int64), budget.smallest, budget.largest)
+
+    levels = np.unique(np.concatenate(falling))[::-1]
+    few, many = 0, len(levels)  # the first ``few`` levels fit, the first ``many`` do not
+    if budget.fits(at(float(levels[-1]))):
+        few = many
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (middle, many) if budget.fits(at(float(levels[middle - 1]))) else (few, middle)
+    start = at(float(levels[few - 1])) if few else budget.smallest
+    place = dict(zip(names, falling, strict=True))
+    return budget.top_up(budget.cost.plan(start), lambda name, count: -place[name][count])
 
 
 def _spend(budget: BoundBudget, exponents: Floats) -> Plan:

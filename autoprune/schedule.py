@@ -16,6 +16,7 @@ from torch import nn
 from autoprune import delivery, phases
 from autoprune.config import PruneConfig
 from autoprune.granularity import Masks
+from autoprune.granularity.words import CHANNEL
 from autoprune.heuristics import check_heuristic, heuristic_plan
 from autoprune.pipeline import check_words, conduct, result_of
 from autoprune.plan import Plan
@@ -31,7 +32,7 @@ from autoprune.subject import from_config
 def run_prune(config: PruneConfig, progress: Progress) -> Result:
     """Carry out ``autoprune prune``; raises AutopruneError for whatever a user can mend."""
     check_words(config)
-    check_heuristic(config.heuristic)
+    check_heuristic(config.heuristic, masked=config.granularity != CHANNEL)
     return conduct(from_config(config), config, progress, partial(_prune, config))
 
 
@@ -42,8 +43,8 @@ def _prune(config: PruneConfig, session: Session) -> Result:
     total = config.steps or 1
     for number in range(1, total + 1):
         budget = session.budget.part(number / total, plan)
-        plan = heuristic_plan(config.heuristic, budget)
         ranking = phases.order(session, model, masks)
+        plan = heuristic_plan(config.heuristic, budget, ranking)
         masks = session.grain.masks(ranking, plan)
         pruned = phases.shrink(session, model, plan, ranking)
         recovered = phases.recover(session, pruned, dense, f"finetune-{number}", masks)

@@ -56,7 +56,7 @@ class PruneConfig(Config):
     ] = None
     """Rounds of the iterative schedule."""
     heuristic: Name = "uniform"
-    """How the budget is spread: uniform, deeper-more, shallower-more or larger-more."""
+    """How the budget is spread: uniform, deeper-more, shallower-more, larger-more; global."""
     granularity: Name = "channel"
     """What a unit is: channel (removed), weight (single ones, masked), or n:m as 2:4 (masked)."""
     ranking: Name = "regression"

@@ -57,7 +57,7 @@ def check_limits(granularity: Granularity, budget: Budget) -> None:
 
 @dataclass(frozen=True)
 class SparseCost(CostModel):
-    """Costs of a masked network; ``dense`` are those of the network before.
+    """Costs of a masked network; ``whole`` are those of the network before.
 
     Keeping every weight of a sparse tensor costs more bytes than the dense tensor, by its bitmap.
     What budgets and shares relate to is the dense network.

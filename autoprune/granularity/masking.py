@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autoprune.errors import UsageError
@@ -44,12 +46,14 @@ class Masking(Ranking):
     ``stages``: tensor name -> int16 of its shape, the least count at which a weight stays.
     ``sources``: tensor name -> its weights. ``errors[group][k]`` is the share of the tensor's size
     (see ``METHODS``) that is lost when k units stay, 0 at all of them: the relative squared error
-    of a layer's outputs, with ``l2``, if its inputs were alike and independent.
+    of a layer's outputs, with ``l2``, if its inputs were alike and independent. ``totals``: group
+    -> the size of its tensor.
     """
 
     layouts: tuple[Layout, ...] = ()
     stages: Mapping[str, Tensor] = field(default_factory=dict)
     sources: Mapping[str, Tensor] = field(default_factory=dict)
+    totals: Mapping[str, float] = field(default_factory=dict)
 
     def kept(self, plan: Mapping[str, int]) -> dict[str, Tensor]:
         """Return nothing: every channel stays."""
@@ -58,6 +62,16 @@ class Masking(Ranking):
     def masks(self, plan: Mapping[str, int]) -> Masks:
         """Return the mask of every tensor under a plan: exactly ``layout.kept`` weights stay."""
         return {item.tensor: self.stages[item.tensor] <= plan[item.group] for item in self.layouts}
+
+    def worth(self) -> dict[str, NDArray[np.float64]]:
+        """Return for every group the mean size of the weights in each unit, [units], falling.
+
+        The same measure for all tensors, which the relative errors are not.
+        """
+        return {
+            item.group: -np.diff(self.errors[item.group]) * self.totals[item.group] / item.step
+            for item in self.layouts
+        }
 
     def weights(self, plan: Mapping[str, int]) -> dict[str, Tensor]:
         """Return tensor name -> the weights that stay, zero in place of the others."""
@@ -89,7 +103,7 @@ def rank_weights(
     check_mask_method(method)
     require_sound(model)
     tensors, generator = named_tensors(model), torch.Generator().manual_seed(seed)
-    stages, errors, sources = {}, {}, {}
+    stages, errors, sources, totals = {}, {}, {}, {}
     for item in layouts:
         weight = tensors[item.tensor].detach()
         size = _SIZES[method](weight.float())
@@ -105,7 +119,8 @@ def rank_weights(
             stage = _stages_of_weights(item, order)
         stages[item.tensor], sources[item.tensor] = stage, weight
         errors[item.group] = _errors(item, stage, size)
-    return Masking(method, {}, errors, (), layouts, stages, sources)
+        totals[item.group] = float(size.double().sum())
+    return Masking(method, {}, errors, (), layouts, stages, sources, totals)
 
 
 def _stages_of_weights(item: Layout, order: Tensor) -> Tensor:
