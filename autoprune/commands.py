@@ -127,17 +127,17 @@ def _ticket(config: TicketConfig, progress: Progress) -> Answer:
 
 def _report(config: ReportConfig, progress: Progress) -> Answer:
     from autoprune.report import standing_view
-    from autoprune.standing import draw_standing, read_standing
+    from autoprune.standing import as_written, draw_standing, read_standing
 
     del progress
     standing = read_standing(Path(config.run))
-    if config.plot is not None:
-        draw_standing(standing, Path(config.plot))
-    facts = standing.to_json()
-    result, show = standing.result, _VIEWS.get(standing.command)
-    if result is None or show is None:
-        return Answer(facts, lambda: standing_view(facts))
-    return Answer(facts, lambda: show(result))
+    with as_written(standing.run):
+        if config.plot is not None:
+            draw_standing(standing, Path(config.plot))
+        facts = standing.to_json()
+        result, show = standing.result, _VIEWS.get(standing.command)
+        view = standing_view(facts) if result is None or show is None else show(result)
+    return Answer(facts, lambda: view)
 
 
 def _result_view(result: Mapping[str, Any]) -> RenderableType:

@@ -63,7 +63,7 @@ def load(spec: str) -> tuple[Callable[..., Any], Factory]:
         module, spec = _import_file(path), f"{path}:{name}"
     else:
         module = _import_module(place)
-        path = Path(module.__file__ or "").resolve()
+        path = Path(getattr(module, "__file__", None) or "").resolve()
     function = getattr(module, name, None)
     if function is None:
         names = [key for key, value in vars(module).items() if inspect.isroutine(value)]

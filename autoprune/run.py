@@ -163,6 +163,7 @@ class Run:
             or meta.get("format") != FORMAT
             or not isinstance(meta.get("environment"), dict)
             or not isinstance(meta.get("facts"), dict)
+            or type(meta.get("records", 0)) is not int
         ):
             raise DamagedError(
                 f"{self.path / CONFIG} has a format this version does not know",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from autoprune.artefacts import Artefacts
 from autoprune.charts import COLOURS, Curve, canvas, draw_curves, save
-from autoprune.errors import UsageError
+from autoprune.errors import DamagedError, UsageError
 from autoprune.files import writing
 from autoprune.journal import read_journal
 from autoprune.run import CONFIG, JOURNAL, RESULT
@@ -65,7 +66,24 @@ def read_standing(path: Path) -> Standing:
     meta = artefacts.json(CONFIG)
     result = artefacts.json(RESULT) if RESULT in artefacts.names else None
     records = tuple(read_journal(path / JOURNAL))
-    return Standing(path, str(meta["command"]), meta["config"], records, result)
+    with as_written(path):
+        command, config = meta["command"], dict(meta["config"])
+        return Standing(path, str(command), config, records, result and dict(result))
+
+
+@contextmanager
+def as_written(path: Path) -> Iterator[None]:
+    """Turn the errors of reading what has another shape than ours into one line.
+
+    A run can come from anybody, with hashes that fit.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedError(
+            f"the files of {path} do not hold what autoprune writes: {error!r:.80}",
+            "another version wrote them, or they were edited",
+        ) from error
 
 
 def draw_standing(standing: Standing, path: Path) -> None:

@@ -111,6 +111,7 @@ WORDS = {
     "model=nets.py:biuld": "did you mean build",
     "model=nowhere.py:build": "no such file",
     "model=os:system": "not a python function",
+    "model=builtins:exec": "not a python function",
     "model=nets.py:raises": "boom",
     "model=nets.py:number": "returns int, not an nn.Module",
     "model=nets.py:demanding": "missing 2 required positional arguments",

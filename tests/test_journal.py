@@ -123,3 +123,15 @@ def test_a_full_disk_leaves_the_journal_as_it_was_and_usable(tmp_path):
     journal.append(RECORDS[1])
     journal.close()
     assert read_journal(path) == RECORDS[:2]
+
+
+def test_a_line_longer_than_any_of_ours_is_refused_without_being_read(tmp_path, monkeypatch):
+    path = tmp_path / "evaluations.jsonl"
+    whole = write(path, RECORDS[:1])
+    monkeypatch.setattr("autoprune.journal.MAX_LINE", 200)
+    assert read_journal(path) == RECORDS[:1]
+    for tail in (b"x" * 500, b"x" * 500 + b"\n"):
+        path.write_bytes(whole + tail)
+        with pytest.raises(DamagedError, match=r"line 3 of .* too long"):
+            Journal(path)
+        assert path.read_bytes() == whole + tail

@@ -1,9 +1,13 @@
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
+from autoprune.artefacts import Artefacts
 from autoprune.cli import main
 from autoprune.config import SearchConfig
+from autoprune.files import text_writer
 from autoprune.run import Run
 
 ASKED = "--budget 0.5flops --agent random --evaluations 4 --finetune-epochs 1 --no-baseline"
@@ -71,3 +75,18 @@ def test_what_cannot_be_shown_is_refused_in_one_line(finished, tmp_path, capsys)
     code, failure = report(capsys, "--run", tmp_path / "empty", "--plot", tmp_path / "plot.png")
     assert code == 2
     assert "no evaluations" in failure["error"]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("config.json", {"command": None, "config": 7}), ("result.json", {"plan": {"a": "b"}})],
+)
+def test_a_run_of_a_stranger_with_other_shapes_is_refused(
+    finished, tmp_path, capsys, name, changes
+):
+    copy = Path(shutil.copytree(finished, tmp_path / "copy"))
+    data = {**json.loads((copy / name).read_text()), **changes}
+    Artefacts(copy).publish(name, text_writer(json.dumps(data)))
+    code, facts = report(capsys, "--run", copy)
+    assert code == 4
+    assert "internal error" not in facts["error"]
