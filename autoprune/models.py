@@ -245,11 +245,7 @@ def _module(name: str, made: object) -> nn.Module:
 def _read(path: Path) -> dict[str, Tensor]:
     """Read tensors by name, on the CPU."""
     if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (OSError, SafetensorError) as error:
-            reason = f"{path} is not a safetensors file: {error}"
-            raise DamagedError(reason, "copy or save it again") from None
+        return read_tensors(path)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the bytes provoke
@@ -268,6 +264,15 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"{path} does not hold tensors by name", f"bare, or under {' or '.join(WRAPPERS)}"
         )
     return loaded
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file, on the CPU; raise DamagedError if it is none."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        reason = f"{path} is not a safetensors file: {error}"
+        raise DamagedError(reason, "copy or save it again") from None
 
 
 def _check_names(path: Path, state: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from autoprune import models
@@ -16,9 +15,9 @@ from autoprune.checks import check
 from autoprune.config.train import FinetuneConfig, TrainConfig
 from autoprune.data import Data
 from autoprune.errors import UsageError
-from autoprune.models import BASE, ModelSpec, model_spec, resolve_model
+from autoprune.models import BASE, ModelSpec, model_spec, read_tensors, resolve_model
 from autoprune.saving import SPEC, load, spec_json
-from autoprune.subject import CONFIG, from_config, of_run, resolve_device
+from autoprune.subject import from_config, known_config, of_run, resolve_device
 from autoprune.task import Classification, Task
 
 MASKS = "masks.safetensors"
@@ -85,7 +84,7 @@ def _of_run(config: FinetuneConfig, run: Path) -> Source:
     dense = resolve_model(config.model, data) if config.model else None
     model = load(run, dense).to(device)
     check(model, data, task)
-    known = artefacts.json(CONFIG)["config"] if CONFIG in artefacts.names else {}
+    known = known_config(artefacts)
     teacher = None
     if _taught(config, task):
         teacher = _teacher(config, artefacts, known.get("weights"), spec.get("model"), data)
@@ -134,5 +133,8 @@ def _masks(artefacts: Artefacts, model: nn.Module) -> dict[str, Tensor]:
     if MASKS not in artefacts.names:
         return {}
     shapes = {name: value.shape for name, value in model.named_parameters()}
-    found = load_file(artefacts.file(MASKS))
-    return {name: mask.bool() for name, mask in found.items() if shapes.get(name) == mask.shape}
+    return {
+        name: mask.bool()
+        for name, mask in read_tensors(artefacts.file(MASKS)).items()
+        if shapes.get(name) == mask.shape
+    }

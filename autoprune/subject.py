@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from autoprune import models
-from autoprune.artefacts import Artefacts
+from autoprune.artefacts import ANEW, Artefacts
 from autoprune.checks import check
 from autoprune.config import PruningConfig
 from autoprune.data import Data, load_data
-from autoprune.errors import UsageError
+from autoprune.errors import DamagedError, UsageError
 from autoprune.execution import device_of
 from autoprune.factories import is_factory
 from autoprune.models import ModelSpec
 from autoprune.saving import tensors_of
-from autoprune.task import Task, resolve_task
+from autoprune.task import Classification, Task, resolve_task
 
 CONFIG = "config.json"
 
@@ -106,18 +106,31 @@ def of_run(run: Path, data: str | None = None, task: str | None = None) -> tuple
 
     Raises UsageError for what must be named again.
     """
-    known: dict[str, Any] = {}
-    artefacts = Artefacts(run)
-    if CONFIG in artefacts.names:
-        known = artefacts.json(CONFIG)["config"]
+    known = known_config(Artefacts(run))
     spec = data or known.get("data")
     if spec is None or (data is None and (is_factory(spec) or "@" in spec)):
         what = "names no data" if spec is None else f"was made with {spec}"
         raise UsageError(f"{run} {what}", "name it with --data, as in --data file.py:function")
-    kind = task or known.get("task", "classification")
+    kind = task or known.get("task") or Classification().name
     if task is None and is_factory(kind):
         raise UsageError(f"{run} was made with the task {kind}", "name it with --task")
-    return load_data(spec, int(known.get("seed", 0))), resolve_task(kind)
+    return load_data(spec, known.get("seed") or 0), resolve_task(kind)
+
+
+def known_config(artefacts: Artefacts) -> dict[str, Any]:
+    """Return what a run was asked for, {} if it does not say; raise DamagedError for nonsense."""
+    if CONFIG not in artefacts.names:
+        return {}
+    meta = artefacts.json(CONFIG)
+    config = meta.get("config") if isinstance(meta, dict) else None
+    if not isinstance(config, dict) or not all(
+        isinstance(config.get(name), kind | None)
+        for name, kind in (("model", str), ("data", str), ("task", str), ("weights", str))
+    ):
+        raise DamagedError(f"{artefacts.path / CONFIG} is not the configuration of a run", ANEW)
+    if type(config.get("seed", 0)) is not int:
+        raise DamagedError(f"{artefacts.path / CONFIG} has a damaged seed", ANEW)
+    return config
 
 
 def from_objects(

@@ -20,6 +20,8 @@ from autoprune.cost import CostModel
 from autoprune.data import SPLITS, Data, describe
 from autoprune.execution import device_of
 from autoprune.fitting import fit_in
+from autoprune.granularity.layout import divide
+from autoprune.granularity.words import Granularity
 from autoprune.models import INITIAL, WEIGHTS
 from autoprune.packing import pack
 from autoprune.progress import Progress
@@ -30,6 +32,7 @@ from autoprune.saving import SPEC, spec_json, tensors_of, write_tensors
 from autoprune.scoring import measure
 from autoprune.session import on_device
 from autoprune.source import find_source
+from autoprune.structure import Structure
 from autoprune.subject import from_config, weights_hash
 from autoprune.task import Task, metric
 from autoprune.trained import Trained
@@ -113,7 +116,7 @@ def _carry_out(
     """Train, or continue, or show a finished run again; mend a damaged one."""
     with progress.phase("inspect", 1) as phase:
         example = on_device(training.data.example(training.task), device_of(training.model))
-        cost = CostModel(analyze(training.model, example))
+        structure = analyze(training.model, example)
         phase.advance()
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(data=training.data.fingerprint, weights=weights_hash(training.model))
@@ -129,7 +132,7 @@ def _carry_out(
         model = copy.deepcopy(training.model).requires_grad_(True)
         epochs, seconds = _fit(training, model, run, progress)
         _publish(training, model, epochs, run)
-        result = _result(training, model, cost, epochs[-1], run, progress)
+        result = _result(training, model, structure, epochs[-1], run, progress)
         result = replace(result, seconds=round(seconds, 2))
         run.publish_json(RESULT, result.to_json())
         discard(run.artefacts)
@@ -172,7 +175,11 @@ def _fit(
             training.task,
             training.fit,
             teacher=training.teacher,
-            masks={name: mask.to(device) for name, mask in training.masks.items()},
+            masks={
+                name: mask.to(device)
+                for name, mask in training.masks.items()
+                if not bool(mask.all())
+            },
             on_epoch=note,
         )
     return epochs, seconds
@@ -208,7 +215,7 @@ def _draw(figure: Any, path: Path) -> None:
 def _result(
     training: Training,
     model: nn.Module,
-    cost: CostModel,
+    structure: Structure,
     last: Mapping[str, Any],
     run: Run,
     progress: Progress,
@@ -220,7 +227,10 @@ def _result(
         phase.advance(int(training.known))
         after = measure(model, test, training.task)
         phase.advance()
-    removed = sum(int((~mask).sum()) for mask in training.masks.values())
+    cost = CostModel(structure)
+    removed = {name: int((~mask).sum()) for name, mask in training.masks.items()}
+    layouts, _ = divide(structure, Granularity.parse("weight"))
+    saved = sum(item.macs * removed.get(item.tensor, 0) for item in layouts)
     return Trained(
         command=training.command,
         network=training.network,
@@ -234,8 +244,8 @@ def _result(
         steps=training.fit.length(len(training.data.train)),
         seconds=0.0,
         seed=training.fit.seed,
-        macs=cost.macs.dense,
-        parameters=cost.parameters.dense - removed,
+        macs=cost.macs.dense - saved,
+        parameters=cost.parameters.dense - sum(removed.values()),
         bytes=(run.path / WEIGHTS).stat().st_size,
         run=run.path,
         other=after.other,

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 import autoprune
@@ -11,8 +11,9 @@ from autoprune.artefacts import Artefacts
 from autoprune.checkpoint import FileCheckpoint
 from autoprune.config import ExportConfig, FinetuneConfig, SearchConfig, TrainConfig
 from autoprune.data import load_data
-from autoprune.errors import UsageError
+from autoprune.errors import DamagedError, UsageError
 from autoprune.export import run_export
+from autoprune.files import text_writer
 from autoprune.models import initial_file, load_weights
 from autoprune.pipeline import run_search
 from autoprune.progress import Silent
@@ -164,17 +165,42 @@ def test_finetune_trains_a_compact_network_taught_by_the_dense_one(searched, tmp
     assert exported.difference < 1e-4
 
 
-def test_finetune_keeps_single_weights_that_a_mask_removed_at_zero(dense, tmp_path):
+@pytest.mark.parametrize("granularity", ["weight", "2:4"])
+def test_finetune_keeps_weights_that_a_mask_removed_at_zero(dense, tmp_path, granularity):
     home = tmp_path / "masked"
-    Artefacts(dense[0]).copy(home)
-    masks = {"fc1.weight": torch.rand(300, 64) < 0.5, "fc3.weight": torch.ones(10, 100) > 0}
-    Artefacts(home).publish("masks.safetensors", lambda path: save_file(masks, path))
+    settings = {"agent": "uniform", "evaluations": 1, "finetune_epochs": 0, "baseline": False}
+    search = SearchConfig(
+        budget="0.7params", model="lenet-300-100", weights=str(dense[0]), run=str(home),
+        granularity=granularity, ranking="l1", **settings,
+    )  # fmt: skip
+    pruned = run_search(search, Silent())
     config = FinetuneConfig(run=str(home), steps=5, run_dir=str(tmp_path / "fine"))
     result = run_finetune(config, Silent())
-    weights = load_file(tmp_path / "fine" / "model.safetensors")
-    assert weights["fc1.weight"][~masks["fc1.weight"]].eq(0).all()
-    assert weights["fc1.weight"][masks["fc1.weight"]].ne(0).all()
-    assert result.parameters == dense[1].parameters - int((~masks["fc1.weight"]).sum())
+    assert result.before == pruned.recovered.accuracy
+    assert result.parameters == pruned.recovered.parameters < dense[1].parameters
+    assert result.macs == pruned.recovered.macs < dense[1].macs
+    before = autoprune.load(home).state_dict()
+    after = autoprune.load(tmp_path / "fine").state_dict()
+    assert sum(int((value == 0).sum()) for value in before.values()) > 10_000
+    for name, value in before.items():
+        assert torch.equal(value == 0, after[name] == 0), "what was removed, and only that, is zero"
+    assert not torch.equal(before["fc1.weight"], after["fc1.weight"])
+
+
+def test_runs_of_strangers_are_read_with_care(dense, tmp_path):
+    for number, damage in enumerate(
+        ({"config": {"data": ["digits"]}}, {"config": None}, {"config": {"seed": "x"}}, [1])
+    ):
+        home = tmp_path / str(number)
+        Artefacts(dense[0]).copy(home)
+        Artefacts(home).publish("config.json", text_writer(json.dumps(damage)))
+        with pytest.raises(DamagedError):
+            run_finetune(FinetuneConfig(run=str(home), run_dir=str(tmp_path / "x")), Silent())
+    home = tmp_path / "masks"
+    Artefacts(dense[0]).copy(home)
+    Artefacts(home).publish("masks.safetensors", text_writer("nonsense"))
+    with pytest.raises(DamagedError, match="is not a safetensors file"):
+        run_finetune(FinetuneConfig(run=str(home), run_dir=str(tmp_path / "x")), Silent())
 
 
 def test_finetune_of_own_weights(dense, tmp_path):
