@@ -48,7 +48,7 @@ def prepare(config: TicketConfig) -> tuple[Study, Facts]:
     setting = _setting(config, config.data, source)
     study = _study(config, setting, source)
     study.jobs()  # what cannot be carried out is refused here
-    return study, _facts(config, setting, source)
+    return study, _facts(config, study, setting, source)
 
 
 def _study(config: TicketConfig, setting: Setting, source: Source | None) -> Study:
@@ -115,7 +115,7 @@ def _check_early(config: TicketConfig, setting: Setting) -> None:
             )
 
 
-def _facts(config: TicketConfig, setting: Setting, source: Source | None) -> Facts:
+def _facts(config: TicketConfig, study: Study, setting: Setting, source: Source | None) -> Facts:
     spec: ModelSpec = setting.spec
     shown = {
         "model": spec.factory,
@@ -124,8 +124,9 @@ def _facts(config: TicketConfig, setting: Setting, source: Source | None) -> Fac
         "rewind": setting.rewind,
     }
     hashes = {"data": setting.data.fingerprint}
-    if config.transfer_to is not None:
-        shown["transfer_to"] = config.transfer_to
+    if isinstance(study, Transfer):
+        shown |= {"transfer_to": config.transfer_to, "iterations": study.setting.steps}
+        hashes["transfer_to"] = study.setting.data.fingerprint
     if source:
         hashes |= {"mask": tensors_hash(source.masks), "initial": tensors_hash(source.initial)}
     else:

@@ -25,6 +25,7 @@ from autoprune.lottery.ticket import Ticket, Weights, fill
 from autoprune.lottery.trial import trial_of
 from autoprune.lottery.verdict import mask_verdict
 from autoprune.saving import tensors_of
+from autoprune.training import FitConfig
 
 SOFTER = 0.1
 """Learning rate of fine-tuning, as part of the peak in training."""
@@ -128,7 +129,7 @@ class Retraining:
         steps = self.setting.steps
         return round(steps / self.mask.macs) if start == "reinit_same_flops" else steps
 
-    def _fit(self, start: str, total: int) -> Any:
+    def _fit(self, start: str, total: int) -> FitConfig:
         fit = replace(self.setting.fit, steps=total)
         if start == "finetune":
             return replace(fit, learning_rate=SOFTER * fit.learning_rate, schedule="cosine")
