@@ -18,7 +18,7 @@ NAMES = "100it,300it,1000it,early-bird,early-overlap,magnitude,snip,grasp,synflo
 
 def main() -> None:
     """Train the tickets of all masks and report."""
-    parser = options(__doc__ or "", rounds=7, iterations=1500, seeds=3)
+    parser = options(__doc__ or "", rounds=7, iterations=1200, seeds=3)
     parser.add_argument("--data", required=True)
     chosen = parser.parse_args()
     name = Path(chosen.data).name

@@ -20,7 +20,7 @@ from autoprune.progress import Terminal
 
 def main() -> None:
     """Search, train the mask from every start, and report."""
-    parser = options(__doc__ or "", evaluations=60, iterations=200, seeds=3)
+    parser = options(__doc__ or "", evaluations=40, iterations=100, seeds=3)
     parser.add_argument("--model", default="resnet20")
     parser.add_argument("--data", required=True)
     parser.add_argument("--weights", required=True)

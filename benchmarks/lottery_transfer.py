@@ -18,7 +18,7 @@ HALVES = Path(__file__).with_name("halves.py")
 
 def main() -> None:
     """Find tickets on MNIST, train them elsewhere, and report."""
-    parser = options(__doc__ or "", levels=7, iterations=1500, seeds=3)
+    parser = options(__doc__ or "", levels=7, iterations=1200, seeds=3)
     parser.add_argument("--mnist", required=True)
     parser.add_argument("--fashion", required=True)
     chosen = parser.parse_args()

@@ -24,17 +24,18 @@ def options(description: str, **defaults: int) -> argparse.ArgumentParser:
     for name, value in defaults.items():
         result.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
     result.add_argument("--runs", help="keep runs here and continue them (default: temporary)")
+    result.add_argument("--spent", type=int, default=0, help="seconds that earlier calls took")
     return result
 
 
 def ticket(chosen: argparse.Namespace, name: str, **settings: Any) -> dict[str, Any]:
-    """Run ``autoprune ticket``; the result, with ``seconds`` that it took this time."""
+    """Run ``autoprune ticket``; the result, with the ``seconds`` that it took."""
     torch.set_num_threads(chosen.threads)
     home = Path(chosen.runs or tempfile.mkdtemp()) / name
     began = time.monotonic()
     config = TicketConfig(run_dir=str(home), workers=1, **settings)
     result = run_ticket(config, Terminal(Console(stderr=True)))
-    return {**result, "seconds": time.monotonic() - began}
+    return {**result, "seconds": chosen.spent + time.monotonic() - began}
 
 
 def rows(

@@ -79,7 +79,7 @@ def means(trials: Sequence[Trial]) -> dict[str, Estimate]:
 
 def compare(value: Estimate) -> str:
     """Say what an interval of a difference in accuracy allows to say."""
-    gap = f"{100 * value.mean:+.2f} +- {100 * value.margin:.2f} points"
+    gap = f"{100 * value.mean:+.2f} ± {100 * value.margin:.2f} points"
     if value.positive:
         return f"better ({gap})"
     return f"worse ({gap})" if value.negative else f"not told apart ({gap})"
