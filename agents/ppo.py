@@ -52,7 +52,7 @@ class PPOSearcher:
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
         """Evaluate cheap plans, rehearse on the error model, then learn from evaluations."""
-        uniform, guided = cheap_plans(problem)
+        uniform, guided, *_ = cheap_plans(problem)
         course = core.Course.of(problem)
         with isolated(seed):
             model = _build(self.config, _env(problem, _additive(course), uniform, guided), seed)

@@ -80,6 +80,13 @@ def test_what_a_masked_search_stores(granularity, budget, agent, place, capsys):
     assert all(torch.equal(v, tensors[n]) for n, v in copy.named_parameters())
 
 
+@pytest.mark.parametrize("agent", ["ppo", "greedy", "evolution"])
+def test_every_other_searcher_works_on_masks(agent, capsys):
+    result = search(capsys, agent, "weight", "0.4params", agent=agent, **{"finetune-epochs": 0})
+    assert result["evaluations"] == 4
+    assert result["pruned"]["parameters"] <= 0.4 * result["base"]["parameters"]
+
+
 def test_a_masked_search_goes_on_to_the_same_bytes(place, capsys):
     search(capsys, "whole", "2:4", "0.7flops")
     search(capsys, "again", "2:4", "0.7flops")
