@@ -16,6 +16,7 @@ from autoprune.execution import (
     device_of,
     fastest_form,
     forward,
+    keep_memory,
     laid_out,
     move,
 )
@@ -58,6 +59,7 @@ class Evaluator:
         precision: Precision = "auto",
         batch_size: int | None = None,
     ) -> None:
+        keep_memory()
         self.ranking, self.task = ranking, task
         self._slicer = Slicer(model, structure)
         net = self._slicer({})

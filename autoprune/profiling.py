@@ -14,8 +14,9 @@ from autoprune.cost import CostModel
 from autoprune.data import load_data
 from autoprune.energy import EnergyTable, energy_products
 from autoprune.execution import move
-from autoprune.latency.deployed import BATCH, deployed, deployed_form
-from autoprune.latency.layers import module_times
+from autoprune.latency.backends import find_backend
+from autoprune.latency.deployed import deployed, samples_in
+from autoprune.latency.layers import module_times, operation_times
 from autoprune.models import load_weights, resolve_model
 from autoprune.progress import Progress
 from autoprune.schema import encode_fields
@@ -76,16 +77,20 @@ def run_profile(config: ProfileConfig, progress: Progress) -> Profile:
         check(model, data, task)
         structure = analyze(model, on_device(data.example(task), device))
         phase.advance()
-        batch = move(next(data.train.batches(BATCH)), device)
+        batch = move(next(data.train.batches(config.latency_batch)), device)
         names = {layer.module for layer in structure.layers}
-        form = deployed_form(model, task, batch)
-        with deployed(model, task, batch, form) as network:
-            [(parts, whole)] = module_times([network], names, device)
+        backend = find_backend(config.backend, model, task, batch)
+        if config.backend == "torch":
+            with deployed(model, task, batch, backend.form) as network:
+                [(parts, whole)] = module_times([network], names, device)
+        else:
+            parts, whole = operation_times(backend, model, task, batch, names)
         phase.advance()
-    size = min(BATCH, len(data.train))
+    size = samples_in(batch)
     spent = {name: 1000 * seconds / size for name, seconds in parts.items()}
     total = 1000 * whole / size
-    return profile(structure, table, spent, total, batch=size, device=str(device))
+    where = f"{device}, {backend.name}"
+    return profile(structure, table, spent, total, batch=size, device=where)
 
 
 def profile(

@@ -1,4 +1,5 @@
 import json
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from autoprune.energy import EnergyTable
 from autoprune.execution import Form
 from autoprune.latency.deployed import deployed
 from autoprune.latency.layers import module_times
+from autoprune.latency.onnx import PACKAGES
 from autoprune.profiling import profile
 from autoprune.task import Classification
 
@@ -82,3 +84,15 @@ def test_bad_requests_are_refused_in_one_line(tmp_path, capsys):
     assert main(["profile", "--energy", str(tmp_path / "none.json")]) == 4
     assert main(["profile", "--device", "nonsense"]) == 2
     assert "nonsense" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(
+    any(find_spec(name) is None for name in PACKAGES), reason="pip install 'autoprune[onnx]'"
+)
+def test_layers_can_be_timed_by_onnxruntime(capsys):
+    assert main(["profile", "--backend", "onnxruntime", "--latency-batch", "8", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert "onnxruntime" in facts["device"] and facts["batch"] == 8
+    assert all(row["milliseconds"] > 0 for row in facts["layers"])
+    assert main(["profile", "--latency-batch", "0"]) == 2
+    assert "--latency-batch must be at least 1" in capsys.readouterr().err

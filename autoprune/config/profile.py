@@ -7,7 +7,18 @@ from typing import Annotated, ClassVar
 
 import tyro
 
-from autoprune.config.base import Config, Debug, Json, Model, Name, Spec, Weights, named_model
+from autoprune.config.base import (
+    Backend,
+    Config,
+    Debug,
+    Json,
+    Model,
+    Name,
+    Spec,
+    Weights,
+    check_numbers,
+    named_model,
+)
 from autoprune.schema import OUTSIDE
 
 
@@ -29,8 +40,13 @@ class ProfileConfig(Config):
     """Prices of operations and memory accesses in picojoules, as a JSON object."""
     device: Name = "auto"
     """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
+    backend: Backend = "torch"
+    """What time is measured with: torch, or onnxruntime (needs the extra [onnx])."""
+    latency_batch: int = 64
+    """Samples per forward pass where time is measured."""
     json: Json = field(default=False, metadata=OUTSIDE)
     debug: Debug = field(default=False, metadata=OUTSIDE)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", named_model(self.model, self.data))
+        check_numbers(self, latency_batch=1)

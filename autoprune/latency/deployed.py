@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,9 +24,6 @@ from autoprune.execution import (
 from autoprune.folding import Pair, find_foldable, folded
 from autoprune.latency.clock import race
 from autoprune.task import Batch, Task
-
-BATCH: Final = 64
-"""Samples of one forward pass."""
 
 
 @dataclass(frozen=True)

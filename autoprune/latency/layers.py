@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
 from torch import nn
 
-from autoprune.latency.clock import now
-from autoprune.latency.deployed import Deployed
+from autoprune.latency.backends import Backend
+from autoprune.latency.calls import Call, Recorder
+from autoprune.latency.clock import now, shortest
+from autoprune.latency.deployed import Deployed, deployed
+from autoprune.task import Batch, Task
 
 ROUNDS: Final = 15
+
+Hook = Callable[..., None]
 
 
 def module_times(
@@ -38,6 +43,51 @@ def module_times(
         *each, whole = (min(column) for column in zip(*times, strict=True))
         found.append((dict(zip(parts, each, strict=True)), whole))
     return found
+
+
+def operation_times(
+    backend: Backend, model: nn.Module, task: Task, batch: Batch, names: Collection[str]
+) -> tuple[dict[str, float], float]:
+    """Return the same of one network for a backend that tells no module's time in its place.
+
+    Each operation of a module is timed by itself; those that are fused into others take none.
+    """
+    parts: dict[str, float] = {}
+    recorder = Recorder()
+    with deployed(model, task, batch, backend.form) as network:
+        leaves = _leaves(network.net, names)
+        calls: dict[str, list[Call]] = {name: [] for name in leaves}
+        handles = []
+        for name, module in leaves.items():
+            begin, end = _marks(recorder, calls[name])
+            handles += [module.register_forward_pre_hook(begin)]
+            handles += [module.register_forward_hook(end)]
+        try:
+            with recorder:
+                network()
+        finally:
+            for handle in handles:
+                handle.remove()
+    device = torch.device("cpu")
+    for name, made in calls.items():
+        works = [backend.operation(call, call.sizes) for call in made]
+        parts[name] = sum(shortest(work, device) for work in works if work is not None)
+    return parts, backend.latencies([model])[0]
+
+
+def _marks(
+    recorder: Recorder, calls: list[Call]
+) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Return hooks that note what is recorded while a module runs."""
+    start = [0]
+
+    def begin(*_: Any) -> None:
+        start[0] = len(recorder.calls)
+
+    def end(*_: Any) -> None:
+        calls.extend(recorder.calls[start[0] :])
+
+    return begin, end
 
 
 def _leaves(net: nn.Module, names: Collection[str]) -> dict[str, nn.Module]:
