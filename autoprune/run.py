@@ -124,6 +124,7 @@ class Run:
 
         With the result it is written down how long the journal is: its end can be cut unseen.
         """
+        self.journal.sync()
         if name == RESULT:
             self._save({**self._meta, "records": len(self.journal.records)})
         return self.artefacts.publish(name, writer)
@@ -138,8 +139,10 @@ class Run:
 
     def close(self) -> None:
         """Close the journal and let others write."""
-        self.journal.close()
-        self._lock.release()
+        try:
+            self.journal.close()
+        finally:
+            self._lock.release()
 
     def _begin(self) -> dict[str, Any]:
         return self._save(
@@ -193,7 +196,7 @@ class Run:
 
     def _save(self, meta: dict[str, Any]) -> dict[str, Any]:
         self._meta = meta
-        self.publish_json(CONFIG, meta)
+        self.artefacts.publish(CONFIG, text_writer(pretty(meta)))
         return meta
 
 

@@ -1,3 +1,4 @@
+import os
 import random
 from contextlib import nullcontext
 
@@ -135,3 +136,26 @@ def test_a_line_longer_than_any_of_ours_is_refused_without_being_read(tmp_path, 
         with pytest.raises(DamagedError, match=r"line 3 of .* too long"):
             Journal(path)
         assert path.read_bytes() == whole + tail
+
+
+def test_syncing_takes_a_small_part_of_the_time_and_nothing_stays_unsynced(tmp_path, monkeypatch):
+    now, synced = [0.0], []
+
+    def fsync(handle):
+        synced.append(os.fstat(handle).st_size)
+        now[0] += 1.0
+
+    monkeypatch.setattr("autoprune.journal.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("autoprune.journal.os.fsync", fsync)
+    journal = Journal(tmp_path / "evaluations.jsonl")
+    journal.append(RECORDS[0])
+    now[0] += 10_000.0
+    synced.clear()
+    for record in RECORDS[1:5]:
+        now[0] += 40.0
+        journal.append(record)
+    assert len(synced) == 2  # 1 s every 100 s: the first and the last of four lines 40 s apart
+    journal.append(RECORDS[5])
+    journal.close()
+    assert synced[-1] == (tmp_path / "evaluations.jsonl").stat().st_size
+    assert read_journal(tmp_path / "evaluations.jsonl") == RECORDS
