@@ -41,11 +41,11 @@ class GeneralistConfig:
     """Hyper-parameters."""
 
     width: int = 64
-    walks: int = 8
+    walks: int = 6
     """Per network, budget and variant of the network."""
     variants: int = 2
     """Made-up networks per network and budget, whose errors differ: what may come is varied."""
-    steps: int = 6000
+    steps: int = 3000
     """Gradient steps of imitation."""
 
 

@@ -160,10 +160,10 @@ def _teach(
         trained = teacher.train(step)
     coefficients = dict(zip(FEATURES, trained.belief.mean.round(4).tolist(), strict=True))
     pupils = tuple(
-        _pupil(item, case, trials)
+        pupil_of(item, case, trials)
         for item, case, trials in zip(networks, teacher.cases, teacher.trials, strict=True)
     )
-    policy = replace(trained.policy, trained_on=_about(config, pupils, coefficients))
+    policy = replace(trained.policy, trained_on=about(config, pupils, coefficients))
     phases.keep_policy(run, policy)
     return PolicyResult(
         policy=run.path / DESCRIPTION,
@@ -216,7 +216,8 @@ def _evaluation(entry: Mapping[str, Any]) -> Evaluation:
     return Evaluation(float(entry["score"]), float(entry["loss"]), failed=bool(entry["failed"]))
 
 
-def _pupil(item: Network, case: Case, trials: Sequence[Trial]) -> Pupil:
+def pupil_of(item: Network, case: Case, trials: Sequence[Trial]) -> Pupil:
+    """Say what was evaluated on a network."""
     middle = len(case.problems) // 2
     scores = [trial.record.evaluation.score for trial in trials if trial.budget == middle]
     return Pupil(
@@ -229,7 +230,7 @@ def _pupil(item: Network, case: Case, trials: Sequence[Trial]) -> Pupil:
     )
 
 
-def _about(
+def about(
     config: TrainPolicyConfig, pupils: Sequence[Pupil], coefficients: Mapping[str, float]
 ) -> dict[str, Any]:
     """Say in the policy what it was trained on; nothing of it names a place on this machine."""

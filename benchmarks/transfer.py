@@ -28,12 +28,13 @@ from autoprune import phases
 from autoprune.agents.ddpg import DDPGSearcher
 from autoprune.agents.dp import DynamicProgramming
 from autoprune.agents.generalist import Case, Generalist, Trial
-from autoprune.agents.policy import Policy
+from autoprune.agents.policy import DESCRIPTION, WEIGHTS, Policy
 from autoprune.agents.seeds import least_error
+from autoprune.agents.shared_belief import FEATURES
 from autoprune.config import TrainPolicyConfig
 from autoprune.curves import Curves
 from autoprune.data import Split
-from autoprune.files import canonical
+from autoprune.files import canonical, pretty
 from autoprune.plan import Plan
 from autoprune.problem import Evaluation, Ledger, PruningProblem
 from autoprune.progress import Progress, Terminal
@@ -41,7 +42,7 @@ from autoprune.run import Run
 from autoprune.scoring import measure
 from autoprune.session import Session
 from autoprune.task import Task
-from autoprune.teaching import Network, find_network
+from autoprune.teaching import Network, about, find_network, pupil_of
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,11 @@ def main() -> None:
     options.add_argument("--refined", default="", help="networks to refine on (default: all)")
     options.add_argument("--images", type=int, default=4000, help="of the test split")
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--ship", help="only train on all networks, and write the policy here")
     options.add_argument("--name", default="transfer", help="of the stored table")
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
-    progress = Terminal(Console(stderr=True))
+    progress = Terminal(Console(stderr=True, width=200))
     cache = Path(chosen.cache)
     config = TrainPolicyConfig(
         models=chosen.models,
@@ -88,6 +90,9 @@ def main() -> None:
             posed.append(pose(network, session, cache, chosen.evaluations, chosen.seed))
         if len(posed) == 1:
             return  # evaluated and kept: networks may be taken one at a time
+        if chosen.ship:
+            ship(posed, config, Path(chosen.ship))
+            return
         rows = []
         for index, left_out in enumerate(posed):
             others = posed[:index] + posed[index + 1 :]
@@ -155,6 +160,18 @@ def train(others: Sequence[Posed], seed: int, free: bool = False) -> Policy:
         teacher.trials = [item.trials for item in others]
     trained = teacher.train(lambda step, loss: None)
     return trained.policy
+
+
+def ship(posed: Sequence[Posed], config: TrainPolicyConfig, folder: Path) -> None:
+    """Train on every network and write the policy's two files."""
+    teacher = Generalist([item.case for item in posed], config.seed)
+    teacher.trials = [item.trials for item in posed]
+    trained = teacher.train(lambda step, loss: None)
+    coefficients = dict(zip(FEATURES, trained.belief.mean.round(4).tolist(), strict=True))
+    pupils = [pupil_of(item.network, item.case, item.trials) for item in posed]
+    policy = replace(trained.policy, trained_on=about(config, pupils, coefficients))
+    (folder / DESCRIPTION).write_text(pretty(policy.to_json()), encoding="utf-8")
+    (folder / WEIGHTS).write_bytes(policy.to_safetensors())
 
 
 def at_budget(item: Posed, text: str) -> PruningProblem:
