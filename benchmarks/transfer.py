@@ -68,7 +68,7 @@ def main() -> None:
     options.add_argument("--refined", default="", help="networks to refine on (default: all)")
     options.add_argument("--images", type=int, default=4000, help="of the test split")
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--ship", help="only train on all networks, and write the policy here")
+    options.add_argument("--ship", help="write the policy of all networks here")
     options.add_argument("--name", default="transfer", help="of the stored table")
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
@@ -92,7 +92,6 @@ def main() -> None:
             return  # evaluated and kept: networks may be taken one at a time
         if chosen.ship:
             ship(posed, config, Path(chosen.ship))
-            return
         rows = []
         for index, left_out in enumerate(posed):
             others = posed[:index] + posed[index + 1 :]
@@ -170,6 +169,7 @@ def ship(posed: Sequence[Posed], config: TrainPolicyConfig, folder: Path) -> Non
     coefficients = dict(zip(FEATURES, trained.belief.mean.round(4).tolist(), strict=True))
     pupils = [pupil_of(item.network, item.case, item.trials) for item in posed]
     policy = replace(trained.policy, trained_on=about(config, pupils, coefficients))
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / DESCRIPTION).write_text(pretty(policy.to_json()), encoding="utf-8")
     (folder / WEIGHTS).write_bytes(policy.to_safetensors())
 
