@@ -158,6 +158,17 @@ def test_norms_of_the_producer_decide(
     assert orders["a"].tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize(("method", "power"), [("l1", 1), ("l2", 2)])
+def test_neurons_go_by_the_norm_of_their_rows(method: str, power: int) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 5), nn.ReLU(), nn.Linear(5, 2))
+    ranking = rank(model, analyze(model, torch.randn(2, 6)), method)
+    for name in ("0", "2"):
+        rows = model[int(name)].weight.detach().norm(power, dim=1)
+        assert ranking.orders[name].tolist() == rows.argsort(descending=True).tolist()
+        assert ranking.errors[name][1] == pytest.approx(1 - float(rows.max() / rows.sum()))
+
+
 def test_producers_of_one_group_weigh_the_same(concat_net: tuple[nn.Module, Structure]) -> None:
     model, structure = concat_net
     orders = rank(model, structure, "l1").orders["c"]
