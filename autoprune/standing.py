@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoprune.artefacts import Artefacts
 from autoprune.charts import COLOURS, Curve, canvas, draw_curves, save
@@ -15,6 +15,9 @@ from autoprune.errors import DamagedError, UsageError
 from autoprune.files import writing
 from autoprune.journal import read_journal
 from autoprune.run import CONFIG, JOURNAL, RESULT
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _ENDINGS = (".png", ".svg")
 
@@ -33,6 +36,11 @@ class Standing:
     def plans(self) -> list[Mapping[str, Any]]:
         """Records of the journal that are evaluations of plans, in order."""
         return [record for record in self.records if "plan" in record and "score" in record]
+
+    @property
+    def rounds(self) -> list[Mapping[str, Any]]:
+        """Records of the journal that are rounds of a schedule, in order."""
+        return [record for record in self.records if "recovered" in record]
 
     @property
     def best(self) -> Mapping[str, Any] | None:
@@ -87,28 +95,44 @@ def as_written(path: Path) -> Iterator[None]:
 
 
 def draw_standing(standing: Standing, path: Path) -> None:
-    """Draw the evaluations' scores, the best so far, and what each group of the best plan keeps.
+    """Draw the scores of evaluations or of rounds, and what each group of the last or best keeps.
 
-    Raises UsageError if the run has no evaluations, or for a file that is neither PNG nor SVG.
+    Raises UsageError if the run has neither, or for a file that is neither PNG nor SVG.
     """
     if path.suffix not in _ENDINGS:
         raise UsageError(f"cannot draw {path}", f"end it in {' or '.join(_ENDINGS)}")
-    best = standing.best
-    if best is None:
+    chosen = standing.rounds[-1] if standing.rounds else standing.best
+    if chosen is None:
         raise UsageError(f"{standing.run} holds no evaluations of plans to draw")
-    scores = [float(record["score"]) for record in standing.plans]
-    numbers = range(1, len(scores) + 1)
     figure, (left, right) = canvas(columns=2)
-    left.scatter(numbers, scores, s=8, color=COLOURS[5], label="evaluation")
-    draw_curves(left, {"best so far": Curve(list(numbers), list(accumulate(scores, max)))})
-    left.legend(fontsize=8)
-    left.set(xlabel="evaluations", ylabel="score on the search split")
-    # A finished run may have chosen another finalist than the first by score.
-    plan: Mapping[str, int] = (standing.result or best)["plan"]
-    sizes = {item["name"]: item["size"] for item in (standing.result or {}).get("groups", ())}
-    shares = [kept / sizes[name] if sizes else kept for name, kept in plan.items()]
-    right.bar(range(len(shares)), shares, color=COLOURS[0], width=0.8)
-    right.set_xticks(range(len(shares)), list(plan), rotation=90, fontsize=6)
-    right.set(ylabel="fraction kept" if sizes else "units kept")
+    (_draw_rounds if standing.rounds else _draw_evaluations)(left, standing)
+    left.set(ylabel="score on the search split")
+    # A finished run may have chosen another finalist than the first by score, and counts weights
+    # where units are several.
+    groups = (standing.result or {}).get("groups", ())
+    shares = {item["name"]: item["kept"] / item["size"] for item in groups} or chosen["plan"]
+    right.bar(range(len(shares)), list(shares.values()), color=COLOURS[0], width=0.8)
+    right.set_xticks(range(len(shares)), list(shares), rotation=90, fontsize=6)
+    right.set(ylabel="fraction kept" if groups else "units kept")
     with writing(path):
         save(figure, path)
+
+
+def _draw_evaluations(axes: Axes, standing: Standing) -> None:
+    scores = [float(record["score"]) for record in standing.plans]
+    numbers = list(range(1, len(scores) + 1))
+    axes.scatter(numbers, scores, s=8, color=COLOURS[5], label="evaluation")
+    draw_curves(axes, {"best so far": Curve(numbers, list(accumulate(scores, max)))})
+    axes.legend(fontsize=8)
+    axes.set(xlabel="evaluations")
+
+
+def _draw_rounds(axes: Axes, standing: Standing) -> None:
+    numbers = list(range(1, len(standing.rounds) + 1))
+    curves = {
+        label: Curve(numbers, [float(record[name]) for record in standing.rounds])
+        for label, name in (("pruned", "pruned"), ("fine-tuned", "recovered"))
+    }
+    draw_curves(axes, curves, markers=True)
+    axes.set_xticks(numbers)
+    axes.set(xlabel="rounds")

@@ -1,7 +1,9 @@
 """`autoprune prune`: one shot and rounds, at every granularity, resumed to the same bytes."""
 
 import json
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -84,6 +86,11 @@ def test_rounds_only_ever_remove_and_end_on_the_budget(granularity, ranking, pla
     assert accuracy(model) == pytest.approx(result["recovered"]["accuracy"])
 
 
+def words_of(path):
+    """Words that a plot says; matplotlib draws text as paths and names it in comments."""
+    return set(re.findall(r"<!-- (.*?) -->", Path(path).read_text()))
+
+
 def test_the_result_has_the_fields_of_a_search(capsys):
     found = prune(capsys, "fields", "0.6params", heuristic="deeper-more", ranking="l2")
     arguments = [t for n, v in FILES.items() for t in (f"--{n}", v)]
@@ -92,7 +99,8 @@ def test_the_result_has_the_fields_of_a_search(capsys):
     searched = json.loads(capsys.readouterr().out)
     assert found.keys() == searched.keys()
     assert (found["agent"], found["baseline"]) == ("deeper-more", None)
-    assert main(["report", "--run", "fields"]) == 0
+    assert main(["report", "--run", "fields", "--plot", "fields.svg"]) == 0
+    assert {"rounds", "fine-tuned"} <= words_of("fields.svg")
     assert "one shot" in capsys.readouterr().out
 
 
