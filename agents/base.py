@@ -52,6 +52,16 @@ def propose(ledger: Ledger, draw: Callable[[], Plan], number: int = BATCH) -> li
     return list(found)
 
 
+def ranked(ledger: Ledger) -> list[Plan]:
+    """Return the plans evaluated so far, from the lowest loss to the highest.
+
+    On a few thousand samples, the loss says more of the accuracy on others than the accuracy does:
+    it counts how clear every decision is, not only which side it fell on (docs/agent.md).
+    """
+    records = sorted(ledger.history, key=lambda record: record.evaluation.loss)
+    return [record.plan for record in records]
+
+
 def silent(metrics: Metrics) -> None:
     """Ignore the metrics: what a searcher does when nobody listens."""
 

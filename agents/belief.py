@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -15,6 +15,10 @@ SPREAD = 1.0
 
 NOISE = 0.15
 """What the model cannot explain, as a part of the spread of the rewards."""
+
+
+FLOOR = 0.02
+"""Least coefficient of a group, relative to their mean: a group that seems free of cost is not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +58,18 @@ class Belief:
         expected: Floats = self.mean[0] + errors @ self.mean[1:]
         return expected
 
-    def imagine(self, errors: Floats, rng: np.random.Generator) -> Floats:
-        """Return their rewards in one world drawn from the belief (Thompson 1933)."""
+    def world(self, rng: np.random.Generator) -> Self:
+        """Draw one world from the belief, itself a belief without doubt (Thompson 1933)."""
         drawn = self.mean + self.root @ rng.standard_normal(len(self.mean))
-        rewards: Floats = drawn[0] + errors @ drawn[1:]
-        return rewards
+        return replace(self, mean=drawn, root=np.zeros_like(self.root))
+
+    @property
+    def coefficients(self) -> Floats:
+        """How much each group's error matters, [groups]: positive, since error never helps."""
+        weights = -self.mean[1:]
+        least = FLOOR * float(np.abs(weights).mean()) + 1e-12
+        positive: Floats = np.maximum(weights, least)
+        return positive
 
 
 def _shared_weight(totals: Floats, rewards: Floats) -> float:

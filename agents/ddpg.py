@@ -2,9 +2,11 @@
 
 Lillicrap et al. 2016, as AMC (He et al. 2018) uses it, with what few evaluations call for: returns
 of whole walks instead of bootstrapping, many gradient steps per evaluation, a replay seeded with
-cheap plans, and training on imagined walks too, whose rewards a linear model of the evaluations
-predicts (``belief``). Walking takes milliseconds, evaluating a plan seconds: so each evaluation is
-spent on the most promising of many walks.
+the other searchers' plans, and training on imagined walks too, whose rewards a linear model of the
+evaluations predicts (``belief``). Walking takes milliseconds, evaluating a plan seconds: so every
+evaluation is spent on what is best in one world drawn from the belief, in turns among many walks
+and among all plans there are (a knapsack with the world's coefficients). The reward is the loss,
+which a few thousand samples tell better than the score. What was tried: docs/agent.md.
 """
 
 from __future__ import annotations
@@ -21,17 +23,17 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from autoprune.agents.base import REPEATS, OnStep, isolated, silent
+from autoprune.agents.base import OnStep, isolated, propose, silent
 from autoprune.agents.belief import Belief
 from autoprune.agents.noise import Decay, truncated_normal
 from autoprune.agents.policy import Policy, origin
-from autoprune.agents.seeds import cheap_plans
+from autoprune.agents.seeds import least_error, seed_plans
 from autoprune.agents.walks import Walk, damage, retrace, roll
 from autoprune.envs import core, rewards
 from autoprune.envs.layer_pruning import LayerPruning
 from autoprune.execution import one_thread
 from autoprune.plan import Plan
-from autoprune.problem import Ledger, OutOfEvaluations, PruningProblem
+from autoprune.problem import Ledger, PruningProblem
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class DDPGConfig:
     remembered: int = 256
     """Imagined walks that are kept to learn from."""
     gradient_steps: int = 20
-    """Per evaluation."""
+    """Per round of evaluations (``base.BATCH``)."""
     warm_up: int = 5
     """Rounds of imagined walks and gradient steps before the first walk is evaluated."""
     elite: int = 3
@@ -112,10 +114,7 @@ class DDPGSearcher:
         """Evaluate cheap plans, then learn: imagine walks, evaluate the most promising, repeat."""
         with isolated(seed) as rng:
             learner = _Learner(self.config, problem, ledger, seed, rng, self._start)
-            try:
-                learner.run(self._on_step)
-            except OutOfEvaluations:
-                pass
+            learner.run(self._on_step)
             self.policy = learner.policy()
 
 
@@ -135,32 +134,27 @@ class _Learner:
         self.evaluated: list[Walk] = []
         self.rewards: list[float] = []
         self.imagined: list[Walk] = []
+        self.turn = 0
         self.model = _build(config, problem, seed)
 
     def run(self, on_step: OnStep) -> None:
         """Search until the ledger is spent or nothing new turns up."""
-        for plan in [*self.given(), *cheap_plans(self.problem)]:
-            self.evaluate(plan)
+        seeds = dict.fromkeys([*self.given(), *seed_plans(self.problem)])
+        self.evaluate(list(seeds)[: self.ledger.left])
         self.take_over()
         for _ in range(self.config.warm_up):
             self.imagined += self.walk(self.config.noise.start)
             self.learn()
         self.take_over()  # a critic that knew nothing has led the actor astray meanwhile
-        episode = repeats = 0
-        while self.ledger.left and repeats < REPEATS:
-            sigma = self.config.noise(episode) * (1 + repeats)
-            walks = self.walk(sigma)
-            if not self.spend(walks):
-                repeats += 1
-                continue
-            repeats, episode = 0, episode + 1
-            self.imagined = (self.imagined + walks)[-self.config.remembered :]
-            losses = self.learn()
-            on_step({"sigma": sigma, "reward": self.rewards[-1], **losses})
+        while plans := propose(self.ledger, self.draw):
+            self.evaluate(plans)
+            metrics = {"sigma": self.sigma, **self.learn()}
+            for reward in self.rewards[-len(plans) :]:
+                on_step({"reward": reward, **metrics})
 
     def given(self) -> list[Plan]:
-        """Return the plan of the policy to go on from, if there is one."""
-        return [self.start.plan(self.problem)] if self.start else []
+        """Return the plan of the policy to go on from, made maximal, if there is one."""
+        return [self.problem.budget.top_up(self.start.plan(self.problem))] if self.start else []
 
     def take_over(self) -> None:
         """Make the actor what the policy to go on from is, where it has an actor's shape."""
@@ -168,20 +162,31 @@ class _Learner:
             self.start.copy_to(self.model.actor)
             self.start.copy_to(self.model.actor_target)
 
-    def evaluate(self, plan: Plan) -> bool:
-        """Evaluate a plan, made maximal, and remember its walk; False if it was known."""
-        plan = self.problem.budget.top_up(plan)
-        if plan in self.ledger:
-            return False
-        self.rewards.append(rewards.score(self.ledger.evaluate(plan)))
-        self.evaluated.append(retrace(self.course, plan))
-        return True
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the exploration noise."""
+        return self.config.noise(len(self.evaluated))
 
-    def spend(self, walks: list[Walk]) -> bool:
-        """Evaluate the walk that would be best in a world drawn from what is known so far."""
-        promise = self.belief().imagine(damage(self.course, walks), self.rng)
-        cost = self.problem.cost
-        return any(self.evaluate(cost.plan(walks[i].kept)) for i in np.argsort(-promise))
+    def evaluate(self, plans: list[Plan]) -> None:
+        """Evaluate plans and remember their walks."""
+        for plan, found in zip(plans, self.ledger.evaluate_all(plans), strict=True):
+            self.rewards.append(rewards.loss(found))
+            self.evaluated.append(retrace(self.course, plan))
+
+    def draw(self) -> Plan:
+        """Return what would be best in a world drawn from what is known so far.
+
+        In turns the best of all plans, and the best new one among many walks.
+        """
+        world = self.belief().world(self.rng)
+        self.turn += 1
+        if self.turn % 2:
+            return least_error(self.problem, world.coefficients)
+        walks = self.walk(self.sigma)
+        self.imagined = (self.imagined + walks)[-self.config.remembered :]
+        order = np.argsort(-world.expect(damage(self.course, walks)))
+        plans = [self.problem.budget.top_up(self.problem.cost.plan(walks[i].kept)) for i in order]
+        return next((plan for plan in plans if plan not in self.ledger), plans[0])
 
     def walk(self, sigma: float) -> list[Walk]:
         """Imagine walks: one of the actor's own, the others exploring."""

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprune.agents.base import isolated, propose
+from autoprune.agents.base import isolated, propose, ranked
 from autoprune.agents.seeds import cheap_plans, least_error
 from autoprune.plan import Plan
 from autoprune.problem import Ledger, PruningProblem
@@ -31,7 +31,8 @@ class DynamicProgramming:
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
         """Refine the coefficients until no evaluation is left or nothing new turns up."""
         with isolated(seed) as rng:
-            ledger.evaluate_all(cheap_plans(problem)[::-1][: ledger.left])
+            uniform, guided, *others = cheap_plans(problem)
+            ledger.evaluate_all([guided, uniform, *others][: ledger.left])
             refinement = _Refinement(problem, ledger, rng, {})
             while plans := propose(ledger, refinement.draw):
                 ledger.evaluate_all(plans)
@@ -53,7 +54,7 @@ class _Refinement:
         if done < EXPLORING:
             logs = self.rng.normal(0, SPREAD, groups)
         else:
-            logs = self.tried.get(self.ledger.best.plan, logs).copy()
+            logs = self.tried.get(ranked(self.ledger)[0], logs).copy()
             left = (1 - done) / (1 - EXPLORING)
             changed = self.rng.choice(groups, max(1, round(groups / 2 * left)), replace=False)
             logs[changed] = self.rng.normal(0, SPREAD, len(changed))

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprune.agents.base import isolated, propose
+from autoprune.agents.base import isolated, propose, ranked
 from autoprune.agents.noise import truncated_normal
 from autoprune.agents.random_search import random_walk
 from autoprune.agents.seeds import cheap_plans
@@ -52,8 +52,7 @@ class Evolution:
 
 
 def _child(course: core.Course, ledger: Ledger, rng: np.random.Generator) -> Plan:
-    ranked = sorted(ledger.history, key=lambda record: record.evaluation.key, reverse=True)
-    best = [record.plan for record in ranked[:PARENTS]]
+    best = ranked(ledger)[:PARENTS]
     chosen = rng.integers(len(best), size=2)
     one, other = (retrace(course, best[i]).actions for i in chosen)
     genome = one.copy()

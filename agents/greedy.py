@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import Final
 
+from autoprune.agents.base import ranked
 from autoprune.plan import Plan
 from autoprune.problem import Ledger, OutOfEvaluations, PruningProblem
 
@@ -28,20 +29,15 @@ class Greedy:
         step, tried = STEP, set[tuple[Plan, float]]()
         try:
             while step > 1e-4:
-                plan = next((p for p in _ranked(ledger) if (p, step) not in tried), None)
-                best = ledger.best.plan
+                plan = next((p for p in ranked(ledger) if (p, step) not in tried), None)
+                best = ranked(ledger)[0]
                 if plan is not None:
                     tried.add((plan, step))
                     ledger.evaluate_all(_proposals(problem, plan, step))
-                if ledger.best.plan == best:
+                if ranked(ledger)[0] == best:
                     step /= 2
         except OutOfEvaluations:
             pass
-
-
-def _ranked(ledger: Ledger) -> list[Plan]:
-    records = sorted(ledger.history, key=lambda record: record.evaluation.key, reverse=True)
-    return [record.plan for record in records]
 
 
 def _proposals(problem: PruningProblem, plan: Plan, step: float) -> Iterator[Plan]:

@@ -8,7 +8,7 @@ from autoprune.agents.knapsack import Floats, cheapest_errors
 from autoprune.envs.core import curves
 from autoprune.envs.guide import Guide
 from autoprune.granularity import Masking
-from autoprune.heuristics import GLOBAL, heuristic_plan
+from autoprune.heuristics import GLOBAL, NAMES, heuristic_plan
 from autoprune.plan import Plan
 from autoprune.problem import PruningProblem
 
@@ -22,6 +22,12 @@ def cheap_plans(problem: PruningProblem) -> list[Plan]:
     if isinstance(problem.ranking, Masking):
         plans.append(heuristic_plan(GLOBAL, problem.budget, problem.ranking))
     return plans
+
+
+def seed_plans(problem: PruningProblem) -> list[Plan]:
+    """Return what the searchers that do not learn begin with: cheap plans, then rules of thumb."""
+    rules = [heuristic_plan(name, problem.budget) for name in NAMES if name != GLOBAL]
+    return list(dict.fromkeys([*cheap_plans(problem), *rules]))
 
 
 def least_error(problem: PruningProblem, coefficients: Floats | None = None) -> Plan:

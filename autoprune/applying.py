@@ -11,6 +11,7 @@ from autoprune.agents.ddpg import DDPGSearcher
 from autoprune.agents.policy import Policy
 from autoprune.budget import BoundBudget
 from autoprune.config import ApplyConfig
+from autoprune.exploration import Found, find
 from autoprune.files import canonical, digest
 from autoprune.pipeline import check_words, conduct, prune_by
 from autoprune.problem import PruningProblem
@@ -27,8 +28,7 @@ def run_apply(config: ApplyConfig, progress: Progress) -> Result:
     """Prune by a policy; raises AutopruneError for anything a user can mend."""
     check_words(config)
     policy = Policy.shipped() if config.policy is None else Policy.load(config.policy)
-    find = partial(_find, policy, config)
-    work = partial(prune_by, find, config)
+    work = partial(prune_by, partial(_find, policy, config), config)
     return conduct(from_config(config), config, progress, work)
 
 
@@ -38,16 +38,16 @@ def _find(
     session: Session,
     model: nn.Module,
     problem: PruningProblem,
-) -> phases.Found:
+) -> Found:
     """Take the policy's plan, or refine it by evaluations."""
     run = session.run
     run.expect(policy=digest(canonical(policy.to_json()) + policy.to_safetensors().hex())[:16])
     run.warnings.extend(warnings(policy, session.budget, config.evaluations))
     if config.evaluations:
         agent = DDPGSearcher(on_step=session.curves.learning, start=policy)
-        return phases.find(agent, config, session, model, problem)
+        return find(agent, config, session, model, problem)
     phases.keep_policy(run, policy)
-    return phases.Found(policy.plan(problem), None, 0)
+    return Found(policy.plan(problem), None, 0)
 
 
 def warnings(policy: Policy, budget: BoundBudget, evaluations: int) -> list[str]:

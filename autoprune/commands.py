@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from autoprune.config import (
     ApplyConfig,
     BenchConfig,
+    CompareConfig,
     Config,
     DoctorConfig,
     ExportConfig,
@@ -79,6 +80,14 @@ def _prune(config: PruneConfig, progress: Progress) -> Answer:
 
     result = run_prune(config, progress)
     return Answer(result.to_json(), lambda: result_view(result))
+
+
+def _compare(config: CompareConfig, progress: Progress) -> Answer:
+    from autoprune.comparing import run_compare
+    from autoprune.comparison_view import compare_view
+
+    found = run_compare(config, progress)
+    return Answer(found.to_json(), lambda: compare_view(found, config.directory))
 
 
 def _inspect(config: InspectConfig, progress: Progress) -> Answer:
@@ -220,6 +229,7 @@ def _bench(config: BenchConfig, progress: Progress) -> Answer:
 
 COMMANDS: Final = (
     Command(SearchConfig, _search),
+    Command(CompareConfig, _compare),
     Command(ApplyConfig, _apply),
     Command(TrainPolicyConfig, _train_policy),
     Command(PruneConfig, _prune),

@@ -1,55 +1,37 @@
-"""The phases of a search, in order: train, rank, search, re-score, prune, fine-tune."""
+"""The phases of a search around the search itself: train and rank before, fine-tune after it."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from safetensors.torch import load_file
 from torch import nn
 
-from autoprune.agents import Searcher
 from autoprune.agents import policy as policies
 from autoprune.agents.policy import Policy
-from autoprune.batches import Batches
-from autoprune.config import SearchConfig
 from autoprune.data import Split
-from autoprune.errors import AutopruneError
 from autoprune.evaluate import Evaluator
-from autoprune.execution import Form
 from autoprune.fitting import fit_in
 from autoprune.granularity.masking import Masks
 from autoprune.models import BASE, INITIAL, initial_file
-from autoprune.plan import Plan
-from autoprune.problem import (
-    Evaluation,
-    Ledger,
-    PruningProblem,
-    Record,
-    error_statistics,
-    weight_statistics,
-)
+from autoprune.problem import PruningProblem, error_statistics, weight_statistics
 from autoprune.ranking import Ranking
-from autoprune.recalibration import Recalibration
 from autoprune.recipes import softened
 from autoprune.recover import Diverged, FitConfig
 from autoprune.run import Run
 from autoprune.saving import tensors_of, write_tensors
 from autoprune.session import Session
-from autoprune.slicing import Slicer
-from autoprune.task import Classification
+from autoprune.structure.table import Structure
+from autoprune.task import Classification, Task
 
 CALIBRATION = 1000
 """Training samples that rankings are computed on, and batch-norm statistics of final networks."""
 
 RECALIBRATION = 256
 """Training samples that each evaluation moves batch-norm statistics by."""
-
-FINALISTS = 5
-"""Best plans that are scored again on the validation split: the best of many is too good."""
 
 TRAINING = FitConfig(epochs=20, batch_size=64)
 """How the embedded network is trained on the spot."""
@@ -79,6 +61,10 @@ def _adopt(session: Session, model: nn.Module) -> None:
     if initial and not (run.artefacts.intact(INITIAL) and run.artefacts.intact(BASE)):
         run.publish(INITIAL, lambda path: _write(path, initial.read_bytes()))
         run.publish(BASE, partial(write_tensors, tensors=tensors_of(model)))
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def pose(session: Session, model: nn.Module) -> PruningProblem:
@@ -117,9 +103,16 @@ def order(session: Session, model: nn.Module, before: Masks | None = None) -> Ra
 
 def evaluator(session: Session, model: nn.Module, ranking: Ranking, split: Split) -> Evaluator:
     """Return what scores plans of a network on a split."""
+    return Evaluator(*evaluator_parts(session, model, ranking, split))
+
+
+def evaluator_parts(
+    session: Session, model: nn.Module, ranking: Ranking, split: Split
+) -> tuple[nn.Module, Structure, Ranking, Task, Split, Split]:
+    """Return what an Evaluator is made of, to make one here or in another process."""
     subject = session.subject
     calibration = subject.data.calibration(RECALIBRATION, session.config.seed)
-    return Evaluator(
+    return (
         model,
         session.structure,
         ranking,
@@ -129,109 +122,11 @@ def evaluator(session: Session, model: nn.Module, ranking: Ranking, split: Split
     )
 
 
-@dataclass(frozen=True)
-class Found:
-    """The plan to prune by, its score on the search split if it has one, evaluations spent."""
-
-    plan: Plan
-    score: float | None
-    evaluations: int
-
-
-def find(
-    agent: Searcher,
-    config: SearchConfig,
-    session: Session,
-    model: nn.Module,
-    problem: PruningProblem,
-) -> Found:
-    """Search with an agent; its best few plans are scored again."""
-    ledger = explore(agent, config, session, problem)
-    best = choose(session, model, problem, ledger)
-    return Found(best.plan, best.evaluation.score, ledger.count)
-
-
-def explore(
-    agent: Searcher, config: SearchConfig, session: Session, problem: PruningProblem
-) -> Ledger:
-    """Let the searcher spend its evaluations; each is journalled before the next begins.
-
-    A learner's policy is stored in the run.
-    """
-    journal = session.run.journal
-    known = {plan: evaluation for plan, evaluation in map(_recall, journal.records)}
-    with session.progress.phase("search", config.evaluations) as phase:
-
-        def note(record: Record) -> None:
-            if not record.recalled:
-                journal.append(_entry(record))
-            session.curves.evaluation(record)
-            phase.advance(best=ledger.best.evaluation.score)
-
-        ledger = Ledger(problem, config.evaluations, note, known)
-        agent.search(problem, ledger, config.seed)
-    policy: Policy | None = getattr(agent, "policy", None)
-    if policy is not None:
-        keep_policy(session.run, policy)
-    return ledger
-
-
 def keep_policy(run: Run, policy: Policy) -> None:
     """Store a policy in a run."""
     content = policy.to_safetensors()
     run.publish(policies.WEIGHTS, lambda path: _write(path, content))
     run.publish_json(policies.DESCRIPTION, policy.to_json())
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-
-
-def _entry(record: Record) -> dict[str, object]:
-    found = record.evaluation
-    return {
-        "evaluation": record.number,
-        "plan": record.plan.to_json(),
-        "score": found.score,
-        "loss": found.loss,
-        "failed": found.failed,
-    }
-
-
-def _recall(entry: Mapping[str, object]) -> tuple[Plan, Evaluation]:
-    score, loss = float(str(entry["score"])), float(str(entry["loss"]))
-    return Plan.from_json(entry["plan"]), Evaluation(score, loss, failed=bool(entry["failed"]))
-
-
-def choose(session: Session, model: nn.Module, problem: PruningProblem, ledger: Ledger) -> Record:
-    """Score the best few plans again on samples the search never saw; return the best of them.
-
-    Raises AutopruneError if not one evaluation came to finite numbers.
-    """
-    if ledger.best.evaluation.failed:
-        raise AutopruneError(
-            "every plan that was tried scored NaN or infinity",
-            "try a larger budget, or look at the network with autoprune inspect",
-        )
-    ranked = sorted(ledger.history, key=lambda record: record.evaluation.key, reverse=True)
-    finalists = ranked[:FINALISTS]
-    if len(finalists) == 1:
-        return finalists[0]
-    fresh = evaluator(session, model, problem.ranking, session.subject.data.validation)
-    return max(finalists, key=lambda record: fresh(record.plan).finite().key)
-
-
-def shrink(session: Session, model: nn.Module, plan: Plan, ranking: Ranking) -> nn.Module:
-    """Build the compact network of a plan, with batch-norm statistics that fit it."""
-    subject = session.subject
-    calibration = subject.data.calibration(CALIBRATION, session.config.seed)
-    samples = Batches(calibration, 128, model, Form(), seed=session.config.seed)
-    recalibrate = Recalibration(model, subject.task, samples)
-    compact = Slicer(model, session.structure).build(
-        ranking.kept(plan), ranking.weights(plan) | recalibrate.references
-    )
-    recalibrate(compact)
-    return compact
 
 
 def recover(

@@ -11,13 +11,15 @@ from pathlib import Path
 
 from torch import nn
 
-from autoprune import delivery, phases
+from autoprune import delivery, exploration, phases
 from autoprune.agents import check_name, searcher
 from autoprune.budget import Budget
 from autoprune.checkpoint import discard
 from autoprune.config import PruningConfig, SearchConfig
 from autoprune.curves import Curves
 from autoprune.data import SPLITS, describe
+from autoprune.exploration import Found
+from autoprune.finals import shrink
 from autoprune.granularity import Grain, Granularity, check_limits, check_ranking
 from autoprune.granularity.kernels import remarks
 from autoprune.plan import Plan
@@ -30,7 +32,7 @@ from autoprune.session import LATENCY, Session, bind_budget, find_latency, find_
 from autoprune.subject import Subject, from_config, from_objects, weights_hash
 from autoprune.task import metric
 
-Find = Callable[[Session, nn.Module, PruningProblem], phases.Found]
+Find = Callable[[Session, nn.Module, PruningProblem], Found]
 """From the trained network and its problem to the plan to prune by."""
 
 
@@ -48,6 +50,7 @@ def search(
     align: int | None = None,
     seed: int = 0,
     device: str = "auto",
+    workers: int = 1,
     run: str | Path | None = None,
     fresh: bool = False,
     progress: Progress | None = None,
@@ -57,13 +60,10 @@ def search(
     **Main arguments:** ``model`` is a trained ``nn.Module`` (not changed), or ``"digits-resnet"``,
     which is trained on the spot; ``data`` anything that :func:`autoprune.data.load_data` takes,
     such as ``"digits"`` or a tuple (train, test) of datasets, loaders or tensor pairs; ``budget`` a
-    ceiling such as ``"0.5flops"``, ``"0.3params"``, ``"0.5latency"`` or ``"2ms"``.
+    ceiling such as ``"0.5flops"`` or ``"2ms"``.
 
-    **Other arguments:** those of ``autoprune search --help``. ``run`` is the directory that holds
-    everything, ``logs/<generated>`` by default; the same call again continues it.
-
-    Returns a Result with ``.model`` (pruned, fine-tuned), ``.plan`` and ``.save(path)``. Raises
-    UsageError for requests that make no sense, InfeasibleError for budgets that no plan meets.
+    **Other arguments:** those of ``autoprune search --help``; the same call continues its ``run``.
+    Returns a Result with ``.model``, ``.plan`` and ``.save(path)``; raises AutopruneError.
     """
     config = SearchConfig(
         budget=budget,
@@ -76,6 +76,7 @@ def search(
         align=align,
         seed=seed,
         device=str(device),
+        workers=workers,
         run=None if run is None else str(run),
         fresh=fresh,
     )
@@ -161,7 +162,7 @@ def _finished(run: Run, subject: Subject) -> Result:
 
 def _search(config: SearchConfig, session: Session) -> Result:
     agent = searcher(config.agent, session.curves.learning)
-    return prune_by(partial(phases.find, agent, config), config, session)
+    return prune_by(partial(exploration.find, agent, config), config, session)
 
 
 def prune_by(find: Find, config: SearchConfig, session: Session) -> Result:
@@ -169,8 +170,10 @@ def prune_by(find: Find, config: SearchConfig, session: Session) -> Result:
     grain, dense = session.grain, phases.train(session)
     problem = phases.pose(session, dense)
     best = find(session, dense, problem)
+    pruned = best.network
+    if pruned is None:
+        pruned = shrink(session, dense, best.plan, problem.ranking)
     masks = grain.masks(problem.ranking, best.plan)
-    pruned = phases.shrink(session, dense, best.plan, problem.ranking)
     recovered = phases.recover(session, pruned, dense, masks=masks)
     delivery.publish(session, recovered, best.plan, problem.ranking, dense)
     networks: dict[str, tuple[nn.Module, Plan | None]] = {
@@ -180,7 +183,7 @@ def prune_by(find: Find, config: SearchConfig, session: Session) -> Result:
     }
     if config.baseline:
         uniform, ranking = session.budget.uniform(), grain.rank(dense, "l1")
-        plain = phases.shrink(session, dense, uniform, ranking)
+        plain = shrink(session, dense, uniform, ranking)
         networks["plain"] = (plain, uniform)
         masks = grain.masks(ranking, uniform)
         networks["plain recovered"] = (

@@ -22,6 +22,7 @@ _PHASES: Final = {
     "latency": ("timing", "operations"),
     "rank": ("ranking", "groups"),
     "search": ("searching", "evaluations"),
+    "finals": ("finals", "networks"),
     "imitate": ("imitating", "steps"),
     "finetune": ("fine-tuning", "steps"),
     "test": ("testing", "networks"),

@@ -13,7 +13,7 @@ from functools import partial
 
 from torch import nn
 
-from autoprune import delivery, phases
+from autoprune import delivery, finals, phases
 from autoprune.config import PruneConfig
 from autoprune.granularity import Masks
 from autoprune.granularity.words import CHANNEL
@@ -46,7 +46,7 @@ def _prune(config: PruneConfig, session: Session) -> Result:
         ranking = phases.order(session, model, masks)
         plan = heuristic_plan(config.heuristic, budget, ranking)
         masks = session.grain.masks(ranking, plan)
-        pruned = phases.shrink(session, model, plan, ranking)
+        pruned = finals.shrink(session, model, plan, ranking)
         recovered = phases.recover(session, pruned, dense, f"finetune-{number}", masks)
         rounds.append(_round(session, plan, pruned, recovered))
         _note(session, number, rounds[-1])

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import autoprune
-from autoprune import factories, phases
+from autoprune import factories, finals, phases
 from autoprune.analysis import analyze
 from autoprune.budget import Budget
 from autoprune.cli import main
@@ -55,7 +55,7 @@ def test_rounds_only_ever_remove_and_end_on_the_budget(granularity, ranking, pla
     run = f"{granularity.replace(':', '-')}-{ranking}"
     options = {"granularity": granularity, "ranking": ranking}
     kept = []
-    real = phases.shrink
+    real = finals.shrink
 
     def watched(session, model, plan, ranked):
         masks = session.grain.masks(ranked, plan)
@@ -64,7 +64,7 @@ def test_rounds_only_ever_remove_and_end_on_the_budget(granularity, ranking, pla
         return real(session, model, plan, ranked)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases, "shrink", watched)
+        patch.setattr(finals, "shrink", watched)
         result = prune(capsys, run, "0.5flops", schedule="iterative", steps=3, **options)
     assert len(kept) == len(result["rounds"]) == 3
     for before, after in pairwise(kept):

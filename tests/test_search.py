@@ -299,3 +299,16 @@ def test_the_same_call_again_is_answered_from_the_run(live, place):
     nn.init.zeros_(changed.head.bias)
     with pytest.raises(autoprune.errors.UsageError, match="live"):
         autoprune.search(changed, data, "0.6flops, 0.7params", **options)
+
+
+@pytest.mark.parametrize("agent", ["ddpg", "evolution"])
+def test_the_result_does_not_depend_on_the_number_of_workers(capsys, place, agent):
+    """The user's own network and task go to the processes and come back with the same numbers."""
+    found = {}
+    for workers in (1, 2):
+        changes = {"agent": agent, "evaluations": 14, "workers": workers, "finetune-epochs": 1}
+        result = search(capsys, f"{agent}-{workers}", **changes)
+        journal = (place / f"{agent}-{workers}" / "evaluations.jsonl").read_bytes()
+        accuracies = [result[name]["accuracy"] for name in ("base", "pruned", "recovered")]
+        found[workers] = result["plan"], result["score"], accuracies, journal
+    assert found[1] == found[2]

@@ -3,8 +3,9 @@
 Adding a command means adding a module here and a function in :mod:`autoprune.commands`.
 """
 
-from autoprune.config.base import LARGEST_SEED, Config
+from autoprune.config.base import LARGEST_SEED, Config, slug
 from autoprune.config.bench import BenchConfig
+from autoprune.config.compare import CompareConfig
 from autoprune.config.doctor import DoctorConfig
 from autoprune.config.export import ExportConfig, ExportForm
 from autoprune.config.inspect import InspectConfig
@@ -22,6 +23,7 @@ __all__ = [
     "LARGEST_SEED",
     "ApplyConfig",
     "BenchConfig",
+    "CompareConfig",
     "Config",
     "DoctorConfig",
     "ExportConfig",
@@ -35,4 +37,5 @@ __all__ = [
     "SearchConfig",
     "TrainConfig",
     "TrainPolicyConfig",
+    "slug",
 ]

@@ -40,6 +40,7 @@ class SearchConfig(Config):
         "align": 1,
         "latency_batch": 1,
         "seed": 0,
+        "workers": 0,
     }
 
     budget: Spec
@@ -72,6 +73,8 @@ class SearchConfig(Config):
     """Seed of everything random."""
     device: Name = "auto"
     """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
+    workers: int = field(default=0, metadata=OUTSIDE)
+    """Processes that evaluate plans; 0: as many as pay. The result does not depend on it."""
     run: Directory = field(default=None, metadata=OUTSIDE)
     """Directory that holds the run; the same command again continues it."""
     fresh: Flag = field(default=False, metadata=OUTSIDE)

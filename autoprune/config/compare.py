@@ -1,0 +1,116 @@
+"""The configuration of ``autoprune compare``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import tyro
+
+from autoprune.config.base import (
+    Align,
+    Backend,
+    Config,
+    Debug,
+    Directory,
+    Flag,
+    Json,
+    Model,
+    Name,
+    Spec,
+    Weights,
+    check_grain,
+    check_numbers,
+    named_model,
+    named_ranking,
+    slug,
+)
+from autoprune.config.search import SearchConfig
+from autoprune.errors import UsageError
+from autoprune.schema import OUTSIDE
+
+Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")]
+Specs = Annotated[
+    tuple[str, ...], tyro.conf.arg(metavar="SPEC ...", help_behavior_hint="(default: none)")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig(Config):
+    """Run several searchers on equal evaluations, over several seeds, side by side."""
+
+    command: ClassVar[str] = "compare"
+    least: ClassVar[Mapping[str, int]] = {
+        "evaluations": 1,
+        "seeds": 1,
+        "finetune_epochs": 0,
+        "align": 1,
+        "latency_batch": 1,
+        "workers": 0,
+    }
+
+    budget: Spec
+    """Ceiling on cost, as 0.5flops, 0.3params or 60Mmacs; joined by commas, all must hold."""
+    budgets: Specs = ()
+    """Further budgets, for the plot of accuracy against budget."""
+    model: Model = None
+    weights: Weights = None
+    data: Spec = "digits"
+    """digits, a directory, a hub name, or file.py:function."""
+    task: Spec = "classification"
+    """What a batch is, the loss and the score: classification, or file.py:name."""
+    agents: Names = ("uniform", "random", "dp", "evolution", "ddpg")
+    """Searchers: ddpg, ppo, dp, evolution, greedy, random, uniform."""
+    granularity: Name = "channel"
+    """What a unit is: channel (removed), weight (single ones, masked), or n:m as 2:4 (masked)."""
+    ranking: Name = "regression"
+    """Which units go first: regression, lasso, l1, l2, bn-scale or random; of weights l2 or l1."""
+    evaluations: int = 100
+    """Plans that each searcher may try."""
+    seeds: int = 5
+    """Searches of each agent: seeds 0, 1, ... of calibration, search split and agent."""
+    finetune_epochs: int = 2
+    """Epochs of training after pruning, the same for all; 0 leaves it out."""
+    align: Align = None
+    """Keep multiples of this many units where the group allows it."""
+    backend: Backend = "torch"
+    """What latency is measured with: torch, or onnxruntime (needs the extra [onnx])."""
+    latency_batch: int = 64
+    """Samples per forward pass where latency is measured."""
+    device: Name = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
+    workers: int = field(default=0, metadata=OUTSIDE)
+    """Processes that evaluate plans; 0: as many as pay. The result does not depend on it."""
+    run: Directory = field(default=None, metadata=OUTSIDE)
+    """Directory that holds the run; the same command again continues it."""
+    fresh: Flag = field(default=False, metadata=OUTSIDE)
+    """Start over; an existing run is kept beside the new one."""
+    json: Json = field(default=False, metadata=OUTSIDE)
+    debug: Debug = field(default=False, metadata=OUTSIDE)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", named_model(self.model, self.data))
+        object.__setattr__(self, "ranking", named_ranking(self.ranking, self.granularity))
+        check_numbers(self, **self.least)
+        check_grain(self.granularity, self.align)
+        if not self.agents:
+            raise UsageError("--agents names none", "--agents uniform dp ddpg")
+        if len(set(self.agents)) < len(self.agents) or self.budget in self.budgets:
+            raise UsageError("an agent or a budget is named twice", "name each once")
+        if self.run == "":
+            raise UsageError("--run is empty", "name a directory, or leave it out")
+
+    @property
+    def directory(self) -> Path:
+        """Where the run lives: ``run``, or a name made of model, budget and configuration."""
+        if self.run is not None:
+            return Path(self.run)
+        return Path("logs") / f"compare-{slug(str(self.model))}-{slug(self.budget)}-{self.key}"
+
+    def search(self, budget: str, seed: int) -> SearchConfig:
+        """Return the search that one budget and one seed stand for."""
+        own = {item.name for item in fields(SearchConfig)} & {item.name for item in fields(self)}
+        shared = {name: getattr(self, name) for name in own - {"budget", "run"}}
+        return SearchConfig(budget=budget, seed=seed, run=str(self.directory), **shared)

@@ -1,0 +1,181 @@
+"""The search itself: a searcher spends evaluations, each journalled, here or in workers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any, Final
+
+from torch import nn
+
+from autoprune.agents import Searcher
+from autoprune.agents.policy import Policy
+from autoprune.config import SearchConfig
+from autoprune.errors import UsageError
+from autoprune.evaluate import Evaluator
+from autoprune.execution import one_thread
+from autoprune.finals import builder, choose
+from autoprune.phases import evaluator_parts, keep_policy
+from autoprune.plan import Plan
+from autoprune.problem import Evaluation, Ledger, PruningProblem, Record
+from autoprune.session import Session
+from autoprune.workers import Workers
+
+WORTH: Final = 20.0
+"""Seconds of evaluation from which on worker processes, which take seconds to begin, pay."""
+
+MOST: Final = 4
+"""Processes that are begun unasked: each holds the network and the search split."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The plan to prune by, its score on the search split if it has one, evaluations spent.
+
+    ``network``: the compact network of the plan, if it was built already.
+    """
+
+    plan: Plan
+    score: float | None
+    evaluations: int
+    network: nn.Module | None = None
+
+
+def find(
+    agent: Searcher,
+    config: SearchConfig,
+    session: Session,
+    model: nn.Module,
+    problem: PruningProblem,
+) -> Found:
+    """Search with an agent; its best few plans are built and scored again."""
+    ledger = explore(agent, config, session, model, problem)
+    best, network = choose(session, builder(session, model, problem.ranking), ledger)
+    return Found(best.plan, best.evaluation.score, ledger.count, network)
+
+
+def explore(
+    agent: Searcher,
+    config: SearchConfig,
+    session: Session,
+    model: nn.Module,
+    problem: PruningProblem,
+) -> Ledger:
+    """Let the searcher spend its evaluations; each is journalled before the next is asked for.
+
+    A learner's policy is stored in the run.
+    """
+    journal = session.run.journal
+    known = {plan: evaluation for plan, evaluation in map(recall, journal.records)}
+    with (
+        session.progress.phase("search", config.evaluations) as phase,
+        crewed(session, model, problem, config.workers, config.evaluations) as shared,
+    ):
+
+        def note(record: Record) -> None:
+            if not record.recalled:
+                journal.append(entry(record))
+            session.curves.evaluation(record)
+            phase.advance(best=ledger.best.evaluation.score)
+
+        ledger = Ledger(shared, config.evaluations, note, known)
+        agent.search(shared, ledger, config.seed)
+    policy: Policy | None = getattr(agent, "policy", None)
+    if policy is not None:
+        keep_policy(session.run, policy)
+    return ledger
+
+
+@contextmanager
+def crewed(
+    session: Session, model: nn.Module, problem: PruningProblem, workers: int, evaluations: int
+) -> Iterator[PruningProblem]:
+    """Give the problem ``workers`` processes to score plans in; 0: as many as pay.
+
+    What is scored does not depend on how many there are: each computes on one thread.
+    """
+    parts = evaluator_parts(session, model, problem.ranking, session.subject.data.search)
+    if session.subject.device.type != "cpu":
+        workers = workers or 1  # they would only wait for one another
+    crew = _Crew(problem.evaluate, parts, workers, evaluations)
+    try:
+        yield replace(problem, evaluate=lambda plan: next(crew([plan])), spread=crew)
+    finally:
+        crew.close()
+
+
+class _Crew:
+    """Scores plans in this process until others pay."""
+
+    def __init__(
+        self,
+        here: Callable[[Plan], Evaluation],
+        parts: Sequence[Any],
+        workers: int,
+        evaluations: int,
+    ) -> None:
+        self._here, self._parts = here, parts
+        self._count, self._auto = workers or min(MOST, _cores()), not workers
+        self._left = evaluations
+        self._seconds: list[float] = []
+        self._workers: Workers[Plan, Evaluation] | None = None
+
+    def __call__(self, plans: Sequence[Plan]) -> Iterator[Evaluation]:
+        """Score plans, in their order."""
+        self._left -= len(plans)
+        if self._workers is None and self._count > 1 and self._pays(len(plans)):
+            self._begin()
+        if self._workers is not None:
+            yield from self._workers.map(plans)
+            return
+        for plan in plans:
+            with one_thread():
+                found = self._here(plan)
+            self._seconds.append(found.seconds)
+            yield found
+
+    def close(self) -> None:
+        """Let the processes end."""
+        if self._workers is not None:
+            self._workers.close()
+
+    def _pays(self, now: int) -> bool:
+        if not self._auto:
+            return True
+        return bool(self._seconds) and fmean(self._seconds) * (self._left + now) > WORTH
+
+    def _begin(self) -> None:
+        try:
+            self._workers = Workers(self._count, Evaluator, *self._parts)
+        except UsageError:  # a network that cannot be sent
+            if not self._auto:
+                raise
+            self._count = 1
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not everywhere
+        return os.cpu_count() or 1
+
+
+def entry(record: Record) -> dict[str, object]:
+    """Return what the journal keeps of an evaluation."""
+    found = record.evaluation
+    return {
+        "evaluation": record.number,
+        "plan": record.plan.to_json(),
+        "score": found.score,
+        "loss": found.loss,
+        "failed": found.failed,
+    }
+
+
+def recall(entry: Mapping[str, object]) -> tuple[Plan, Evaluation]:
+    """Read what ``entry`` wrote."""
+    score, loss = float(str(entry["score"])), float(str(entry["loss"]))
+    return Plan.from_json(entry["plan"]), Evaluation(score, loss, failed=bool(entry["failed"]))
