@@ -47,7 +47,7 @@ def run_ticket(config: TicketConfig, progress: Progress) -> dict[str, Any]:
 
 def _cores(device: str) -> int:
     """Return how many trainings run side by side: one on an accelerator, else one per core."""
-    return len(os.sched_getaffinity(0)) if device == "cpu" else 1
+    return os.cpu_count() or 1 if device == "cpu" else 1
 
 
 def _train(study: Study, run: Run, workers: int, progress: Progress) -> Records:
