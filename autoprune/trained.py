@@ -40,6 +40,7 @@ class Trained:
     parameters: int
     bytes: int
     run: Path
+    task: str = "classification"
     other: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

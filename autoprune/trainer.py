@@ -133,7 +133,7 @@ def _carry_out(
         epochs, seconds = _fit(training, model, run, progress)
         _publish(training, model, epochs, run)
         result = _result(training, model, structure, epochs[-1], run, progress)
-        result = replace(result, seconds=round(seconds, 2))
+        result = replace(result, seconds=round(seconds, 2), task=str(config.task))
         run.publish_json(RESULT, result.to_json())
         discard(run.artefacts)
         return result

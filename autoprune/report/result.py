@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Group as Stack
 from rich.console import RenderableType
@@ -52,16 +52,25 @@ def _accuracies(result: Result) -> Table:
         base = result.baseline
         rows.append((base.name, base.pruned, base.recovered, ""))
     for name, pruned, recovered, style in rows:
-        change = 100 * (recovered.accuracy - result.base.accuracy)
-        table.add_row(
-            Text(name),
-            percent(result.base.accuracy),
-            percent(pruned.accuracy),
-            percent(recovered.accuracy),
-            f"{change:+.2f}",
-            style=style,
-        )
+        scores = [measure.accuracy for measure in (result.base, pruned, recovered)]
+        _add_scores(table, name, scores, style)
+    for rate in result.base.other:
+        for name, pruned, recovered, style in rows:
+            scores = [measure.other[rate] for measure in (result.base, pruned, recovered)]
+            _add_scores(table, f"{rate}, {name}", scores, style)
     return table
+
+
+def _add_scores(table: Table, name: str, scores: Sequence[float], style: str) -> None:
+    base, pruned, recovered = scores
+    table.add_row(
+        Text(name),
+        percent(base),
+        percent(pruned),
+        percent(recovered),
+        f"{100 * (recovered - base):+.2f}",
+        style=style,
+    )
 
 
 def _costs(result: Result) -> Table:

@@ -42,13 +42,13 @@ def _places(result: Trained) -> RenderableType:
     files = Table.grid(padding=(0, 2))
     for name, what in result.files.items():
         files.add_row(Text(name, "bold"), Text(what))
-    lines = Text.assemble(
-        "everything is in ",
-        (str(result.run), "bold"),
-        "\nprune it:     ",
-        (f"autoprune search --budget 0.5flops --model {result.network}", "cyan"),
-        (f" --data {result.data} --weights {result.run}", "cyan"),
-    )
-    if result.command != "train":
-        lines = Text.assemble("everything is in ", (str(result.run), "bold"))
+    lines = Text.assemble("everything is in ", (str(result.run), "bold"))
+    if result.command == "train":
+        task = "" if result.task == "classification" else f" --task {result.task}"
+        lines.append("\nprune it:     ")
+        lines.append(
+            f"autoprune search --budget 0.5flops --model {result.network}"
+            f" --data {result.data}{task} --weights {result.run}",
+            "cyan",
+        )
     return Padding(Stack(lines, Text(), files), (1, 0, 1, 1))
