@@ -11,6 +11,7 @@ from torch import nn
 
 from autoprune.artefacts import Artefacts
 from autoprune.batches import Batches
+from autoprune.config.bench import BenchConfig
 from autoprune.data import Data
 from autoprune.errors import UsageError
 from autoprune.execution import Form
@@ -72,8 +73,7 @@ def accuracies(
     given: Given,
     structure: Structure,
     plan: Plan,
-    epochs: int,
-    seed: int,
+    config: BenchConfig,
     device: torch.device,
     progress: Progress,
 ) -> tuple[float, float]:
@@ -81,7 +81,7 @@ def accuracies(
 
     Units go by regression and the weights left are repaired; batch statistics are adapted.
     """
-    model, data, task = given.model, given.data, given.task
+    model, data, task, seed = given.model, given.data, given.task, config.seed
     calibration = data.calibration(CALIBRATION, seed).to(device)
     ranking = rank(model, structure, "regression", task=task, calibration=calibration, seed=seed)
     recalibrate = Recalibration(model, task, Batches(calibration, 128, model, Form(), seed=seed))
@@ -89,19 +89,24 @@ def accuracies(
         ranking.kept(plan), ranking.weights(plan) | recalibrate.references
     )
     recalibrate(compact)
-    if epochs:
-        config = recipe(compact, len(data.train))
-        distill = DISTILL if isinstance(task, Classification) else 0.0
-        rate = SOFTER * config.learning_rate
-        config = replace(config, epochs=epochs, learning_rate=rate, distill=distill, seed=seed)
+    if config.finetune_epochs or config.finetune_steps:
+        course = recipe(compact, len(data.train))
+        course = replace(
+            course,
+            epochs=config.finetune_epochs or 1,
+            steps=config.finetune_steps,
+            learning_rate=SOFTER * course.learning_rate,
+            distill=DISTILL if isinstance(task, Classification) else 0.0,
+            seed=seed,
+        )
         compact.requires_grad_(True)
-        with progress.phase("finetune", config.length(len(data.train))) as phase:
+        with progress.phase("finetune", course.length(len(data.train))) as phase:
             fit(
                 compact,
                 data.train.to(device),
                 task,
-                config,
-                teacher=model,
+                course,
+                teacher=model if course.distill else None,
                 on_step=lambda step, total, loss: phase.advance(loss=loss),
             )
     test = data.test.to(device)

@@ -110,9 +110,7 @@ def _scored(
 ) -> Row:
     if given is None:
         return row
-    before, after = accuracies(
-        given, bed.structure, plan, config.finetune_epochs, config.seed, device, progress
-    )
+    before, after = accuracies(given, bed.structure, plan, config, device, progress)
     facts = {"metric": given.metric, "accuracy_before": before, "accuracy_after": after}
     return Row(**{**vars(row), **facts})
 

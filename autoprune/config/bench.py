@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 import tyro
 
-from autoprune.config.base import LARGEST_SEED, Config, Debug, Json, Name
+from autoprune.config.base import Config, Debug, Json, Name, check_numbers
 from autoprune.errors import UsageError
 from autoprune.schema import OUTSIDE
 
@@ -31,6 +31,10 @@ class BenchConfig(Config):
     """Runs of autoprune train: their networks are pruned, fine-tuned and scored."""
     finetune_epochs: int = 2
     """Epochs of training after pruning, for the accuracy."""
+    finetune_steps: Annotated[
+        int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: whole epochs)")
+    ] = None
+    """Length of that training in steps, in place of epochs."""
     batch: int = 64
     """Samples per forward pass."""
     seed: int = 0
@@ -47,10 +51,9 @@ class BenchConfig(Config):
     def __post_init__(self) -> None:
         if not 0 < self.rate < 1:
             raise UsageError(f"--rate must lie between 0 and 1, not {self.rate}", "0.5 is half")
-        if self.batch < 1 or self.finetune_epochs < 0:
-            raise UsageError("--batch must be at least 1 and --finetune-epochs at least 0")
-        if not 0 <= self.seed <= LARGEST_SEED:
-            raise UsageError(f"--seed must lie between 0 and {LARGEST_SEED}, not {self.seed}")
+        check_numbers(self, batch=1, finetune_epochs=0, seed=0)
+        if self.finetune_steps is not None:
+            check_numbers(self, finetune_steps=1)
         if not self.models:
             raise UsageError("--models names no network", f"as {' '.join(FIVE)}")
 
