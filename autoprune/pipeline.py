@@ -18,6 +18,7 @@ from autoprune.checkpoint import discard
 from autoprune.config import PruningConfig, SearchConfig
 from autoprune.curves import Curves
 from autoprune.data import SPLITS, describe
+from autoprune.energy import EnergyTable
 from autoprune.exploration import Found
 from autoprune.finals import shrink
 from autoprune.granularity import Grain, Granularity, check_limits, check_ranking
@@ -120,6 +121,8 @@ def conduct(
     """Do some work in a run: show a finished run again, continue any other, mend a damaged one."""
     began = time.monotonic()
     structure = find_structure(subject, progress)
+    if "energy" in Budget.parse(config.budget).costs:
+        progress.note("\n  ".join(("energy is a model:", *EnergyTable().lines())))
     latency = find_latency(subject, config, structure, progress)
     found = latency.cost if latency else None
     grain = Grain.of(structure, Granularity.parse(config.granularity), found)

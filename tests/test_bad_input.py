@@ -22,6 +22,7 @@ from autoprune.cli import main
 from autoprune.errors import DamagedError, InfeasibleError, UsageError
 from autoprune.files import read_json
 from autoprune.journal import read_journal
+from autoprune.latency.cache import Times, machine
 from autoprune.models import load_weights
 from tests import owncode
 
@@ -257,6 +258,16 @@ def test_a_latency_that_the_device_cannot_reach_names_the_least_it_can(budget, p
     assert "cannot go below" in line and "ms, 0" in line
     assert f"ask for at least 0.{line.rsplit('at least 0.', 1)[1]}" in line
     assert untouched(place)
+
+
+def test_a_damaged_latency_cache_is_named_once_and_measured_again(place, capsys):
+    path = Times(machine(torch.device("cpu"), "torch")).path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('{"format": 1, "on"')
+    assert main(command(budget="1latency", agent="uniform", finetune_epochs="0")) == 0
+    err = capsys.readouterr().err
+    assert err.count("is damaged") == 1 and str(path) in err.replace("\n", "")
+    assert json.loads(path.read_text())["times"]
 
 
 def test_units_that_come_in_a_thousand(place, capsys):

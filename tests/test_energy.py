@@ -6,6 +6,7 @@ from torch import nn
 
 from autoprune.analysis import analyze
 from autoprune.budget import Budget
+from autoprune.cli import main
 from autoprune.cost import CostModel
 from autoprune.energy import EnergyTable, joules
 from autoprune.errors import InfeasibleError, UsageError
@@ -136,3 +137,11 @@ def test_energies_have_prefixes():
         "3.25 mJ",
         "4 J",
     ]
+
+
+def test_a_search_by_energy_says_what_is_assumed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["search", "--budget", "0.0001energy", "--run", "run"]) == 3
+    err = capsys.readouterr().err
+    assert "DRAM 640" in err and "each weight and buffer comes from DRAM once" in err
+    assert not (tmp_path / "run").exists()
