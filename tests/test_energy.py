@@ -142,6 +142,6 @@ def test_energies_have_prefixes():
 def test_a_search_by_energy_says_what_is_assumed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["search", "--budget", "0.0001energy", "--run", "run"]) == 3
-    err = capsys.readouterr().err
+    err = " ".join(capsys.readouterr().err.split())
     assert "DRAM 640" in err and "each weight and buffer comes from DRAM once" in err
     assert not (tmp_path / "run").exists()
