@@ -105,19 +105,19 @@ def rank_weights(
     tensors, generator = named_tensors(model), torch.Generator().manual_seed(seed)
     stages, errors, sources, totals = {}, {}, {}, {}
     for item in layouts:
-        weight = tensors[item.tensor].detach()
-        size = _SIZES[method](weight.float())
-        order = weight.float().abs()
+        source = tensors[item.tensor].detach()
+        weight = source.float().cpu()  # sums in one order, whatever the device
+        size, order = _SIZES[method](weight), weight.abs()
         if method == "random":
-            order = torch.rand(weight.shape, generator=generator).to(weight.device)
+            order = torch.rand(weight.shape, generator=generator)
         if before:
-            gone = ~before[item.tensor].to(weight.device)
+            gone = ~before[item.tensor].cpu()
             size, order = size.masked_fill(gone, 0.0), order.masked_fill(gone, -1.0)
         if granularity.block:
             stage = _stages_of_rows(item, order, size, *granularity.block)
         else:
             stage = _stages_of_weights(item, order)
-        stages[item.tensor], sources[item.tensor] = stage, weight
+        stages[item.tensor], sources[item.tensor] = stage.to(source.device), source
         errors[item.group] = _errors(item, stage, size)
         totals[item.group] = float(size.double().sum())
     return Masking(method, {}, errors, (), layouts, stages, sources, totals)
@@ -127,7 +127,7 @@ def _stages_of_weights(item: Layout, order: Tensor) -> Tensor:
     """Stages by the order of all weights, largest first."""
     ranked = order.flatten().sort(descending=True, stable=True).indices
     place = torch.empty_like(ranked)
-    place[ranked] = torch.arange(item.size, device=ranked.device)
+    place[ranked] = torch.arange(item.size)
     stage = (place - item.fixed).div(item.step, rounding_mode="floor") + 1
     return stage.clamp_(min=1).to(torch.int16).view(item.shape)
 
