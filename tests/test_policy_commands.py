@@ -161,6 +161,13 @@ def test_ranges_of_several_costs_are_all_trained(capsys):
     assert budgets[6] == "0.4params" and budgets[-1] == "0.9params"
 
 
+def test_the_run_shows_itself_again(capsys):
+    assert main(["report", "--run", "taught"]) == 0
+    out, _ = capsys.readouterr()
+    assert "nets.py:wide on mydata.py:loaders" in " ".join(out.split())
+    assert "autoprune apply --policy taught" in " ".join(out.split())
+
+
 BAD_TRAINING = {
     "models=": "cannot read the network ''",
     "models=nets.py:build=": "cannot read the network",
@@ -219,12 +226,12 @@ def test_apply_prunes_on_any_budget_with_no_evaluation_and_answers_as_search_doe
 
 def test_a_few_evaluations_go_on_from_the_policy_and_end_no_lower(capsys):
     plain = run(capsys, "apply", **APPLY, run="plain")
-    refined = run(capsys, "apply", **APPLY, run="refined", evaluations="7")
+    refined = run(capsys, "apply", **APPLY, run="refined", evaluations="5")
     records = read_journal(Path("refined/evaluations.jsonl"))
-    assert refined["evaluations"] == len(records) == 7
+    assert refined["evaluations"] == len(records) == 5
     assert records[0]["plan"] == plain["plan"]
     assert refined["warnings"] == []
-    assert Policy.load("refined").trained_on["evaluations"] == 7
+    assert Policy.load("refined").trained_on["evaluations"] == 5
 
 
 def test_the_shipped_policy_is_used_when_none_is_named(capsys):
