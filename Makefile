@@ -6,6 +6,7 @@ PYTHON      ?= python3
 VENV        ?= .venv
 TORCH_INDEX ?=
 BUDGET      ?= 0.5flops
+SHARE       ?= 1
 PYTEST_ARGS ?= -n auto --dist loadfile
 
 BIN     := $(VENV)/bin
@@ -15,7 +16,7 @@ RUNTIME := $(VENV)/.runtime
 DEV     := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help search test lint format check clean
+.PHONY: help search test torture lint format check clean
 
 help:  ## Show this list
 	@echo "usage: make <target> [PYTHON=python3.12] [TORCH_INDEX=<wheel index>]"; echo
@@ -26,6 +27,9 @@ search: $(RUNTIME)  ## Set up and prune the embedded example to BUDGET (default 
 
 test: $(DEV)  ## Set up and run the whole test suite
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+torture: $(DEV)  ## Set up and kill, damage and flood runs for an hour or two (SHARE=0.1: a tenth)
+	$(BIN)/python -m benchmarks.torture --share $(SHARE)
 
 lint: $(DEV)  ## Set up and run the linters and the type checker
 	$(BIN)/ruff format --check .

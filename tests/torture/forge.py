@@ -1,0 +1,179 @@
+"""Victims by the hundred: a server that has imported everything and forks one per command.
+
+What is killed is a real process running the real command line; only its imports came for free.
+The server is a process of its own, because forking one with threads is not safe.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a command ended: exit code (minus the signal), output, seconds, largest memory in MB."""
+
+    code: int
+    output: str
+    seconds: float
+    megabytes: float
+
+
+class Forge:
+    """Starts victims in ``place``; ``hashing`` seeds the hashes of strings. A context manager."""
+
+    def __init__(self, place: Path, hashing: int = 0) -> None:
+        self.place = place
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONHASHSEED": str(hashing),
+            "OMP_NUM_THREADS": "1",
+            "XDG_STATE_HOME": str(place / "state"),
+            "XDG_CACHE_HOME": str(place / "cache"),
+        }
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.torture.forge"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=place,
+            env=environment,
+        )
+
+    def __enter__(self) -> "Forge":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stdin.close()
+        self._server.wait()
+        self._server.stdout.close()
+
+    def start(self, *arguments: str, **terms: object) -> None:
+        """Start a command; ``terms`` are those of :func:`_victim` and :func:`_wait`."""
+        request = json.dumps({"arguments": arguments, **terms})
+        self._server.stdin.write(request + "\n")
+        self._server.stdin.flush()
+
+    def end(self) -> Death:
+        """Wait for the command that was started."""
+        answer = self._server.stdout.readline()
+        if not answer:
+            raise RuntimeError("the server of victims died")
+        return Death(**json.loads(answer))
+
+    def run(self, *arguments: str, **terms: object) -> Death:
+        """Run a command to its end, whichever it is."""
+        self.start(*arguments, **terms)
+        return self.end()
+
+
+def serve() -> None:
+    """Fork a victim for every line of standard input."""
+    _warm_up()
+    for line in sys.stdin:
+        request = json.loads(line)
+        wait = {name: request.pop(name, None) for name in ("kill", "number")}
+        began = time.monotonic()
+        reader, writer = os.pipe()
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 2**20)  # nobody reads before the end
+        victim = os.fork()
+        if victim == 0:
+            _victim(writer, **request)
+        os.close(writer)
+        _wait(victim, **wait)
+        _, status, usage = os.wait4(victim, 0)
+        seconds = time.monotonic() - began
+        with open(reader, encoding="utf-8", errors="replace") as stream:
+            text = stream.read()
+        answer = {
+            "code": os.waitstatus_to_exitcode(status),
+            "output": text,
+            "seconds": seconds,
+            "megabytes": usage.ru_maxrss / 1024,
+        }
+        print(json.dumps(answer), flush=True)
+
+
+def _warm_up() -> None:
+    """Import what commands import when they run, most of it by running one."""
+    for name in ("agents.ppo", "lottery.command", "lottery.view", "charts", "trainer", "export"):
+        import_module(f"autoprune.{name}")
+    from autoprune.cli import main
+    from tests import owncode
+
+    place = Path("warm-up")
+    if not place.exists():
+        place.mkdir()
+        owncode.write(place)
+    os.chdir(place)
+    own = "--model nets.py:build --data mydata.py:loaders --fresh"
+    search = f"search --budget 0.5flops {own} --weights build.safetensors --run search"
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stderr(nowhere),
+        contextlib.redirect_stdout(nowhere),
+    ):
+        main(f"{search} --agent ddpg --evaluations 1 --finetune-epochs 1 --no-baseline".split())
+    os.chdir("..")
+
+
+def _victim(
+    output: int,
+    arguments: list[str],
+    room: int | None = None,
+    steps: dict[str, Any] | None = None,
+) -> None:
+    """Run a command in this process and end it.
+
+    ``room``: no file may grow larger, in bytes. ``steps``: arguments of :class:`Steps`.
+    """
+    code = 70
+    from tests.torture.steps import Steps
+
+    try:
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        sys.stdout, sys.stderr = open(1, "w"), open(2, "w")
+        if room is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+        if steps is not None:
+            images = steps.get("images")
+            Steps(Path(steps["home"]), images and Path(images), steps.get("fails")).install()
+        from autoprune import checkpoint
+        from autoprune.cli import main
+
+        # Small trainings, saved as often as large ones are in proportion.
+        checkpoint.FileCheckpoint.__init__.__defaults__ = (0.2,)
+        checkpoint.SHARE = 0.5
+        code = main(arguments)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def _wait(victim: int, kill: float | None, number: int | None) -> None:
+    """Wait for a victim to end; send it a signal (SIGKILL) after ``kill`` seconds."""
+    handle = os.pidfd_open(victim)
+    if kill is not None and not select.select([handle], [], [], kill)[0]:
+        os.kill(victim, number or signal.SIGKILL)
+    select.select([handle], [], [])
+    os.close(handle)
+
+
+if __name__ == "__main__":
+    serve()

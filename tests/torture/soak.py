@@ -1,0 +1,122 @@
+"""What long searches cost beside their evaluations: memory, open files, journal, replay."""
+
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+from autoprune.config import SearchConfig
+from autoprune.curves import Curves
+from autoprune.evaluate import Evaluator
+from autoprune.journal import Journal
+from autoprune.pipeline import run_search
+from autoprune.progress import Silent
+
+
+class Ends(Exception):
+    """Ends a run once its search is over."""
+
+
+class Watch(Silent):
+    """Times the phase of the search, and looks at memory and open files while it lasts."""
+
+    def __init__(self, every: int = 0) -> None:
+        self.every, self.steps, self._name = every, 0, ""
+        self.seconds = 0.0
+        self.marks: list[tuple[int, int, int]] = []
+
+    @contextmanager
+    def phase(self, name, total):
+        began = time.perf_counter()
+        self._name = name
+        with super().phase(name, total):
+            yield self
+        if name == "search":
+            self.seconds = time.perf_counter() - began
+            raise Ends
+
+    def advance(self, steps=1, **facts):
+        if self._name != "search":
+            return
+        self.steps += steps
+        if self.every and self.steps % self.every == 0:
+            self.marks.append((self.steps, _memory(), len(os.listdir("/proc/self/fd"))))
+
+
+def search(place: Path, evaluations: int, watch: Watch) -> None:
+    """Search the digits network at random until the search is over."""
+    config = SearchConfig(
+        budget="0.5flops", agent="random", evaluations=evaluations, run=str(place), baseline=False
+    )
+    try:
+        run_search(config, watch)
+    except Ends:
+        pass
+
+
+def soak(place: Path, evaluations: int) -> dict[str, float]:
+    """Evaluate many plans; return how memory and open files grew after the first fifth of them."""
+    watch = Watch(every=max(1, evaluations // 100))
+    search(place, evaluations, watch)
+    marks = [mark for mark in watch.marks if mark[0] > evaluations // 5]
+    quarter = max(1, len(marks) // 4)
+    first, last = (
+        sum(memory for _, memory, _ in part) / quarter
+        for part in (marks[:quarter], marks[-quarter:])
+    )
+    files = [count for _, _, count in marks]
+    return {
+        "evaluations": watch.steps,
+        "seconds": watch.seconds,
+        "memory growth": last / first - 1,
+        "megabytes": last / 2**20,
+        "open files": max(files) - min(files),
+    }
+
+
+def _memory() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def overhead(place: Path, evaluations: int) -> dict[str, float]:
+    """Search, and search again from the journal; return parts of the time of the first search.
+
+    ``journal`` was spent on writing it; ``searcher`` on neither evaluations nor records nor curves;
+    ``replay`` is what the second search takes beyond that.
+    """
+    first, spent = Watch(), {}
+    with (
+        _timed(Evaluator, "__call__", spent),
+        _timed(Journal, "append", spent),
+        _timed(Curves, "evaluation", spent),
+    ):
+        search(place, evaluations, first)
+    again = Watch()
+    search(place, evaluations, again)
+    own = first.seconds - sum(spent.values())
+    return {
+        "evaluations": first.steps,
+        "seconds": first.seconds,
+        "journal": spent["append"] / first.seconds,
+        "curves": spent["evaluation"] / first.seconds,
+        "searcher": own / first.seconds,
+        "replay": (again.seconds - own) / first.seconds,
+    }
+
+
+@contextmanager
+def _timed(owner: type, name: str, spent: dict[str, float]):
+    """Count the seconds that a method takes."""
+    real = getattr(owner, name)
+    spent[name] = 0.0
+
+    def timed(self, *arguments, **options):
+        began = time.perf_counter()
+        try:
+            return real(self, *arguments, **options)
+        finally:
+            spent[name] += time.perf_counter() - began
+
+    with patch.object(owner, name, timed):
+        yield
