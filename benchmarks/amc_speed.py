@@ -1,0 +1,149 @@
+"""A search of 100 evaluations beside AMC's procedure on the same network and machine.
+
+AMC (He et al. 2018; code of mit-han-lab/amc, `channel_pruning_env.py`) solves, in every episode and
+for every layer it prunes, a scikit-learn least squares on 3,000 images x 10 points, and then runs
+its validation images in batches of 50, in float32. Its solves are timed here on the real layers'
+input patches, at half the channels, one episode's worth; validation on the same search images as
+ours. What is left out favours AMC: storing features, masking, its agent.
+
+Ours is timed whole: ranking, then a few evaluations of new plans and what the agent spends between
+them, both extrapolated to 100.
+
+python benchmarks/amc_speed.py --weights resnet20.safetensors --data DIR [--write]
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from reporting import parser, report
+from sklearn.linear_model import LinearRegression
+from torch import nn
+
+from autoprune import zoo
+from autoprune.agents import searcher
+from autoprune.analysis import analyze
+from autoprune.budget import Budget
+from autoprune.cost import CostModel
+from autoprune.data import Data, load_data
+from autoprune.evaluate import Evaluator
+from autoprune.models import load_weights
+from autoprune.problem import Ledger, PruningProblem
+from autoprune.ranking import rank
+from autoprune.ranking.consumers import find_consumers
+from autoprune.ranking.gram import patches
+from autoprune.recover import measure
+from autoprune.structure import Structure
+from autoprune.task import Classification
+
+TASK = Classification()
+EVALUATIONS, AIM = 100, 20
+IMAGES, POINTS = 3000, 10
+"""Of AMC's least squares."""
+
+
+def main() -> None:
+    """Time both and report."""
+    options = parser(__doc__ or "")
+    options.add_argument("--model", default="resnet20")
+    options.add_argument("--weights", required=True)
+    options.add_argument("--data", required=True)
+    options.add_argument("--evaluations", type=int, default=16, help="of ours that are timed")
+    options.add_argument("--layers", type=int, default=6, help="of AMC's that are timed")
+    chosen = options.parse_args()
+    torch.set_num_threads(chosen.threads)
+    data = load_data(chosen.data)
+    model = zoo.build(chosen.model).eval()
+    load_weights(model, chosen.weights)
+    structure = analyze(model, data.example(TASK))
+    ours = timed_search(model, structure, data, chosen.evaluations)
+    theirs = timed_episode(model, structure, data, chosen.layers)
+    mine = ours["ranking"] + EVALUATIONS * ours["one evaluation"]
+    amc = EVALUATIONS * (theirs["least squares"] + theirs["validation"])
+    rows = [
+        {"procedure": "AMC", **seconds(theirs), "100 evaluations": f"{amc:,.0f} s"},
+        {"procedure": "autoprune", **seconds(ours), "100 evaluations": f"{mine:,.0f} s"},
+    ]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    report(
+        f"amc_speed_{chosen.model}",
+        f"A search of {EVALUATIONS} evaluations on {chosen.model} beside AMC's procedure",
+        [{name: row.get(name, "") for name in columns} for row in rows],
+        [
+            f"{amc / mine:.0f} times as fast; aim {AIM}: {met(amc, mine)}."
+            f" AMC: {chosen.layers} layers timed, scaled by rows x columns^2 to all it prunes."
+            f" autoprune: ddpg, {chosen.evaluations} evaluations timed, agent included.",
+            f"{len(data.search):,} search images on both sides. Seconds are of the process on the"
+            f" CPU: what a clock shows on a quiet machine with {chosen.threads} thread(s).",
+        ],
+        chosen.write,
+    )
+
+
+def met(amc: float, mine: float) -> str:
+    """Say whether the aim is met."""
+    return "met" if amc >= AIM * mine else "missed"
+
+
+def seconds(times: dict[str, float]) -> dict[str, str]:
+    """Write seconds."""
+    return {name: f"{value:.2f} s" for name, value in times.items()}
+
+
+def timed_search(
+    model: nn.Module, structure: Structure, data: Data, evaluations: int
+) -> dict[str, float]:
+    """Time ranking, and an evaluation with the agent's share in it."""
+    began = time.process_time()
+    ranking = rank(model, structure, "regression", task=TASK, calibration=data.calibration(1000))
+    evaluate = Evaluator(model, structure, ranking, TASK, data.search, data.calibration(256))
+    ranked = time.process_time() - began
+    cost = CostModel(structure)
+    budget = Budget.parse("0.5flops").bind(cost)
+    problem = PruningProblem(structure, cost, budget, ranking, evaluate)
+    began = time.process_time()
+    searcher("ddpg").search(problem, Ledger(problem, evaluations), 0)
+    return {"ranking": ranked, "one evaluation": (time.process_time() - began) / evaluations}
+
+
+def timed_episode(
+    model: nn.Module, structure: Structure, data: Data, layers: int
+) -> dict[str, float]:
+    """Time scikit-learn's least squares on some layers, scaled to all, and one validation."""
+    work: list[tuple[float, Any]] = []
+    for consumer in find_consumers(model, structure):
+        half = max(1, consumer.weight.shape[1] // 2) * consumer.weight[0, 0].numel()
+        work.append((half**2, consumer))
+    work.sort(key=lambda item: item[0])
+    chosen = work[:: max(1, len(work) // layers)]
+    spent = sum(one_solve(model, consumer, data) for _, consumer in chosen)
+    scale = sum(size for size, _ in work) / sum(size for size, _ in chosen)
+    began = time.process_time()
+    measure(model, data.search, TASK, batch_size=50)
+    return {"least squares": spent * scale, "validation": time.process_time() - began}
+
+
+def one_solve(model: nn.Module, consumer: Any, data: Data) -> float:
+    """Time one of AMC's solves: the layer's own patches at half of its channels."""
+    module, rows = consumer.modules[0], []
+    generator = torch.Generator().manual_seed(0)
+
+    def keep(layer: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        rows.append(patches(layer, args[0], POINTS * len(args[0]), generator))
+
+    handle = module.register_forward_pre_hook(keep)
+    measure(model, data.calibration(IMAGES), TASK)
+    handle.remove()
+    inputs = torch.cat(rows)
+    outputs = inputs @ consumer.weight.flatten(1).T
+    kernel = consumer.weight[0, 0].numel()
+    half = inputs[:, : max(1, consumer.weight.shape[1] // 2) * kernel].numpy()
+    began = time.process_time()
+    LinearRegression(fit_intercept=False).fit(half, outputs.numpy())
+    return time.process_time() - began
+
+
+if __name__ == "__main__":
+    main()
