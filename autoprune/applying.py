@@ -20,8 +20,8 @@ from autoprune.result import Result
 from autoprune.session import Session
 from autoprune.subject import from_config
 
-SEEDS = 3
-"""Plans that a refinement starts from: the policy's, the error curves' own, the uniform one."""
+SEEDS = 6
+"""Plans that a refinement starts from: the policy's, the error curves' own, the rules of thumb."""
 
 
 def run_apply(config: ApplyConfig, progress: Progress) -> Result:

@@ -29,9 +29,10 @@ from autoprune.pipeline import check_words
 from autoprune.plan import Plan
 from autoprune.problem import Evaluation, Ledger, PruningProblem, Record
 from autoprune.progress import Progress
+from autoprune.ranking import Ranking
 from autoprune.recover import measure
 from autoprune.run import RESULT, Run
-from autoprune.session import Session, bind_budget, find_latency, find_structure
+from autoprune.session import LATENCY, Session, bind_budget, find_latency, find_structure
 from autoprune.subject import from_config, weights_hash
 from autoprune.task import metric
 
@@ -80,6 +81,8 @@ def _session(config: SearchConfig, run: Run, writer: Events, progress: Progress)
     run.expect(weights=weights_hash(subject.model))
     structure = find_structure(subject, progress)
     latency = find_latency(subject, config, structure, progress)
+    if latency is not None and LATENCY not in run.artefacts.names:
+        run.publish_json(LATENCY, latency.to_json())
     found = latency.cost if latency else None
     grain = Grain.of(structure, Granularity.parse(config.granularity), found)
     budget = bind_budget(config, grain.cost, subject.device)
@@ -144,7 +147,7 @@ def _searches(
                 ledger, seconds = _search(session, pool, agent, config.evaluations)
                 yield (
                     (budget, agent, seed),
-                    _finish(session, build, dense, known, ledger, seconds),
+                    _finish(session, build, dense, problem.ranking, known, ledger, seconds),
                 )
 
 
@@ -210,6 +213,7 @@ def _finish(
     session: Session,
     build: Build,
     dense: nn.Module,
+    ranking: Ranking,
     known: dict[Plan, tuple[nn.Module, nn.Module]],
     ledger: Ledger,
     seconds: float,
@@ -218,7 +222,8 @@ def _finish(
     best, pruned = choose(session, build, ledger)
     if best.plan not in known:
         name = f"finetune-{slug(session.config.budget)}-{session.config.seed}-{best.plan.key}"
-        known[best.plan] = pruned, phases.recover(session, pruned, dense, name)
+        masks = session.grain.masks(ranking, best.plan)
+        known[best.plan] = pruned, phases.recover(session, pruned, dense, name, masks)
     return _Search(ledger.history, seconds, best.plan, *known[best.plan])
 
 
