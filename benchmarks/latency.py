@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from reporting import parser, report
 
 from autoprune import zoo
@@ -40,15 +41,22 @@ def main() -> None:
     torch.set_num_threads(chosen.threads)
     rows = [row for name in chosen.networks for row in network(name, chosen.backend)]
     errors = np.array([abs(row.pop("error")) for row in rows])
+    parts = np.array([abs(row.pop("relative")) for row in rows])
     notes = [
         f"Milliseconds per batch of {BATCH} images of 3x32x32, fresh weights, {chosen.backend},",
         "float32, batch norms folded. Widths are multiples of what suits the device. `moved`: how",
         "far the tables were moved so that they never fall, as a part of their sum.",
-        f"Aim: within 10 %. {int((errors <= AIM).sum())} of {len(errors)} are; mean"
-        f" {100 * errors.mean():.1f} %, worst {100 * errors.max():.1f} %.",
+        f"Aim: within 10 %. {within(errors)}. As parts of the dense network timed in the same",
+        f"turns, whatever the machine did since the tables were made: {within(parts)}.",
     ]
     name = "latency" if chosen.backend == "torch" else f"latency_{chosen.backend}"
     report(name, "Predicted and measured latency", rows, notes, chosen.write)
+
+
+def within(errors: NDArray[np.float64]) -> str:
+    """Say how many are within the aim, their mean and the worst."""
+    met, mean, worst = int((errors <= AIM).sum()), 100 * errors.mean(), 100 * errors.max()
+    return f"{met} of {len(errors)}, mean {mean:.1f} %, worst {worst:.1f} %"
 
 
 def network(name: str, backend: str) -> list[dict[str, Any]]:
@@ -88,6 +96,8 @@ def network(name: str, backend: str) -> list[dict[str, Any]]:
                 "MACs": f"{cost.macs(plan) / cost.macs.dense:.3f}",
                 "moved": f"{100 * latency.corrected:.1f} %",
                 "error": predicted / found - 1,
+                "relative": predicted / (latency.cost.dense * BATCH / 1e6) * measured[0] / found
+                - 1,
             }
         )
     return rows
