@@ -19,6 +19,7 @@ from autoprune.run import CONFIG, JOURNAL, RESULT
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+TRAININGS = ("train", "finetune")
 _ENDINGS = (".png", ".svg")
 
 
@@ -103,7 +104,8 @@ def draw_standing(standing: Standing, path: Path) -> None:
         raise UsageError(f"cannot draw {path}", f"end it in {' or '.join(_ENDINGS)}")
     chosen = standing.rounds[-1] if standing.rounds else standing.best
     if chosen is None:
-        raise UsageError(f"{standing.run} holds no evaluations of plans to draw")
+        hint = "training.svg in it is its picture" if standing.command in TRAININGS else ""
+        raise UsageError(f"{standing.run} holds no evaluations of plans to draw", hint)
     figure, (left, right) = canvas(columns=2)
     (_draw_rounds if standing.rounds else _draw_evaluations)(left, standing)
     left.set(ylabel="score on the search split")

@@ -32,7 +32,8 @@ Number = Annotated[
     float | None, tyro.conf.arg(metavar="X", help_behavior_hint="(default: the recipe's)")
 ]
 Optimizer = Annotated[
-    Literal["sgd", "adamw"] | None, tyro.conf.arg(help_behavior_hint="(default: the recipe's)")
+    Literal["sgd", "adamw"] | None,
+    tyro.conf.arg(metavar="sgd|adamw", help_behavior_hint="(default: the recipe's)"),
 ]
 
 
