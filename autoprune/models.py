@@ -57,10 +57,16 @@ class ModelSpec:
         if library in LIBRARIES:
             return _build_from_library(library, name, self.kwargs)
         if not trust_code:
-            trust.check(Factory(self.factory, self.path, self.sha256))
+            self.require_trust()
         function, _ = load(self.factory)
         with blamed(f"{self.factory} fails"):
             return _module(self.factory, function(**self.kwargs))
+
+    def require_trust(self) -> None:
+        """Raise DamagedError if building would run code that was never named here."""
+        library, _, name = self.factory.partition(":")
+        if name and library not in LIBRARIES:
+            trust.check(Factory(self.factory, self.path, self.sha256))
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able object."""

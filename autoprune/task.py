@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from autoprune import trust
 from autoprune.ctc import CTC
 from autoprune.errors import UsageError
 from autoprune.factories import blamed, call, is_factory, load, refuse_malformed
@@ -134,6 +135,7 @@ def resolve_task(spec: object) -> Task:
         refuse_malformed(spec)
         raise UsageError(f"unknown task {spec!r}", "classification, ctc, or file.py:function")
     function, factory = load(spec)
+    trust.allow(factory)
     return check_task(call(factory.name, function))
 
 

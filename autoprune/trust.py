@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from autoprune.errors import DamagedError
-from autoprune.factories import Factory, locate
+from autoprune.factories import Factory, is_factory, locate
 from autoprune.files import canonical, file_digest
 
 
@@ -48,6 +48,21 @@ def check(factory: Factory) -> None:
         f"{factory.name} {reason}, so it is not run",
         "read it, then pass trust_code=True if you trust it",
     )
+
+
+def check_named(spec: str) -> None:
+    """Raise DamagedError unless the function that a stored run names was allowed, as it is now.
+
+    Anything that names no function passes: it is not code.
+    """
+    if not is_factory(spec):
+        return
+    place, _, function = spec.rpartition(":")
+    path = locate(spec)
+    if path is None or not path.is_file():
+        raise DamagedError(f"{spec} is gone: no such file", "bring it back, or name another run")
+    name = f"{path}:{function}" if place.endswith(".py") else spec
+    check(Factory(name, str(path), file_digest(path)))
 
 
 def _line(factory: Factory) -> str:

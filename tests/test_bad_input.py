@@ -18,9 +18,10 @@ from torch import nn
 
 import autoprune
 from autoprune import factories, phases
+from autoprune.artefacts import Artefacts
 from autoprune.cli import main
 from autoprune.errors import DamagedError, InfeasibleError, UsageError
-from autoprune.files import read_json
+from autoprune.files import read_json, text_writer
 from autoprune.journal import read_journal
 from autoprune.latency.cache import Times, machine
 from autoprune.models import load_weights
@@ -651,3 +652,29 @@ def test_the_lock_is_free_after_every_end(run, capsys):
         main(arguments)
         with FileLock(".run.lock", timeout=0):
             pass
+
+
+EVIL = """
+from pathlib import Path
+
+Path("executed").touch()
+
+
+def f(**_):
+    return None
+"""
+
+
+@pytest.mark.parametrize("part", ["data", "task", "model"])
+def test_a_ticket_of_a_strangers_search_runs_no_code_of_theirs(part, run, place, capsys):
+    (place / "evil.py").write_text(EVIL)
+    name = "model.json" if part == "model" else "config.json"
+    described = json.loads((run / name).read_text())
+    if part == "model":
+        described["model"] |= {"factory": f"{place / 'evil.py'}:f"}
+    else:
+        described["config"] |= {part: "evil.py:f"}
+    Artefacts(run).publish(name, text_writer(json.dumps(described)))
+    line = complaint(capsys, ["ticket", "--run", "run", "--levels", "1"], DAMAGED)
+    assert "was never named here, so it is not run" in line
+    assert not (place / "executed").exists()

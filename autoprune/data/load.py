@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from autoprune import trust
 from autoprune.data.carve import carve, class_labels
 from autoprune.data.digits import digits
 from autoprune.data.form import image_form
@@ -63,6 +64,7 @@ def load_data(spec: object, seed: int = 0) -> Data:
         return _from_images(from_directory(directory), seed)
     if is_factory(spec):
         function, factory = load(spec)
+        trust.allow(factory)
         made = call(factory.name, function)
         return made if isinstance(made, Data) else _from_objects(spec, made, seed)
     refuse_malformed(spec)

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from autoprune import trust
 from autoprune.artefacts import Artefacts
 from autoprune.config import PruneConfig, PruningConfig, SearchConfig
 from autoprune.errors import DamagedError, UsageError
@@ -62,6 +63,9 @@ def read_source(path: Path, initial: str | None = None) -> Source:
         raise UsageError(f"the network of {path} was given as a live object: it cannot be built")
     config = kind.from_json(meta["config"])
     spec = ModelSpec.from_json(network["model"])
+    spec.require_trust()
+    for named in (config.data, config.task):
+        trust.check_named(named)
     if BASE in artefacts.names:
         base = _tensors(artefacts.file(BASE))
     else:
