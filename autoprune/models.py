@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -70,12 +70,7 @@ class ModelSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able object."""
-        return {
-            "factory": self.factory,
-            "kwargs": dict(self.kwargs),
-            "path": self.path,
-            "sha256": self.sha256,
-        }
+        return asdict(self) | {"kwargs": dict(self.kwargs)}
 
     @classmethod
     def from_json(cls, data: object) -> ModelSpec:
