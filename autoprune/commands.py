@@ -229,17 +229,17 @@ def _bench(config: BenchConfig, progress: Progress) -> Answer:
 
 COMMANDS: Final = (
     Command(SearchConfig, _search),
-    Command(CompareConfig, _compare),
     Command(ApplyConfig, _apply),
-    Command(TrainPolicyConfig, _train_policy),
     Command(PruneConfig, _prune),
-    Command(InspectConfig, _inspect),
+    Command(CompareConfig, _compare),
+    Command(TrainConfig, _train),
+    Command(TrainPolicyConfig, _train_policy),
+    Command(FinetuneConfig, _finetune),
     Command(TicketConfig, _ticket),
+    Command(InspectConfig, _inspect),
     Command(ProfileConfig, _profile),
+    Command(BenchConfig, _bench),
     Command(ExportConfig, _export),
     Command(ReportConfig, _report),
-    Command(TrainConfig, _train),
-    Command(FinetuneConfig, _finetune),
     Command(DoctorConfig, _doctor),
-    Command(BenchConfig, _bench),
 )

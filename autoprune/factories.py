@@ -12,7 +12,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -133,9 +133,13 @@ def imported_files() -> list[Path]:
 
 
 def import_files(paths: Sequence[Path]) -> None:
-    """Import files of the user's that another process of ours has imported."""
+    """Import files of the user's that another process of ours has imported.
+
+    One that is gone or fails by now is left out: only what needs it must fail.
+    """
     for path in paths:
-        _import_file(path)
+        with suppress(AutopruneError, OSError):
+            _import_file(path)
 
 
 def _import_file(path: Path) -> ModuleType:

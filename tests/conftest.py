@@ -1,4 +1,5 @@
 import os
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,6 +9,10 @@ import torch
 from autoprune.data import Data, load_data
 
 torch.set_num_threads(1)
+
+# A shell that starts us in the background has us ignore Ctrl-C, and so would all that we start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -98,7 +98,7 @@ def test_help_shows_every_option_with_its_meaning(capsys):
 
 
 BAD = {
-    "serch": "search, inspect",
+    "serch": "search, apply",
     "search": "--budget",
     "search --budget": "missing value",
     "search --budget 0.5flops --evaluation 5": "did you mean --evaluations?",
@@ -110,7 +110,7 @@ BAD = {
     "search --budget 0.5flops --evaluations -3": "--evaluations must be at least 1",
     "search --budget 0.5flops --data pictures/": "needs a --model",
     "inspect --budget 0.5flops": "--budget",
-    "--nonsense": "search, inspect",
+    "--nonsense": "search, apply",
 }
 
 

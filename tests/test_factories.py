@@ -98,3 +98,11 @@ def test_locate_runs_nothing(tmp_path, monkeypatch):
     assert factories.locate("quiet_package.gone:build") is None
     assert factories.locate("no_such_package.nets:build") is None
     assert "quiet_package" not in sys.modules
+
+
+def test_files_of_another_process_that_are_gone_or_fail_by_now_are_left_out(tmp_path):
+    (tmp_path / "fails.py").write_text("raise ValueError('no')\n")
+    (tmp_path / "works.py").write_text("WORD = 'here'\n")
+    before = set(factories.imported_files())
+    factories.import_files([tmp_path / name for name in ("gone.py", "fails.py", "works.py")])
+    assert set(factories.imported_files()) - before == {tmp_path / "works.py"}

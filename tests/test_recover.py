@@ -243,7 +243,7 @@ def test_measure_is_the_plain_mean(digits):
     model = net().train()
     before = state(model)
     some = digits.train.take(103)
-    score, loss = measure(model, some, TASK, batch_size=20)
+    score, loss, _ = measure(model, some, TASK, batch_size=20)
     with torch.no_grad():
         batch = next(some.batches(103))
         outputs = model.eval()(batch[0])
