@@ -13,13 +13,15 @@ from typing import Any
 from reporting import report
 from tickets import options, rows, setup, ticket
 
-NAMES = "100it,300it,1000it,early-bird,early-overlap,magnitude,snip,grasp,synflow"
-
 
 def main() -> None:
     """Train the tickets of all masks and report."""
     parser = options(__doc__ or "", rounds=7, iterations=1200, seeds=3)
     parser.add_argument("--data", required=True)
+    parser.add_argument(
+        "--masks",
+        default="100it,300it,1000it,early-bird,early-overlap,magnitude,snip,grasp,synflow",
+    )
     chosen = parser.parse_args()
     name = Path(chosen.data).name
     result = ticket(
@@ -27,7 +29,7 @@ def main() -> None:
         f"early-{name}",
         model="lenet-300-100",
         data=chosen.data,
-        early=NAMES,
+        early=chosen.masks,
         levels=chosen.rounds,
         iterations=chosen.iterations,
         seeds=chosen.seeds,

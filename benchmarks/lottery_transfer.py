@@ -19,6 +19,7 @@ HALVES = Path(__file__).with_name("halves.py")
 def main() -> None:
     """Find tickets on MNIST, train them elsewhere, and report."""
     parser = options(__doc__ or "", levels=7, iterations=1200, seeds=3)
+    parser.add_argument("--rate", type=float, default=0.2)
     parser.add_argument("--mnist", required=True)
     parser.add_argument("--fashion", required=True)
     chosen = parser.parse_args()
@@ -35,7 +36,11 @@ def main() -> None:
         "Tickets of lenet-300-100 trained on other data",
         shown,
         [
-            setup(digits, chosen.seeds, f"Level {chosen.levels} of iterative pruning"),
+            setup(
+                digits,
+                chosen.seeds,
+                f"Level {chosen.levels} of iterative pruning by {chosen.rate:.0%}",
+            ),
             f"{100 * digits['levels'][0]['remaining']:.1f} % of the weights left."
             f" Fashion-MNIST took {fashion['seconds']:.0f} s.",
             *(f"- digits: {line}" for line in digits["verdict"]),
@@ -54,6 +59,7 @@ def run(chosen: argparse.Namespace, name: str, source: str, target: str) -> dict
         data=source,
         transfer_to=target,
         levels=chosen.levels,
+        rate=chosen.rate,
         iterations=chosen.iterations,
         seeds=chosen.seeds,
     )
