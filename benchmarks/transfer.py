@@ -235,13 +235,8 @@ def finish(
         other: [100 * (float(row["policy"]) - float(row[other])) for row in rows]
         for other in ("uniform", "dp", "imitation")
     }
-    shown = [
-        {
-            name: value if isinstance(value, str) else f"{100 * value:.2f}"
-            for name, value in row.items()
-        }
-        for row in rows
-    ]
+    columns = dict.fromkeys(name for row in rows for name in row)  # not all may be refined
+    shown = [{name: _cell(row.get(name, "")) for name in columns} for row in rows]
     above = sum(gain > 0 for gain in gains["uniform"])
     notes = [
         f"Test accuracy in percent, {chosen.images} test images (all, where there are fewer), batch"
@@ -276,6 +271,10 @@ def finish(
         )
     title = "Policies on networks they never saw"
     report(chosen.name, title, shown, notes, chosen.write)
+
+
+def _cell(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{100 * value:.2f}"
 
 
 if __name__ == "__main__":
