@@ -23,7 +23,6 @@ _STYLE: Final[Any] = {
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.25,
-    "legend.frameon": False,
     "svg.hashsalt": "autoprune",  # the same plot is the same file
 }
 

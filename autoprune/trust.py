@@ -59,8 +59,9 @@ def check_named(spec: str) -> None:
         return
     place, _, function = spec.rpartition(":")
     path = locate(spec)
-    if path is None or not path.is_file():
+    if path is None or not path.expanduser().is_file():
         raise DamagedError(f"{spec} is gone: no such file", "bring it back, or name another run")
+    path = path.expanduser().resolve()  # as naming it resolves it: allowed names are whole paths
     name = f"{path}:{function}" if place.endswith(".py") else spec
     check(Factory(name, str(path), file_digest(path)))
 

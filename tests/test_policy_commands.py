@@ -226,12 +226,13 @@ def test_apply_prunes_on_any_budget_with_no_evaluation_and_answers_as_search_doe
 
 def test_a_few_evaluations_go_on_from_the_policy_and_end_no_lower(capsys):
     plain = run(capsys, "apply", **APPLY, run="plain")
-    refined = run(capsys, "apply", **APPLY, run="refined", evaluations="5")
+    refined = run(capsys, "apply", **APPLY, run="refined", evaluations="8")
     records = read_journal(Path("refined/evaluations.jsonl"))
-    assert refined["evaluations"] == len(records) == 5
+    # More than the plans it starts from; this network has few others.
+    assert 5 < refined["evaluations"] == len(records) <= 8
     assert records[0]["plan"] == plain["plan"]
     assert refined["warnings"] == []
-    assert Policy.load("refined").trained_on["evaluations"] == 5
+    assert Policy.load("refined").trained_on["evaluations"] == len(records)
 
 
 def test_the_shipped_policy_is_used_when_none_is_named(capsys):
