@@ -28,7 +28,7 @@ from autoprune.journal import Journal
 from autoprune.pipeline import check_words
 from autoprune.plan import Plan
 from autoprune.problem import Evaluation, Ledger, PruningProblem, Record
-from autoprune.progress import Progress
+from autoprune.progress import Progress, note_damage
 from autoprune.ranking import Ranking
 from autoprune.recover import measure
 from autoprune.run import RESULT, Run
@@ -62,6 +62,7 @@ def run_compare(config: CompareConfig, progress: Progress) -> Comparison:
         if run.finished and not run.damaged:
             progress.note(f"{run.path} is finished; --fresh starts over")
             return Comparison.from_json(run.artefacts.json(RESULT))
+        note_damage(progress, run.damaged)
         with run.events() as writer:
             sessions = {
                 budget: _session(config.search(budget, 0), run, writer, progress)

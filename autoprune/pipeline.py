@@ -25,7 +25,7 @@ from autoprune.granularity import Grain, Granularity, check_limits, check_rankin
 from autoprune.granularity.kernels import remarks
 from autoprune.plan import Plan
 from autoprune.problem import PruningProblem
-from autoprune.progress import Progress, Silent
+from autoprune.progress import Progress, Silent, note_damage
 from autoprune.result import Baseline, GroupKeep, LatencyCheck, Measure, Result
 from autoprune.run import RESULT, Run
 from autoprune.saving import load
@@ -134,8 +134,7 @@ def conduct(
             progress.note(f"{run.path} is finished; --fresh starts over")
             discard(run.artefacts)
             return _finished(run, subject)
-        if damaged:
-            progress.note(f"missing or damaged, made anew: {', '.join(damaged)}")
+        note_damage(progress, damaged)
         run.publish_json(SPLITS, describe(subject.data))
         if latency is not None and LATENCY not in run.artefacts.names:
             run.publish_json(LATENCY, latency.to_json())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -50,6 +50,12 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """Say something the user should know, on a line of its own."""
+
+
+def note_damage(progress: Progress, damaged: Sequence[str]) -> None:
+    """Say which files of a run are made anew, if any."""
+    if damaged:
+        progress.note(f"missing or damaged, made anew: {', '.join(damaged)}")
 
 
 class Silent:

@@ -24,7 +24,7 @@ from autoprune.granularity.layout import divide
 from autoprune.granularity.words import Granularity
 from autoprune.models import INITIAL, WEIGHTS
 from autoprune.packing import pack
-from autoprune.progress import Progress
+from autoprune.progress import Progress, note_damage
 from autoprune.recipes import course
 from autoprune.recover import FitConfig
 from autoprune.run import RESULT, Run
@@ -125,8 +125,7 @@ def _carry_out(
             progress.note(f"{run.path} is finished; --fresh starts over")
             discard(run.artefacts)
             return replace(Trained.from_json(run.artefacts.json(RESULT)), run=run.path)
-        if damaged:
-            progress.note(f"missing or damaged, made anew: {', '.join(damaged)}")
+        note_damage(progress, damaged)
         run.publish_json(SPLITS, describe(training.data))
         run.publish(INITIAL, partial(write_tensors, tensors=tensors_of(training.model)))
         model = copy.deepcopy(training.model).requires_grad_(True)
