@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Final, Protocol
 
@@ -57,18 +57,11 @@ class Checkpoint(Protocol):
 class FileCheckpoint:
     """A checkpoint in a run directory: ``NAME-0.checkpoint.safetensors`` and ``NAME-1...`` in turn.
 
-    So the one before is there if the newest is damaged. ``before`` is called before each saving:
-    what a training has written down must be on the disk before a state that is past it.
+    So the one before is there if the newest is damaged.
     """
 
-    def __init__(
-        self,
-        artefacts: Artefacts,
-        name: str,
-        every: float = EVERY,
-        before: Callable[[], None] | None = None,
-    ) -> None:
-        self._artefacts, self._every, self._before = artefacts, every, before
+    def __init__(self, artefacts: Artefacts, name: str, every: float = EVERY) -> None:
+        self._artefacts, self._every = artefacts, every
         self._files = [f"{name}-{turn}{ENDING}" for turn in (0, 1)]
         self._number = 0
         self._began = self._last = time.monotonic()
@@ -103,8 +96,6 @@ class FileCheckpoint:
             SECONDS: torch.tensor(self.seconds, dtype=torch.float64),
         }
         name = self._files[self._number % 2]
-        if self._before:
-            self._before()
         self._artefacts.publish(name, partial(write_tensors, tensors={**state, **facts}))
         self._number += 1
         self._last = time.monotonic()

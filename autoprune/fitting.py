@@ -40,7 +40,7 @@ def fit_in(
     ``on_epoch`` may be told again of epochs before a kill. Returns the seconds it took, those
     before a kill included as far as they were of use.
     """
-    checkpoint = FileCheckpoint(run.artefacts, name, before=run.journal.sync)
+    checkpoint = FileCheckpoint(run.artefacts, name)
     with progress.phase(name, config.length(len(split))) as phase:
         fit(
             model,

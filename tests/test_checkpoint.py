@@ -223,11 +223,3 @@ def test_saving_takes_a_small_part_of_the_time(tmp_path, monkeypatch):
     assert not checkpoint.due
     now[0] += 60.0
     assert checkpoint.due
-
-
-def test_what_must_be_on_the_disk_before_a_state_is_put_there_before_it(tmp_path):
-    artefacts, seen = Artefacts(tmp_path), []
-    kept = FileCheckpoint(artefacts, "train", before=lambda: seen.append(len(artefacts.names)))
-    for number in range(3):
-        kept.save({"x": torch.tensor(number)})
-    assert seen == [0, 1, 2]

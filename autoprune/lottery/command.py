@@ -14,7 +14,7 @@ from autoprune.lottery.drawing import draw
 from autoprune.lottery.iterative import Iterative
 from autoprune.lottery.jobs import Job, Key, Record, Records, Study, Tick, clear, pending
 from autoprune.lottery.prepare import prepare
-from autoprune.progress import Phase, Progress, note_damage
+from autoprune.progress import Phase, Progress
 from autoprune.run import RESULT, Run
 from autoprune.workers import Workers
 
@@ -30,7 +30,6 @@ def run_ticket(config: TicketConfig, progress: Progress) -> dict[str, Any]:
     study, facts = prepare(config)
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(**facts.hashes)
-        note_damage(progress, run.damaged)
         records = _train(study, run, config.workers or _cores(facts.device), progress)
         result = {**facts.shown, **study.result(records)}
         if isinstance(study, Iterative):
