@@ -199,7 +199,7 @@ def _search(session: Session, pool: _Pool, agent: str, evaluations: int) -> tupl
 
         def note(record: Record) -> None:
             if not record.recalled:
-                journal.append(entry(record))
+                journal.append(entry(record), later=True)
             phase.advance(best=ledger.best.evaluation.score)
 
         ledger = Ledger(pool.problem, evaluations, note, known)

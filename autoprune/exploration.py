@@ -77,7 +77,7 @@ def explore(
 
         def note(record: Record) -> None:
             if not record.recalled:
-                journal.append(entry(record))
+                journal.append(entry(record), later=True)
             session.curves.evaluation(record)
             phase.advance(best=ledger.best.evaluation.score)
 

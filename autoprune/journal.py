@@ -5,9 +5,9 @@ a record with a ``check`` of its own, the first 16 hexadecimal digits of the sha
 before it and the record, so that a changed, removed, repeated or reordered line is noticed. Records
 hold nothing that differs between a run and its repetition (no clock): journals can be compared.
 
-A line is in the hands of the operating system when ``append`` returns: no kill loses it. To sync it
-to the disk as well may take longer than an evaluation, so that is done after every line only as far
-as it takes a hundredth of the time; what a power cut loses is evaluated again, to the same bits.
+A line is on the disk when ``append`` returns. To sync it may take longer than an evaluation, so a
+search lets it be put off: then no kill loses the line, and what a power cut loses is evaluated
+again, to the same bits. What goes with a training's state must not be: later weights are others.
 """
 
 from __future__ import annotations
@@ -48,17 +48,20 @@ class Journal:
             self._stream.truncate(self._size)
         if not self._size:
             self._write({"format": FORMAT, "journal": path.stem})
+            self.sync()
             with writing(path):
                 sync_directory(path.parent)
 
-    def append(self, record: Mapping[str, Any]) -> None:
-        """Add a record.
+    def append(self, record: Mapping[str, Any], *, later: bool = False) -> None:
+        """Add a record; ``later`` syncs only as often as takes a hundredth of the time.
 
         Raises ValueError for NaN or infinity, AutopruneError when it cannot be written; then the
         file is as it was before.
         """
         self._write(record)
         self.records.append(dict(record))
+        if not later or time.monotonic() - self._last >= self._took / SHARE:
+            self.sync()
 
     def close(self) -> None:
         """Sync and close the file; the journal cannot be appended to any more."""
@@ -88,8 +91,6 @@ class Journal:
                 self._stream.truncate(self._size)
                 raise
         self._check, self._size, self._dirty = check, self._size + len(line), True
-        if time.monotonic() - self._last >= self._took / SHARE:
-            self.sync()
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:

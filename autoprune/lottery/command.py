@@ -30,6 +30,8 @@ def run_ticket(config: TicketConfig, progress: Progress) -> dict[str, Any]:
     study, facts = prepare(config)
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(**facts.hashes)
+        if run.damaged:
+            progress.note(f"missing or damaged, made anew: {', '.join(run.damaged)}")
         records = _train(study, run, config.workers or _cores(facts.device), progress)
         result = {**facts.shown, **study.result(records)}
         if isinstance(study, Iterative):
