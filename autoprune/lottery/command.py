@@ -14,7 +14,7 @@ from autoprune.lottery.drawing import draw
 from autoprune.lottery.iterative import Iterative
 from autoprune.lottery.jobs import Job, Key, Record, Records, Study, Tick, clear, pending
 from autoprune.lottery.prepare import prepare
-from autoprune.progress import Phase, Progress
+from autoprune.progress import Phase, Progress, note_damage
 from autoprune.run import RESULT, Run
 from autoprune.workers import Workers
 
@@ -30,8 +30,7 @@ def run_ticket(config: TicketConfig, progress: Progress) -> dict[str, Any]:
     study, facts = prepare(config)
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(**facts.hashes)
-        if run.damaged:
-            progress.note(f"missing or damaged, made anew: {', '.join(run.damaged)}")
+        note_damage(progress, run.damaged)
         records = _train(study, run, config.workers or _cores(facts.device), progress)
         result = {**facts.shown, **study.result(records)}
         if isinstance(study, Iterative):
@@ -65,6 +64,8 @@ def _train(study: Study, run: Run, workers: int, progress: Progress) -> Records:
                     run.journal.append(record)
                 known[job.key] = record
                 clear(job, run.path)
+    for job in jobs:  # a kill may have come between a record and this
+        clear(job, run.path)
     return {job.key: known[job.key] for job in jobs}
 
 
