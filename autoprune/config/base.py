@@ -129,6 +129,17 @@ def check_grain(granularity: str, align: int | None) -> None:
         )
 
 
+def check_run(run: str | None) -> None:
+    """Raise UsageError for an empty ``--run``."""
+    if run == "":
+        raise UsageError("--run is empty", "name a directory, or leave it out")
+
+
+def named_directory(run: str | None, name: str) -> Path:
+    """Return where a run lives: the directory the user names, or ``name`` in logs/."""
+    return Path("logs") / name if run is None else Path(run)
+
+
 def slug(text: str) -> str:
     """Make a file name out of a spec: ``nets/mynet.py:build`` -> ``mynet-build``."""
     name = re.sub(r"\.py(?=:|$)", "", text.replace("\\", "/").rsplit("/", 1)[-1])

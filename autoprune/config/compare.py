@@ -23,6 +23,8 @@ from autoprune.config.base import (
     Weights,
     check_grain,
     check_numbers,
+    check_run,
+    named_directory,
     named_model,
     named_ranking,
     slug,
@@ -99,15 +101,14 @@ class CompareConfig(Config):
             raise UsageError("--agents names none", "--agents uniform dp ddpg")
         if len(set(self.agents)) < len(self.agents) or self.budget in self.budgets:
             raise UsageError("an agent or a budget is named twice", "name each once")
-        if self.run == "":
-            raise UsageError("--run is empty", "name a directory, or leave it out")
+        check_run(self.run)
 
     @property
     def directory(self) -> Path:
         """Where the run lives: ``run``, or a name made of model, budget and configuration."""
-        if self.run is not None:
-            return Path(self.run)
-        return Path("logs") / f"compare-{slug(str(self.model))}-{slug(self.budget)}-{self.key}"
+        return named_directory(
+            self.run, f"compare-{slug(str(self.model))}-{slug(self.budget)}-{self.key}"
+        )
 
     def search(self, budget: str, seed: int) -> SearchConfig:
         """Return the search that one budget and one seed stand for."""

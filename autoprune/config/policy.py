@@ -20,6 +20,8 @@ from autoprune.config.base import (
     Name,
     Spec,
     check_numbers,
+    check_run,
+    named_directory,
     slug,
 )
 from autoprune.config.search import SearchConfig
@@ -90,8 +92,7 @@ class TrainPolicyConfig(Config):
 
     def __post_init__(self) -> None:
         check_numbers(self, evaluations=0, align=1, seed=0)
-        if self.run == "":
-            raise UsageError("--run is empty", "name a directory, or leave it out")
+        check_run(self.run)
         _ = self.sources, self.ranges
 
     @property
@@ -120,9 +121,7 @@ class TrainPolicyConfig(Config):
     @property
     def directory(self) -> Path:
         """Where the run lives: ``run``, or a name made of budgets and configuration."""
-        if self.run is not None:
-            return Path(self.run)
-        return Path("logs") / f"policy-{slug(self.budgets)}-{self.key}"
+        return named_directory(self.run, f"policy-{slug(self.budgets)}-{self.key}")
 
 
 @dataclass(frozen=True, kw_only=True)

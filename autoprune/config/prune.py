@@ -22,6 +22,8 @@ from autoprune.config.base import (
     Weights,
     check_grain,
     check_numbers,
+    check_run,
+    named_directory,
     named_model,
     named_ranking,
     slug,
@@ -91,8 +93,7 @@ class PruneConfig(Config):
         object.__setattr__(self, "steps", rounds)
         check_numbers(self, **_LEAST)
         check_grain(self.granularity, self.align)
-        if self.run == "":
-            raise UsageError("--run is empty", "name a directory, or leave it out")
+        check_run(self.run)
 
     @property
     def agent(self) -> str:
@@ -102,6 +103,4 @@ class PruneConfig(Config):
     @property
     def directory(self) -> Path:
         """Where the run lives: ``run``, or a name made of model, budget and configuration."""
-        if self.run is not None:
-            return Path(self.run)
-        return Path("logs") / f"{slug(str(self.model))}-{slug(self.budget)}-{self.key}"
+        return named_directory(self.run, f"{slug(str(self.model))}-{slug(self.budget)}-{self.key}")

@@ -21,11 +21,12 @@ from autoprune.config.base import (
     Weights,
     check_grain,
     check_numbers,
+    check_run,
+    named_directory,
     named_model,
     named_ranking,
     slug,
 )
-from autoprune.errors import UsageError
 from autoprune.schema import OUTSIDE
 
 
@@ -87,12 +88,9 @@ class SearchConfig(Config):
         object.__setattr__(self, "ranking", named_ranking(self.ranking, self.granularity))
         check_numbers(self, **self.least)
         check_grain(self.granularity, self.align)
-        if self.run == "":
-            raise UsageError("--run is empty", "name a directory, or leave it out")
+        check_run(self.run)
 
     @property
     def directory(self) -> Path:
         """Where the run lives: ``run``, or a name made of model, budget and configuration."""
-        if self.run is not None:
-            return Path(self.run)
-        return Path("logs") / f"{slug(str(self.model))}-{slug(self.budget)}-{self.key}"
+        return named_directory(self.run, f"{slug(str(self.model))}-{slug(self.budget)}-{self.key}")

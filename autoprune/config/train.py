@@ -19,6 +19,8 @@ from autoprune.config.base import (
     Name,
     Spec,
     Weights,
+    check_run,
+    named_directory,
     named_model,
     slug,
 )
@@ -95,15 +97,14 @@ class TrainConfig(_Course):
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", named_model(self.model, self.data))
         super().__post_init__()
-        if self.run == "":
-            raise UsageError("--run is empty", "name a directory, or leave it out")
+        check_run(self.run)
 
     @property
     def directory(self) -> Path:
         """Where the run lives: ``run``, or a name made of model, data and configuration."""
-        if self.run is not None:
-            return Path(self.run)
-        return Path("logs") / f"train-{slug(str(self.model))}-{slug(self.data)}-{self.key}"
+        return named_directory(
+            self.run, f"train-{slug(str(self.model))}-{slug(self.data)}-{self.key}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +167,5 @@ class FinetuneConfig(_Course):
     @property
     def directory(self) -> Path:
         """Where this run lives: ``run_dir``, or a name made of its source and configuration."""
-        if self.run_dir is not None:
-            return Path(self.run_dir)
         source = slug(str(self.model)) if self.run is None else Path(self.run).name
-        return Path("logs") / f"finetune-{slug(source)}-{self.key}"
+        return named_directory(self.run_dir, f"finetune-{slug(source)}-{self.key}")

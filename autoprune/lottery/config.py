@@ -17,6 +17,7 @@ from autoprune.config.base import (
     Json,
     Name,
     Spec,
+    named_directory,
     slug,
 )
 from autoprune.errors import UsageError
@@ -217,7 +218,5 @@ class TicketConfig(Config):
     @property
     def directory(self) -> Path:
         """Where the run lives: ``run_dir``, or a name made of what is trained and how."""
-        if self.run_dir is not None:
-            return Path(self.run_dir)
         subject = self.model or Path(str(self.run)).name
-        return Path("logs") / f"ticket-{slug(subject)}-{slug(self.data)}-{self.key}"
+        return named_directory(self.run_dir, f"ticket-{slug(subject)}-{slug(self.data)}-{self.key}")
