@@ -29,7 +29,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "mobilenetv1": {"data": "cifar", "epochs": 2, "batch_size": 64, "precision": "float32"},
     "vgg19": {"data": "cifar", "epochs": 1, "batch_size": 64, "learning_rate": 0.05},
     "simplenet": {"data": "cifar", "epochs": 1, "batch_size": 64},
-    "densenet40": {"data": "cifar", "steps": 300, "batch_size": 64},
+    "densenet40": {"data": "cifar", "epochs": 1, "batch_size": 64},
 }
 
 
