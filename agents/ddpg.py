@@ -27,8 +27,9 @@ from autoprune.agents.base import OnStep, isolated, propose, silent
 from autoprune.agents.belief import Belief
 from autoprune.agents.noise import Decay, truncated_normal
 from autoprune.agents.policy import Policy, origin
+from autoprune.agents.random_search import random_walk
 from autoprune.agents.seeds import least_error, seed_plans
-from autoprune.agents.walks import Walk, damage, retrace, roll
+from autoprune.agents.walks import Propose, Walk, damage, retrace, roll
 from autoprune.envs import core, rewards
 from autoprune.envs.layer_pruning import LayerPruning
 from autoprune.execution import one_thread
@@ -56,6 +57,13 @@ class DDPGConfig:
     """Best walks that are explored around."""
     mutations: int = 3
     """Most groups that are decided anew when exploring around a walk."""
+    seeded: bool = True
+    """Begin with the plans of searchers that do not learn; else with random walks."""
+    knapsack: bool = True
+    """Spend every other evaluation on the best of all plans in a drawn world."""
+    imagine: bool = True
+    """Choose among imagined walks and learn from them; else every walk of the actor is evaluated,
+    as AMC does. What each of the three is worth: ``benchmarks/ablation.py``."""
 
 
 class WalkBuffer(ReplayBuffer):
@@ -139,18 +147,25 @@ class _Learner:
 
     def run(self, on_step: OnStep) -> None:
         """Search until the ledger is spent or nothing new turns up."""
-        seeds = dict.fromkeys([*self.given(), *seed_plans(self.problem)])
-        self.evaluate(list(seeds)[: self.ledger.left])
+        self.evaluate(self.first())
         self.take_over()
-        for _ in range(self.config.warm_up):
-            self.imagined += self.walk(self.config.noise.start)
-            self.learn()
-        self.take_over()  # a critic that knew nothing has led the actor astray meanwhile
+        if self.config.imagine:
+            for _ in range(self.config.warm_up):
+                self.imagined += self.walk(self.config.noise.start)
+                self.learn()
+            self.take_over()  # a critic that knew nothing has led the actor astray meanwhile
         while plans := propose(self.ledger, self.draw):
             self.evaluate(plans)
             metrics = {"sigma": self.sigma, **self.learn()}
             for reward in self.rewards[-len(plans) :]:
                 on_step({"reward": reward, **metrics})
+
+    def first(self) -> list[Plan]:
+        """Return what is evaluated before anything is learned."""
+        if not self.config.seeded:
+            return propose(self.ledger, lambda: random_walk(self.course, self.rng))
+        seeds = dict.fromkeys([*self.given(), *seed_plans(self.problem)])
+        return list(seeds)[: self.ledger.left]
 
     def given(self) -> list[Plan]:
         """Return the plan of the policy to go on from, made maximal, if there is one."""
@@ -178,31 +193,41 @@ class _Learner:
 
         In turns the best of all plans, and the best new one among many walks.
         """
+        if not self.config.imagine:
+            (walk,) = roll(self.course, self.act(np.array([self.sigma])), 1)
+            return self.plan(walk)
         world = self.belief().world(self.rng)
         self.turn += 1
-        if self.turn % 2:
+        if self.config.knapsack and self.turn % 2:
             return least_error(self.problem, world.coefficients)
         walks = self.walk(self.sigma)
         self.imagined = (self.imagined + walks)[-self.config.remembered :]
         order = np.argsort(-world.expect(damage(self.course, walks)))
-        plans = [self.problem.budget.top_up(self.problem.cost.plan(walks[i].kept)) for i in order]
+        plans = [self.plan(walks[i]) for i in order]
         return next((plan for plan in plans if plan not in self.ledger), plans[0])
 
-    def walk(self, sigma: float) -> list[Walk]:
-        """Imagine walks: one of the actor's own, the others exploring."""
-        number = self.config.walks // 2
-        spread = np.linspace(0, sigma, number)
+    def plan(self, walk: Walk) -> Plan:
+        """Return the plan of a walk, made maximal."""
+        return self.problem.budget.top_up(self.problem.cost.plan(walk.kept))
 
-        def act(_: int, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+    def act(self, spread: NDArray[np.float64]) -> Propose:
+        """Return the actor with noise of ``spread`` [walks]."""
+
+        def noisy(_: int, observations: NDArray[np.float32]) -> NDArray[np.float32]:
             with torch.no_grad():
                 mean = self.model.actor(torch.as_tensor(observations)).numpy()[:, 0]
             return truncated_normal(mean, spread, self.rng)
 
+        return noisy
+
+    def walk(self, sigma: float) -> list[Walk]:
+        """Imagine walks: one of the actor's own, the others exploring."""
+        number = self.config.walks // 2
         best = np.argsort(self.rewards)[::-1][: self.config.elite]
         bases = [self.evaluated[i].actions for i in self.rng.choice(best, number)]
         actions = np.stack([self.mutate(base, sigma) for base in bases])
         return [
-            *roll(self.course, act, number),
+            *roll(self.course, self.act(np.linspace(0, sigma, number)), number),
             *roll(self.course, lambda step, _: actions[:, step], number),
         ]
 
@@ -220,8 +245,9 @@ class _Learner:
 
     def learn(self) -> dict[str, float]:
         """Take gradient steps on evaluated and imagined walks; return the losses."""
-        expected = self.belief().expect(damage(self.course, self.imagined))
-        known = np.array(self.rewards)
+        known, expected = np.array(self.rewards), np.zeros(0)
+        if self.imagined:
+            expected = self.belief().expect(damage(self.course, self.imagined))
         everything = np.concatenate((known, expected))
         centre, scale = np.median(everything), everything.std() + 1e-6
         cast(WalkBuffer, self.model.replay_buffer).load(

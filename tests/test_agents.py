@@ -16,7 +16,7 @@ from autoprune.agents.ddpg import DDPGConfig, DDPGSearcher
 from autoprune.agents.noise import Decay, truncated_normal
 from autoprune.agents.policy import Policy
 from autoprune.agents.ppo import PPOConfig, PPOSearcher
-from autoprune.agents.seeds import cheap_plans, least_error
+from autoprune.agents.seeds import cheap_plans, least_error, seed_plans
 from autoprune.agents.walks import retrace, roll
 from autoprune.envs import core
 from autoprune.errors import DamagedError, UsageError
@@ -53,6 +53,32 @@ def test_ddpg_beats_random_and_uniform_at_equal_evaluations():
     assert ddpg > rand > uniform
     # Not the search around it alone: the actor by itself makes a better plan too.
     assert problem.evaluate(agent.policy.plan(problem)).score > uniform
+
+
+BARE = DDPGConfig(seeded=False, knapsack=False, imagine=False, gradient_steps=10)
+"""What AMC does: every walk of the actor is evaluated, and nothing else is known."""
+
+
+def test_a_bare_agent_is_given_no_plan_and_still_learns():
+    problem = chain_landscape(1, groups=12)
+    bare = found(problem, DDPGSearcher(BARE), 60, seed=2)
+    given = [problem.budget.uniform(), least_error(problem)]
+    assert not {record.plan for record in bare.history} & set(given)
+    losses = [record.evaluation.loss for record in bare.history]
+    assert np.mean(losses[-12:]) < np.mean(losses[:12])
+    assert bare.history == found(problem, DDPGSearcher(BARE), 60, seed=2).history
+
+
+def test_the_knapsack_can_be_left_out_and_what_is_given_stays():
+    problem = chain_landscape(1, groups=12)
+    options = {"warm_up": 1, "gradient_steps": 5}
+    with_it, without = (
+        found(problem, DDPGSearcher(DDPGConfig(knapsack=knapsack, **options)), 12)
+        for knapsack in (True, False)
+    )
+    seeds = len(seed_plans(problem))
+    assert with_it.history[:seeds] == without.history[:seeds]
+    assert with_it.history[seeds].plan != without.history[seeds].plan
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,217 @@
+"""What each part of the agent is worth, and fifty evaluations of it beside hundreds without help.
+
+One search per variant and seed on a trained network and real data. ``bare`` is what AMC does: the
+actor's own noisy walks, each evaluated, nothing given and nothing imagined. Plans are scored on the
+search split; the five of least loss are scored again on validation images that no search saw (the
+test split is not read). Variants of one seed share ranking, images and evaluations.
+
+python benchmarks/ablation.py --model resnet20 --weights FILE --data DIR [--write]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from reporting import parser, report
+from torch import nn
+
+from autoprune import zoo
+from autoprune.agents.base import Searcher
+from autoprune.agents.ddpg import DDPGConfig, DDPGSearcher
+from autoprune.agents.dp import DynamicProgramming
+from autoprune.agents.random_search import Random
+from autoprune.analysis import analyze
+from autoprune.budget import Budget
+from autoprune.cost import CostModel
+from autoprune.data import Split, load_data
+from autoprune.evaluate import Evaluator
+from autoprune.lottery.statistics import Estimate, difference, estimate
+from autoprune.models import load_weights
+from autoprune.plan import Plan
+from autoprune.problem import Evaluation, Ledger, PruningProblem, Record
+from autoprune.ranking import rank
+from autoprune.task import Classification
+
+TASK = Classification()
+BEST = 5
+"""Plans of least search loss whose mean is reported: one alone is chance."""
+
+VARIANTS: dict[str, Callable[[], Searcher]] = {
+    "ddpg": DDPGSearcher,
+    "without seeds": lambda: DDPGSearcher(DDPGConfig(seeded=False)),
+    "without knapsack": lambda: DDPGSearcher(DDPGConfig(knapsack=False)),
+    "without seeds and knapsack": lambda: DDPGSearcher(DDPGConfig(seeded=False, knapsack=False)),
+    "bare": lambda: DDPGSearcher(DDPGConfig(seeded=False, knapsack=False, imagine=False)),
+    "dp": DynamicProgramming,
+    "random": Random,
+}
+
+
+@dataclass(frozen=True)
+class Posed:
+    """The problem of one seed, and what scores plans on unseen images."""
+
+    problem: PruningProblem
+    unseen: Evaluator
+
+    def search(self, name: str, evaluations: int, seed: int) -> tuple[Record, ...]:
+        """Let a variant search."""
+        ledger = Ledger(self.problem, evaluations)
+        VARIANTS[name]().search(self.problem, ledger, seed)
+        return ledger.history
+
+    def figures(self, history: tuple[Record, ...]) -> dict[str, float]:
+        """Return the least search loss, and loss and score of the best few on unseen images."""
+        best = sorted(history, key=lambda record: record.evaluation.loss)[:BEST]
+        again = [self.unseen(record.plan) for record in best]
+        return {
+            "search loss": best[0].evaluation.loss,
+            "unseen loss": float(np.mean([found.loss for found in again])),
+            "unseen score": float(np.mean([found.score for found in again])),
+        }
+
+
+def main() -> None:
+    """Search with every variant and report."""
+    options = parser(__doc__ or "")
+    options.add_argument("--model", default="resnet20")
+    options.add_argument("--weights", required=True)
+    options.add_argument("--data", required=True)
+    options.add_argument("--budget", default="0.5flops")
+    options.add_argument("--evaluations", type=int, default=100)
+    options.add_argument("--few", type=int, default=50, help="to set beside --many of `bare`")
+    options.add_argument("--many", type=int, default=400)
+    options.add_argument("--seeds", type=int, default=5)
+    options.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    options.add_argument("--cache", help="directory that keeps the figures of finished searches")
+    chosen = options.parse_args()
+    torch.set_num_threads(chosen.threads)
+    lengths = {name: [chosen.few, chosen.evaluations] for name in chosen.variants}
+    lengths["bare"] = [*lengths.get("bare", []), chosen.many]
+    found: dict[tuple[str, int], list[dict[str, float]]] = {}
+    for seed in range(chosen.seeds):
+        for name, length, figures in one_seed(chosen, lengths, seed):
+            found.setdefault((name, length), []).append(figures)
+            print(json.dumps([seed, name, length, figures]), flush=True)
+    report(
+        f"ablation_{chosen.model}_{Path(chosen.data).name}",
+        f"Parts of the agent on {chosen.model}, {Path(chosen.data).name}, {chosen.budget}",
+        [row(name, length, values) for (name, length), values in found.items()],
+        list(notes(chosen, found)),
+        chosen.write,
+    )
+
+
+def one_seed(
+    chosen: argparse.Namespace, lengths: dict[str, list[int]], seed: int
+) -> Iterator[tuple[str, int, dict[str, float]]]:
+    """Search with every variant on the samples of one seed."""
+    file = Path(chosen.cache or ".") / f"{chosen.model}-{chosen.budget}-{seed}.json"
+    cached = json.loads(file.read_text()) if chosen.cache and file.exists() else {}
+    posed = None
+    for name, wanted in lengths.items():
+        if any(f"{name} {length}" not in cached for length in wanted):
+            posed = posed or pose(chosen, seed)
+            began = time.monotonic()
+            history = posed.search(name, max(wanted), seed)
+            seconds = time.monotonic() - began
+            for length in wanted:
+                figures = posed.figures(history[:length])
+                cached[f"{name} {length}"] = {**figures, "seconds": seconds * length / len(history)}
+            if chosen.cache:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(json.dumps(cached))
+        for length in wanted:
+            yield name, length, cached[f"{name} {length}"]
+
+
+def pose(chosen: argparse.Namespace, seed: int) -> Posed:
+    """Load, rank and bind the budget, each with the samples of a seed."""
+    data = load_data(chosen.data, seed)
+    model: nn.Module = zoo.build(chosen.model).eval()
+    load_weights(model, chosen.weights)
+    structure = analyze(model, data.example(TASK))
+    ranking = rank(
+        model,
+        structure,
+        "regression",
+        task=TASK,
+        calibration=data.calibration(1000, seed),
+        seed=seed,
+    )
+
+    def scorer(split: Split) -> Evaluator:
+        return Evaluator(model, structure, ranking, TASK, split, data.calibration(256, seed))
+
+    score, known = scorer(data.search), dict[Plan, Evaluation]()
+
+    def evaluate(plan: Plan) -> Evaluation:
+        if plan not in known:
+            known[plan] = score(plan)
+        return known[plan]
+
+    cost = CostModel(structure)
+    problem = PruningProblem(
+        structure, cost, Budget.parse(chosen.budget).bind(cost), ranking, evaluate
+    )
+    return Posed(problem, scorer(data.validation))
+
+
+def row(name: str, length: int, values: list[dict[str, float]]) -> dict[str, str]:
+    """Show one variant after so many evaluations."""
+    return {
+        "searcher": name,
+        "evaluations": str(length),
+        "search loss": number(estimate([item["search loss"] for item in values])),
+        "unseen loss": number(estimate([item["unseen loss"] for item in values])),
+        "unseen accuracy": percent(estimate([item["unseen score"] for item in values])),
+    }
+
+
+def notes(
+    chosen: argparse.Namespace, found: dict[tuple[str, int], list[dict[str, float]]]
+) -> Iterator[str]:
+    """Say how it was measured, the paired differences to the whole agent, and the aim."""
+    yield (
+        f"{chosen.seeds} seeds (calibration, search split, agent), mean +- 95 % interval (t)."
+        f" Search loss: the least so far. Unseen: means over the {BEST} plans of least search loss, on"
+        " validation images no search saw; before the layer-after-layer fit that finalists get."
+    )
+    whole = [item["unseen loss"] for item in found["ddpg", chosen.evaluations]]
+    for (name, length), values in found.items():
+        if length == chosen.evaluations and name != "ddpg":
+            gap = difference([item["unseen loss"] for item in values], whole)
+            word = "worse" if gap.positive else "better" if gap.negative else "not told apart"
+            yield f"- {name}: unseen loss {gap.mean:+.4f} +- {gap.margin:.4f}: {word}"
+    for kind in ("search loss", "unseen loss"):
+        few, many = (
+            [item[kind] for item in found[key]]
+            for key in (("ddpg", chosen.few), ("bare", chosen.many))
+        )
+        gap = difference(few, many)
+        met = "met" if gap.mean <= 0 else "missed"
+        yield (
+            f"- aim: ddpg after {chosen.few} evaluations at or below bare after {chosen.many},"
+            f" {kind}: {gap.mean:+.4f} +- {gap.margin:.4f}: {met}"
+        )
+
+
+def number(value: Estimate) -> str:
+    """Write a loss with its interval."""
+    return f"{value.mean:.4f} +- {value.margin:.4f}"
+
+
+def percent(value: Estimate) -> str:
+    """Write an accuracy with its interval, in percent."""
+    return f"{100 * value.mean:.2f} +- {100 * value.margin:.2f}"
+
+
+if __name__ == "__main__":
+    main()
