@@ -181,8 +181,8 @@ def notes(
     """Say how it was measured, the paired differences to the whole agent, and the aim."""
     yield (
         f"{chosen.seeds} seeds (calibration, search split, agent), mean +- 95 % interval (t)."
-        f" Search loss: the least so far. Unseen: means over the {BEST} plans of least search loss, on"
-        " validation images no search saw; before the layer-after-layer fit that finalists get."
+        f" Search loss: the least so far. Unseen: means over the {BEST} plans of least search loss,"
+        " on validation images no search saw; before the layer-after-layer fit that finalists get."
     )
     whole = [item["unseen loss"] for item in found["ddpg", chosen.evaluations]]
     for (name, length), values in found.items():
