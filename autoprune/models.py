@@ -47,7 +47,7 @@ class ModelSpec:
         """Build the network with fresh weights.
 
         A function of the user's is imported only with ``trust_code``, or if the user named it on
-        this machine before and its file is unchanged (:mod:`autoprune.trust`).
+        this machine before and its file is unchanged (:mod:`autoprune.trust`); then it is allowed.
         Raises DamagedError if it is not to be trusted, UsageError if it fails.
         """
         library, _, name = self.factory.partition(":")
@@ -58,7 +58,8 @@ class ModelSpec:
             return _build_from_library(library, name, self.kwargs)
         if not trust_code:
             self.require_trust()
-        function, _ = load(self.factory)
+        function, factory = load(self.factory)
+        trust.allow(factory)
         with blamed(f"{self.factory} fails"):
             return _module(self.factory, function(**self.kwargs))
 

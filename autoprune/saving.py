@@ -71,7 +71,7 @@ def load(run: str | Path, model: nn.Module | None = None, *, trust_code: bool = 
 
     ``model`` is a dense network of the same architecture (its weights do not matter); without it
     the network is built from what the run names. Networks of the zoo always load; a function of
-    your own only if you named it on this machine before, or with ``trust_code``.
+    somebody's own only if you named it on this machine before, or with ``trust_code``.
 
     Raises UsageError if there is no such run, DamagedError if a file of it is damaged, does not fit
     the network or names code that is not trusted.

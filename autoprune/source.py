@@ -78,11 +78,11 @@ def _of_run(config: FinetuneConfig, run: Path) -> Source:
     if not (run / SPEC).is_file():
         raise UsageError(f"{run} holds no network", "give the directory of a finished run")
     device = resolve_device(config.device)
-    data, task = of_run(run, config.data, config.task)
+    data, task = of_run(run, config.data, config.task, trust_code=config.trust_code)
     artefacts = Artefacts(run)
     spec = artefacts.json(SPEC)
     dense = resolve_model(config.model, data) if config.model else None
-    model = load(run, dense).to(device)
+    model = load(run, dense, trust_code=config.trust_code).to(device)
     check(model, data, task)
     known = known_config(artefacts)
     teacher = None
@@ -123,7 +123,7 @@ def _teacher(
     if config.model:
         teacher = resolve_model(config.model, data)
     else:
-        teacher = ModelSpec.from_json(spec).build()
+        teacher = ModelSpec.from_json(spec).build(trust_code=config.trust_code)
     models.load_weights(teacher, where)
     return teacher
 

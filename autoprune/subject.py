@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from autoprune import models
+from autoprune import models, trust
 from autoprune.artefacts import ANEW, Artefacts
 from autoprune.checks import check
 from autoprune.config import PruningConfig
@@ -101,19 +101,26 @@ def from_config(config: Named, *, untrained: bool = False) -> Subject:
     return Subject(model, spec, data, task, trained=config.weights is not None)
 
 
-def of_run(run: Path, data: str | None = None, task: str | None = None) -> tuple[Data, Task]:
-    """Find data and task of a run, unless others are named; code only a run names is not executed.
+def of_run(
+    run: Path, data: str | None = None, task: str | None = None, *, trust_code: bool = False
+) -> tuple[Data, Task]:
+    """Find data and task of a run, unless others are named.
 
-    Raises UsageError for what must be named again.
+    Functions that only the run names are imported if the user named them on this machine before,
+    or with ``trust_code``.
+
+    Raises UsageError for what must be named again, DamagedError for code that is not trusted.
     """
     known = known_config(Artefacts(run))
     spec = data or known.get("data")
-    if spec is None or (data is None and (is_factory(spec) or "@" in spec)):
+    if spec is None or (data is None and not is_factory(spec) and "@" in spec):
         what = "names no data" if spec is None else f"was made with {spec}"
         raise UsageError(f"{run} {what}", "name it with --data, as in --data file.py:function")
     kind = task or known.get("task") or Classification().name
-    if task is None and is_factory(kind):
-        raise UsageError(f"{run} was made with the task {kind}", "name it with --task")
+    if not trust_code:
+        for option, given, found in (("--data", data, spec), ("--task", task, kind)):
+            if given is None:
+                trust.check_named(found, otherwise=f"name it with {option}")
     return load_data(spec, known.get("seed") or 0), resolve_task(kind)
 
 

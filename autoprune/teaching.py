@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from autoprune import phases
+from autoprune import phases, trust
 from autoprune.agents.generalist import Case, Generalist, Trial
 from autoprune.agents.policy import DESCRIPTION, Policy
 from autoprune.agents.seeds import cheap_plans
@@ -80,7 +80,7 @@ def find_network(config: TrainPolicyConfig, source: Source, progress: Progress) 
     Raises UsageError or DamagedError for what is missing or malformed, InfeasibleError if it can
     meet none of the budgets.
     """
-    name, source = _from_run(source)
+    name, source = _from_run(source, trust_code=config.trust_code)
     asked = SearchConfig(
         budget=",".join(f"{high:g}{unit}" for _, high, unit in config.ranges),
         model=source.model,
@@ -107,7 +107,7 @@ def find_network(config: TrainPolicyConfig, source: Source, progress: Progress) 
     return Network(name, asked, subject, grain, latency, budgets)
 
 
-def _from_run(source: Source) -> tuple[str, Source]:
+def _from_run(source: Source, *, trust_code: bool) -> tuple[str, Source]:
     """Name a network, and look up what the run that trained it says of it."""
     path = Path(source.model)
     if not (path / CONFIG).is_file():
@@ -119,6 +119,9 @@ def _from_run(source: Source) -> tuple[str, Source]:
         raise UsageError(
             f"{path} is not a run of autoprune train", "name its network as MODEL=WEIGHTS@DATA"
         )
+    if not trust_code:
+        for named in (str(said["model"]), *([] if source.data else [str(said["data"])])):
+            trust.check_named(named)
     weights = artefacts.file("model.safetensors")
     return path.name, Source(str(said["model"]), str(weights), source.data or str(said["data"]))
 

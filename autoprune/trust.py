@@ -1,7 +1,8 @@
 """Which code of the user's a stored run may import again, as direnv does for its files.
 
 Naming a function on the command line or in ``search`` allows it, in the state of its file at that
-time. A run directory can come from anybody: what it names is imported only if it was allowed here.
+time. A run directory can come from anybody: what it names is imported only if it was allowed here,
+or with ``--trust-code`` (``trust_code=True`` in Python), which counts as naming it.
 """
 
 from __future__ import annotations
@@ -46,21 +47,22 @@ def check(factory: Factory) -> None:
         return
     raise DamagedError(
         f"{factory.name} {reason}, so it is not run",
-        "read it, then pass trust_code=True if you trust it",
+        "read it, then pass --trust-code (in Python trust_code=True) if you trust it",
     )
 
 
-def check_named(spec: str) -> None:
+def check_named(spec: str, otherwise: str = "name another run") -> None:
     """Raise DamagedError unless the function that a stored run names was allowed, as it is now.
 
-    Anything that names no function passes: it is not code.
+    Anything that names no function passes: it is not code. ``otherwise`` is what else to do where
+    it is gone.
     """
     if not is_factory(spec):
         return
     place, _, function = spec.rpartition(":")
     path = locate(spec)
     if path is None or not path.expanduser().is_file():
-        raise DamagedError(f"{spec} is gone: no such file", "bring it back, or name another run")
+        raise DamagedError(f"{spec} is gone: no such file", f"bring it back, or {otherwise}")
     path = path.expanduser().resolve()  # as naming it resolves it: allowed names are whole paths
     name = f"{path}:{function}" if place.endswith(".py") else spec
     check(Factory(name, str(path), file_digest(path)))

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import autoprune
-from autoprune import factories, phases
+from autoprune import factories, files, phases
 from autoprune.artefacts import Artefacts
 from autoprune.cli import main
 from autoprune.errors import DamagedError, InfeasibleError, UsageError
@@ -677,4 +677,58 @@ def test_a_ticket_of_a_strangers_search_runs_no_code_of_theirs(part, run, place,
     Artefacts(run).publish(name, text_writer(json.dumps(described)))
     line = complaint(capsys, ["ticket", "--run", "run", "--levels", "1"], DAMAGED)
     assert "was never named here, so it is not run" in line
+    assert not (place / "executed").exists()
+
+
+THEIRS = """
+from pathlib import Path
+
+Path("executed").touch()
+"""
+OF_A_RUN = {
+    "export": "export --run run --to safetensors --output out",
+    "finetune": "finetune --run run --epochs 1 --run-dir further",
+    "ticket": "ticket --run run --initial build.safetensors --seeds 1 --iterations 2 --run-dir t",
+    "train-policy": "train-policy --models trained --evaluations 0 --run policy",
+}
+
+
+@pytest.mark.parametrize("name", OF_A_RUN)
+def test_code_that_a_run_names_runs_with_trust_code_only_and_counts_as_named_then(
+    name, run, place, capsys
+):
+    arguments = OF_A_RUN[name].split()
+    text = THEIRS + owncode.NETS + owncode.DATA
+    (place / "theirs.py").write_text(text)
+    if name == "train-policy":
+        own = "--model nets.py:build --weights build.safetensors --data mydata.py:loaders"
+        assert main(f"train {own} --epochs 1 --run trained".split()) == 0
+        capsys.readouterr()
+        run = place / "trained"
+    theirs = {"model": "theirs.py:build", "data": "theirs.py:loaders"}
+    described = json.loads((run / "config.json").read_text())
+    described["config"] |= theirs
+    Artefacts(run).publish("config.json", text_writer(json.dumps(described)))
+    described = json.loads((run / "model.json").read_text())
+    where = {"path": str(place / "theirs.py"), "sha256": files.digest(text)}
+    described["model"] |= {"factory": f"{place / 'theirs.py'}:build", **where}
+    Artefacts(run).publish("model.json", text_writer(json.dumps(described)))
+    assert "pass --trust-code" in complaint(capsys, arguments, DAMAGED)
+    assert not (place / "executed").exists()
+    assert main([*arguments, "--trust-code"]) == 0
+    assert (place / "executed").exists()
+    shutil.rmtree(place / "out", ignore_errors=True)
+    assert main(arguments) == 0
+
+
+def test_the_table_of_networks_runs_no_code_that_a_run_names(place, capsys):
+    own = "--model nets.py:build --weights build.safetensors"
+    assert main(f"train {own} --data mydata.py:loaders --epochs 1 --run trained".split()) == 0
+    capsys.readouterr()
+    described = json.loads((place / "trained" / "config.json").read_text())
+    (place / "evil.py").write_text(EVIL)
+    described["config"] |= {"model": "evil.py:f"}
+    Artefacts(place / "trained").publish("config.json", text_writer(json.dumps(described)))
+    line = complaint(capsys, "bench --trained trained --output table".split(), USAGE)
+    assert "evil.py:f" in line
     assert not (place / "executed").exists()

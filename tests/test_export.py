@@ -12,7 +12,7 @@ from autoprune.analysis import analyze
 from autoprune.artefacts import Artefacts
 from autoprune.cli import main
 from autoprune.config import ExportConfig
-from autoprune.errors import AutopruneError, UsageError
+from autoprune.errors import AutopruneError, DamagedError, UsageError
 from autoprune.export import TOLERANCE, export_file, run_export
 from autoprune.files import pretty, text_writer
 from autoprune.latency.onnx import PACKAGES
@@ -167,10 +167,12 @@ def test_a_network_with_a_constant_batch_size_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("data", ["elsewhere.py:steal", "MyData@0123abcd"])
-def test_data_that_only_the_run_names_is_not_executed(tmp_path, data):
+@pytest.mark.parametrize(
+    ("data", "error"), [("elsewhere.py:steal", DamagedError), ("MyData@0123abcd", UsageError)]
+)
+def test_data_that_only_the_run_names_is_not_executed(tmp_path, data, error):
     run = make_run(tmp_path / "run", data=data)
-    with pytest.raises(UsageError, match="--data"):
+    with pytest.raises(error, match="--data"):
         run_export(ExportConfig(run=str(run), to="pt2"), Silent())
     assert not (run / "model.pt2").exists()
 

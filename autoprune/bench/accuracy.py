@@ -15,6 +15,7 @@ from autoprune.config.bench import BenchConfig
 from autoprune.data import Data
 from autoprune.errors import UsageError
 from autoprune.execution import Form
+from autoprune.factories import is_factory
 from autoprune.models import load_weights, resolve_model
 from autoprune.plan import Plan
 from autoprune.progress import Progress
@@ -62,6 +63,8 @@ def given_networks(runs: Sequence[str], device: torch.device) -> dict[str, Given
         if CONFIG not in artefacts.names:
             raise UsageError(f"{run} is not a run", "give the directory of autoprune train")
         name = str(artefacts.json(CONFIG)["config"].get("model"))
+        if is_factory(name):
+            raise UsageError(f"{run} trained {name}", "the table has networks of the zoo only")
         data, task = of_run(run)
         model = resolve_model(name, data)
         load_weights(model, run)

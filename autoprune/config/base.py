@@ -50,6 +50,13 @@ Align = Annotated[
 Backend = Literal["torch", "onnxruntime"]
 Given = Annotated[str, tyro.conf.arg(metavar="DIR")]
 Flag = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
+TrustCode = Annotated[
+    Flag,
+    tyro.conf.arg(
+        help="Import the functions that the run names (file.py:function), though you never named"
+        " them on this machine. They run with all your rights: read them first."
+    ),
+]
 Json = Annotated[Flag, tyro.conf.arg(help="Print one JSON object instead of tables.")]
 Debug = Annotated[Flag, tyro.conf.arg(help="Show the traceback of an error.")]
 

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
-from autoprune.config.base import Config, Debug, Given, Json
+from autoprune.config.base import Config, Debug, Given, Json, TrustCode
 from autoprune.schema import OUTSIDE
 
 ExportForm = Literal["onnx", "pt2", "safetensors"]
@@ -40,6 +40,7 @@ class ExportConfig(Config):
         str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
     ] = None
     """What a batch is."""
+    trust_code: TrustCode = field(default=False, metadata=OUTSIDE)
     json: Json = field(default=False, metadata=OUTSIDE)
     debug: Debug = field(default=False, metadata=OUTSIDE)
 

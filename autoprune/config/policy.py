@@ -19,6 +19,7 @@ from autoprune.config.base import (
     Json,
     Name,
     Spec,
+    TrustCode,
     check_numbers,
     check_run,
     named_directory,
@@ -83,6 +84,7 @@ class TrainPolicyConfig(Config):
     """Seed of everything random."""
     device: Name = "auto"
     """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
+    trust_code: TrustCode = field(default=False, metadata=OUTSIDE)
     run: Directory = field(default=None, metadata=OUTSIDE)
     """Directory that holds the run; the same command again continues it."""
     fresh: Flag = field(default=False, metadata=OUTSIDE)

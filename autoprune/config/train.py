@@ -18,6 +18,7 @@ from autoprune.config.base import (
     Model,
     Name,
     Spec,
+    TrustCode,
     Weights,
     check_run,
     named_directory,
@@ -144,6 +145,7 @@ class FinetuneConfig(_Course):
     """Weights of the dense network that teaches: a file, or a run that trained it."""
     distill: float = 0.5
     """Weight of the teacher's outputs in the loss (classification only); 0 for none."""
+    trust_code: TrustCode = field(default=False, metadata=OUTSIDE)
     run_dir: Directory = field(default=None, metadata=OUTSIDE)
     """Directory that holds this run; the same command again continues it."""
     fresh: Flag = field(default=False, metadata=OUTSIDE)

@@ -17,6 +17,7 @@ from autoprune.config.base import (
     Json,
     Name,
     Spec,
+    TrustCode,
     named_directory,
     slug,
 )
@@ -136,6 +137,7 @@ class TicketConfig(Config):
             help_behavior_hint="",
         ),
     ] = None
+    trust_code: TrustCode = field(default=False, metadata=OUTSIDE)
     device: Name = "auto"
     """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
     workers: Annotated[

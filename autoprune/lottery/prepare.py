@@ -44,7 +44,7 @@ def prepare(config: TicketConfig) -> tuple[Study, Facts]:
     """
     source = None
     if config.run is not None:
-        source = read_source(Path(config.run), config.initial)
+        source = read_source(Path(config.run), config.initial, trust_code=config.trust_code)
     setting = _setting(config, config.data, source)
     study = _study(config, setting, source)
     study.jobs()  # what cannot be carried out is refused here

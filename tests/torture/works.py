@@ -21,6 +21,13 @@ WORKS = {
     "fine-tuning": f"finetune {OWN} --epochs 20 --batch-size 16 --run-dir {RUN}",
     "tickets": "ticket --model nets.py:build --data mydata.py:loaders --levels 1 --seeds 1"
     f" --iterations 8 --rewind 2it --batch-size 16 --run-dir {RUN}",
+    "prune schedule": f"prune --budget 0.5flops {OWN} --schedule iterative --steps 3"
+    f" --finetune-epochs 4 --run {RUN}",
+    "train-policy": "train-policy --models"
+    " nets.py:build=build.safetensors,nets.py:wide=wide.safetensors"
+    f" --data mydata.py:loaders --evaluations 12 --run {RUN}",
+    "compare": f"compare --budget 0.5flops {OWN} --agents uniform dp ddpg --evaluations 8"
+    f" --seeds 2 --finetune-epochs 1 --workers 1 --run {RUN}",
 }
 """Commands by name."""
 
