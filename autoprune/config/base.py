@@ -34,7 +34,8 @@ Weights = Annotated[
     str | None,
     tyro.conf.arg(
         metavar="FILE",
-        help="Trained weights: safetensors, or a checkpoint that loads with weights_only.",
+        help="Trained weights: safetensors, a checkpoint that loads with weights_only, or a"
+        " finished run.",
         help_behavior_hint="",
     ),
 ]

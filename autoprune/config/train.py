@@ -41,6 +41,55 @@ Optimizer = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Fresh(Config):
+    """A network that is trained from what it is given; in ``--help`` it stands before how."""
+
+    model: Model = None
+    weights: Weights = None
+    data: Spec = "digits"
+    """digits, a directory, a hub name, or file.py:function."""
+    task: Spec = "classification"
+    """What a batch is, the loss and the score: classification, ctc, or file.py:name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trained(Config):
+    """A network that is trained further, and what teaches it."""
+
+    run: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="DIR",
+            help="A finished run whose network is trained further: of search, prune, apply, train"
+            " or finetune. It is not changed. Without it, name --model and --weights.",
+            help_behavior_hint="",
+        ),
+    ] = None
+    model: Annotated[
+        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
+    ] = None
+    """Zoo name, file.py:function or package.module:function that returns an nn.Module."""
+    weights: Weights = None
+    data: Annotated[
+        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
+    ] = None
+    """digits, a directory, a hub name, or file.py:function."""
+    task: Annotated[
+        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
+    ] = None
+    """What a batch is, the loss and the score: classification, ctc, or file.py:name."""
+    teacher: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="FILE", help_behavior_hint="(default: those the run began with, if it has them)"
+        ),
+    ] = None
+    """Weights of the dense network that teaches: a file, or a run that trained it."""
+    distill: float = 0.5
+    """Weight of the teacher's outputs in the loss (classification only); 0 for none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Course(Config):
     """How a network is trained, whatever it is; None leaves it to the recipe of the network."""
 
@@ -77,17 +126,11 @@ class _Course(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(_Course):
+class TrainConfig(_Course, _Fresh):
     """Train a network from scratch, or from given weights, in a run that can be killed."""
 
     command: ClassVar[str] = "train"
 
-    model: Model = None
-    weights: Weights = None
-    data: Spec = "digits"
-    """digits, a directory, a hub name, or file.py:function."""
-    task: Spec = "classification"
-    """What a batch is, the loss and the score: classification, ctc, or file.py:name."""
     run: Directory = field(default=None, metadata=OUTSIDE)
     """Directory that holds the run; the same command again continues it."""
     fresh: Flag = field(default=False, metadata=OUTSIDE)
@@ -109,42 +152,11 @@ class TrainConfig(_Course):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneConfig(_Course):
+class FinetuneConfig(_Course, _Trained):
     """Train the network of a run further, or a trained one of your own."""
 
     command: ClassVar[str] = "finetune"
 
-    run: Annotated[
-        str | None,
-        tyro.conf.arg(
-            metavar="DIR",
-            help="A finished run whose network is trained further: of search, prune, apply, train"
-            " or finetune. It is not changed. Without it, name --model and --weights.",
-            help_behavior_hint="",
-        ),
-    ] = None
-    model: Annotated[
-        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
-    ] = None
-    """Zoo name, file.py:function or package.module:function that returns an nn.Module."""
-    weights: Weights = None
-    data: Annotated[
-        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
-    ] = None
-    """digits, a directory, a hub name, or file.py:function."""
-    task: Annotated[
-        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
-    ] = None
-    """What a batch is, the loss and the score: classification, ctc, or file.py:name."""
-    teacher: Annotated[
-        str | None,
-        tyro.conf.arg(
-            metavar="FILE", help_behavior_hint="(default: those the run began with, if it has them)"
-        ),
-    ] = None
-    """Weights of the dense network that teaches: a file, or a run that trained it."""
-    distill: float = 0.5
-    """Weight of the teacher's outputs in the loss (classification only); 0 for none."""
     trust_code: TrustCode = field(default=False, metadata=OUTSIDE)
     run_dir: Directory = field(default=None, metadata=OUTSIDE)
     """Directory that holds this run; the same command again continues it."""

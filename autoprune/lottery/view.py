@@ -25,6 +25,8 @@ def tickets_view(result: Mapping[str, Any]) -> RenderableType:
         ),
     )
     at = _mark(result["levels"][0]["seeds"][0]["ticket"]["accuracy_at"])
+    if at == str(result["iterations"]):
+        at = None  # the end stands there already
     one = len(result["levels"]) == 1
     tables = [_starts(result["levels"][0], at)] if one else _levels(result, at)
     if "analysis" in result:
