@@ -8,9 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
-
-import tyro
+from typing import Any, ClassVar, Self
 
 from autoprune.errors import UsageError
 from autoprune.files import canonical, digest
@@ -18,48 +16,6 @@ from autoprune.schema import decode_fields, encode_fields
 
 LARGEST_SEED = 2**64 - 1
 """What torch takes; the other generators are given what is left of it."""
-
-Name = Annotated[str, tyro.conf.arg(metavar="NAME")]
-Spec = Annotated[str, tyro.conf.arg(metavar="SPEC")]
-Model = Annotated[
-    str | None,
-    tyro.conf.arg(
-        metavar="SPEC",
-        help="Zoo name (options may follow: resnet20,shortcut=B), timm:NAME, torchvision:NAME,"
-        " file.py:function or package.module:function that returns an nn.Module.",
-        help_behavior_hint="(default: digits-resnet, for digits)",
-    ),
-]
-Weights = Annotated[
-    str | None,
-    tyro.conf.arg(
-        metavar="FILE",
-        help="Trained weights: safetensors, a checkpoint that loads with weights_only, or a"
-        " finished run.",
-        help_behavior_hint="",
-    ),
-]
-Directory = Annotated[
-    str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: logs/<generated>)")
-]
-Align = Annotated[
-    int | None,
-    tyro.conf.arg(
-        metavar="N", help_behavior_hint="(default: 1; for latency what suits the device)"
-    ),
-]
-Backend = Literal["torch", "onnxruntime"]
-Given = Annotated[str, tyro.conf.arg(metavar="DIR")]
-Flag = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
-TrustCode = Annotated[
-    Flag,
-    tyro.conf.arg(
-        help="Import the functions that the run names (file.py:function), though you never named"
-        " them on this machine. They run with all your rights: read them first."
-    ),
-]
-Json = Annotated[Flag, tyro.conf.arg(help="Print one JSON object instead of tables.")]
-Debug = Annotated[Flag, tyro.conf.arg(help="Show the traceback of an error.")]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar
 
 import tyro
 
-from autoprune.config.base import Config, Debug, Json, Name, check_numbers
+from autoprune.config.base import Config, check_numbers
+from autoprune.config.options import Debug, Device, Json, Seed
 from autoprune.errors import UsageError
 from autoprune.schema import OUTSIDE
 
@@ -37,10 +38,8 @@ class BenchConfig(Config):
     """Length of that training in steps, in place of epochs."""
     batch: int = 64
     """Samples per forward pass."""
-    seed: int = 0
-    """Seed of everything random."""
-    device: Name = "auto"
-    """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
+    seed: Seed = 0
+    device: Device = "auto"
     output: Annotated[str, tyro.conf.arg(metavar="DIR")] = field(
         default="logs/bench", metadata=OUTSIDE
     )

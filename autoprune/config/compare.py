@@ -10,17 +10,7 @@ from typing import Annotated, ClassVar
 import tyro
 
 from autoprune.config.base import (
-    Align,
-    Backend,
     Config,
-    Debug,
-    Directory,
-    Flag,
-    Json,
-    Model,
-    Name,
-    Spec,
-    Weights,
     check_grain,
     check_numbers,
     check_run,
@@ -28,6 +18,24 @@ from autoprune.config.base import (
     named_model,
     named_ranking,
     slug,
+)
+from autoprune.config.options import (
+    Align,
+    Backend,
+    BudgetSpec,
+    DataSpec,
+    Debug,
+    Device,
+    Fresh,
+    GranularityName,
+    Json,
+    LatencyBatch,
+    Model,
+    RankingName,
+    RunDirectory,
+    TaskSpec,
+    Weights,
+    Workers,
 )
 from autoprune.config.search import SearchConfig
 from autoprune.errors import UsageError
@@ -53,22 +61,17 @@ class CompareConfig(Config):
         "workers": 0,
     }
 
-    budget: Spec
-    """Ceiling on cost, as 0.5flops, 0.3params or 60Mmacs; joined by commas, all must hold."""
+    budget: BudgetSpec
     budgets: Specs = ()
     """Further budgets, for the plot of accuracy against budget."""
     model: Model = None
     weights: Weights = None
-    data: Spec = "digits"
-    """digits, a directory, a hub name, or file.py:function."""
-    task: Spec = "classification"
-    """What a batch is, the loss and the score: classification, or file.py:name."""
+    data: DataSpec = "digits"
+    task: TaskSpec = "classification"
     agents: Names = ("uniform", "random", "dp", "evolution", "ddpg")
     """Searchers: ddpg, ppo, dp, evolution, greedy, random, uniform."""
-    granularity: Name = "channel"
-    """What a unit is: channel (removed), weight (single ones, masked), or n:m as 2:4 (masked)."""
-    ranking: Name = "regression"
-    """Which units go first: regression, lasso, l1, l2, bn-scale or random; of weights l2 or l1."""
+    granularity: GranularityName = "channel"
+    ranking: RankingName = "regression"
     evaluations: int = 100
     """Plans that each searcher may try."""
     seeds: int = 5
@@ -76,19 +79,12 @@ class CompareConfig(Config):
     finetune_epochs: int = 2
     """Epochs of training after pruning, the same for all; 0 leaves it out."""
     align: Align = None
-    """Keep multiples of this many units where the group allows it."""
     backend: Backend = "torch"
-    """What latency is measured with: torch, or onnxruntime (needs the extra [onnx])."""
-    latency_batch: int = 64
-    """Samples per forward pass where latency is measured."""
-    device: Name = "auto"
-    """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
-    workers: int = field(default=0, metadata=OUTSIDE)
-    """Processes that evaluate plans; 0: as many as pay. The result does not depend on it."""
-    run: Directory = field(default=None, metadata=OUTSIDE)
-    """Directory that holds the run; the same command again continues it."""
-    fresh: Flag = field(default=False, metadata=OUTSIDE)
-    """Start over; an existing run is kept beside the new one."""
+    latency_batch: LatencyBatch = 64
+    device: Device = "auto"
+    workers: Workers = field(default=0, metadata=OUTSIDE)
+    run: RunDirectory = field(default=None, metadata=OUTSIDE)
+    fresh: Fresh = field(default=False, metadata=OUTSIDE)
     json: Json = field(default=False, metadata=OUTSIDE)
     debug: Debug = field(default=False, metadata=OUTSIDE)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from autoprune.config.base import Config, Debug, Json
+from autoprune.config.base import Config
+from autoprune.config.options import Debug, Json
 from autoprune.schema import OUTSIDE
 
 

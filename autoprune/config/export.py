@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
-from autoprune.config.base import Config, Debug, Given, Json, TrustCode
+from autoprune.config.base import Config
+from autoprune.config.options import Debug, Given, Json, TrustCode
 from autoprune.schema import OUTSIDE
 
 ExportForm = Literal["onnx", "pt2", "safetensors"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from autoprune.config.base import Config, Debug, Json, Model, Spec, Weights, named_model
+from autoprune.config.base import Config, named_model
+from autoprune.config.options import Debug, Json, Model, Spec, Weights
 from autoprune.schema import OUTSIDE
 
 

@@ -10,20 +10,19 @@ from typing import Annotated, ClassVar, Final
 
 import tyro
 
-from autoprune.config.base import (
+from autoprune.config.base import Config, check_numbers, check_run, named_directory, slug
+from autoprune.config.options import (
     Align,
-    Config,
     Debug,
-    Directory,
-    Flag,
+    Device,
+    Fresh,
     Json,
     Name,
+    RunDirectory,
+    Seed,
     Spec,
+    TaskSpec,
     TrustCode,
-    check_numbers,
-    check_run,
-    named_directory,
-    slug,
 )
 from autoprune.config.search import SearchConfig
 from autoprune.errors import UsageError
@@ -72,23 +71,17 @@ class TrainPolicyConfig(Config):
     """Fractions of FLOPs, or of another cost as in 0.4..0.9params; commas join several ranges."""
     data: Spec = "digits"
     """For networks that name none: digits, a directory, a hub name, or file.py:function."""
-    task: Spec = "classification"
-    """What a batch is, the loss and the score: classification, or file.py:name."""
+    task: TaskSpec = "classification"
     ranking: Name = "regression"
     """Which units go first: regression, lasso, l1, l2, bn-scale or random."""
     evaluations: int = 100
     """Plans to try, shared by all networks; 0 learns from the error curves alone."""
     align: Align = None
-    """Keep multiples of this many units where the group allows it."""
-    seed: int = 0
-    """Seed of everything random."""
-    device: Name = "auto"
-    """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
+    seed: Seed = 0
+    device: Device = "auto"
     trust_code: TrustCode = field(default=False, metadata=OUTSIDE)
-    run: Directory = field(default=None, metadata=OUTSIDE)
-    """Directory that holds the run; the same command again continues it."""
-    fresh: Flag = field(default=False, metadata=OUTSIDE)
-    """Start over; an existing run is kept beside the new one."""
+    run: RunDirectory = field(default=None, metadata=OUTSIDE)
+    fresh: Fresh = field(default=False, metadata=OUTSIDE)
     json: Json = field(default=False, metadata=OUTSIDE)
     debug: Debug = field(default=False, metadata=OUTSIDE)
 

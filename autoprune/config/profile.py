@@ -7,18 +7,8 @@ from typing import Annotated, ClassVar
 
 import tyro
 
-from autoprune.config.base import (
-    Backend,
-    Config,
-    Debug,
-    Json,
-    Model,
-    Name,
-    Spec,
-    Weights,
-    check_numbers,
-    named_model,
-)
+from autoprune.config.base import Config, check_numbers, named_model
+from autoprune.config.options import Backend, Debug, Device, Json, Model, Spec, Weights
 from autoprune.schema import OUTSIDE
 
 
@@ -38,8 +28,7 @@ class ProfileConfig(Config):
         str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: 45 nm)")
     ] = None
     """Prices of operations and memory accesses in picojoules, as a JSON object."""
-    device: Name = "auto"
-    """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
+    device: Device = "auto"
     backend: Backend = "torch"
     """What time is measured with: torch, or onnxruntime (needs the extra [onnx])."""
     latency_batch: int = 64

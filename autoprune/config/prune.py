@@ -9,17 +9,7 @@ from typing import Annotated, ClassVar, Final, Literal
 import tyro
 
 from autoprune.config.base import (
-    Align,
-    Backend,
     Config,
-    Debug,
-    Directory,
-    Flag,
-    Json,
-    Model,
-    Name,
-    Spec,
-    Weights,
     check_grain,
     check_numbers,
     check_run,
@@ -27,6 +17,25 @@ from autoprune.config.base import (
     named_model,
     named_ranking,
     slug,
+)
+from autoprune.config.options import (
+    Align,
+    Backend,
+    BudgetSpec,
+    DataSpec,
+    Debug,
+    Device,
+    Fresh,
+    GranularityName,
+    Json,
+    LatencyBatch,
+    Model,
+    Name,
+    RankingName,
+    RunDirectory,
+    Seed,
+    TaskSpec,
+    Weights,
 )
 from autoprune.errors import UsageError
 from autoprune.schema import OUTSIDE
@@ -43,14 +52,11 @@ class PruneConfig(Config):
 
     command: ClassVar[str] = "prune"
 
-    budget: Spec
-    """Ceiling on cost, as 0.5flops, 0.3params or 60Mmacs; joined by commas, all must hold."""
+    budget: BudgetSpec
     model: Model = None
     weights: Weights = None
-    data: Spec = "digits"
-    """digits, a directory, a hub name, or file.py:function."""
-    task: Spec = "classification"
-    """What a batch is, the loss and the score: classification, or file.py:name."""
+    data: DataSpec = "digits"
+    task: TaskSpec = "classification"
     schedule: Literal["one-shot", "iterative"] = "one-shot"
     """Prune once and fine-tune, or prune a little, fine-tune, and again until on the budget."""
     steps: Annotated[
@@ -59,26 +65,17 @@ class PruneConfig(Config):
     """Rounds of the iterative schedule."""
     heuristic: Name = "uniform"
     """How the budget is spread: uniform, deeper-more, shallower-more, larger-more; global."""
-    granularity: Name = "channel"
-    """What a unit is: channel (removed), weight (single ones, masked), or n:m as 2:4 (masked)."""
-    ranking: Name = "regression"
-    """Which units go first: regression, lasso, l1, l2, bn-scale or random; of weights l2 or l1."""
+    granularity: GranularityName = "channel"
+    ranking: RankingName = "regression"
     finetune_epochs: int = 10
     """Epochs of training after every round; 0 leaves it out."""
     align: Align = None
-    """Keep multiples of this many units where the group allows it."""
     backend: Backend = "torch"
-    """What latency is measured with: torch, or onnxruntime (needs the extra [onnx])."""
-    latency_batch: int = 64
-    """Samples per forward pass where latency is measured."""
-    seed: int = 0
-    """Seed of everything random."""
-    device: Name = "auto"
-    """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
-    run: Directory = field(default=None, metadata=OUTSIDE)
-    """Directory that holds the run; the same command again continues it."""
-    fresh: Flag = field(default=False, metadata=OUTSIDE)
-    """Start over; an existing run is kept beside the new one."""
+    latency_batch: LatencyBatch = 64
+    seed: Seed = 0
+    device: Device = "auto"
+    run: RunDirectory = field(default=None, metadata=OUTSIDE)
+    fresh: Fresh = field(default=False, metadata=OUTSIDE)
     json: Json = field(default=False, metadata=OUTSIDE)
     debug: Debug = field(default=False, metadata=OUTSIDE)
 

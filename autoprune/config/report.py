@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar
 
 import tyro
 
-from autoprune.config.base import Config, Debug, Given, Json
+from autoprune.config.base import Config
+from autoprune.config.options import Debug, Given, Json
 from autoprune.schema import OUTSIDE
 
 

@@ -8,17 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from autoprune.config.base import (
-    Align,
-    Backend,
     Config,
-    Debug,
-    Directory,
-    Flag,
-    Json,
-    Model,
-    Name,
-    Spec,
-    Weights,
     check_grain,
     check_numbers,
     check_run,
@@ -26,6 +16,27 @@ from autoprune.config.base import (
     named_model,
     named_ranking,
     slug,
+)
+from autoprune.config.options import (
+    Align,
+    Backend,
+    BudgetSpec,
+    DataSpec,
+    Debug,
+    Device,
+    Flag,
+    Fresh,
+    GranularityName,
+    Json,
+    LatencyBatch,
+    Model,
+    Name,
+    RankingName,
+    RunDirectory,
+    Seed,
+    TaskSpec,
+    Weights,
+    Workers,
 )
 from autoprune.schema import OUTSIDE
 
@@ -44,42 +55,29 @@ class SearchConfig(Config):
         "workers": 0,
     }
 
-    budget: Spec
-    """Ceiling on cost, as 0.5flops, 0.3params or 60Mmacs; joined by commas, all must hold."""
+    budget: BudgetSpec
     model: Model = None
     weights: Weights = None
-    data: Spec = "digits"
-    """digits, a directory, a hub name, or file.py:function."""
-    task: Spec = "classification"
-    """What a batch is, the loss and the score: classification, or file.py:name."""
+    data: DataSpec = "digits"
+    task: TaskSpec = "classification"
     agent: Name = "ddpg"
     """Searcher: ddpg or ppo (learning); dp, evolution, greedy, random or uniform (not)."""
-    granularity: Name = "channel"
-    """What a unit is: channel (removed), weight (single ones, masked), or n:m as 2:4 (masked)."""
-    ranking: Name = "regression"
-    """Which units go first: regression, lasso, l1, l2, bn-scale or random; of weights l2 or l1."""
+    granularity: GranularityName = "channel"
+    ranking: RankingName = "regression"
     evaluations: int = 100
     """Plans the searcher may try."""
     finetune_epochs: int = 10
     """Epochs of training after pruning; 0 leaves it out."""
     align: Align = None
-    """Keep multiples of this many units where the group allows it."""
     backend: Backend = "torch"
-    """What latency is measured with: torch, or onnxruntime (needs the extra [onnx])."""
-    latency_batch: int = 64
-    """Samples per forward pass where latency is measured."""
+    latency_batch: LatencyBatch = 64
     baseline: Flag = True
     """Leave out uniform + l1 at the same budget, measured beside the result."""
-    seed: int = 0
-    """Seed of everything random."""
-    device: Name = "auto"
-    """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
-    workers: int = field(default=0, metadata=OUTSIDE)
-    """Processes that evaluate plans; 0: as many as pay. The result does not depend on it."""
-    run: Directory = field(default=None, metadata=OUTSIDE)
-    """Directory that holds the run; the same command again continues it."""
-    fresh: Flag = field(default=False, metadata=OUTSIDE)
-    """Start over; an existing run is kept beside the new one."""
+    seed: Seed = 0
+    device: Device = "auto"
+    workers: Workers = field(default=0, metadata=OUTSIDE)
+    run: RunDirectory = field(default=None, metadata=OUTSIDE)
+    fresh: Fresh = field(default=False, metadata=OUTSIDE)
     json: Json = field(default=False, metadata=OUTSIDE)
     debug: Debug = field(default=False, metadata=OUTSIDE)
 

@@ -11,19 +11,23 @@ import tyro
 from autoprune.config.base import (
     LARGEST_SEED,
     Config,
-    Debug,
-    Directory,
-    Flag,
-    Json,
-    Model,
-    Name,
-    Spec,
-    TrustCode,
-    Weights,
     check_run,
     named_directory,
     named_model,
     slug,
+)
+from autoprune.config.options import (
+    DataSpec,
+    Debug,
+    Device,
+    Fresh,
+    Json,
+    Model,
+    RunDirectory,
+    Seed,
+    Spec,
+    TrustCode,
+    Weights,
 )
 from autoprune.errors import UsageError
 from autoprune.schema import OUTSIDE
@@ -46,8 +50,7 @@ class _Fresh(Config):
 
     model: Model = None
     weights: Weights = None
-    data: Spec = "digits"
-    """digits, a directory, a hub name, or file.py:function."""
+    data: DataSpec = "digits"
     task: Spec = "classification"
     """What a batch is, the loss and the score: classification, ctc, or file.py:name."""
 
@@ -109,10 +112,8 @@ class _Course(Config):
     """Share of the target spread over all classes (classification only)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the forward pass; auto takes the faster of the two on this device."""
-    seed: int = 0
-    """Seed of everything random."""
-    device: Name = "auto"
-    """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
+    seed: Seed = 0
+    device: Device = "auto"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps", "batch_size"):
@@ -131,10 +132,8 @@ class TrainConfig(_Course, _Fresh):
 
     command: ClassVar[str] = "train"
 
-    run: Directory = field(default=None, metadata=OUTSIDE)
-    """Directory that holds the run; the same command again continues it."""
-    fresh: Flag = field(default=False, metadata=OUTSIDE)
-    """Start over; an existing run is kept beside the new one."""
+    run: RunDirectory = field(default=None, metadata=OUTSIDE)
+    fresh: Fresh = field(default=False, metadata=OUTSIDE)
     json: Json = field(default=False, metadata=OUTSIDE)
     debug: Debug = field(default=False, metadata=OUTSIDE)
 
@@ -158,10 +157,8 @@ class FinetuneConfig(_Course, _Trained):
     command: ClassVar[str] = "finetune"
 
     trust_code: TrustCode = field(default=False, metadata=OUTSIDE)
-    run_dir: Directory = field(default=None, metadata=OUTSIDE)
-    """Directory that holds this run; the same command again continues it."""
-    fresh: Flag = field(default=False, metadata=OUTSIDE)
-    """Start over; an existing run is kept beside the new one."""
+    run_dir: RunDirectory = field(default=None, metadata=OUTSIDE)
+    fresh: Fresh = field(default=False, metadata=OUTSIDE)
     json: Json = field(default=False, metadata=OUTSIDE)
     debug: Debug = field(default=False, metadata=OUTSIDE)
 

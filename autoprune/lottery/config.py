@@ -8,18 +8,18 @@ from typing import Annotated, ClassVar, Final
 
 import tyro
 
-from autoprune.config.base import (
-    LARGEST_SEED,
-    Config,
+from autoprune.config.base import LARGEST_SEED, Config, named_directory, slug
+from autoprune.config.options import (
     Debug,
-    Directory,
+    Device,
     Flag,
+    Fresh,
     Json,
     Name,
+    RunDirectory,
     Spec,
+    TaskSpec,
     TrustCode,
-    named_directory,
-    slug,
 )
 from autoprune.errors import UsageError
 from autoprune.lottery.steps import iterations
@@ -66,8 +66,7 @@ class TicketConfig(Config):
     ] = None
     data: Spec = "digits"
     """digits, a directory, a hub name, or file.py:function; that of the search with --run."""
-    task: Spec = "classification"
-    """What a batch is, the loss and the score: classification, or file.py:name."""
+    task: TaskSpec = "classification"
     levels: int = field(default=5, metadata=OUTSIDE)
     """Times that weights are pruned and the rest is trained again; more can be added later."""
     rate: float = 0.2
@@ -138,17 +137,14 @@ class TicketConfig(Config):
         ),
     ] = None
     trust_code: TrustCode = field(default=False, metadata=OUTSIDE)
-    device: Name = "auto"
-    """cpu, cuda, cuda:1, ...; auto takes cuda where there is one."""
+    device: Device = "auto"
     workers: Annotated[
         int | None,
         tyro.conf.arg(metavar="N", help_behavior_hint="(default: one per core)"),
     ] = field(default=None, metadata=OUTSIDE)
     """Trainings side by side, each on one thread; the outcome is the same for any number."""
-    run_dir: Directory = field(default=None, metadata=OUTSIDE)
-    """Directory that holds this run; the same command again continues it."""
-    fresh: Flag = field(default=False, metadata=OUTSIDE)
-    """Start over; an existing run is kept beside the new one."""
+    run_dir: RunDirectory = field(default=None, metadata=OUTSIDE)
+    fresh: Fresh = field(default=False, metadata=OUTSIDE)
     json: Json = field(default=False, metadata=OUTSIDE)
     debug: Debug = field(default=False, metadata=OUTSIDE)
 

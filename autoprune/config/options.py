@@ -1,0 +1,104 @@
+"""Options that several commands share: their types, and what ``--help`` says of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import tyro
+
+Name = Annotated[str, tyro.conf.arg(metavar="NAME")]
+Spec = Annotated[str, tyro.conf.arg(metavar="SPEC")]
+Model = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="SPEC",
+        help="Zoo name (options may follow: resnet20,shortcut=B), timm:NAME, torchvision:NAME,"
+        " file.py:function or package.module:function that returns an nn.Module.",
+        help_behavior_hint="(default: digits-resnet, for digits)",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="FILE",
+        help="Trained weights: safetensors, a checkpoint that loads with weights_only, or a"
+        " finished run.",
+        help_behavior_hint="",
+    ),
+]
+BudgetSpec = Annotated[
+    str,
+    tyro.conf.arg(
+        metavar="SPEC",
+        help="Ceiling on cost, as 0.5flops, 0.3params or 60Mmacs; joined by commas, all must hold.",
+    ),
+]
+DataSpec = Annotated[
+    Spec, tyro.conf.arg(help="digits, a directory, a hub name, or file.py:function.")
+]
+TaskSpec = Annotated[
+    Spec,
+    tyro.conf.arg(help="What a batch is, the loss and the score: classification, or file.py:name."),
+]
+GranularityName = Annotated[
+    Name,
+    tyro.conf.arg(
+        help="What a unit is: channel (removed), weight (single ones, masked), or n:m as 2:4"
+        " (masked)."
+    ),
+]
+RankingName = Annotated[
+    Name,
+    tyro.conf.arg(
+        help="Which units go first: regression, lasso, l1, l2, bn-scale or random; of weights l2"
+        " or l1."
+    ),
+]
+Directory = Annotated[
+    str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: logs/<generated>)")
+]
+RunDirectory = Annotated[
+    Directory,
+    tyro.conf.arg(help="Directory that holds the run; the same command again continues it."),
+]
+Align = Annotated[
+    int | None,
+    tyro.conf.arg(
+        metavar="N",
+        help="Keep multiples of this many units where the group allows it.",
+        help_behavior_hint="(default: 1; for latency what suits the device)",
+    ),
+]
+Backend = Annotated[
+    Literal["torch", "onnxruntime"],
+    tyro.conf.arg(
+        help="What latency is measured with: torch, or onnxruntime (needs the extra [onnx])."
+    ),
+]
+LatencyBatch = Annotated[
+    int, tyro.conf.arg(help="Samples per forward pass where latency is measured.")
+]
+Seed = Annotated[int, tyro.conf.arg(help="Seed of everything random.")]
+Device = Annotated[
+    Name, tyro.conf.arg(help="cpu, cuda, cuda:1, ...; auto takes cuda where there is one.")
+]
+Workers = Annotated[
+    int,
+    tyro.conf.arg(
+        help="Processes that evaluate plans; 0: as many as pay. The result does not depend on it."
+    ),
+]
+Given = Annotated[str, tyro.conf.arg(metavar="DIR")]
+Flag = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
+Fresh = Annotated[
+    Flag, tyro.conf.arg(help="Start over; an existing run is kept beside the new one.")
+]
+TrustCode = Annotated[
+    Flag,
+    tyro.conf.arg(
+        help="Import the functions that the run names (file.py:function), though you never named"
+        " them on this machine. They run with all your rights: read them first."
+    ),
+]
+Json = Annotated[Flag, tyro.conf.arg(help="Print one JSON object instead of tables.")]
+Debug = Annotated[Flag, tyro.conf.arg(help="Show the traceback of an error.")]
