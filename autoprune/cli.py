@@ -22,12 +22,12 @@ from typing import Final
 from rich.console import Console
 
 import autoprune
+from autoprune.claim import claimed
 from autoprune.commands import COMMANDS, Answer
 from autoprune.config import Config
 from autoprune.errors import AutopruneError
 from autoprune.files import canonical
 from autoprune.progress import Terminal
-from autoprune.run import refuse_if_locked
 from autoprune.signals import INTERRUPTED, Interrupts, interruptible
 from autoprune.usage import parse
 
@@ -121,6 +121,6 @@ def _answer(config: Config, debug: bool) -> Answer:
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")  # other libraries'; ours are part of the result
-        if config.directory is not None:
-            refuse_if_locked(config.directory)
-        return run(config, Terminal(Console(stderr=True)))
+        held = claimed(config.directory) if config.directory else contextlib.nullcontext()
+        with held:
+            return run(config, Terminal(Console(stderr=True)))

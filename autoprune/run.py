@@ -9,24 +9,23 @@ Format 1 of a run directory:
 - artefacts: any other file, published in one step; ``result.json`` comes last and says "finished".
 - ``events.out.tfevents.*``: curves for TensorBoard.
 
-The lock lies beside the directory (``.NAME.lock``), so that ``--fresh`` can rename a run it holds.
+The lock lies beside the directory (:mod:`autoprune.claim`), so that ``--fresh`` can rename a run.
 """
 
 from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
-
-from autoprune.artefacts import ANEW, MANIFEST, Artefacts, set_aside
+from autoprune.artefacts import ANEW, Artefacts, set_aside
+from autoprune.claim import refuse_strangers, taken
 from autoprune.config import Config
-from autoprune.errors import DamagedError, LockedError, UsageError
+from autoprune.errors import DamagedError, UsageError
 from autoprune.events import Events
 from autoprune.files import (
     TEMPORARY,
@@ -60,15 +59,14 @@ class Run:
         """
         self.path, self.config = path, config
         self.warnings: list[str] = []
-        _refuse_strangers(path, unless=(CONFIG, MANIFEST))  # before the lock leaves a file there
-        self._lock = _lock(path)
+        self._lock = taken(path)
         try:
             if fresh and path.exists():
                 set_aside(path, "old")
             make_directory(path)
             self.resumed = (path / CONFIG).exists()
             if not self.resumed:
-                _refuse_strangers(path)
+                refuse_strangers(path)
             _clear_temporaries(path)
             self.artefacts = Artefacts(path)
             self._meta = self._continue() if self.resumed else self._begin()
@@ -236,45 +234,6 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     )
-
-
-def refuse_if_locked(path: Path) -> None:
-    """Raise LockedError if another process writes to the run, before any work; touches nothing."""
-    if _lock_file(path).exists():
-        _lock(path).release()
-
-
-def _lock_file(path: Path) -> Path:
-    place = path.resolve()
-    return place.parent / f".{place.name}.lock"
-
-
-def _lock(path: Path) -> FileLock:
-    place = _lock_file(path)
-    with writing(path):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(place)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise LockedError(
-                f"another process is writing to {path}",
-                "wait for it to end, or name another directory with --run",
-            ) from None
-    return lock
-
-
-def _refuse_strangers(path: Path, unless: Sequence[str] = ()) -> None:
-    """Leave files and directories of somebody else alone; ``unless``: what shows they are ours."""
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"{path} is a file, not a directory", "name a new directory with --run")
-    for item in path.iterdir() if path.exists() else ():
-        ours = item.name == MANIFEST or item.name.startswith(TEMPORARY)
-        if not ours and not any((path / name).exists() for name in unless):
-            raise UsageError(
-                f"{path} is not a run of autoprune: it holds {item.name}",
-                "name a new directory with --run",
-            )
 
 
 def _clear_temporaries(path: Path) -> None:

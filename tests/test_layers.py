@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # A module imports only what stands before it.
 ORDER = """
-    errors signals files schema artefacts journal events factories trust soundness structure
+    errors signals files schema artefacts claim journal events factories trust soundness structure
     plan module_sizes slicing analysis energy cost limits budget ctc task data execution
     workers batches zoo models checks packing saving ranking pruning granularity problem
     heuristics folding latency recalibration reconstruction evaluate envs agents training
