@@ -28,6 +28,9 @@ from autoprune.files import (
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+STATE = ".checkpoint.safetensors"
+"""What names of saved states of trainings end in."""
+
 ANEW = "start over with --fresh; the damaged run is kept beside the new one"
 _AGAIN = "run the same command again to make it anew, or start over with --fresh"
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from autoprune.artefacts import Artefacts
+from autoprune.artefacts import STATE, Artefacts
 from autoprune.files import canonical, digest
 from autoprune.saving import write_tensors
 
@@ -30,7 +30,6 @@ SHARE: Final = 0.03
 """Part of the time that savings may take; large networks are saved less often."""
 
 SECONDS: Final = "seconds"
-ENDING: Final = ".checkpoint.safetensors"
 
 _NUMBER: Final = "saved"
 """How many times a training had been saved, beside its state."""
@@ -62,7 +61,7 @@ class FileCheckpoint:
 
     def __init__(self, artefacts: Artefacts, name: str, every: float = EVERY) -> None:
         self._artefacts, self._every = artefacts, every
-        self._files = [f"{name}-{turn}{ENDING}" for turn in (0, 1)]
+        self._files = [f"{name}-{turn}{STATE}" for turn in (0, 1)]
         self._number = 0
         self._began = self._last = time.monotonic()
         self._took, self._earlier = 0.0, 0.0
@@ -113,7 +112,7 @@ class FileCheckpoint:
 
 def discard(artefacts: Artefacts) -> None:
     """Remove every checkpoint of a run whose result is there, and what a crash left of one."""
-    for path in sorted(artefacts.path.glob(f"*{ENDING}")):
+    for path in sorted(artefacts.path.glob(f"*{STATE}")):
         artefacts.remove(path.name)
 
 

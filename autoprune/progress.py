@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
+from autoprune.artefacts import STATE
+
 _PHASES: Final = {
     "inspect": ("analysing", "networks"),
     "train": ("training", "steps"),
@@ -53,9 +55,16 @@ class Progress(Protocol):
 
 
 def note_damage(progress: Progress, damaged: Sequence[str]) -> None:
-    """Say which files of a run are made anew, if any."""
-    if damaged:
-        progress.note(f"missing or damaged, made anew: {', '.join(damaged)}")
+    """Say which files of a run are made anew, if any, and which states of trainings are lost."""
+    states = [name for name in damaged if name.endswith(STATE)]
+    anew = [name for name in damaged if name not in states]
+    if anew:
+        progress.note(f"missing or damaged, made anew: {', '.join(anew)}")
+    if states:
+        progress.note(
+            f"missing or damaged: {', '.join(states)}; its training goes on from an older state,"
+            " or begins again, and ends in the same bits"
+        )
 
 
 class Silent:

@@ -4,7 +4,7 @@ from torch import nn
 
 from autoprune import zoo
 from autoprune.artefacts import Artefacts
-from autoprune.checkpoint import FileCheckpoint, discard
+from autoprune.checkpoint import SHARE, FileCheckpoint, discard
 from autoprune.data import Split, load_data
 from autoprune.errors import DamagedError
 from autoprune.recover import Diverged, FitConfig, fit
@@ -47,6 +47,12 @@ def content(model):
     }
 
 
+@pytest.fixture(autouse=True)
+def eager(monkeypatch):
+    """Let states be saved as often as a test says, whatever that costs."""
+    monkeypatch.setattr("autoprune.checkpoint.SHARE", 1e9)
+
+
 def killed(after):
     def on_step(step, total, loss):
         if step in after:
@@ -57,15 +63,28 @@ def killed(after):
 
 
 def survive(make, split, config, where, kills, **options):
-    """Train, killed after each of ``kills`` steps, in a new process' place each time."""
-    kills = set(kills)
+    """Train, killed after each of ``kills`` steps, in a new process' place each time.
+
+    The state is saved after every step, so that a kill costs the step it came in.
+    """
+    left, taken = set(kills), []
+    kill = killed(left)
+
+    def on_step(step, total, loss):
+        taken.append(step)
+        kill(step, total, loss)
+
     while True:
         model, checkpoint = make(), FileCheckpoint(Artefacts(where), "part", every=0.0)
         try:
-            fit(model, split, TASK, config, on_step=killed(kills), checkpoint=checkpoint, **options)
-            return model
+            fit(model, split, TASK, config, on_step=on_step, checkpoint=checkpoint, **options)
+            break
         except Killed:
             pass
+    if kills:
+        steps = range(config.first + 1, config.length(len(split)) + 1)
+        assert taken == sorted([*steps, *kills])
+    return model
 
 
 @pytest.mark.parametrize("name", ["digits-resnet", "dropout"])
@@ -144,10 +163,7 @@ def test_a_state_of_another_training_is_left_aside_and_a_damaged_one_made_anew(d
     assert content(survive(net, digits, config, tmp_path, [])) == content(whole)
 
 
-def test_a_damaged_newest_state_is_kept_aside_and_the_one_before_is_used(
-    digits, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(FileCheckpoint, "due", property(lambda self: True))
+def test_a_damaged_newest_state_is_kept_aside_and_the_one_before_is_used(digits, tmp_path):
     config, whole, steps = FitConfig(epochs=2, batch_size=40), net(), []
     fit(whole, digits, TASK, config)
     with pytest.raises(Killed):
@@ -206,6 +222,7 @@ def test_divergence_after_a_kill_goes_back_to_the_same_good_epoch(digits, tmp_pa
 
 def test_saving_takes_a_small_part_of_the_time(tmp_path, monkeypatch):
     now = [0.0]
+    monkeypatch.setattr("autoprune.checkpoint.SHARE", SHARE)
     monkeypatch.setattr("autoprune.checkpoint.time.monotonic", lambda: now[0])
     checkpoint = FileCheckpoint(Artefacts(tmp_path), "part", every=20.0)
     assert not checkpoint.due

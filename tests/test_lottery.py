@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +27,7 @@ from autoprune.lottery.recipe import RECIPES, recipe
 from autoprune.lottery.setting import Seeds
 from autoprune.lottery.statistics import difference, estimate
 from autoprune.lottery.ticket import Ticket
+from autoprune.lottery.trial import Trial
 from autoprune.progress import Silent
 from autoprune.recover import fit
 from autoprune.scoring import measure
@@ -129,6 +131,55 @@ def test_levels_and_seeds_can_be_added_and_a_killed_run_ends_the_same(whole, tmp
     assert run_ticket(config, Dies(1)) == again, "nothing is trained twice"
 
 
+class Notes(Silent):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.said = []
+
+    def note(self, text):
+        self.said.append(text)
+
+
+def written(path):
+    return path.stat().st_mtime_ns
+
+
+def spoil(path):
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+
+@pytest.mark.parametrize("name", ["trained.safetensors", "ticket.json", "manifest.json"])
+def test_a_damaged_level_is_put_aside_and_made_anew_with_all_that_needs_it(name, whole, tmp_path):
+    home, result = whole
+    config = TicketConfig(run_dir=str(tmp_path / "run"), **ALONE)
+    shutil.copytree(home, config.directory)
+    spoil(at(config.directory, 0, 1) / name)
+    (at(config.directory, 1, 0) / name).unlink()
+    notes = Notes()
+    again = run_ticket(replace(config, levels=3), notes)
+    assert again["levels"][:3] == result["levels"] and again["warnings"] == []
+    same_tickets(home, config.directory)
+    (said,) = [text for text in notes.said if "damaged" in text]
+    assert "seed-0/level-01" in said and "seed-1/level-00" in said
+    assert (config.directory / "seed-0" / "level-01.damaged-1" / name).exists()
+
+
+def test_a_level_that_comes_out_otherwise_is_said(whole, tmp_path, monkeypatch):
+    home, _ = whole
+    config = TicketConfig(run_dir=str(tmp_path / "run"), **ALONE)
+    shutil.copytree(home, config.directory)
+    spoil(at(config.directory, 0, 1) / "trained.safetensors")
+    record = Trial.record
+
+    def other(self, job, remaining):
+        return {**record(self, job, remaining), "remaining": remaining / 2}
+
+    monkeypatch.setattr(Trial, "record", other)
+    (warning,) = run_ticket(config, Silent())["warnings"]
+    assert warning.startswith("level-01 of seed 0 came out otherwise")
+
+
 def test_a_run_killed_in_the_middle_of_a_level_goes_on_from_there(whole, tmp_path, monkeypatch):
     home, result = whole
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
@@ -137,7 +188,9 @@ def test_a_run_killed_in_the_middle_of_a_level_goes_on_from_there(whole, tmp_pat
     config = TicketConfig(run_dir=str(tmp_path / "run"), **ALONE)
     with pytest.raises(Killed):
         run_ticket(config, Dies(5 * 60 + 43))
-    steps = []
+    states = sorted(config.directory.rglob("*.checkpoint.safetensors"), key=written)
+    spoil(states[-1])
+    notes, steps = Notes(), []
 
     def counted(model, *args, on_step, **options):
         def note(step, total, loss):
@@ -147,8 +200,10 @@ def test_a_run_killed_in_the_middle_of_a_level_goes_on_from_there(whole, tmp_pat
         fit(model, *args, on_step=note, **options)
 
     monkeypatch.setattr("autoprune.lottery.trial.fit", counted)
-    again = run_ticket(config, Silent())
-    assert steps[0] == 48, "it was killed at the look after that many, before the state was kept"
+    again = run_ticket(config, notes)
+    assert steps[0] == 47, "of the look after 48 steps nothing was kept, and the newest is damaged"
+    (said,) = [text for text in notes.said if "damaged" in text]
+    assert states[-1].name in said and "goes on from an older state" in said
     assert len(steps) == 16 * 60 - 5 * 60 - steps[0] + 1
     assert {**again, "run": ""} == {**result, "run": ""}
     same_tickets(home, config.directory)

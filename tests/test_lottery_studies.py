@@ -212,6 +212,10 @@ def test_early_masks_keep_as_many_weights_and_start_from_the_same(tmp_path):
         run_ticket(replace(config, seeds=2), Dies(40))
     again = run_ticket(config, Silent())
     assert again["levels"] == result["levels"]
+    before = {path: path.read_bytes() for path in sorted(tmp_path.rglob("seed-0/*/*.safetensors"))}
+    shutil.rmtree(folder(tmp_path, 0, "10it"))
+    assert run_ticket(config, Silent()) == again
+    assert {path: path.read_bytes() for path in before} == before
 
 
 HALVES = """

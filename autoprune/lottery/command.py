@@ -8,17 +8,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from autoprune.files import canonical
 from autoprune.lottery.analysis import analysis
 from autoprune.lottery.config import TicketConfig
 from autoprune.lottery.drawing import draw
 from autoprune.lottery.iterative import Iterative
-from autoprune.lottery.jobs import Job, Key, Record, Records, Study, Tick, clear, pending
+from autoprune.lottery.jobs import (
+    Job,
+    Key,
+    Record,
+    Records,
+    Study,
+    Tick,
+    clear,
+    half_lost,
+    lost,
+    pending,
+)
 from autoprune.lottery.prepare import prepare
 from autoprune.progress import Phase, Progress, note_damage
 from autoprune.run import RESULT, Run
 from autoprune.workers import Workers
 
 ANALYSIS = "analysis.json"
+_ANEW = "when it was made anew: what was trained from it before rests on another one"
 
 
 def run_ticket(config: TicketConfig, progress: Progress) -> dict[str, Any]:
@@ -30,7 +43,6 @@ def run_ticket(config: TicketConfig, progress: Progress) -> dict[str, Any]:
     study, facts = prepare(config)
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(**facts.hashes)
-        note_damage(progress, run.damaged)
         records = _train(study, run, config.workers or _cores(facts.device), progress)
         result = {**facts.shown, **study.result(records)}
         if isinstance(study, Iterative):
@@ -55,14 +67,18 @@ def _train(study: Study, run: Run, workers: int, progress: Progress) -> Records:
     """Carry out the trainings that are missing; each is journalled when it ends."""
     known: dict[Key, Record] = {_key(item): item for item in run.journal.records}
     jobs = study.jobs()
+    gone = [str(place.relative_to(run.path)) for place in lost(jobs, known, run.path)]
     todo = list(pending(jobs, known, run.path))
+    note_damage(progress, [*run.damaged, *gone, *half_lost(todo, run.path)])
     if todo:
         workers = min(workers, max(len(wave) for wave in waves(todo)))
         with progress.phase("tickets", sum(job.steps for job in todo)) as phase:
             for job, record in _carried_out(study, todo, run.path, workers, phase):
                 if job.key not in known:
                     run.journal.append(record)
-                known[job.key] = record
+                elif canonical(record) != canonical(known[job.key]):
+                    run.warnings.append(f"{job.mask} of seed {job.seed} came out otherwise {_ANEW}")
+                known.setdefault(job.key, record)
                 clear(job, run.path)
     for job in jobs:  # a kill may have come between a record and this
         clear(job, run.path)

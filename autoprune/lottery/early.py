@@ -18,7 +18,7 @@ from autoprune.lottery.jobs import Job, Record, Records, Tick, folder
 from autoprune.lottery.outcome import Group, Trials, level_json
 from autoprune.lottery.setting import Seeds, Setting
 from autoprune.lottery.steps import iterations
-from autoprune.lottery.ticket import Ticket
+from autoprune.lottery.ticket import FACTS, Ticket
 from autoprune.lottery.trial import trial_of
 from autoprune.lottery.verdict import early_verdict
 from autoprune.saving import tensors_of
@@ -104,10 +104,11 @@ class Early:
     def jobs(self) -> list[Job]:
         """List the trainings: the dense one of every seed, then those of its masks."""
         steps, late = self.setting.steps, self.setting.steps - self.setting.rewind
-        dense = [Job(DENSE, seed, "ticket", steps, stores=True) for seed in self.seeds]
+        names = (*self.names, END)
+        dense = [Job(DENSE, seed, "ticket", steps, stores=True, draws=names) for seed in self.seeds]
         return dense + [
             Job(name, seed, kind, length, ((DENSE, seed, "ticket"),), kind == "ticket")
-            for name in (*self.names, END)
+            for name in names
             for seed in self.seeds
             for kind, length in (("ticket", late), ("reinit", steps), ("shuffled", late))
         ]
@@ -128,6 +129,8 @@ class Early:
         masks = self._masks(found.ticket, draws, seeds)
         for name, drawn in masks.items():
             place = folder(home, job.seed, name)
+            if (place / FACTS).is_file():  # made anew for another one
+                continue
             replace(found.ticket, masks=drawn, trained={}, facts={"mask": name}).save(place)
         found.record["masks"] = {
             name: {

@@ -151,7 +151,8 @@ class Iterative:
             needs.append((self.name(level), seed, "ticket"))
         late = self.setting.rewind if (level and kind != "reinit") or kind == TWIN else 0
         steps = self.setting.steps - late
-        return Job(self.name(level), seed, kind, steps, tuple(needs), kind == "ticket")
+        draws = (self.twin(0),) if kind == TWIN and not level else ()
+        return Job(self.name(level), seed, kind, steps, tuple(needs), kind == "ticket", draws)
 
     def _dense(self, seed: int, home: Path) -> Ticket:
         """Return the dense network as a ticket; with the weights to rewind to, once they exist."""

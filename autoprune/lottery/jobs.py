@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from autoprune.artefacts import Artefacts
+from autoprune.artefacts import Artefacts, set_aside
 from autoprune.checkpoint import Checkpoint, FileCheckpoint
+from autoprune.errors import DamagedError
 from autoprune.files import writing
-from autoprune.lottery.ticket import FACTS
+from autoprune.lottery.ticket import FACTS, TRAINED
 
 if TYPE_CHECKING:
     from autoprune.lottery.outcome import Group
@@ -33,7 +34,8 @@ class Job(NamedTuple):
     - ``mask``: name of the mask, as ``level-03``; ``kind``: ``ticket``, ``reinit``, ...
     - ``steps``: iterations that it takes.
     - ``needs``: trainings that must have ended before.
-    - ``stores``: whether it leaves a ticket in the run directory.
+    - ``stores``: whether it leaves a ticket in the run directory, named as its mask.
+    - ``draws``: names of further tickets that it leaves.
     """
 
     mask: str
@@ -42,11 +44,17 @@ class Job(NamedTuple):
     steps: int
     needs: tuple[Key, ...] = ()
     stores: bool = False
+    draws: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:
         """What tells it from all other trainings of its study."""
         return self.mask, self.seed, self.kind
+
+    def folders(self, home: Path) -> list[Path]:
+        """Say where the tickets lie that it leaves."""
+        names = (self.mask, *self.draws) if self.stores else self.draws
+        return [folder(home, self.seed, name) for name in names]
 
 
 class Study(Protocol):
@@ -86,9 +94,48 @@ def _under_way(job: Job, home: Path) -> Path:
     return folder(home, job.seed, f"{job.mask}.{job.kind}.under-way")
 
 
-def pending(jobs: Iterable[Job], known: Records, home: Path) -> Iterator[Job]:
-    """Yield the jobs that have not ended, or whose ticket is gone."""
+def lost(jobs: Iterable[Job], known: Records, home: Path) -> list[Path]:
+    """Put aside what is damaged of tickets and of trainings under way; return what is lost.
+
+    The trainings are repeatable: whatever is lost is made anew.
+    """
+    ended: dict[Path, list[bool]] = {}
     for job in jobs:
-        lost = job.stores and not (folder(home, job.seed, job.mask) / FACTS).is_file()
-        if job.key not in known or lost:
+        ended.setdefault(_under_way(job, home), [])
+        for place in job.folders(home):
+            ended.setdefault(place, []).append(job.key in known)
+    found = [place for place, writers in ended.items() if not _sound(place, writers)]
+    for place in found:
+        if place.exists():
+            set_aside(place, "damaged")
+    return found
+
+
+def _sound(place: Path, ended: Sequence[bool]) -> bool:
+    """Say whether a directory holds what those of its writers left that have ``ended``."""
+    try:
+        artefacts = Artefacts(place)
+    except DamagedError:
+        return False
+    if not any(ended):
+        return True
+    # One is killed between listing a file and naming it; whoever drew the masks wrote all others.
+    missing = set() if all(ended) else {TRAINED}
+    return FACTS in artefacts.names and missing.issuperset(artefacts.damaged)
+
+
+def pending(jobs: Iterable[Job], known: Records, home: Path) -> Iterator[Job]:
+    """Yield the jobs that have not ended, or whose tickets are gone."""
+    for job in jobs:
+        gone = [place for place in job.folders(home) if not (place / FACTS).is_file()]
+        if job.key not in known or gone:
             yield job
+
+
+def half_lost(jobs: Iterable[Job], home: Path) -> list[str]:
+    """Return the saved states of trainings under way that are missing or damaged."""
+    return [
+        str((place / name).relative_to(home))
+        for place in (_under_way(job, home) for job in jobs)
+        for name in Artefacts(place).damaged
+    ]

@@ -19,7 +19,7 @@ from autoprune.lottery.masks import remaining, shares
 from autoprune.saving import write_tensors
 
 FORMAT = 1
-FACTS = "ticket.json"
+FACTS, TRAINED = "ticket.json", "trained.safetensors"
 
 Weights = Mapping[str, Tensor]
 """Parameters and buffers by name."""
@@ -83,15 +83,15 @@ class Ticket:
         if not isinstance(order, dict) or order.keys() != masks.keys():
             raise DamagedError(f"{path / FACTS} does not fit the masks beside it")
         masks = {name: masks[name] for name in order}  # safetensors sorts by size
-        done = "trained.safetensors" in artefacts.names
-        trained = _read(artefacts, "trained.safetensors") if done else {}
+        done = TRAINED in artefacts.names
+        trained = _read(artefacts, TRAINED) if done else {}
         return cls(masks, initial, rewound, trained, rewind, facts)
 
     def _files(self) -> list[tuple[str, Weights]]:
         files = [("masks.safetensors", self.masks), ("initial.safetensors", self.initial)]
         if self.rewind:
             files.append(("rewound.safetensors", self.rewound))
-        return [*files, ("trained.safetensors", self.trained)] if self.trained else files
+        return [*files, (TRAINED, self.trained)] if self.trained else files
 
 
 def fill(model: nn.Module, weights: Weights) -> nn.Module:

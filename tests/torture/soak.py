@@ -45,9 +45,14 @@ class Watch(Silent):
 
 
 def search(place: Path, evaluations: int, watch: Watch) -> None:
-    """Search the digits network at random until the search is over."""
+    """Search the digits network at random, in this process, until the search is over."""
     config = SearchConfig(
-        budget="0.5flops", agent="random", evaluations=evaluations, run=str(place), baseline=False
+        budget="0.5flops",
+        agent="random",
+        evaluations=evaluations,
+        run=str(place),
+        baseline=False,
+        workers=1,
     )
     try:
         run_search(config, watch)
