@@ -30,6 +30,7 @@ from autoprune.files import canonical
 from autoprune.progress import Terminal
 from autoprune.signals import INTERRUPTED, Interrupts, interruptible
 from autoprune.usage import parse
+from autoprune.waiting import heard_by
 
 _NARROWEST: Final = 60
 _FAILED: Final = 1
@@ -122,5 +123,6 @@ def _answer(config: Config, debug: bool) -> Answer:
         if not debug:
             warnings.simplefilter("ignore")  # other libraries'; ours are part of the result
         held = claimed(config.directory) if config.directory else contextlib.nullcontext()
-        with held:
-            return run(config, Terminal(Console(stderr=True)))
+        progress = Terminal(Console(stderr=True))
+        with held, heard_by(progress.phase):
+            return run(config, progress)

@@ -19,6 +19,8 @@ from rich.progress import Progress as Bars
 from autoprune.artefacts import STATE
 
 _PHASES: Final = {
+    "hash": ("checking", "MB of data"),
+    "decode": ("reading", "images"),
     "inspect": ("analysing", "networks"),
     "train": ("training", "steps"),
     "latency": ("timing", "operations"),

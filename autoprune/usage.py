@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Final
 
 import tyro
@@ -37,11 +39,16 @@ def parse(arguments: Sequence[str], configs: Iterable[type[Config]]) -> Config:
                 args=arguments or ["--help"],
                 config=(tyro.conf.FlagCreatePairsOff,),
             )
-        return config
     except SystemExit as stop:
         if not stop.code:
             raise
         raise _usage_error(complaint.getvalue()) from None
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            option = item.name.replace("_", "-")
+            raise UsageError(f"--{option} must be a number, not {value}", "as in 0.1")
+    return config
 
 
 def _usage_error(box: str) -> UsageError:

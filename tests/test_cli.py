@@ -286,3 +286,13 @@ def test_inspect_of_what_is_not_there_gets_one_line(
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("autoprune: error: ")
     assert named in last
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
+@pytest.mark.parametrize(
+    "option", ["train --weight-decay", "train --learning-rate", "ticket --rate", "bench --rate"]
+)
+def test_options_that_are_no_numbers_are_named(option, value, capsys):
+    assert main([*option.split()[:1], f"{option.split()[1]}={value}"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("autoprune: error: --") and option.split()[1] in line

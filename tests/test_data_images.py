@@ -3,10 +3,13 @@ import io
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from autoprune.data import load_data
 from autoprune.data.cache import directory
 from autoprune.errors import DamagedError, UsageError
+from autoprune.progress import Terminal
+from autoprune.waiting import heard_by
 
 Image = pytest.importorskip("PIL.Image")
 datasets = pytest.importorskip("datasets")
@@ -148,12 +151,27 @@ def test_errors_of_tables(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_hub_name_without_network_is_one_line(monkeypatch):
-    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UsageError, match="cannot load nobody/nothing") as caught:
+@pytest.mark.parametrize(
+    ("name", "value"), [("HF_HUB_OFFLINE", True), ("ENDPOINT", "http://127.0.0.1:9")]
+)
+def test_a_hub_name_without_network_is_one_line_after_one_try(name, value, monkeypatch, caplog):
+    monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+    with pytest.raises(UsageError, match="cannot load nobody/nothing: the hub is out of reach"):
         load_data("nobody/nothing")
-    assert "\n" not in str(caught.value)
+    assert "Retrying" not in caplog.text
+
+
+def test_whoever_waits_for_data_is_told(tmp_path, monkeypatch):
+    root = folder(tmp_path / "mine", pixels(10, True))
+    monkeypatch.setattr("autoprune.data.images.MANY", 10)
+    monkeypatch.setattr("autoprune.data.cache.LARGE", 0)
+    out = io.StringIO()
+    with heard_by(Terminal(Console(file=out, width=80)).phase):
+        load_data(root)
+        load_data(root)
+    lines = [line.partition(" in ")[0] for line in out.getvalue().splitlines()]
+    assert lines.count("reading     10 images") == 1, "the second time it lies in the cache"
+    assert sum(line.startswith("checking") and not line.endswith("...") for line in lines) == 2
 
 
 def test_without_the_extra(tmp_path, monkeypatch):

@@ -14,11 +14,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from autoprune.files import file_digest
+from autoprune.waiting import reading
 
 Content = tuple[dict[str, Tensor], dict[str, str]]
 """Tensors by name, and facts about them."""
 
 FORMAT = "1"
+LARGE = 2**28
+"""Bytes that take longer to hash than a user waits without a word."""
 
 
 def directory() -> Path:
@@ -29,9 +32,11 @@ def directory() -> Path:
 
 def fingerprint(root: Path, files: Iterable[Path]) -> str:
     """Hash the names below ``root`` and the contents of ``files``, in the order given."""
-    combined = hashlib.sha256(FORMAT.encode())
-    for file in files:
-        combined.update(f"{file.relative_to(root)} {file_digest(file)}\n".encode())
+    combined, files = hashlib.sha256(FORMAT.encode()), list(files)
+    size = sum(file.stat().st_size for file in files)
+    with reading("hash", size, least=LARGE) as told:
+        for file in files:
+            combined.update(f"{file.relative_to(root)} {file_digest(file, told)}\n".encode())
     return combined.hexdigest()[:16]
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autoprune.data import hub
 from autoprune.data.cache import cached, fingerprint
 from autoprune.errors import DamagedError, UsageError
+from autoprune.waiting import waiting
 
 TABLES = {".parquet", ".arrow", ".jsonl", ".csv"}
 """Files by which a directory is known to have the layout of the hub."""
@@ -30,6 +30,9 @@ SPLITS = {"train": "train", "test": "test", "validation": "validation"} | dict.f
 
 GREY = {"1", "L", "LA", "I", "I;16", "F"}
 """Pillow's modes of images without colour."""
+
+MANY = 2000
+"""Images that take longer to decode than a user waits without a word."""
 
 Row = tuple[str | bytes, int]
 """An image, as the path of its file or as the file's content, and its label."""
@@ -50,6 +53,7 @@ class _Source:
 
     name: str
     rows: Mapping[str, Iterable[Row]]
+    total: int
     classes: int
 
 
@@ -76,7 +80,7 @@ def from_hub(name: str) -> Images:
 
     Raises UsageError if it cannot be had, or holds no labelled images.
     """
-    loaded = _load_dataset(name)
+    loaded = hub.from_hub(name)
     arrows = [Path(file["filename"]) for part in loaded.values() for file in part.cache_files]
     key = fingerprint(Path("/"), sorted(arrows))
     return _cached(name.replace("/", "--"), key, lambda: _decode(_columns(name, loaded)), name)
@@ -101,41 +105,7 @@ def _pack(images: Images) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _table(path: Path) -> Images:
     with tempfile.TemporaryDirectory() as scratch:  # our own cache is the one that lasts
-        return _decode(_columns(path.name, _load_dataset(str(path), cache_dir=scratch)))
-
-
-def _load_dataset(name: str, **options: Any) -> Mapping[str, Any]:
-    try:
-        import datasets
-    except ImportError:
-        raise UsageError(
-            f"loading {name} needs the package datasets", "pip install 'autoprune[data]'"
-        ) from None
-    with _quiet(datasets):
-        try:
-            return dict(datasets.load_dataset(name, **options))
-        except Exception as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise UsageError(
-                f"cannot load {name}: {reason}",
-                "a directory that exists works offline; the hub needs its exact name and a network",
-            ) from error
-
-
-@contextmanager
-def _quiet(datasets: Any) -> Iterator[None]:
-    """No progress bars and no log of retries while the library works."""
-    hidden = datasets.are_progress_bars_disabled()
-    log = logging.getLogger("huggingface_hub")
-    level = log.level
-    datasets.disable_progress_bars()
-    log.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-        if not hidden:
-            datasets.enable_progress_bars()
+        return _decode(_columns(path.name, hub.from_files(str(path), scratch)))
 
 
 def _columns(name: str, loaded: Mapping[str, Any]) -> _Source:
@@ -157,7 +127,8 @@ def _columns(name: str, loaded: Mapping[str, Any]) -> _Source:
         key: part.cast_column(image[0], datasets.Image(decode=False)) for key, part in parts.items()
     }
     rows = {key: _raw_rows(part, image[0], label[0]) for key, part in raw.items()}
-    return _Source(name, rows, features[label[0]].num_classes)
+    total = sum(part.num_rows for part in parts.values())
+    return _Source(name, rows, total, features[label[0]].num_classes)
 
 
 def _raw_rows(part: Any, image: str, label: str) -> Iterator[Row]:
@@ -185,39 +156,48 @@ def _folder(path: Path) -> _Source:
                 f"{inside['train']} has {', '.join(classes[:5]) or 'no sub-directories'}",
             )
         rows[part] = [(str(file), number[name]) for file, name in zip(files, names, strict=True)]
-    return _Source(path.name, rows, len(classes))
+    return _Source(path.name, rows, sum(map(len, rows.values())), len(classes))
 
 
 def _decode(source: _Source) -> Images:
     try:
-        from PIL import Image
+        import PIL.Image  # noqa: F401
     except ImportError:
         raise UsageError(
             f"loading {source.name} needs pillow", "pip install 'autoprune[data]'"
         ) from None
-    mode: str | None = None
+    grey: bool | None = None
     parts = {}
-    for part in sorted(source.rows, key=lambda key: key != "train"):
-        pictures: list[np.ndarray[Any, Any]] = []
-        labels: list[int] = []
-        for content, label in source.rows[part]:
-            where = content if isinstance(content, str) else f"image {len(labels)} of {part}"
-            try:
-                with Image.open(
-                    io.BytesIO(content) if isinstance(content, bytes) else content
-                ) as image:
-                    mode = mode or ("L" if image.mode in GREY else "RGB")
-                    pictures.append(np.asarray(image.convert(mode)))
-            except (OSError, SyntaxError, ValueError) as error:
-                raise DamagedError(f"{source.name}: {where} cannot be read: {error}") from None
-            _check(source, where, pictures, label)
-            labels.append(label)
-        if not pictures:
-            raise UsageError(f"{source.name}: {part} holds no images")
-        stacked = torch.from_numpy(np.stack(pictures))
-        stacked = stacked[:, None] if mode == "L" else stacked.permute(0, 3, 1, 2).contiguous()
-        parts[part] = (stacked, torch.tensor(labels))
+    with waiting("decode", source.total, least=MANY) as told:
+        for part in sorted(source.rows, key=lambda key: key != "train"):
+            pictures: list[np.ndarray[Any, Any]] = []
+            labels: list[int] = []
+            for content, label in source.rows[part]:
+                where = content if isinstance(content, str) else f"image {len(labels)} of {part}"
+                picture = _picture(content, f"{source.name}: {where}", grey)
+                pictures.append(picture)
+                grey = picture.ndim == 2
+                _check(source, where, pictures, label)
+                labels.append(label)
+                told(1)
+            if not pictures:
+                raise UsageError(f"{source.name}: {part} holds no images")
+            stacked = torch.from_numpy(np.stack(pictures))
+            stacked = stacked[:, None] if grey else stacked.permute(0, 3, 1, 2).contiguous()
+            parts[part] = (stacked, torch.tensor(labels))
     return Images(source.name, parts, source.classes)
+
+
+def _picture(content: str | bytes, what: str, grey: bool | None) -> np.ndarray[Any, Any]:
+    """Decode an image, uint8 [H, W] or [H, W, 3]: as ``grey`` says, or as it is if that is None."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
+            grey = image.mode in GREY if grey is None else grey
+            return np.asarray(image.convert("L" if grey else "RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DamagedError(f"{what} cannot be read: {error}") from None
 
 
 def _check(source: _Source, where: str, pictures: list[np.ndarray[Any, Any]], label: int) -> None:
