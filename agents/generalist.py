@@ -1,9 +1,9 @@
 """One policy for many networks and budgets, with few evaluations on each.
 
-It first imitates, on the additive error model, what the error curves alone suggest: walks there
-take milliseconds and nothing is evaluated. Then evaluations on all networks in turn teach how much
-a group's error matters, by what the group is like (``shared_belief``); each is spent on the plan
-that would be best in a world drawn from what is known so far (Thompson 1933). In the end the policy
+Evaluations on all networks in turn teach how much a group's error matters, by what the group is
+like (``shared_belief``): of the error curves' own plan, the uniform one, and plans that would be
+best if errors mattered in ways drawn by chance. They depend on nothing that was learned, so that
+what is known of a network serves whatever other networks a policy is trained on. Then the policy
 imitates the guide of the world that the evaluations speak for. Improving by a planner and imitating
 it is expert iteration (Anthony, Tian and Barber 2017); the planner is ``envs.guide``.
 """
@@ -18,17 +18,17 @@ import numpy as np
 
 from autoprune.agents.base import isolated, propose
 from autoprune.agents.policy import Policy
-from autoprune.agents.seeds import least_error
-from autoprune.agents.shared_belief import Evidence, SharedBelief, features
+from autoprune.agents.seeds import cheap_plans
+from autoprune.agents.shared_belief import Evidence, SharedBelief, features, imagine
 from autoprune.agents.tutor import (
     JITTER,
     Lessons,
     apprentice,
     imitate,
     lessons,
-    weighted_guide,
 )
 from autoprune.envs import core, rewards
+from autoprune.envs.guide import Guide
 from autoprune.execution import one_thread
 from autoprune.plan import Plan
 from autoprune.problem import Evaluation, Ledger, PruningProblem, Record
@@ -99,7 +99,7 @@ class Generalist:
 
     def explore(self, evaluations: int, on_trial: OnTrial) -> None:
         """Spend evaluations on all networks in turn, on their least, middle and most budget."""
-        rng = np.random.default_rng(self.seed)
+        rngs = [np.random.default_rng(self.seed) for _ in self.cases]
         ledgers = [self._ledgers(case, evaluations) for case in self.cases]
         for number in range(evaluations):
             turn, index = divmod(number, len(self.cases))
@@ -107,7 +107,7 @@ class Generalist:
             budgets = sorted({0, len(case.problems) // 2, len(case.problems) - 1})
             budget = budgets[turn % len(budgets)]
             ledger = ledgers[index][budget]
-            plan = self.propose(case, budget, ledger, rng)
+            plan = draw(case, budget, ledger, rngs[index])
             if plan is None:
                 continue
             ledger.evaluate(plan)
@@ -134,24 +134,6 @@ class Generalist:
             for problem, found in zip(case.problems, known, strict=True)
         ]
 
-    def propose(
-        self, case: Case, budget: int, ledger: Ledger, rng: np.random.Generator
-    ) -> Plan | None:
-        """Return the error curves' own plan, then the best one of a world that may be ours.
-
-        None if draws only repeat what was evaluated.
-        """
-        problem, course = case.problems[budget], case.courses[budget]
-        if not ledger.count:
-            return least_error(problem)
-        belief, described = self.belief(), features(course)
-
-        def draw() -> Plan:
-            counts = weighted_guide(course, belief.imagine(described, rng)).counts
-            return problem.budget.top_up(problem.cost.plan(counts))
-
-        return next(iter(propose(ledger, draw, 1)), None)
-
     def belief(self) -> SharedBelief:
         """Fit what all evaluations so far say."""
         pairs = zip(self.cases, self.trials, strict=True)
@@ -167,9 +149,25 @@ class Generalist:
                 for row in factors
             ]
             for each in (course, *others):
-                weights = belief.weights(features(each))
-                found.append(lessons(each, weights, rng, self.config.walks))
+                found.append(lessons(each, belief.damage(each), rng, self.config.walks))
         return found
+
+
+def draw(case: Case, budget: int, ledger: Ledger, rng: np.random.Generator) -> Plan | None:
+    """Return the error curves' own plan, then the uniform one, then plans of drawn worlds.
+
+    None if draws only repeat what was evaluated.
+    """
+    problem, course = case.problems[budget], case.courses[budget]
+    first = [plan for plan in cheap_plans(problem)[1::-1] if plan not in ledger]
+    if first:
+        return first[0]
+
+    def best() -> Plan:
+        counts = Guide.of(problem.budget, imagine(course, rng)).counts
+        return problem.budget.top_up(problem.cost.plan(counts))
+
+    return next(iter(propose(ledger, best, 1)), None)
 
 
 def _evidence(case: Case, trials: Sequence[Trial]) -> Evidence:

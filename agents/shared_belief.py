@@ -22,8 +22,12 @@ SPREAD: Final = 0.5
 PRIOR: Final = 0.5
 """Prior standard deviation of a feature's coefficient."""
 
-NOISE: Final = 0.15
-"""What the model cannot explain, as a part of the spread of a network's rewards."""
+POWERS: Final = (1.0, 1.25, 1.5, 1.75, 2.0)
+"""Powers that errors may be raised to before they add up: above 1, one large error is worse than
+two of half its size, as the error curves alone would not have it."""
+
+NOISES: Final = (0.1, 0.15, 0.2, 0.3, 0.45, 0.7, 1.0)
+"""What the model may leave unexplained, as a part of the spread of a network's rewards."""
 
 LEAST: Final = 0.1
 """No weight falls below it: error never helps."""
@@ -46,6 +50,20 @@ def features(course: core.Course) -> Floats:
     )
 
 
+def imagine(course: core.Course, rng: np.random.Generator) -> list[Floats]:
+    """Return the damage by group and count in a world drawn before anything was evaluated.
+
+    [size + 1] for each group. Errors matter by what groups are like and by chance, and add up after
+    some power.
+    """
+    described = features(course)
+    logs = described @ rng.normal(0, 0.4, described.shape[1]) + rng.normal(
+        0, SPREAD, len(described)
+    )
+    power = np.exp(rng.uniform(np.log(0.7), np.log(POWERS[-1])))
+    return [np.exp(log) * curve**power for log, curve in zip(logs, course.errors, strict=True)]
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """Evaluated plans of one network.
@@ -62,54 +80,57 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class SharedBelief:
-    """Gaussian belief over the coefficients of ``FEATURES``, [len(FEATURES)].
+    """What evaluations say of the weights of groups' errors, ``mean`` [len(FEATURES)], and power.
 
     Hierarchical linear regression (Gelman and Hill 2007, chapter 13): a group's weight is what its
     features say plus a deviation of its own, and what networks disagree about ends up in those. So
-    a coefficient moves off its prior (all groups weigh 1) only as far as the networks agree.
+    a coefficient moves off its prior (all groups weigh 1) only as far as the networks agree. The
+    power, and for each network the noise, are those of the largest marginal likelihood (MacKay
+    1992): a network whose losses the errors do not explain has little say.
     """
 
     mean: Floats
-    root: Floats
+    power: float
 
     @classmethod
     def of(cls, evidences: Sequence[Evidence]) -> Self:
-        """Fit evaluated plans of several networks; with none it is the prior."""
-        width = len(FEATURES)
-        groups = [len(item.features) for item in evidences]
-        starts = width + np.concatenate(([0], np.cumsum(groups))).astype(int)
-        precision = np.diag([PRIOR**-2] * width + [SPREAD**-2] * sum(groups))
-        prior = np.zeros(starts[-1])
-        prior[0] = 1.0
-        right = precision @ prior
-        for item, start, size in zip(evidences, starts, groups, strict=False):
-            errors, rewards, noise = _comparable(item)
-            design = np.zeros((len(rewards), starts[-1]))
-            design[:, :width] = -errors @ item.features
-            design[:, start : start + size] = -errors
-            weighted = design / noise[:, None] ** 2
-            precision += design.T @ weighted
-            right += weighted.T @ rewards
-        covariance = np.linalg.inv(precision)
-        values, vectors = np.linalg.eigh(covariance[:width, :width])
-        return cls((covariance @ right)[:width], vectors * np.sqrt(np.maximum(values, 0)))
+        """Fit evaluated plans of several networks; with none, errors add up as they are."""
+        fits = []
+        for power in POWERS:
+            found = [_explain(item, power) for item in evidences]
+            fits.append((sum(each.likelihood for each in found), -power, found))
+        _, power, found = max(fits, key=lambda fit: fit[:2])
+        return cls(_shared(evidences, found), -power)
 
     def weights(self, features: Floats) -> Floats:
         """Return the expected weights of groups, [groups], none below ``LEAST``."""
         return np.maximum(features @ self.mean, LEAST)
 
-    def imagine(self, features: Floats, rng: np.random.Generator) -> Floats:
-        """Return their weights in one world drawn from the belief, deviations included."""
-        drawn = features @ (self.mean + self.root @ rng.standard_normal(len(self.mean)))
-        return np.maximum(drawn + SPREAD * rng.standard_normal(len(drawn)), LEAST)
+    def damage(self, course: core.Course) -> list[Floats]:
+        """Return the expected damage by group and count, [size + 1] for each group."""
+        weights = self.weights(features(course))
+        pairs = zip(weights, course.errors, strict=True)
+        return [weight * curve**self.power for weight, curve in pairs]
 
 
-def _comparable(item: Evidence) -> tuple[Floats, Floats, Floats]:
-    """Centre errors and rewards within each series, and scale so that weights are about 1.
+@dataclass(frozen=True, eq=False)
+class _Explained:
+    """One network's evidence made comparable with others': see ``_explain``."""
 
-    Plans far below the best of their series count for less: rewards saturate there.
+    likelihood: float
+    errors: Floats
+    rewards: Floats
+    noise: Floats
+
+
+def _explain(item: Evidence, power: float) -> _Explained:
+    """Find the scale and the noise that make rewards likeliest, by the prior of weights.
+
+    Errors, to some power, and rewards are centred within each series; rewards and noise are divided
+    by the scale, so that weights are about 1. Plans far below the best of their series count for
+    less: rewards saturate there.
     """
-    errors, rewards = item.errors.copy(), item.rewards.copy()
+    errors, rewards = item.errors**power, item.rewards.copy()
     behind = np.zeros(len(rewards))
     for number in np.unique(item.series):
         rows = item.series == number
@@ -117,8 +138,42 @@ def _comparable(item: Evidence) -> tuple[Floats, Floats, Floats]:
         errors[rows] -= errors[rows].mean(axis=0)
         rewards[rows] -= rewards[rows].mean()
     spread = max(float(rewards.std()), 1e-6)
-    totals = errors.sum(axis=1)
-    scale = -float(totals @ rewards) / max(float(totals @ totals), 1e-12)
-    scale = max(scale, 0.1 * spread / max(float(totals.std()), 1e-9))
-    noise = NOISE * spread * (1 + behind / spread)
-    return errors, rewards / scale, noise / scale
+    relative = 1 + behind / spread
+    design = errors @ item.features
+    prior = PRIOR**2 * design @ design.T + SPREAD**2 * errors @ errors.T
+    expected = -errors.sum(axis=1)
+    unit = spread / max(float(expected.std()), 1e-9)
+    tried = [
+        (_log_normal(rewards - scale * expected, scale**2 * prior, noise), scale, noise)
+        for scale in unit * np.geomspace(0.1, 1.5, 10)
+        for noise in (part * spread * relative for part in NOISES)
+    ]
+    likelihood, scale, noise = max(tried, key=lambda item: item[0])
+    return _Explained(likelihood, errors, rewards / scale, noise / scale)
+
+
+def _log_normal(residual: Floats, covariance: Floats, noise: Floats) -> float:
+    """Logarithm of a normal density, up to a constant: covariance plus independent noise."""
+    root = np.linalg.cholesky(covariance + np.diag(noise**2))
+    whitened = np.linalg.solve(root, residual)
+    return float(-np.log(np.diag(root)).sum() - whitened @ whitened / 2)
+
+
+def _shared(evidences: Sequence[Evidence], found: Sequence[_Explained]) -> Floats:
+    """Solve for the coefficients of ``FEATURES``, the groups' own deviations beside them."""
+    width = len(FEATURES)
+    groups = [len(item.features) for item in evidences]
+    starts = width + np.concatenate(([0], np.cumsum(groups))).astype(int)
+    precision = np.diag([PRIOR**-2] * width + [SPREAD**-2] * sum(groups))
+    prior = np.zeros(starts[-1])
+    prior[0] = 1.0
+    right = precision @ prior
+    for item, each, start, size in zip(evidences, found, starts, groups, strict=False):
+        design = np.zeros((len(each.rewards), starts[-1]))
+        design[:, :width] = -each.errors @ item.features
+        design[:, start : start + size] = -each.errors
+        weighted = design / each.noise[:, None] ** 2
+        precision += design.T @ weighted
+        right += weighted.T @ each.rewards
+    mean: Floats = np.linalg.solve(precision, right)[:width]
+    return mean

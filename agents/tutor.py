@@ -35,12 +35,14 @@ class Lessons:
     actions: NDArray[np.float32]
 
 
-def lessons(course: core.Course, weights: Floats, rng: np.random.Generator, walks: int) -> Lessons:
-    """Walk with more and more noise around the guide for errors weighted by ``weights`` [groups].
+def lessons(
+    course: core.Course, damage: Sequence[Floats], rng: np.random.Generator, walks: int
+) -> Lessons:
+    """Walk with more and more noise around the guide of ``damage`` by count, [size + 1] each.
 
     So the policy also learns the way back (Ross, Gordon and Bagnell 2011 say why it must).
     """
-    guide = weighted_guide(course, weights)
+    guide = Guide.of(course.budget, damage)
     observations, actions = [], []
     for sigma in np.linspace(0, STRAY, walks):
         state = core.initial(course)
@@ -50,12 +52,6 @@ def lessons(course: core.Course, weights: Floats, rng: np.random.Generator, walk
             actions.append(action[0])
             state = core.transition(course, state, float(truncated_normal(action, sigma, rng)[0]))
     return Lessons(np.stack(observations), np.array(actions, np.float32))
-
-
-def weighted_guide(course: core.Course, weights: Floats) -> Guide:
-    """Return the guide of a course whose errors are weighted, [groups]."""
-    curves = [weight * curve for weight, curve in zip(weights, course.errors, strict=True)]
-    return Guide.of(course.budget, curves)
 
 
 def apprentice(width: int) -> nn.Module:

@@ -35,6 +35,7 @@ from autoprune.config import TrainPolicyConfig
 from autoprune.curves import Curves
 from autoprune.data import Split
 from autoprune.files import canonical, pretty
+from autoprune.finals import builder, choose, shrink
 from autoprune.plan import Plan
 from autoprune.problem import Evaluation, Ledger, PruningProblem
 from autoprune.progress import Progress, Terminal
@@ -207,14 +208,15 @@ def refine(
     ):
         ledger = Ledger(problem, evaluations)
         agent.search(problem, ledger, seed)
-        best = phases.choose(item.session, item.model, problem, ledger)
-        found[name] = accuracy(item, problem, best.plan, images)
+        build = builder(item.session, item.model, problem.ranking)
+        _, network = choose(item.session, build, ledger)
+        found[name] = measure(network, *test_of(item, images), precision="auto").score
     return found
 
 
 def accuracy(item: Posed, problem: PruningProblem, plan: Plan, images: int) -> float:
     """Prune by a plan and measure on the test split, batch statistics adapted, no fine-tuning."""
-    compact = phases.shrink(item.session, item.model, plan, problem.ranking)
+    compact = shrink(item.session, item.model, plan, problem.ranking)
     return measure(compact, *test_of(item, images), precision="auto").score
 
 

@@ -10,9 +10,10 @@ from autoprune.agents.ddpg import DDPGConfig, DDPGSearcher
 from autoprune.agents.generalist import Case, Generalist, GeneralistConfig
 from autoprune.agents.seeds import least_error
 from autoprune.agents.shared_belief import FEATURES, Evidence, SharedBelief, features
-from autoprune.agents.tutor import apprentice, lessons, weighted_guide
+from autoprune.agents.tutor import apprentice, lessons
 from autoprune.budget import Budget
 from autoprune.envs import core
+from autoprune.envs.guide import Guide
 from autoprune.problem import Evaluation, Ledger
 from tests.landscape import chain_landscape, residual_landscape
 
@@ -152,12 +153,11 @@ def test_networks_that_disagree_leave_the_prior_where_it_was():
 
 def test_nothing_to_learn_from_breaks_no_belief():
     described = features(core.Course.of(chain_landscape(0, groups=4)))
-    rng = np.random.default_rng(0)
     for plans in (1, 2):
         flat = Evidence(described, np.full((plans, 4), 0.2), np.zeros(plans), np.zeros(plans, int))
         belief = SharedBelief.of([flat])
         assert np.isfinite(belief.mean).all()
-        assert (belief.imagine(described, rng) > 0).all()
+        assert (belief.weights(described) > 0).all()
 
 
 def test_an_apprentice_does_what_the_error_curves_suggest_before_it_learns_anything():
@@ -184,14 +184,15 @@ def test_whatever_it_learned_from_it_falls_back_on_the_error_curves_elsewhere():
 def test_lessons_show_what_the_weighted_guide_does_on_and_off_its_way():
     course = core.Course.of(chain_landscape(2, groups=6))
     weights = np.array([0.2, 0.2, 0.2, 2.0, 2.0, 2.0])
-    found = lessons(course, weights, np.random.default_rng(0), walks=3)
+    damage = [weight * curve for weight, curve in zip(weights, course.errors, strict=True)]
+    found = lessons(course, damage, np.random.default_rng(0), walks=3)
     assert found.observations.shape == (18, len(core.ENTRIES))
-    guide, state = weighted_guide(course, weights), core.initial(course)
+    guide, state = Guide.of(course.budget, damage), core.initial(course)
     for step in range(6):  # the first walk has no noise
         assert np.array_equal(found.observations[step], core.observe(course, state))
         assert found.actions[step] == np.float32(core.guided(guide, state))
         state = core.transition(course, state, float(found.actions[step]))
-    plain = lessons(course, np.ones(6), np.random.default_rng(0), walks=1)
+    plain = lessons(course, course.errors, np.random.default_rng(0), walks=1)
     late = course.error(state.kept[:3]) > course.error(tuple(walk(course, plain)[:3]))
     assert late  # what matters less keeps less
 
