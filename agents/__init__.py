@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Final, cast
 
 from autoprune.agents.base import OnStep, Searcher, silent
 from autoprune.errors import UsageError
 
-__all__ = ["NAMES", "OnStep", "Searcher", "check_name", "searcher"]
+__all__ = ["LEARNERS", "NAMES", "OnStep", "Searcher", "check_name", "searcher"]
 
 # Imported on demand: stable-baselines3 takes a second that `--agent uniform` need not wait for.
 _PLAIN: Final = {
@@ -22,7 +23,8 @@ _LEARNING: Final = {
     "ddpg": ("autoprune.agents.ddpg", "DDPGSearcher"),
     "ppo": ("autoprune.agents.ppo", "PPOSearcher"),
 }
-NAMES: Final = (*_LEARNING, *_PLAIN)
+LEARNERS: Final = tuple(_LEARNING)
+NAMES: Final = (*LEARNERS, *_PLAIN)
 
 
 def searcher(name: str, on_step: OnStep = silent) -> Searcher:
@@ -36,10 +38,10 @@ def searcher(name: str, on_step: OnStep = silent) -> Searcher:
     return cast(Searcher, _load(*_LEARNING[name])(on_step=on_step))
 
 
-def check_name(name: str) -> None:
-    """Raise UsageError unless ``name`` is one of ``NAMES``."""
-    if name not in NAMES:
-        raise UsageError(f"unknown agent {name!r}", f"choose from {', '.join(NAMES)}")
+def check_name(name: str, among: Sequence[str] = NAMES) -> None:
+    """Raise UsageError unless ``name`` is one of these."""
+    if name not in among:
+        raise UsageError(f"unknown agent {name!r}", f"choose from {', '.join(among)}")
 
 
 def _load(module: str, attribute: str) -> type:

@@ -75,17 +75,7 @@ class WalkBuffer(ReplayBuffer):
 
     def load(self, parts: list[tuple[list[Walk], NDArray[np.float64]]]) -> None:
         """Take the parts to sample evenly from: walks and the return of each."""
-        self.parts = [
-            (
-                torch.as_tensor(np.concatenate([walk.observations for walk in walks])),
-                torch.as_tensor(np.concatenate([walk.actions for walk in walks])[:, None]),
-                torch.as_tensor(
-                    np.repeat(returns, len(walks[0].actions)).astype(np.float32)[:, None]
-                ),
-            )
-            for walks, returns in parts
-            if walks
-        ]
+        self.parts = [_transitions(walks, returns) for walks, returns in parts if walks]
 
     def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
         """Draw a batch; every transition counts as last, its return as its reward."""
@@ -98,6 +88,16 @@ class WalkBuffer(ReplayBuffer):
     def _draw(self, part: tuple[torch.Tensor, ...], number: int) -> tuple[torch.Tensor, ...]:
         rows = torch.randint(len(part[0]), (number,))
         return tuple(column[rows] for column in part)
+
+
+def _transitions(walks: list[Walk], returns: NDArray[np.float64]) -> tuple[torch.Tensor, ...]:
+    """Return observations, actions and returns of all steps, [steps, ...]."""
+    per_step = np.repeat(returns, [len(walk.actions) for walk in walks])
+    return (
+        torch.as_tensor(np.concatenate([walk.observations for walk in walks])),
+        torch.as_tensor(np.concatenate([walk.actions for walk in walks])[:, None]),
+        torch.as_tensor(per_step.astype(np.float32)[:, None]),
+    )
 
 
 class DDPGSearcher:

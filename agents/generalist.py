@@ -4,8 +4,9 @@ Evaluations on all networks in turn teach how much a group's error matters, by w
 like (``shared_belief``): of the error curves' own plan, the uniform one, and plans that would be
 best if errors mattered in ways drawn by chance. They depend on nothing that was learned, so that
 what is known of a network serves whatever other networks a policy is trained on. Then the policy
-imitates the guide of the world that the evaluations speak for. Improving by a planner and imitating
-it is expert iteration (Anthony, Tian and Barber 2017); the planner is ``envs.guide``.
+imitates the guide of the world that the evaluations speak for: improving by a planner and imitating
+it is expert iteration (Anthony, Tian and Barber 2017); the planner is ``envs.guide``. From there
+DDPG or PPO go on, by walks whose damage is foretold (``practice``).
 """
 
 from __future__ import annotations
@@ -15,24 +16,23 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from torch import nn
 
 from autoprune.agents.base import isolated, propose
+from autoprune.agents.exercises import WORST, Exercise, planned
 from autoprune.agents.policy import Policy
+from autoprune.agents.practice import OnRound, PracticeConfig, Syllabus, practise
 from autoprune.agents.seeds import cheap_plans
 from autoprune.agents.shared_belief import Evidence, SharedBelief, features, imagine
-from autoprune.agents.tutor import (
-    JITTER,
-    Lessons,
-    apprentice,
-    imitate,
-    lessons,
-)
+from autoprune.agents.tutor import JITTER, apprentice, imitate, lessons
+from autoprune.agents.walks import retrace
 from autoprune.envs import core, rewards
 from autoprune.envs.guide import Guide
 from autoprune.execution import one_thread
 from autoprune.plan import Plan
 from autoprune.problem import Evaluation, Ledger, PruningProblem, Record
 
+OnStep = Callable[[int, float], None]
 OnTrial = Callable[["Case", "Trial"], None]
 
 
@@ -47,15 +47,20 @@ class GeneralistConfig:
     """Made-up networks per network and budget, whose errors differ: what may come is varied."""
     steps: int = 3000
     """Gradient steps of imitation."""
+    practice: PracticeConfig = field(default_factory=PracticeConfig)
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A network to train on: its problem at every budget, and what was evaluated before."""
+    """A network to train on: its problem at every budget, and what was evaluated before.
+
+    ``exams``: its problem at budgets between those, which judge a policy and never teach it.
+    """
 
     name: str
     problems: Sequence[PruningProblem]
     known: Sequence[Mapping[Plan, Evaluation]] = field(default=())
+    exams: Sequence[PruningProblem] = field(default=())
 
     @cached_property
     def courses(self) -> list[core.Course]:
@@ -78,22 +83,32 @@ class Trial:
 
 @dataclass(frozen=True)
 class Trained:
-    """What training comes to; ``belief`` is what the evaluations say of ``FEATURES``."""
+    """What training comes to; ``belief`` is what the evaluations say of ``FEATURES``.
+
+    ``exam``: the mean reward (``exercises``) in the exam of the ``planner``, of its ``imitation``
+    and of the agent that went on from there; empty if none did.
+    """
 
     policy: Policy
     belief: SharedBelief
+    exam: Mapping[str, float] = field(default_factory=dict)
 
 
 class Generalist:
     """Explores several cases by evaluations, then trains one policy on what they say.
 
-    The same cases, seed and evaluations give the same policy; ``trials`` are those of each case.
+    ``agent``: ``ddpg`` or ``ppo``, or None to stop at imitation. The same cases, seed and
+    evaluations give the same policy; ``trials`` are those of each case.
     """
 
     def __init__(
-        self, cases: Sequence[Case], seed: int, config: GeneralistConfig | None = None
+        self,
+        cases: Sequence[Case],
+        seed: int,
+        config: GeneralistConfig | None = None,
+        agent: str | None = None,
     ) -> None:
-        self.cases, self.seed = cases, seed
+        self.cases, self.seed, self.agent = cases, seed, agent
         self.config = config or GeneralistConfig()
         self.trials: list[list[Trial]] = [[] for _ in cases]
 
@@ -115,17 +130,31 @@ class Generalist:
             self.trials[index].append(trial)
             on_trial(case, trial)
 
-    def train(self, on_step: Callable[[int, float], None]) -> Trained:
-        """Imitate the guide of the world that the evaluations speak for.
+    def train(self, on_step: OnStep, on_round: OnRound = lambda number, reward: None) -> Trained:
+        """Imitate the guide of the world that the evaluations speak for, then practise in it.
 
         ``on_step`` is called with the gradient steps done and the loss, a hundred times in all.
         """
-        belief = self.belief()
+        belief, config = self.belief(), self.config
         with isolated(self.seed) as rng, one_thread():
-            actor = apprentice(self.config.width)
-            taught = [item for case in self.cases for item in self.teach(case, belief, rng)]
-            imitate(actor, taught, self.config.steps, self.seed, on_step)
-        return Trained(Policy.of(actor, "relu", "tanh", {}), belief)
+            actor: nn.Module = apprentice(config.width)
+            courses = [self._courses(case, case.problems, rng) for case in self.cases]
+            taught = [
+                lessons(each, belief.damage(each), rng, config.walks)
+                for found in courses
+                for each in found
+            ]
+            imitate(actor, taught, config.steps, self.seed, on_step)
+            if self.agent is None:
+                return Trained(Policy.of(actor, "relu", "tanh", {}), belief)
+            syllabus = self._syllabus(belief, courses, rng)
+            found = practise(self.agent, actor, syllabus, config.practice, self.seed, on_round)
+        exam = {
+            "planner": planned(syllabus.exam),
+            "imitation": found.before,
+            self.agent: found.after,
+        }
+        return Trained(Policy.of(found.actor, "relu", "tanh", {}), belief, exam)
 
     def _ledgers(self, case: Case, evaluations: int) -> list[Ledger]:
         known = case.known or [{} for _ in case.problems]
@@ -139,18 +168,50 @@ class Generalist:
         pairs = zip(self.cases, self.trials, strict=True)
         return SharedBelief.of([_evidence(case, trials) for case, trials in pairs if trials])
 
-    def teach(self, case: Case, belief: SharedBelief, rng: np.random.Generator) -> list[Lessons]:
-        """Make lessons of a case, and of networks like it whose errors are other."""
+    def _courses(
+        self, case: Case, problems: Sequence[PruningProblem], rng: np.random.Generator
+    ) -> list[core.Course]:
+        """Return a case's course for each problem, and of networks like it whose errors differ."""
         found = []
-        for problem, course in zip(case.problems, case.courses, strict=True):
-            factors = np.exp(rng.normal(0, JITTER, (self.config.variants, course.length)))
-            others = [
-                core.Course.of(problem, [f * e for f, e in zip(row, course.errors, strict=True)])
-                for row in factors
-            ]
-            for each in (course, *others):
-                found.append(lessons(each, belief.damage(each), rng, self.config.walks))
+        for problem in problems:
+            course = core.Course.of(problem)
+            jitter = np.exp(rng.normal(0, JITTER, (self.config.variants, course.length)))
+            found.append(course)
+            for factors in jitter:
+                errors = [f * e for f, e in zip(factors, course.errors, strict=True)]
+                found.append(core.Course.of(problem, errors))
         return found
+
+    def _syllabus(
+        self, belief: SharedBelief, courses: Sequence[list[core.Course]], rng: np.random.Generator
+    ) -> Syllabus:
+        """Set exercises, the exam, and what evaluated walks really earned."""
+        exercises = [
+            [Exercise.of(each, belief.damage(each)) for each in found] for found in courses
+        ]
+        held = [each for case in self.cases for each in self._courses(case, case.exams, rng)]
+        exam = [Exercise.of(each, belief.damage(each)) for each in held]
+        scales = iter(belief.scales)
+        walks, earned = [], []
+        for trials, mine in zip(self.trials, exercises, strict=True):
+            scale = next(scales) if trials else {}
+            own = mine[:: 1 + self.config.variants]  # one per budget, as it is
+            for trial, reward in zip(trials, _relative(trials), strict=True):
+                exercise = own[trial.budget]
+                walks.append(retrace(exercise.course, trial.record.plan))
+                earned.append(max(reward / scale[trial.budget] / exercise.unit, WORST))
+        flat = [exercise for mine in exercises for exercise in mine]
+        return Syllabus(flat, exam or flat, walks, np.array(earned))
+
+
+def _relative(trials: Sequence[Trial]) -> list[float]:
+    """Return the reward of every trial over that of the error curves' plan at its budget."""
+    first: dict[int, float] = {}
+    found = []
+    for trial in trials:
+        reward = rewards.loss(trial.record.evaluation)
+        found.append(reward - first.setdefault(trial.budget, reward))
+    return found
 
 
 def draw(case: Case, budget: int, ledger: Ledger, rng: np.random.Generator) -> Plan | None:

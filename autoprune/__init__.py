@@ -13,6 +13,7 @@ from autoprune import errors
 if TYPE_CHECKING:
     from autoprune.analysis import analyze as analyze
     from autoprune.analysis import verify as verify
+    from autoprune.applying import apply as apply
     from autoprune.budget import Budget as Budget
     from autoprune.granularity.kernels import semi_structured as semi_structured
     from autoprune.pipeline import search as search
@@ -29,6 +30,7 @@ __all__ = [
     "Result",
     "Structure",
     "analyze",
+    "apply",
     "errors",
     "load",
     "mask",
@@ -44,6 +46,7 @@ _HOME = {
     "Result": "autoprune.result",
     "Structure": "autoprune.structure.table",
     "analyze": "autoprune.analysis",
+    "apply": "autoprune.applying",
     "load": "autoprune.saving",
     "mask": "autoprune.pruning",
     "prune": "autoprune.pruning",

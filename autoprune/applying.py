@@ -1,8 +1,10 @@
-"""What ``autoprune apply`` runs: a search's phases with a policy's plan in place of the search."""
+"""A search's phases with a policy's plan in place of the search: the public ``apply``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from torch import nn
 
@@ -13,9 +15,9 @@ from autoprune.budget import BoundBudget
 from autoprune.config import ApplyConfig
 from autoprune.exploration import Found, find
 from autoprune.files import canonical, digest
-from autoprune.pipeline import check_words, conduct, prune_by
+from autoprune.pipeline import check_words, conduct, given, prune_by
 from autoprune.problem import PruningProblem
-from autoprune.progress import Progress
+from autoprune.progress import Progress, Silent
 from autoprune.result import Result
 from autoprune.session import Session
 from autoprune.subject import from_config
@@ -24,12 +26,66 @@ SEEDS = 6
 """Plans that a refinement starts from: the policy's, the error curves' own, the rules of thumb."""
 
 
+def apply(
+    model: nn.Module | str,
+    data: object,
+    budget: str = "0.5flops",
+    *,
+    policy: str | Path | None = None,
+    evaluations: int = 0,
+    task: object = "classification",
+    granularity: str = "channel",
+    ranking: str = "regression",
+    finetune_epochs: int = 10,
+    align: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    workers: int = 1,
+    run: str | Path | None = None,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Prune a model within a budget by a policy that never saw it, and fine-tune.
+
+    **Main arguments:** ``model``, ``data`` and ``budget`` as :func:`autoprune.search` takes them;
+    ``policy`` is the run of ``train-policy`` or of a search by ``ddpg`` or ``ppo``, or a policy's
+    file, and the one that comes with autoprune if None; ``evaluations`` plans are tried from the
+    policy's on, none by default.
+
+    **Other arguments:** those of ``autoprune apply --help``; the same call continues its ``run``.
+    Returns a Result, its ``score`` None without evaluations; raises AutopruneError.
+    """
+    config = ApplyConfig(
+        budget=budget,
+        model="given",
+        policy=None if policy is None else str(policy),
+        granularity=granularity,
+        ranking=ranking,
+        evaluations=evaluations,
+        finetune_epochs=finetune_epochs,
+        align=align,
+        seed=seed,
+        device=str(device),
+        workers=workers,
+        run=None if run is None else str(run),
+        fresh=fresh,
+    )
+    work = _work(config)
+    subject, config = given(model, data, task, config)
+    return conduct(subject, config, progress or Silent(), partial(work, config))
+
+
 def run_apply(config: ApplyConfig, progress: Progress) -> Result:
     """Prune by a policy; raises AutopruneError for anything a user can mend."""
+    work = _work(config)
+    return conduct(from_config(config), config, progress, partial(work, config))
+
+
+def _work(config: ApplyConfig) -> Callable[[ApplyConfig, Session], Result]:
+    """Check the words and read the policy, before any network or data is loaded."""
     check_words(config)
     policy = Policy.shipped() if config.policy is None else Policy.load(config.policy)
-    work = partial(prune_by, partial(_find, policy, config), config)
-    return conduct(from_config(config), config, progress, work)
+    return lambda config, session: prune_by(partial(_find, policy, config), config, session)
 
 
 def _find(

@@ -1,6 +1,7 @@
 """What TensorBoard shows of a search: reward, best so far, cost, every group's keep, losses.
 
-Of the training of a policy: what every network's plans score, and the loss of imitation.
+Of the training of a policy: what every network's plans score, the loss of imitation, the reward of
+practice.
 """
 
 from __future__ import annotations
@@ -82,3 +83,7 @@ class PolicyCurves:
     def imitation(self, step: int, loss: float) -> None:
         """Write the loss of a gradient step."""
         self._writer.add_scalar("imitation/loss", loss, step)
+
+    def practice(self, number: int, reward: float) -> None:
+        """Write the mean reward of a round of walks: 0 is the error curves' own plan."""
+        self._writer.add_scalar("practice/reward", reward, number)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from torch import nn
 
@@ -35,6 +36,8 @@ from autoprune.task import metric
 
 Find = Callable[[Session, nn.Module, PruningProblem], Found]
 """From the trained network and its problem to the plan to prune by."""
+
+Asked = TypeVar("Asked", bound=SearchConfig)
 
 
 def search(
@@ -82,10 +85,18 @@ def search(
         fresh=fresh,
     )
     _check_words(config)
+    subject, config = given(model, data, task, config)
+    return conduct(subject, config, progress or Silent(), partial(_search, config))
+
+
+def given(
+    model: nn.Module | str, data: object, task: object, config: Asked
+) -> tuple[Subject, Asked]:
+    """Take what a caller in Python brings, and name it in the configuration."""
     subject = from_objects(model, data, task, config)
     named = data if isinstance(data, str) else f"{subject.data.name}@{subject.data.fingerprint}"
-    config = replace(config, model=_name(model, subject), data=named, task=subject.task.name)
-    return conduct(subject, config, progress or Silent(), partial(_search, config))
+    name = _name(model, subject)
+    return subject, replace(config, model=name, data=named, task=subject.task.name)
 
 
 def run_search(config: SearchConfig, progress: Progress) -> Result:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,9 +44,10 @@ class PlanErrors:
 class PolicyResult:
     """The outcome of ``train-policy``.
 
-    ``coefficients`` say how much a group's error was found to matter, by what the group is like
-    (:mod:`autoprune.agents.shared_belief`): 1 for the constant and 0 for all others if nothing was
-    evaluated.
+    ``coefficients`` say how much a group's error was found to matter, by what the group is like,
+    and how much their squares add (:mod:`autoprune.agents.shared_belief`): 1 for the constant and
+    0 for all others if nothing was evaluated. ``exam``: mean rewards at budgets between those
+    trained on, of ``planner``, ``imitation`` and the agent; 0 is the error curves' plan.
     """
 
     policy: Path
@@ -61,6 +62,7 @@ class PolicyResult:
     plans: tuple[PlanErrors, ...]
     run: Path
     warnings: tuple[str, ...] = ()
+    exam: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able object; format 1."""

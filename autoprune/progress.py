@@ -28,6 +28,7 @@ _PHASES: Final = {
     "search": ("searching", "evaluations"),
     "finals": ("finals", "networks"),
     "imitate": ("imitating", "steps"),
+    "practise": ("practising", "rounds"),
     "finetune": ("fine-tuning", "steps"),
     "test": ("testing", "networks"),
     "tickets": ("training", "iterations"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from autoprune import phases, trust
-from autoprune.agents.generalist import Case, Generalist, Trial
+from autoprune.agents import LEARNERS, check_name
+from autoprune.agents.generalist import Case, Generalist, Trained, Trial
 from autoprune.agents.policy import DESCRIPTION, Policy
 from autoprune.agents.seeds import cheap_plans
 from autoprune.agents.shared_belief import FEATURES
@@ -25,21 +27,21 @@ from autoprune.granularity import Grain, Granularity
 from autoprune.latency import LatencyModel
 from autoprune.plan import Plan
 from autoprune.policy_result import PlanErrors, PolicyResult, Pupil
-from autoprune.problem import Evaluation
-from autoprune.progress import Progress, note_damage
+from autoprune.problem import Evaluation, PruningProblem
+from autoprune.progress import Phase, Progress, note_damage
 from autoprune.ranking import check_method
 from autoprune.run import CONFIG, RESULT, Run
 from autoprune.schema import encode
 from autoprune.session import Session, bind_budget, find_latency, find_structure
 from autoprune.subject import Subject, from_config, weights_hash
 
-AGENT: Final = "ddpg"
-"""Whose actor the policy is, and so what can go on from it."""
-
 
 @dataclass(frozen=True)
 class Network:
-    """A network to train on, found and analysed; ``budgets`` [texts] are those it can meet."""
+    """A network to train on, found and analysed.
+
+    ``budgets`` [texts] are those it can meet; ``between`` lie between them and judge a policy.
+    """
 
     name: str
     config: SearchConfig
@@ -47,12 +49,14 @@ class Network:
     grain: Grain
     latency: LatencyModel | None
     budgets: Mapping[str, BoundBudget]
+    between: Sequence[BoundBudget]
 
 
 def run_train_policy(config: TrainPolicyConfig, progress: Progress) -> PolicyResult:
     """Train a policy in a run; raises AutopruneError for anything a user can mend."""
     began = time.monotonic()
     check_method(config.ranking)
+    check_name(config.agent, LEARNERS)
     for text in config.grid:
         Budget.parse(text)
     networks = [find_network(config, source, progress) for source in config.sources]
@@ -104,7 +108,11 @@ def find_network(config: TrainPolicyConfig, source: Source, progress: Progress) 
             if text == config.grid[-1] and not budgets:
                 raise
             progress.note(f"{name} is not trained at {text}: {error.args[0]}")
-    return Network(name, asked, subject, grain, latency, budgets)
+    between = []
+    for text in config.between:
+        with suppress(InfeasibleError):
+            between.append(bind_budget(replace(asked, budget=text), grain.cost, subject.device))
+    return Network(name, asked, subject, grain, latency, budgets, between)
 
 
 def _from_run(source: Source, *, trust_code: bool) -> tuple[str, Source]:
@@ -143,7 +151,8 @@ def _teach(
     writer: Events,
     progress: Progress,
 ) -> PolicyResult:
-    teacher = Generalist([_case(item, run, writer, progress) for item in networks], config.seed)
+    cases = [_case(item, run, writer, progress) for item in networks]
+    teacher = Generalist(cases, config.seed, agent=config.agent)
     curves = PolicyCurves(writer)
     if config.evaluations:
         with progress.phase("search", config.evaluations) as search:
@@ -155,14 +164,8 @@ def _teach(
                 search.advance(score=trial.record.evaluation.score)
 
             teacher.explore(config.evaluations, note)
-    with progress.phase("imitate", teacher.config.steps) as imitation:
-
-        def step(done: int, loss: float) -> None:
-            curves.imitation(done, loss)
-            imitation.advance(teacher.config.steps // 100, loss=loss)
-
-        trained = teacher.train(step)
-    coefficients = dict(zip(FEATURES, trained.belief.mean.round(4).tolist(), strict=True))
+    trained = _train(teacher, curves, progress)
+    coefficients = coefficients_of(trained)
     pupils = tuple(
         pupil_of(item, case, trials)
         for item, case, trials in zip(networks, teacher.cases, teacher.trials, strict=True)
@@ -171,7 +174,7 @@ def _teach(
     phases.keep_policy(run, policy)
     return PolicyResult(
         policy=run.path / DESCRIPTION,
-        agent=AGENT,
+        agent=config.agent,
         networks=pupils,
         budgets=config.budgets,
         evaluations=sum(map(len, teacher.trials)),
@@ -180,9 +183,37 @@ def _teach(
         seconds=0.0,
         coefficients=coefficients,
         plans=tuple(row for case in teacher.cases for row in _plan_errors(case, policy)),
+        exam={name: round(reward, 4) for name, reward in trained.exam.items()},
         run=run.path,
         warnings=tuple(run.warnings),
     )
+
+
+def _train(teacher: Generalist, curves: PolicyCurves, progress: Progress) -> Trained:
+    """Imitate and practise, in sight of the user."""
+    steps, rounds = teacher.config.steps, teacher.config.practice.rounds
+    with ExitStack() as stack:
+        imitation = stack.enter_context(progress.phase("imitate", steps))
+        practice: list[Phase] = []
+
+        def step(done: int, loss: float) -> None:
+            curves.imitation(done, loss)
+            imitation.advance(steps // 100, loss=loss)
+
+        def round_over(done: int, reward: float) -> None:
+            if not practice:
+                stack.pop_all().close()
+                practice.append(stack.enter_context(progress.phase("practise", rounds)))
+            curves.practice(done, reward)
+            practice[0].advance(reward=reward)
+
+        return teacher.train(step, round_over)
+
+
+def coefficients_of(trained: Trained) -> dict[str, float]:
+    """Return how much errors matter, by feature, and how much their squares add."""
+    found = dict(zip(FEATURES, trained.belief.mean.round(4).tolist(), strict=True))
+    return {**found, "curvature": trained.belief.curvature}
 
 
 def _case(item: Network, run: Run, writer: Events, progress: Progress) -> Case:
@@ -198,8 +229,16 @@ def _case(item: Network, run: Run, writer: Events, progress: Progress) -> Case:
         mine = {"network": item.name, "budget": text}
         entries = [entry for entry in run.journal.records if mine.items() <= entry.items()]
         known.append({Plan.from_json(e["keep"]): _evaluation(e) for e in entries})
+    return case_of(item, problem, known)
+
+
+def case_of(
+    item: Network, problem: PruningProblem, known: Sequence[Mapping[Plan, Evaluation]]
+) -> Case:
+    """Bind the problem of a network to every budget; ``known``: plans evaluated at each."""
     problems = [replace(problem, budget=bound) for bound in item.budgets.values()]
-    return Case(item.name, problems, known)
+    exams = [replace(problem, budget=bound) for bound in item.between]
+    return Case(item.name, problems, known, exams)
 
 
 def _entry(case: Case, trial: Trial) -> dict[str, object]:
@@ -239,7 +278,7 @@ def about(
 ) -> dict[str, Any]:
     """Say in the policy what it was trained on; nothing of it names a place on this machine."""
     return {
-        "agent": AGENT,
+        "agent": config.agent,
         "networks": [encode(pupil) for pupil in pupils],
         "ranges": config.budgets,
         "budgets": [min(low for low, _, _ in config.ranges), max(h for _, h, _ in config.ranges)],

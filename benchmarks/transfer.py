@@ -43,7 +43,7 @@ from autoprune.run import Run
 from autoprune.scoring import measure
 from autoprune.session import Session
 from autoprune.task import Task
-from autoprune.teaching import Network, about, find_network, pupil_of
+from autoprune.teaching import Network, about, case_of, find_network, pupil_of
 
 
 @dataclass(frozen=True)
@@ -125,14 +125,13 @@ def pose(network: Network, session: Session, cache: Path, evaluations: int, seed
     """Rank a network, and evaluate plans of it unless the cache knows them."""
     model = phases.train(session)
     problem = phases.pose(session, model)
-    problems = [replace(problem, budget=bound) for bound in network.budgets.values()]
     file = cache / f"{network.name.replace('/', '-')}-{evaluations}-{seed}.json"
-    known: list[dict[Plan, Evaluation]] = [{} for _ in problems]
+    known: list[dict[Plan, Evaluation]] = [{} for _ in network.budgets]
     if file.exists():
         for entry in json.loads(file.read_text()):
             evaluation = Evaluation(entry["score"], entry["loss"], failed=entry["failed"])
             known[entry["budget"]][Plan.from_json(entry["plan"])] = evaluation
-    case = Case(network.name, problems, known)
+    case = case_of(network, problem, known)
     teacher = Generalist([case], seed)
     with session.progress.phase("search", evaluations) as phase:
         teacher.explore(evaluations, lambda _, __: phase.advance())

@@ -134,21 +134,46 @@ def evidence(seed, coefficients, plans=40):
 
 
 def test_the_belief_finds_what_networks_agree_on_whatever_their_series_start_from():
-    truth = np.array([1.0, 0.4, 0.0, 0.0, 0.0, 0.0])
+    truth = np.array([1.0, 0.7, 0.0, 0.0, 0.0, 0.0])
     belief = SharedBelief.of([evidence(seed, truth) for seed in range(4)])
-    assert belief.mean[1] / belief.mean[0] == pytest.approx(0.4, abs=0.12)
+    assert 0.35 < belief.mean[1] / belief.mean[0] < 0.8  # shrunk, as three networks warrant
     other = features(core.Course.of(chain_landscape(9, groups=7)))
     weights = belief.weights(other)
     expected = other @ truth
     assert np.corrcoef(weights, expected)[0, 1] > 0.9
 
 
-def test_networks_that_disagree_leave_the_prior_where_it_was():
+def test_only_what_networks_agree_on_moves_the_weights():
     up, down = (np.array([1.0, sign * 0.6, 0.0, 0.0, 0.0, 0.0]) for sign in (1, -1))
-    one = SharedBelief.of([evidence(0, up)])
-    both = SharedBelief.of([evidence(0, up), evidence(0, down)])
-    assert one.mean[1] > 0.25
-    assert abs(both.mean[1]) < 0.1
+    alone = SharedBelief.of([evidence(0, up)])
+    agreed = SharedBelief.of([evidence(0, up), evidence(1, up)])
+    disputed = SharedBelief.of([evidence(0, up), evidence(1, down)])
+    assert agreed.mean[1] > 0.2
+    assert abs(alone.mean[1]) < 0.05 and abs(disputed.mean[1]) < 0.05
+
+
+def bent(seed, curvature):
+    """Plans of a made-up network where an error's square counts too."""
+    item = evidence(seed, np.eye(len(FEATURES))[0])
+    damage = (item.errors + curvature * item.errors**2).sum(axis=1)
+    return dataclasses.replace(item, rewards=-0.1 * damage)
+
+
+def test_the_belief_finds_how_much_worse_large_errors_are():
+    for curvature in (0.0, 2.0, 8.0):
+        assert SharedBelief.of([bent(seed, curvature) for seed in range(3)]).curvature == curvature
+
+
+def test_a_network_whose_losses_the_errors_do_not_explain_has_little_say():
+    """One that was hardly trained scores by chance, and must not undo what others agree on."""
+    truth = np.array([1.0, 0.6, 0.0, 0.0, 0.0, 0.0])
+    good = [evidence(seed, truth) for seed in range(3)]
+    rng = np.random.default_rng(0)
+    noisy = dataclasses.replace(evidence(5, truth), rewards=rng.normal(0, 1, 40))
+    described = features(core.Course.of(chain_landscape(9, groups=7)))
+    weights = SharedBelief.of([*good, noisy]).weights(described)
+    assert np.corrcoef(weights, described @ truth)[0, 1] > 0.95
+    assert SharedBelief.of([*good, noisy]).mean[1] > 0.3
 
 
 def test_nothing_to_learn_from_breaks_no_belief():

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
+import autoprune
 from autoprune import factories
 from autoprune.agents import generalist
 from autoprune.agents.policy import LARGEST_DESCRIPTION, Policy
+from autoprune.agents.practice import PracticeConfig
 from autoprune.cli import main
 from autoprune.config import TrainPolicyConfig
 from autoprune.errors import DamagedError, UsageError
@@ -65,7 +67,13 @@ def quicker(patch):
     patch.setattr(
         generalist,
         "GeneralistConfig",
-        partial(generalist.GeneralistConfig, walks=2, variants=1, steps=100),
+        partial(
+            generalist.GeneralistConfig,
+            walks=2,
+            variants=1,
+            steps=100,
+            practice=PracticeConfig(rounds=6, every=2, warm_up=2, steps=32),
+        ),
     )
 
 
@@ -130,7 +138,7 @@ def arguments_of(asked):
 
 def test_training_killed_again_and_again_ends_byte_for_byte_like_one_that_was_not(place):
     killed = config("killed")
-    for phase, steps in (("search", 3), ("search", 6), ("imitate", 50)):
+    for phase, steps in (("search", 3), ("search", 6), ("imitate", 50), ("practise", 4)):
         with pytest.raises(Killed):
             run_train_policy(killed, Dies(phase, steps))
     run_train_policy(killed, Silent())
@@ -138,10 +146,19 @@ def test_training_killed_again_and_again_ends_byte_for_byte_like_one_that_was_no
         assert (place / "killed" / name).read_bytes() == (place / "taught" / name).read_bytes()
 
 
+@pytest.mark.parametrize("agent", ["ddpg", "ppo"])
+def test_the_policy_says_who_trained_it_and_the_result_what_the_exam_came_to(agent, place, capsys):
+    options = {**arguments_of(config(f"by-{agent}")), "agent": agent, "budgets": "0.2..0.9"}
+    result = run(capsys, "train-policy", **options)
+    assert result["agent"] == agent == Policy.load(f"by-{agent}").trained_on["agent"]
+    assert set(result["exam"]) == {"planner", "imitation", agent}
+    assert all(-5 <= value < 50 for value in result["exam"].values())
+
+
 def test_no_evaluation_is_enough(capsys):
     result = run(capsys, "train-policy", **{**arguments_of(config("free")), "evaluations": "0"})
     assert result["evaluations"] == 0
-    assert set(result["coefficients"].values()) == {0.0, 1.0}
+    assert [name for name, value in result["coefficients"].items() if value] == ["constant"]
     assert [item["best"] for item in result["networks"]] == [None, None]
 
 
@@ -180,6 +197,7 @@ BAD_TRAINING = {
     "budgets=0.5..1.5": "do not rise",
     "budgets=0.3..0.8foops": "unknown unit 'foops'",
     "ranking=l3": "unknown ranking 'l3'",
+    "agent=dp": "unknown agent 'dp'",
     "evaluations=-1": "at least 0",
     "seed=-1": "at least 0",
 }
@@ -203,6 +221,26 @@ def test_a_budget_that_one_network_cannot_meet_is_left_out_and_said(capsys):
 
 
 # ---- apply
+
+
+@pytest.mark.parametrize("evaluations", [0, 7])
+def test_apply_in_python_prunes_as_the_command_does(evaluations, capsys):
+    told = run(capsys, "apply", **APPLY, run="told", evaluations=str(evaluations))
+    model = factories.load("nets.py:wide")[0]()
+    model.load_state_dict(load_file("wide.safetensors"))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    asked = {"policy": "taught", "evaluations": evaluations, "finetune_epochs": 1}
+    result = autoprune.apply(model, "mydata.py:loaders", "0.5flops", **asked, run="called")
+    assert dict(result.plan) == told["plan"] and result.evaluations == told["evaluations"]
+    assert result.agent == "policy" and (result.score is None) == (evaluations == 0)
+    assert sum(p.numel() for p in result.model.parameters()) < sum(
+        map(torch.numel, before.values())
+    )
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
+    again = autoprune.apply(model, "mydata.py:loaders", "0.5flops", **asked, run="called")
+    assert again.to_json() == result.to_json()
+    with pytest.raises(UsageError, match="no policy in"):
+        autoprune.apply(model, "mydata.py:loaders", policy="nowhere")
 
 
 @pytest.mark.parametrize("budget", ["0.5flops", "0.4params", "0.5bytes", "0.6energy", "4kmacs"])

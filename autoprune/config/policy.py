@@ -72,6 +72,8 @@ class TrainPolicyConfig(Config):
     data: Spec = "digits"
     """For networks that name none: digits, a directory, a hub name, or file.py:function."""
     task: TaskSpec = "classification"
+    agent: Name = "ppo"
+    """Who goes on from what the planner does: ppo or ddpg."""
     ranking: Name = "regression"
     """Which units go first: regression, lasso, l1, l2, bn-scale or random."""
     evaluations: int = 100
@@ -111,6 +113,15 @@ class TrainPolicyConfig(Config):
             f"{low + (high - low) * step / (STEPS - 1):.4g}{unit}"
             for low, high, unit in self.ranges
             for step in range(STEPS)
+        )
+
+    @property
+    def between(self) -> tuple[str, ...]:
+        """The budgets halfway between neighbours of the grid: a policy is judged there."""
+        return tuple(
+            f"{low + (high - low) * (step + 0.5) / (STEPS - 1):.4g}{unit}"
+            for low, high, unit in self.ranges
+            for step in range(STEPS - 1)
         )
 
     @property

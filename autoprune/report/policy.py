@@ -23,6 +23,7 @@ def policy_view(result: PolicyResult) -> RenderableType:
         ),
         _networks(result),
         _errors(result),
+        *([_exam(result)] if result.exam else []),
         *(warning(text) for text in result.warnings),
         _places(result),
     )
@@ -48,6 +49,13 @@ def _errors(result: PolicyResult) -> Table:
         table.add_row(Text(row.network), row.budget, *figures)
     if result.evaluations:
         table.caption = "evaluations weigh the errors, so the policy need not leave the least sum"
+    return table
+
+
+def _exam(result: PolicyResult) -> Table:
+    table = table_of("exam", *result.exam)
+    table.add_row(Text("reward"), *(f"{reward:.3f}" for reward in result.exam.values()))
+    table.caption = "at budgets not trained on: 0 is dp, 1 as far beyond it as uniform is from it"
     return table
 
 
