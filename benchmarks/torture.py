@@ -80,23 +80,26 @@ def _some(number: int, share: float) -> int:
 def _kills(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
     for name in WORKS:
         whole, seconds = kills.reference(one, name)
-        tally = kills.kill(other, whole, seconds, name, _some(36, share), seed)
+        tally = kills.kill(other, whole, seconds, name, _some(24, share), seed)
         yield _row(f"SIGKILL at random instants: {name}", tally)
 
 
 def _signals(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
     for name in WORKS:
         whole, seconds = kills.reference(one, name)
-        tally, waits = kills.interrupt(other, whole, seconds, name, _some(10, share), seed)
+        tally, waits = kills.interrupt(other, whole, seconds, name, _some(8, share), seed)
         longest = f"longest {max(waits, default=0):.2f} s until exit 130"
         yield _row(f"SIGTERM or SIGINT at random instants: {name}", tally, longest, "< 2 s")
 
 
 def _crashes(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
-    for name in ("search, evolution", "fine-tuning", "tickets"):
+    strides = {"search, evolution": 1, "fine-tuning": 1, "tickets": 1, "prune schedule": 2}
+    strides |= {"train-policy": 4, "compare": 4}
+    for name, stride in strides.items():
         whole, _ = kills.reference(one, name)
-        killed, cut = crashes.crash_everywhere(other, whole, name, every=round(1 / share))
-        yield _row(f"every write, sync and rename, killed there: {name}", killed)
+        killed, cut = crashes.crash_everywhere(other, whole, name, every=round(stride / share))
+        part = {1: "every", 2: "every second"}.get(stride, "every fourth")
+        yield _row(f"{part} write, sync and rename, killed there: {name}", killed)
         yield _row(f"the same, power cut there: {name}", cut)
 
 
@@ -110,9 +113,9 @@ def _disks(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
 
 
 def _damage(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
-    for name in ("search, ddpg", "training", "fine-tuning", "tickets"):
+    for name in ("search, ddpg", "training", "fine-tuning", "tickets", "train-policy", "compare"):
         whole, _ = kills.reference(one, name)
-        flips, cuts = _some(50, share), _some(10, share)
+        flips, cuts = _some(35, share), _some(7, share)
         tally = damage.damage(other, whole, name, flips, cuts, seed)
         yield _row(f"flipped bits and truncations, 5 to 1: {name}", tally)
 

@@ -9,13 +9,15 @@ import torch
 from autoprune import factories, load
 from autoprune.agents.policy import Policy
 from autoprune.artefacts import Artefacts
-from autoprune.config import SearchConfig
+from autoprune.config import SearchConfig, TrainConfig
 from autoprune.journal import read_journal
 from autoprune.lottery.ticket import Ticket
+from autoprune.models import initial_file, load_weights, read_tensors
 from autoprune.plan import Plan
 from autoprune.result import Result
 from autoprune.run import Run
 from autoprune.standing import read_standing
+from autoprune.trained import Trained
 from tests import owncode
 
 FIRST = Path(__file__).parent / "data" / "format-1"
@@ -28,7 +30,7 @@ def net(tmp_path):
 
 
 def test_every_file_is_what_was_published():
-    for folder in (FIRST / "search", FIRST / "ticket"):
+    for folder in (FIRST / "search", FIRST / "train", FIRST / "ticket"):
         artefacts = Artefacts(folder)
         assert artefacts.damaged == []
         assert len(artefacts.names) >= 4
@@ -60,6 +62,27 @@ def test_a_run_goes_on(tmp_path):
     with Run(copy, SearchConfig.from_json(meta["config"])) as run:
         assert run.resumed and run.finished and run.damaged == []
         assert len(run.journal.records) == 5
+
+
+def test_a_training_loads_serves_as_weights_and_goes_on(net, tmp_path):
+    model, inputs = load(FIRST / "train", net), torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)
+    with torch.no_grad():
+        found = model(inputs)
+    torch.testing.assert_close(
+        found[0], torch.tensor([-0.1494, -0.0031, 0.2585]), atol=1e-3, rtol=0
+    )
+    initial = read_tensors(initial_file(FIRST / "train"))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    net.load_state_dict(initial)
+    load_weights(net, FIRST / "train")
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    result = Trained.from_json(Artefacts(FIRST / "train").json("result.json"))
+    assert (result.epochs, result.steps, result.accuracy) == (3, 12, 0.4)
+    standing = read_standing(FIRST / "train")
+    assert [record["epoch"] for record in standing.records] == [1, 2, 3]
+    copy = Path(shutil.copytree(FIRST / "train", tmp_path / "copy"))
+    with Run(copy, TrainConfig.from_json(standing.config)) as run:
+        assert run.finished and run.damaged == []
 
 
 def test_a_ticket_loads():

@@ -110,6 +110,9 @@ def forged(run: Path) -> Iterator[tuple[str, Callable[[Path], None]]]:
     for factory in FACTORIES:
         spec = {"factory": factory, "kwargs": {"command": f"touch {SENTINEL}"}}
         yield f"model.json {factory}", lambda copy, s=spec: _edit(copy, "model.json", model=s)
+        named = {"model": factory, "data": factory, "task": factory}
+        yield f"config.json {factory}", lambda copy, n=named: _ask(copy, "search", n)
+        yield f"training {factory}", lambda copy, n=named: _ask(copy, "train", n)
         full = {**spec, "path": "/usr/lib/python3/os.py", "sha256": "0" * 64}
         yield (
             f"model.json {factory}, complete",
@@ -147,6 +150,13 @@ def seal(run: Path, name: str, content: str | bytes) -> None:
 
 def _edit(run: Path, name: str, **changes: object) -> None:
     seal(run, name, pretty({**json.loads((run / name).read_text()), **changes}))
+
+
+def _ask(run: Path, command: str, options: dict[str, str]) -> None:
+    """Let a run have been made by ``command`` with some options."""
+    meta = json.loads((run / "config.json").read_text())
+    config = {**meta["config"], **options}
+    seal(run, "config.json", pretty({**meta, "command": command, "config": config}))
 
 
 def _write(path: Path, text: str) -> None:
@@ -189,8 +199,16 @@ def attack(forge: Forge, every: int = 1) -> tuple[Tally, dict[str, float]]:
         shutil.rmtree(place / "copy", ignore_errors=True)
         copy = Path(shutil.copytree(place / "sound", place / "copy"))
         spoil(copy)
-        if what.startswith(("model", "manifest")):
-            offer(f"export of {what}", "export --run copy --to safetensors --output out")
+        if what.startswith("training"):
+            offer(f"policy of {what}", "train-policy --models copy --evaluations 0 --run new")
+        elif what.startswith("config") and what.endswith(FACTORIES):
+            offer(f"further {what}", "finetune --run copy --epochs 1 --run-dir new")
+            offer(f"ticket of {what}", "ticket --run copy --seeds 1 --iterations 2 --run-dir new")
+        elif what.startswith(("model", "manifest")):
+            export = "export --run copy --to safetensors --output out"
+            offer(f"export of {what}", export)
+            if what.startswith("model.json"):
+                offer(f"trusted export of {what}", f"{export} --trust-code")
         elif what.startswith("policy"):
             offer(
                 f"apply of {what}",

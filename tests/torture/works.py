@@ -26,7 +26,7 @@ WORKS = {
     "train-policy": "train-policy --models"
     " nets.py:build=build.safetensors,nets.py:wide=wide.safetensors"
     f" --data mydata.py:loaders --evaluations 12 --run {RUN}",
-    "compare": f"compare --budget 0.5flops {OWN} --agents uniform dp ddpg --evaluations 8"
+    "compare": f"compare --budget 0.5flops {OWN} --agents uniform evolution dp --evaluations 6"
     f" --seeds 2 --finetune-epochs 1 --workers 1 --run {RUN}",
 }
 """Commands by name."""
