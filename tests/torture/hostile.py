@@ -163,6 +163,25 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
 
 
+def readers(what: str) -> Iterator[tuple[str, str]]:
+    """Yield (purpose, command) of what reads a run in which ``what`` is hostile."""
+    name, code = what.split()[0], what.endswith((*FACTORIES, "complete"))
+    export = "export --run copy --to safetensors --output out"
+    if name == "training":
+        yield "policy", "train-policy --models copy --evaluations 0 --run new"
+    elif name == "config.json" and code:
+        yield "finetuning", "finetune --run copy --epochs 1 --run-dir new"
+        yield "ticket", "ticket --run copy --seeds 1 --iterations 2 --run-dir new"
+    elif name in ("model.json", "model.safetensors", "manifest.json"):
+        yield "export", export
+        if code:
+            yield "trusting export", f"{export} --trust-code"
+    elif name == "policy.json":
+        yield "apply", f"apply --policy copy {OWN} --budget 0.5flops --evaluations 0 --run applied"
+    if name in ("config.json", "evaluations.jsonl") and not code:
+        yield "report", "report --run copy"
+
+
 def attack(forge: Forge, every: int = 1) -> tuple[Tally, dict[str, float]]:
     """Offer every hostile file to every command that reads such files."""
     tally, most = Tally(), {"seconds": 0.0, "megabytes": 0.0, "executions": 0}
@@ -199,21 +218,6 @@ def attack(forge: Forge, every: int = 1) -> tuple[Tally, dict[str, float]]:
         shutil.rmtree(place / "copy", ignore_errors=True)
         copy = Path(shutil.copytree(place / "sound", place / "copy"))
         spoil(copy)
-        if what.startswith("training"):
-            offer(f"policy of {what}", "train-policy --models copy --evaluations 0 --run new")
-        elif what.startswith("config") and what.endswith(FACTORIES):
-            offer(f"further {what}", "finetune --run copy --epochs 1 --run-dir new")
-            offer(f"ticket of {what}", "ticket --run copy --seeds 1 --iterations 2 --run-dir new")
-        elif what.startswith(("model", "manifest")):
-            export = "export --run copy --to safetensors --output out"
-            offer(f"export of {what}", export)
-            if what.startswith("model.json"):
-                offer(f"trusted export of {what}", f"{export} --trust-code")
-        elif what.startswith("policy"):
-            offer(
-                f"apply of {what}",
-                f"apply --policy copy {OWN} --budget 0.5flops --evaluations 0 --run applied",
-            )
-        elif what.startswith(("config", "evaluations")):
-            offer(f"report of {what}", "report --run copy")
+        for purpose, command in readers(what):
+            offer(f"{purpose} of {what}", command)
     return tally, most
