@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from shutil import copyfile
 
 from torch import nn
 
@@ -31,7 +33,7 @@ from autoprune.problem import Evaluation, Ledger, PruningProblem, Record
 from autoprune.progress import Progress, note_damage
 from autoprune.ranking import Ranking
 from autoprune.recover import measure
-from autoprune.run import RESULT, Run
+from autoprune.run import JOURNAL, RESULT, Run
 from autoprune.session import LATENCY, Session, bind_budget, find_latency, find_structure
 from autoprune.subject import from_config, weights_hash
 from autoprune.task import metric
@@ -72,9 +74,16 @@ def run_compare(config: CompareConfig, progress: Progress) -> Comparison:
         run.publish("search.png", partial(draw_search, comparison))
         if config.budgets:
             run.publish("budgets.png", partial(draw_budgets, comparison))
+        for path in _journals(run):  # from now on they are complete: a cut end would be seen
+            run.publish(path.name, partial(copyfile, path))
         run.publish_json(RESULT, comparison.to_json())
         discard(run.artefacts)
         return comparison
+
+
+def _journals(run: Run) -> list[Path]:
+    """List the journals of the searches."""
+    return sorted(path for path in run.path.glob("*.jsonl") if path.name != JOURNAL)
 
 
 def _session(config: SearchConfig, run: Run, writer: Events, progress: Progress) -> Session:

@@ -1,6 +1,8 @@
 import json
+import shutil
 from dataclasses import replace
 from math import isclose
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +102,19 @@ def test_a_comparison_that_was_killed_ends_like_one_that_was_not(compared, tmp_p
                 assert replace(one, seconds=0) == replace(other, seconds=0)
     for path in whole.glob("*.jsonl"):
         assert path.read_bytes() == (run / path.name).read_bytes()
+
+
+def test_a_damaged_journal_of_a_finished_comparison_is_noticed(compared, tmp_path):
+    whole, found = compared
+    run = Path(shutil.copytree(whole, tmp_path / "copy"))
+    journal = run / "0.5flops-dp-1.jsonl"
+    content = journal.read_text()
+    journal.write_text("".join(content.splitlines(keepends=True)[:-1]))
+    assert run_compare(configured(run), Silent()).trials.keys() == found.trials.keys()
+    assert journal.read_text() == content
+    journal.write_text(content.replace("score", "scorn", 1))
+    with pytest.raises(DamagedError, match=journal.name):
+        run_compare(configured(run), Silent())
 
 
 def test_a_finished_comparison_is_shown_again(compared, capsys):

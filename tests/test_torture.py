@@ -46,7 +46,7 @@ def test_an_interrupted_search_ends_at_once_and_in_order(forges, whole):
 def test_a_crash_at_a_write_a_sync_or_a_rename_needs_no_human(forges, whole):
     killed, cut = crashes.crash_everywhere(forges[1], whole[0], SEARCH, every=20)
     sound(killed, 3)
-    sound(cut, 0)
+    sound(cut, 1)
 
 
 def test_a_full_disk_costs_nothing_that_was_there(forges, whole):

@@ -18,7 +18,8 @@ def crash_everywhere(forge: Forge, whole: Path, name: str, every: int = 1) -> tu
     )
     assert death.code == 0, death.output
     tallies, known = {"kill": Tally(), "power": Tally()}, {}
-    for image in sorted(images.iterdir())[::every]:
+    chosen = [path for kind in tallies for path in sorted(images.glob(f"* {kind} *"))[::every]]
+    for image in chosen:
         _, kind, content, *_ = image.name.split()
         if content not in known:
             clear(forge.place)
