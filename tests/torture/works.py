@@ -10,6 +10,10 @@ from tests import owncode
 
 OWN = "--model nets.py:build --weights build.safetensors --data mydata.py:loaders"
 SEARCH = f"search --budget 0.5flops {OWN} --no-baseline"
+TICKET = (
+    "ticket --model nets.py:build --data mydata.py:loaders --levels 1 --seeds 1"
+    " --iterations 8 --rewind 2it --batch-size 16"
+)
 RUN = "run"
 
 WORKS = {
@@ -19,8 +23,8 @@ WORKS = {
     "search, ppo": f"{SEARCH} --agent ppo --evaluations 12 --finetune-epochs 1 --run {RUN}",
     "training": f"train {OWN} --epochs 20 --batch-size 16 --run {RUN}",
     "fine-tuning": f"finetune {OWN} --epochs 20 --batch-size 16 --run-dir {RUN}",
-    "tickets": "ticket --model nets.py:build --data mydata.py:loaders --levels 1 --seeds 1"
-    f" --iterations 8 --rewind 2it --batch-size 16 --run-dir {RUN}",
+    "tickets": f"{TICKET} --workers 1 --run-dir {RUN}",
+    "tickets, two processes": f"{TICKET} --workers 2 --run-dir {RUN}",
     "prune schedule": f"prune --budget 0.5flops {OWN} --schedule iterative --steps 3"
     f" --finetune-epochs 4 --run {RUN}",
     "train-policy": "train-policy --models"
