@@ -22,7 +22,7 @@ from typing import Any, Final, Literal
 from filelock import FileLock
 
 from autoprune.errors import AutopruneError
-from autoprune.files import replace_text
+from autoprune.files import replace_text, user_directory
 from autoprune.progress import Progress
 
 Status = Literal["ok", "absent", "broken"]
@@ -171,7 +171,7 @@ def _places() -> Iterator[Check]:
     yield _place("runs", Path("logs"), BROKEN, "name a directory you can write to with --run")
     homes = {"cache": ("XDG_CACHE_HOME", ".cache"), "trusted": ("XDG_STATE_HOME", ".local/state")}
     for name, (variable, usual) in homes.items():
-        path = Path(os.environ.get(variable) or Path.home() / usual) / "autoprune"
+        path = user_directory(variable, usual)
         yield _place(name, path, ABSENT, f"set {variable} to a directory you can write to")
 
 

@@ -111,6 +111,17 @@ def replace_text(path: Path, text: str) -> None:
     commit(stage(path, text_writer(text)), path)
 
 
+def user_directory(variable: str, usual: str) -> Path:
+    """Return our directory below the one that ``variable`` names, or ``usual`` in the user's home.
+
+    Who has no home, as in some containers, gets a place where nothing can be kept.
+    """
+    try:
+        return Path(os.environ.get(variable) or Path.home() / usual) / "autoprune"
+    except RuntimeError:
+        return Path(os.devnull) / "autoprune"
+
+
 def text_writer(text: str) -> Callable[[Path], None]:
     """Return a function that writes ``text`` to a path."""
 

@@ -8,18 +8,16 @@ or with ``--trust-code`` (``trust_code=True`` in Python), which counts as naming
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
 from autoprune.errors import DamagedError
 from autoprune.factories import Factory, is_factory, locate
-from autoprune.files import canonical, file_digest
+from autoprune.files import canonical, file_digest, user_directory
 
 
 def store() -> Path:
     """Return the file that lists what is allowed, one JSON line each."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "autoprune" / "trusted.jsonl"
+    return user_directory("XDG_STATE_HOME", ".local/state") / "trusted.jsonl"
 
 
 def allow(factory: Factory) -> None:

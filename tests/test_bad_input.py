@@ -732,3 +732,16 @@ def test_the_table_of_networks_runs_no_code_that_a_run_names(place, capsys):
     line = complaint(capsys, "bench --trained trained --output table".split(), USAGE)
     assert "evil.py:f" in line
     assert not (place / "executed").exists()
+
+
+def test_who_has_no_home_can_work_all_the_same(place, monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    for variable in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert main(command(evaluations="1", finetune_epochs="0")) == 0
+    with pytest.raises(DamagedError, match="was never named here"):
+        autoprune.load("run")
+    assert main(["doctor"]) == 0

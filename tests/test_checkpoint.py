@@ -187,6 +187,24 @@ def test_a_damaged_newest_state_is_kept_aside_and_the_one_before_is_used(digits,
     assert (tmp_path / f"{newest.name}.damaged-1").read_bytes().endswith(b"?")
 
 
+def test_where_every_state_is_damaged_the_training_begins_again(digits, tmp_path):
+    config, whole, steps = FitConfig(epochs=2, batch_size=40), net(), []
+    fit(whole, digits, TASK, config)
+    with pytest.raises(Killed):
+        checkpoint = FileCheckpoint(Artefacts(tmp_path), "part", every=0.0)
+        fit(net(), digits, TASK, config, on_step=killed({4}), checkpoint=checkpoint)
+    for file in tmp_path.glob("*.checkpoint.safetensors"):
+        file.write_bytes(file.read_bytes()[:100])
+    model, checkpoint = net(), FileCheckpoint(Artefacts(tmp_path), "part", every=0.0)
+
+    def note(step, total, loss):
+        steps.append(step)
+
+    fit(model, digits, TASK, config, on_step=note, checkpoint=checkpoint)
+    assert steps == list(range(1, 9)) and content(model) == content(whole)
+    assert len(list(tmp_path.glob("*.damaged-1"))) == 2
+
+
 def test_half_a_state_is_refused_by_name(digits, tmp_path):
     config = FitConfig(epochs=2, batch_size=40)
     checkpoint = FileCheckpoint(Artefacts(tmp_path), "part", every=0.0)

@@ -210,6 +210,10 @@ def test_every_flipped_bit_of_the_manifest_is_noticed(path):
         (path / "manifest.json").write_bytes(flip(whole, bit))
         with pytest.raises(DamagedError, match=r"manifest\.json"):
             Artefacts(path)
+    for size in range(0, len(whole) - 1, 3):
+        (path / "manifest.json").write_bytes(whole[:size])
+        with pytest.raises(DamagedError, match=r"manifest\.json"):
+            Artefacts(path)
 
 
 def flip(content, bit):

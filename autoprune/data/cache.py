@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from autoprune.files import file_digest
+from autoprune.files import file_digest, user_directory
 from autoprune.waiting import reading
 
 Content = tuple[dict[str, Tensor], dict[str, str]]
@@ -26,8 +25,7 @@ LARGE = 2**28
 
 def directory() -> Path:
     """Return the user's cache directory for data."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "autoprune" / "data"
+    return user_directory("XDG_CACHE_HOME", ".cache") / "data"
 
 
 def fingerprint(root: Path, files: Iterable[Path]) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import torch
 
 from autoprune.errors import AutopruneError, DamagedError
-from autoprune.files import canonical, digest, pretty, read_json, replace_text
+from autoprune.files import canonical, digest, pretty, read_json, replace_text, user_directory
 
 FORMAT: Final = 1
 
@@ -91,8 +91,7 @@ def _sound(nanoseconds: float) -> bool:
 
 
 def _directory() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "autoprune" / "latency"
+    return user_directory("XDG_CACHE_HOME", ".cache") / "latency"
 
 
 def _processor() -> str:
