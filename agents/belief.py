@@ -33,15 +33,18 @@ class Belief:
     root: Floats
 
     @classmethod
-    def of(cls, errors: Floats, rewards: Floats) -> Self:
+    def of(cls, errors: Floats, rewards: Floats, doubts: Floats | None = None) -> Self:
         """Fit errors [plans, groups] to rewards [plans]; plans far below the best count for less.
 
         Far from the best, rewards saturate at chance level, which no linear model can follow.
+        ``doubts`` [plans]: standard errors of rewards that were estimated.
         """
         groups = errors.shape[1]
         weight = _shared_weight(errors.sum(axis=1), rewards)
         spread = max(float(rewards.std()), 1e-6)
         noise = NOISE * spread * (1 + (rewards.max() - rewards) / spread)
+        if doubts is not None:
+            noise = np.hypot(noise, doubts)
         centre = float(np.average(rewards + weight * errors.sum(axis=1), weights=noise**-2))
         prior = np.concatenate(([centre], np.full(groups, -weight)))
         precision = np.concatenate(([spread**-2], np.full(groups, (SPREAD * weight) ** -2)))

@@ -141,6 +141,7 @@ class _Learner:
         self.course = core.Course.of(problem)
         self.evaluated: list[Walk] = []
         self.rewards: list[float] = []
+        self.doubts: list[float] = []
         self.imagined: list[Walk] = []
         self.turn = 0
         self.model = _build(config, problem, seed)
@@ -186,6 +187,7 @@ class _Learner:
         """Evaluate plans and remember their walks."""
         for plan, found in zip(plans, self.ledger.evaluate_all(plans), strict=True):
             self.rewards.append(rewards.loss(found))
+            self.doubts.append(rewards.loss_error(found))
             self.evaluated.append(retrace(self.course, plan))
 
     def draw(self) -> Plan:
@@ -241,7 +243,8 @@ class _Learner:
 
     def belief(self) -> Belief:
         """Fit the belief to all evaluations."""
-        return Belief.of(damage(self.course, self.evaluated), np.array(self.rewards))
+        errors = damage(self.course, self.evaluated)
+        return Belief.of(errors, np.array(self.rewards), np.array(self.doubts))
 
     def learn(self) -> dict[str, float]:
         """Take gradient steps on evaluated and imagined walks; return the losses."""

@@ -165,24 +165,24 @@ class _Pool:
     """Scores plans once for all searchers, and knows how long one takes."""
 
     def __init__(self, problem: PruningProblem) -> None:
-        self._problem, self._known = problem, dict[Plan, Evaluation]()
+        self._problem, self._known = problem, dict[tuple[Plan, Plan | None], Evaluation]()
         self._spent, self._scored = 0.0, 0
         self.problem = replace(problem, evaluate=self._one, spread=self)
 
     def _one(self, plan: Plan) -> Evaluation:
-        return next(self([plan]))
+        return next(self([plan], None))
 
-    def __call__(self, plans: Sequence[Plan]) -> Iterator[Evaluation]:
-        """Score plans, in their order."""
-        unknown = [plan for plan in dict.fromkeys(plans) if plan not in self._known]
-        computed = self._problem.evaluate_all(unknown)
+    def __call__(self, plans: Sequence[Plan], best: Plan | None) -> Iterator[Evaluation]:
+        """Score plans, in their order, against the best of whoever asks."""
+        unknown = [plan for plan in dict.fromkeys(plans) if (plan, best) not in self._known]
+        computed = self._problem.evaluate_all(unknown, best)
         for plan in plans:
-            if plan not in self._known:
+            if (plan, best) not in self._known:
                 began = time.monotonic()
-                self._known[plan] = next(computed)
+                self._known[plan, best] = next(computed)
                 self._spent += time.monotonic() - began
                 self._scored += 1
-            yield self._known[plan]
+            yield self._known[plan, best]
 
     @property
     def scored(self) -> int:

@@ -38,6 +38,10 @@ class CTC:
 
     def loss(self, outputs: Any, batch: Any) -> Tensor:
         """Return the mean over the batch of each text's loss divided by its length."""
+        return self.losses(outputs, batch).mean()
+
+    def losses(self, outputs: Any, batch: Any) -> Tensor:
+        """Return each text's loss divided by its length, [B]."""
         logits, texts = _logits(outputs), batch[-1]
         if int(texts.max()) >= logits.shape[2]:
             raise UsageError(
@@ -45,15 +49,17 @@ class CTC:
                 f" number {int(texts.max())}",
                 "build it for as many classes as there are characters, and one for the blank",
             )
-        columns = torch.full((len(logits),), logits.shape[1])
-        return ctc_loss(
+        columns, lengths = torch.full((len(logits),), logits.shape[1]), (texts != BLANK).sum(1)
+        found: Tensor = ctc_loss(
             log_softmax(logits.float(), dim=2).transpose(0, 1),
             texts,
             columns,
-            (texts != BLANK).sum(1).cpu(),
+            lengths.cpu(),
             blank=BLANK,
+            reduction="none",
             zero_infinity=True,  # texts too long for the columns
         )
+        return found.div(lengths.clamp_min(1))
 
     def score(self, outputs: Any, batch: Any) -> Tensor:
         """Return 1 for a line read without a mistake, else 0: the mean is the sequence accuracy."""

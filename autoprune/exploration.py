@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, Final
 
-from torch import nn
+from torch import Tensor, nn
 
 from autoprune.agents import Searcher
 from autoprune.agents.policy import Policy
 from autoprune.config import SearchConfig
 from autoprune.errors import UsageError
-from autoprune.evaluate import Evaluator
+from autoprune.evaluate import Entry, Evaluator, Outcome, racer
 from autoprune.execution import one_thread
 from autoprune.finals import builder, choose
 from autoprune.phases import evaluator_parts, keep_policy
@@ -29,6 +29,9 @@ WORTH: Final = 20.0
 
 MOST: Final = 4
 """Processes that are begun unasked: each holds the network and the search split."""
+
+HELD: Final = 32
+"""Plans of which is held what they did on each sample, in case that they lead."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +103,10 @@ def crewed(
     parts = evaluator_parts(session, model, problem.ranking, session.subject.data.search)
     if session.subject.device.type != "cpu":
         workers = workers or 1  # they would only wait for one another
+    assert isinstance(problem.evaluate, Evaluator)  # noqa: S101 (what phases.pose makes)
     crew = _Crew(problem.evaluate, parts, workers, evaluations)
     try:
-        yield replace(problem, evaluate=lambda plan: next(crew([plan])), spread=crew)
+        yield replace(problem, evaluate=lambda plan: next(crew([plan], None)), spread=crew)
     finally:
         crew.close()
 
@@ -112,7 +116,7 @@ class _Crew:
 
     def __init__(
         self,
-        here: Callable[[Plan], Evaluation],
+        here: Evaluator,
         parts: Sequence[Any],
         workers: int,
         evaluations: int,
@@ -121,21 +125,41 @@ class _Crew:
         self._count, self._auto = workers or min(MOST, _cores()), not workers
         self._left = evaluations
         self._seconds: list[float] = []
-        self._workers: Workers[Plan, Evaluation] | None = None
+        self._workers: Workers[Entry, Outcome] | None = None
+        self._seen: dict[Plan, Tensor] = {}
 
-    def __call__(self, plans: Sequence[Plan]) -> Iterator[Evaluation]:
-        """Score plans, in their order."""
+    def __call__(self, plans: Sequence[Plan], best: Plan | None) -> Iterator[Evaluation]:
+        """Score plans, in their order; those that fall behind ``best`` are given up."""
         self._left -= len(plans)
         if self._workers is None and self._count > 1 and self._pays(len(plans)):
             self._begin()
-        if self._workers is not None:
-            yield from self._workers.map(plans)
-            return
-        for plan in plans:
-            with one_thread():
-                found = self._here(plan)
-            self._seconds.append(found.seconds)
+        samples = self._samples(best) if best and self._here.races else None
+        for plan, (found, seen) in zip(plans, self._race(plans, samples), strict=True):
+            if seen is not None:
+                self._seen[plan] = seen
             yield found
+
+    def _samples(self, best: Plan) -> Tensor:
+        """Return what the best plan did on each sample; after a resumption it is run again."""
+        seen = self._seen.pop(best, None)
+        if seen is None:
+            ((_, seen),) = self._race([best], None)
+        assert seen is not None  # noqa: S101 (a network that races has samples)
+        self._seen[best] = seen
+        for plan in list(self._seen)[:-HELD]:
+            del self._seen[plan]
+        return seen
+
+    def _race(self, plans: Sequence[Plan], best: Tensor | None) -> Iterator[Outcome]:
+        entries = [(plan, best) for plan in plans]
+        if self._workers is not None:
+            yield from self._workers.map(entries)
+            return
+        for entry in entries:
+            with one_thread():
+                outcome = self._here.race(entry)
+            self._seconds.append(outcome[0].seconds)
+            yield outcome
 
     def close(self) -> None:
         """Let the processes end."""
@@ -149,7 +173,7 @@ class _Crew:
 
     def _begin(self) -> None:
         try:
-            self._workers = Workers(self._count, Evaluator, *self._parts)
+            self._workers = Workers(self._count, racer, *self._parts)
         except UsageError:  # a network that cannot be sent
             if not self._auto:
                 raise
@@ -172,10 +196,12 @@ def entry(record: Record) -> dict[str, object]:
         "score": found.score,
         "loss": found.loss,
         "failed": found.failed,
+        **({"doubt": found.doubt} if found.doubt else {}),
     }
 
 
 def recall(entry: Mapping[str, object]) -> tuple[Plan, Evaluation]:
     """Read what ``entry`` wrote."""
-    score, loss = float(str(entry["score"])), float(str(entry["loss"]))
-    return Plan.from_json(entry["plan"]), Evaluation(score, loss, failed=bool(entry["failed"]))
+    score, loss, doubt = (float(str(entry.get(name, 0))) for name in ("score", "loss", "doubt"))
+    found = Evaluation(score, loss, failed=bool(entry["failed"]), doubt=doubt)
+    return Plan.from_json(entry["plan"]), found

@@ -33,12 +33,15 @@ class Evaluation:
     """One plan scored on the search split: ``score`` in [0, 1], higher better, and the mean loss.
 
     ``failed``: the score or the loss was NaN or infinite; both then hold finite stand-ins.
+    ``doubt``: the standard error of the loss of a plan that was given up before it had seen all
+    samples, because it fell behind the best so far; 0 for all others.
     """
 
     score: float
     loss: float
     seconds: float = 0.0
     failed: bool = False
+    doubt: float = 0.0
 
     @property
     def key(self) -> tuple[float, float]:
@@ -47,7 +50,7 @@ class Evaluation:
 
     def finite(self) -> Evaluation:
         """Return self, or the failed evaluation if a number of it is not finite."""
-        if math.isfinite(self.score) and math.isfinite(self.loss):
+        if all(map(math.isfinite, (self.score, self.loss, self.doubt))):
             return self
         return Evaluation(0.0, FAILED_LOSS, self.seconds, failed=True)
 
@@ -57,7 +60,8 @@ class PruningProblem:
     """All that a searcher may know: groups, cost, budget, error curves and a way to score plans.
 
     ``statistics`` holds ``weight_statistics`` of the model, or nothing. ``spread``, if there is
-    one, scores several plans at once, in their order; it gives what ``evaluate`` gives.
+    one, scores several plans at once, in their order, and may give up those that fall behind a
+    plan it is told of; else it gives what ``evaluate`` gives.
     """
 
     structure: Structure
@@ -66,11 +70,11 @@ class PruningProblem:
     ranking: Ranking
     evaluate: Callable[[Plan], Evaluation]
     statistics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    spread: Callable[[Sequence[Plan]], Iterable[Evaluation]] | None = None
+    spread: Callable[[Sequence[Plan], Plan | None], Iterable[Evaluation]] | None = None
 
-    def evaluate_all(self, plans: Sequence[Plan]) -> Iterator[Evaluation]:
-        """Score plans, in their order; several at a time where ``spread`` can."""
-        return iter(self.spread(plans)) if self.spread else map(self.evaluate, plans)
+    def evaluate_all(self, plans: Sequence[Plan], best: Plan | None = None) -> Iterator[Evaluation]:
+        """Score plans, in their order; several at a time and against ``best`` if ``spread`` can."""
+        return iter(self.spread(plans, best)) if self.spread else map(self.evaluate, plans)
 
 
 class OutOfEvaluations(Exception):
@@ -132,6 +136,8 @@ class Ledger:
     def evaluate_all(self, plans: Iterable[Mapping[str, int]]) -> list[Evaluation]:
         """Score plans, from the cache what was seen before; new ones count in their order.
 
+        They race against the best so far: those of one call not against each other, so that it
+        does not matter how many are scored at a time.
         Raises OutOfEvaluations when the limit is reached before the last, and ValueError for a plan
         over the budget: nothing that a searcher proposes may ever exceed it.
         """
@@ -139,7 +145,7 @@ class Ledger:
         new = [plan for plan in dict.fromkeys(checked) if plan not in self._cache]
         allowed = new[: self.left]
         unknown = [plan for plan in allowed if plan not in self._known]
-        computed = self.problem.evaluate_all(unknown)
+        computed = self.problem.evaluate_all(unknown, self.leader)
         for plan in allowed:
             recalled = plan in self._known
             evaluation = self._known[plan] if recalled else next(computed)
@@ -158,6 +164,13 @@ class Ledger:
         if not self.problem.budget.met(plan):
             raise ValueError(f"plan {plan.key} exceeds the budget {self.problem.budget.budget}")
         return plan
+
+    @property
+    def leader(self) -> Plan | None:
+        """The plan of least loss among those that saw all samples; the first of equals."""
+        found = (r for r in self.history if not (r.evaluation.failed or r.evaluation.doubt))
+        best = min(found, key=lambda record: record.evaluation.loss, default=None)
+        return best.plan if best else None
 
     @property
     def best(self) -> Record:

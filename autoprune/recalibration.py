@@ -23,7 +23,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from autoprune.batches import Batches
@@ -114,7 +113,7 @@ def _statistics(norm: _BatchNorm) -> Moments:
 def _moments(value: Tensor, norm: _BatchNorm) -> Moments:
     """Mean and variance by torch's own kernel, the fastest there is for any type and layout."""
     mean, variance = map(torch.zeros_like, _statistics(norm))
-    batch_norm(value, mean, variance, None, None, True, 1.0, norm.eps)
+    torch.batch_norm_update_stats(value, mean, variance, 1.0)
     return mean, variance
 
 

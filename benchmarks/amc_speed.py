@@ -3,8 +3,9 @@
 AMC (He et al. 2018; code of mit-han-lab/amc, `channel_pruning_env.py`) solves, in every episode and
 for every layer it prunes, a scikit-learn least squares on 3,000 images x 10 points, and then runs
 its validation images in batches of 50, in float32. Its solves are timed here on the real layers'
-input patches, at half the channels, one episode's worth; validation on the same search images as
-ours. What is left out favours AMC: storing features, masking, its agent.
+input patches, at the widths of the uniform plan on the budget, one episode's worth; validation of
+the dense network, masked as AMC's is, on the search images that ours has. What is left out favours
+AMC: storing features, masking, its agent.
 
 Ours is timed whole: ranking, then a few evaluations of new plans and what the agent spends between
 them, both extrapolated to 100.
@@ -25,11 +26,12 @@ from torch import nn
 from autoprune import zoo
 from autoprune.agents import searcher
 from autoprune.analysis import analyze
-from autoprune.budget import Budget
+from autoprune.budget import BoundBudget, Budget
 from autoprune.cost import CostModel
 from autoprune.data import Data, load_data
 from autoprune.evaluate import Evaluator
 from autoprune.models import load_weights
+from autoprune.plan import Plan
 from autoprune.problem import Ledger, PruningProblem
 from autoprune.ranking import rank
 from autoprune.ranking.consumers import find_consumers
@@ -51,15 +53,15 @@ def main() -> None:
     options.add_argument("--weights", required=True)
     options.add_argument("--data", required=True)
     options.add_argument("--evaluations", type=int, default=16, help="of ours that are timed")
-    options.add_argument("--layers", type=int, default=6, help="of AMC's that are timed")
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     data = load_data(chosen.data)
     model = zoo.build(chosen.model).eval()
     load_weights(model, chosen.weights)
     structure = analyze(model, data.example(TASK))
-    ours = timed_search(model, structure, data, chosen.evaluations)
-    theirs = timed_episode(model, structure, data, chosen.layers)
+    budget = Budget.parse("0.5flops").bind(CostModel(structure))
+    ours = timed_search(model, structure, budget, data, chosen.evaluations)
+    theirs = timed_episode(model, structure, budget.uniform(), data)
     mine = ours["ranking"] + EVALUATIONS * ours["one evaluation"]
     amc = EVALUATIONS * (theirs["least squares"] + theirs["validation"])
     rows = [
@@ -93,40 +95,33 @@ def seconds(times: dict[str, float]) -> dict[str, str]:
 
 
 def timed_search(
-    model: nn.Module, structure: Structure, data: Data, evaluations: int
+    model: nn.Module, structure: Structure, budget: BoundBudget, data: Data, evaluations: int
 ) -> dict[str, float]:
-    """Time ranking, and an evaluation with the agent's share in it."""
+    """Time ranking, and a whole search with the agent's share in it."""
     began = time.process_time()
     ranking = rank(model, structure, "regression", task=TASK, calibration=data.calibration(1000))
     evaluate = Evaluator(model, structure, ranking, TASK, data.search, data.calibration(256))
     ranked = time.process_time() - began
-    cost = CostModel(structure)
-    budget = Budget.parse("0.5flops").bind(cost)
-    problem = PruningProblem(structure, cost, budget, ranking, evaluate)
+    problem = PruningProblem(structure, budget.cost, budget, ranking, evaluate)
     began = time.process_time()
     searcher("ddpg").search(problem, Ledger(problem, evaluations), 0)
     return {"ranking": ranked, "one evaluation": (time.process_time() - began) / evaluations}
 
 
 def timed_episode(
-    model: nn.Module, structure: Structure, data: Data, layers: int
+    model: nn.Module, structure: Structure, plan: Plan, data: Data
 ) -> dict[str, float]:
-    """Time scikit-learn's least squares on some layers, scaled to all, and one validation."""
-    work: list[tuple[float, Any]] = []
-    for consumer in find_consumers(model, structure):
-        half = max(1, consumer.weight.shape[1] // 2) * consumer.weight[0, 0].numel()
-        work.append((half**2, consumer))
-    work.sort(key=lambda item: item[0])
-    chosen = work[:: max(1, len(work) // layers)]
-    spent = sum(one_solve(model, consumer, data) for _, consumer in chosen)
-    scale = sum(size for size, _ in work) / sum(size for size, _ in chosen)
+    """Time scikit-learn's least squares on every layer, at the widths of a plan, and validation."""
+    solves = [
+        one_solve(model, consumer, plan, data) for consumer in find_consumers(model, structure)
+    ]
     began = time.process_time()
     measure(model, data.search, TASK, batch_size=50)
-    return {"least squares": spent * scale, "validation": time.process_time() - began}
+    return {"least squares": sum(solves), "validation": time.process_time() - began}
 
 
-def one_solve(model: nn.Module, consumer: Any, data: Data) -> float:
-    """Time one of AMC's solves: the layer's own patches at half of its channels."""
+def one_solve(model: nn.Module, consumer: Any, plan: Plan, data: Data) -> float:
+    """Time one of AMC's solves: the layer's own patches at the channels that a plan keeps."""
     module, rows = consumer.modules[0], []
     generator = torch.Generator().manual_seed(0)
 
@@ -138,10 +133,12 @@ def one_solve(model: nn.Module, consumer: Any, data: Data) -> float:
     handle.remove()
     inputs = torch.cat(rows)
     outputs = inputs @ consumer.weight.flatten(1).T
-    kernel = consumer.weight[0, 0].numel()
-    half = inputs[:, : max(1, consumer.weight.shape[1] // 2) * kernel].numpy()
+    kept = torch.ones(inputs.shape[1], dtype=torch.bool)
+    for name, taps in consumer.groups.items():
+        kept[taps[plan[name] :].flatten()] = False
+    chosen = inputs[:, kept].numpy()
     began = time.process_time()
-    LinearRegression(fit_intercept=False).fit(half, outputs.numpy())
+    LinearRegression(fit_intercept=False).fit(chosen, outputs.numpy())
     return time.process_time() - began
 
 

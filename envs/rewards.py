@@ -23,6 +23,11 @@ def loss(evaluation: Evaluation) -> float:
     return -_squash(evaluation.loss)
 
 
+def loss_error(evaluation: Evaluation) -> float:
+    """Return the standard error of ``loss`` where a plan was given up, by the slope there; or 0."""
+    return evaluation.doubt / (1 + abs(evaluation.loss)) ** 2
+
+
 def relative(mode: Reward, zero: Evaluation, one: Evaluation) -> Reward:
     """Return ``mode`` shifted and scaled so that one evaluation earns 0 and another 1.
 

@@ -241,7 +241,7 @@ def test_batches_scored_elsewhere_change_nothing(name):
     problem = residual_landscape(0, blocks=2)
     asked = []
 
-    def spread(plans):
+    def spread(plans, best):
         asked.append(len(plans))
         return [problem.evaluate(plan) for plan in plans]
 

@@ -12,11 +12,11 @@ ORDER = """
     errors waiting signals files schema artefacts claim journal events factories trust
     soundness structure plan module_sizes slicing analysis energy cost limits budget ctc task
     data execution workers batches zoo models checks packing saving ranking pruning
-    granularity problem heuristics folding latency recalibration reconstruction evaluate envs
-    agents training checkpoint scoring recover config subject run progress result trained
-    policy_result curves report charts standing fitting session recipes source trainer phases
-    finals exploration delivery pipeline schedule applying teaching export profiling lottery
-    comparison comparing comparison_view doctor bench commands usage cli __main__
+    granularity problem heuristics folding latency recalibration reconstruction racing
+    evaluate envs agents training checkpoint scoring recover config subject run progress result
+    trained policy_result curves report charts standing fitting session recipes source trainer
+    phases finals exploration delivery pipeline schedule applying teaching export profiling
+    lottery comparison comparing comparison_view doctor bench commands usage cli __main__
 """.split()
 # The public face names what is far below it, and only when asked.
 FACE = "__init__"

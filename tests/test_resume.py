@@ -7,7 +7,7 @@ from autoprune.progress import Silent
 SETTINGS = {
     "budget": "0.5flops",
     "agent": "random",
-    "evaluations": 5,
+    "evaluations": 9,
     "finetune_epochs": 1,
     "baseline": False,
 }
@@ -46,11 +46,15 @@ def products(path):
     return {name: (path / name).read_bytes() for name in PRODUCTS}
 
 
-def test_a_search_killed_again_and_again_ends_byte_for_byte_like_one_that_was_not(tmp_path):
+def test_a_search_killed_again_and_again_ends_byte_for_byte_like_one_that_was_not(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("autoprune.racing.LEAST", 64)  # so that plans race on few samples too
     whole = SearchConfig(run=str(tmp_path / "whole"), **SETTINGS)
     run_search(whole, Silent())
+    assert b"doubt" in (tmp_path / "whole" / "evaluations.jsonl").read_bytes()
     killed = SearchConfig(run=str(tmp_path / "killed"), **SETTINGS)
-    for phase, steps in (("train", 2), ("search", 3), ("finetune", 1)):
+    for phase, steps in (("train", 2), ("search", 3), ("search", 8), ("finetune", 1)):
         with pytest.raises(Killed):
             run_search(killed, Dies(phase, steps))
     result = run_search(killed, Silent())
