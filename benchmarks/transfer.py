@@ -3,18 +3,17 @@
 python benchmarks/transfer.py --models A=WEIGHTS@DATA,B=...,C=... --cache DIR [--write]
 
 Every network is left out once. A policy is trained on all others and makes a plan for it; so do the
-policy without evaluations (imitation of the error curves alone), ``uniform`` and ``dp``. All plans
-get the same ranking, the same least-squares repair and the same adapted batch statistics; test
-accuracy is before any fine-tuning. Evaluations of a network serve every policy that is trained on
-it, so they are made once and kept in the cache (one network alone is only evaluated); those of the
-network left out are never used.
+policy before practice (imitation), ``uniform`` and ``dp``. All plans get the same ranking and are
+built as ``autoprune apply`` builds them; test accuracy is before any fine-tuning. Evaluations of a
+network are made once, for every policy that is trained on it, and kept in the cache (one network
+alone is only evaluated), as is what plans came to; those of the network left out are never used.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,7 +29,6 @@ from autoprune.agents.dp import DynamicProgramming
 from autoprune.agents.generalist import Case, Generalist, Trial
 from autoprune.agents.policy import DESCRIPTION, WEIGHTS, Policy
 from autoprune.agents.seeds import least_error
-from autoprune.agents.shared_belief import FEATURES
 from autoprune.config import TrainPolicyConfig
 from autoprune.curves import Curves
 from autoprune.data import Split
@@ -43,7 +41,7 @@ from autoprune.run import Run
 from autoprune.scoring import measure
 from autoprune.session import Session
 from autoprune.task import Task
-from autoprune.teaching import Network, about, case_of, find_network, pupil_of
+from autoprune.teaching import Network, about, case_of, coefficients_of, find_network, pupil_of
 
 
 @dataclass(frozen=True)
@@ -59,19 +57,7 @@ class Posed:
 
 def main() -> None:
     """Leave every network out once and report."""
-    options = parser(__doc__ or "")
-    options.add_argument("--models", required=True, help="as autoprune train-policy takes them")
-    options.add_argument("--data", default="digits", help="for networks that name none")
-    options.add_argument("--cache", required=True, help="directory that keeps what was evaluated")
-    options.add_argument("--test-budgets", default="0.3flops,0.5flops,0.7flops")
-    options.add_argument("--evaluations", type=int, default=30, help="on each network trained on")
-    options.add_argument("--refine", type=int, default=0, help="evaluations of apply and of dp")
-    options.add_argument("--refined", default="", help="networks to refine on (default: all)")
-    options.add_argument("--images", type=int, default=4000, help="of the test split")
-    options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--ship", help="write the policy of all networks here")
-    options.add_argument("--name", default="transfer", help="of the stored table")
-    chosen = options.parse_args()
+    chosen = options_of()
     torch.set_num_threads(chosen.threads)
     progress = Terminal(Console(stderr=True, width=200))
     cache = Path(chosen.cache)
@@ -79,6 +65,7 @@ def main() -> None:
         models=chosen.models,
         data=chosen.data,
         budgets="0.3..0.8",
+        agent=chosen.agent,
         evaluations=chosen.evaluations,
         seed=chosen.seed,
         run=str(cache / "posing"),
@@ -96,14 +83,34 @@ def main() -> None:
         rows = []
         for index, left_out in enumerate(posed):
             others = posed[:index] + posed[index + 1 :]
-            policy, imitation = train(others, chosen.seed), train(others, chosen.seed, free=True)
+            policies = train(others, chosen.agent, chosen.seed)
+            progress.note(canonical(policies.exam))
             for text in chosen.test_budgets.split(","):
-                row = compare(left_out, text, policy, imitation, chosen.images)
+                row = compare(left_out, text, policies, cache, chosen.images)
                 if chosen.refine and chosen.refined in ("", left_out.network.name):
-                    row |= refine(left_out, text, policy, chosen.refine, chosen.images, chosen.seed)
+                    row |= refine(left_out, text, policies.policy, chosen)
                 rows.append(row)
                 progress.note(canonical(row))
     finish(rows, posed, chosen)
+
+
+def options_of() -> argparse.Namespace:
+    """Read the command line."""
+    options = parser(__doc__ or "")
+    options.add_argument("--models", required=True, help="as autoprune train-policy takes them")
+    options.add_argument("--data", default="digits", help="for networks that name none")
+    options.add_argument("--cache", required=True, help="directory that keeps what was evaluated")
+    options.add_argument("--agent", default="ppo", help="who practises: ppo or ddpg")
+    options.add_argument("--test-budgets", default="0.3flops,0.5flops,0.7flops")
+    options.add_argument("--evaluations", type=int, default=30, help="on each network trained on")
+    options.add_argument("--refine", type=int, default=0, help="evaluations of apply and of dp")
+    options.add_argument("--refined", default="", help="networks to refine on (default: all)")
+    options.add_argument("--images", type=int, default=4000, help="of the test split")
+    options.add_argument("--trained", default="", help="how the networks were trained, in words")
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--ship", help="write the policy of all networks here")
+    options.add_argument("--name", default="transfer", help="of the stored table")
+    return options.parse_args()
 
 
 def session_of(network: Network, run: Run, curves: Curves, progress: Progress) -> Session:
@@ -152,23 +159,32 @@ def entry_of(trial: Trial) -> dict[str, object]:
     }
 
 
-def train(others: Sequence[Posed], seed: int, free: bool = False) -> Policy:
-    """Train a policy on networks, by their evaluations or, ``free``, by error curves alone."""
-    teacher = Generalist([item.case for item in others], seed)
-    if not free:
+@dataclass(frozen=True)
+class Policies:
+    """A policy as it came from imitation, and what practice made of it."""
+
+    imitation: Policy
+    policy: Policy
+    exam: Mapping[str, float]
+
+
+def train(others: Sequence[Posed], agent: str, seed: int) -> Policies:
+    """Train a policy on networks, by their evaluations, without practice and with it."""
+    found = []
+    for name in (None, agent):
+        teacher = Generalist([item.case for item in others], seed, agent=name)
         teacher.trials = [item.trials for item in others]
-    trained = teacher.train(lambda step, loss: None)
-    return trained.policy
+        found.append(teacher.train(lambda step, loss: None))
+    return Policies(found[0].policy, found[1].policy, found[1].exam)
 
 
 def ship(posed: Sequence[Posed], config: TrainPolicyConfig, folder: Path) -> None:
     """Train on every network and write the policy's two files."""
-    teacher = Generalist([item.case for item in posed], config.seed)
+    teacher = Generalist([item.case for item in posed], config.seed, agent=config.agent)
     teacher.trials = [item.trials for item in posed]
     trained = teacher.train(lambda step, loss: None)
-    coefficients = dict(zip(FEATURES, trained.belief.mean.round(4).tolist(), strict=True))
     pupils = [pupil_of(item.network, item.case, item.trials) for item in posed]
-    policy = replace(trained.policy, trained_on=about(config, pupils, coefficients))
+    policy = replace(trained.policy, trained_on=about(config, pupils, coefficients_of(trained)))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DESCRIPTION).write_text(pretty(policy.to_json()), encoding="utf-8")
     (folder / WEIGHTS).write_bytes(policy.to_safetensors())
@@ -180,43 +196,51 @@ def at_budget(item: Posed, text: str) -> PruningProblem:
 
 
 def compare(
-    item: Posed, text: str, policy: Policy, imitation: Policy, images: int
+    item: Posed, text: str, policies: Policies, cache: Path, images: int
 ) -> dict[str, float | str]:
     """Measure the plans of uniform, dp, imitation and the policy on the test split."""
     problem = at_budget(item, text)
     plans = {
+        "base": None,
         "uniform": problem.budget.uniform(),
         "dp": least_error(problem),
-        "imitation": imitation.plan(problem),
-        "policy": policy.plan(problem),
+        "imitation": policies.imitation.plan(problem),
+        "policy": policies.policy.plan(problem),
     }
-    accuracies = {name: accuracy(item, problem, plan, images) for name, plan in plans.items()}
-    base = measure(item.model, *test_of(item, images), precision="auto").score
-    return {"network": item.network.name, "budget": text, "base": base, **accuracies}
+    found = {name: accuracy(item, problem, plan, cache, images) for name, plan in plans.items()}
+    return {"network": item.network.name, "budget": text, **found}
 
 
-def refine(
-    item: Posed, text: str, policy: Policy, evaluations: int, images: int, seed: int
-) -> dict[str, float]:
+def refine(item: Posed, text: str, policy: Policy, chosen: argparse.Namespace) -> dict[str, float]:
     """Spend the same evaluations from the policy on and by dp's own refinement."""
-    problem = at_budget(item, text)
+    problem, evaluations = at_budget(item, text), chosen.refine
+    build = builder(item.session, item.model, problem.ranking)
     found = {}
     for name, agent in (
         (f"policy + {evaluations}", DDPGSearcher(start=policy)),
         (f"dp + {evaluations}", DynamicProgramming()),
     ):
         ledger = Ledger(problem, evaluations)
-        agent.search(problem, ledger, seed)
-        build = builder(item.session, item.model, problem.ranking)
+        agent.search(problem, ledger, chosen.seed)
         _, network = choose(item.session, build, ledger)
-        found[name] = measure(network, *test_of(item, images), precision="auto").score
+        found[name] = measure(network, *test_of(item, chosen.images), precision="auto").score
     return found
 
 
-def accuracy(item: Posed, problem: PruningProblem, plan: Plan, images: int) -> float:
-    """Prune by a plan and measure on the test split, batch statistics adapted, no fine-tuning."""
-    compact = shrink(item.session, item.model, plan, problem.ranking)
-    return measure(compact, *test_of(item, images), precision="auto").score
+def accuracy(
+    item: Posed, problem: PruningProblem, plan: Plan | None, cache: Path, images: int
+) -> float:
+    """Measure a plan's network, or the dense one, on the test split; each plan only once."""
+    file = cache / f"{item.network.name.replace('/', '-')}-test-{images}.json"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    key = "dense" if plan is None else plan.key
+    if key not in known:
+        network = item.model
+        if plan is not None:
+            network = shrink(item.session, item.model, plan, problem.ranking)
+        known[key] = measure(network, *test_of(item, images), precision="auto").score
+        file.write_text(json.dumps(known))
+    return float(known[key])
 
 
 def test_of(item: Posed, images: int) -> tuple[Split, Task]:
@@ -240,16 +264,15 @@ def finish(
     shown = [{name: _cell(row.get(name, "")) for name in columns} for row in rows]
     above = sum(gain > 0 for gain in gains["uniform"])
     notes = [
-        f"Test accuracy in percent, {chosen.images} test images (all, where there are fewer), batch"
-        " statistics adapted, no fine-tuning. dp, imitation and policy: no evaluation of the"
-        " network in the row.",
+        f"Test accuracy in percent, {chosen.images} test images (all, where there are fewer), no"
+        " fine-tuning. dp, imitation and policy: no evaluation of the network in the row.",
         f"Policies trained on the other networks, {chosen.evaluations} evaluations on each, seed"
-        f" {chosen.seed}; imitation: none.",
+        f" {chosen.seed}; imitation: before practice by {chosen.agent}.",
         f"- policy above uniform in {above} of {len(rows)} rows (aim: all); mean"
         f" {np.mean(gains['uniform']):+.2f} points",
         f"- policy minus dp: mean {np.mean(gains['dp']):+.2f} points, least"
         f" {min(gains['dp']):+.2f} (aim: mean >= -1)",
-        f"- policy minus imitation, what evaluations on the other networks add: mean"
+        f"- policy minus imitation, what reinforcement learning adds: mean"
         f" {np.mean(gains['imitation']):+.2f} points",
         "Networks: "
         + "; ".join(
@@ -257,7 +280,7 @@ def finish(
             f" {len(item.network.grain.units.groups)} groups"
             for item in posed
         )
-        + ". CIFAR ResNets have option-A shortcuts.",
+        + f". CIFAR ResNets have option-A shortcuts. {chosen.trained}",
     ]
     refined = [row for row in rows if f"dp + {chosen.refine}" in row]
     if refined:
