@@ -26,7 +26,7 @@ agree."""
 WORTH: Final = 0.05
 """Correlation on networks left out that a wider prior must add."""
 
-CURVATURES: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
+CURVATURES: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
 """What may be added of an error's square: small errors add up, while one large error is worse than
 two of half its size, as the error curves alone would not have it."""
 

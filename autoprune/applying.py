@@ -11,11 +11,13 @@ from torch import nn
 from autoprune import phases
 from autoprune.agents.ddpg import DDPGSearcher
 from autoprune.agents.policy import Policy
+from autoprune.agents.seeds import cheap_plans
 from autoprune.budget import BoundBudget
 from autoprune.config import ApplyConfig
 from autoprune.exploration import Found, find
 from autoprune.files import canonical, digest
 from autoprune.pipeline import check_words, conduct, given, prune_by
+from autoprune.plan import Plan
 from autoprune.problem import PruningProblem
 from autoprune.progress import Progress, Silent
 from autoprune.result import Result
@@ -101,9 +103,18 @@ def _find(
     run.warnings.extend(warnings(policy, session.budget, config.evaluations))
     if config.evaluations:
         agent = DDPGSearcher(on_step=session.curves.learning, start=policy)
-        return find(agent, config, session, model, problem)
+        return find(agent, config, session, model, problem, starts(policy, problem))
     phases.keep_policy(run, policy)
     return Found(policy.plan(problem), None, 0)
+
+
+def starts(policy: Policy, problem: PruningProblem) -> list[Plan]:
+    """Return the plans that a refinement must not end below: the policy's and the cheap ones.
+
+    They are built in the end in any case. What the search scores is not yet fitted layer after
+    layer, which may turn the order of plans around.
+    """
+    return [policy.plan(problem), *cheap_plans(problem)]
 
 
 def warnings(policy: Policy, budget: BoundBudget, evaluations: int) -> list[str]:

@@ -53,10 +53,11 @@ def find(
     session: Session,
     model: nn.Module,
     problem: PruningProblem,
+    besides: Sequence[Plan] = (),
 ) -> Found:
-    """Search with an agent; its best few plans are built and scored again."""
+    """Search with an agent; its best few plans and ``besides`` are built and scored again."""
     ledger = explore(agent, config, session, model, problem)
-    best, network = choose(session, builder(session, model, problem.ranking), ledger)
+    best, network = choose(session, builder(session, model, problem.ranking), ledger, besides)
     return Found(best.plan, best.evaluation.score, ledger.count, network)
 
 

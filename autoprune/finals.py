@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf, isfinite
 from typing import Final
 
@@ -56,11 +56,14 @@ def shrink(session: Session, model: nn.Module, plan: Plan, ranking: Ranking) -> 
     return builder(session, model, ranking)(plan)
 
 
-def choose(session: Session, build: Build, ledger: Ledger) -> tuple[Record, nn.Module]:
+def choose(
+    session: Session, build: Build, ledger: Ledger, besides: Sequence[Plan] = ()
+) -> tuple[Record, nn.Module]:
     """Build the best few plans and score them on samples the search never saw; return the best.
 
-    By the loss, which says more than the score of how they will do on yet other samples
-    (docs/agent.md). Raises AutopruneError if not one evaluation came to finite numbers.
+    ``besides``: evaluated plans that are finalists in any case. By the loss, which says more than
+    the score of how they will do on yet other samples (docs/agent.md). Raises AutopruneError if not
+    one evaluation came to finite numbers.
     """
     sound = [record for record in ledger.history if not record.evaluation.failed]
     if not sound:
@@ -68,7 +71,8 @@ def choose(session: Session, build: Build, ledger: Ledger) -> tuple[Record, nn.M
             "every plan that was tried scored NaN or infinity",
             "try a larger budget, or look at the network with autoprune inspect",
         )
-    finalists = sorted(sound, key=lambda record: record.evaluation.loss)[:FINALISTS]
+    best = sorted(sound, key=lambda record: record.evaluation.loss)
+    finalists = best[:FINALISTS] + [item for item in best[FINALISTS:] if item.plan in besides]
     subject = session.subject
     validation = subject.data.validation.to(subject.device)
     found = []
@@ -78,5 +82,5 @@ def choose(session: Session, build: Build, ledger: Ledger) -> tuple[Record, nn.M
             loss = measure(network, validation, subject.task).loss
             found.append((loss if isfinite(loss) else inf, record, network))
             phase.advance()
-    _, best, network = min(found, key=lambda item: item[0])
-    return best, network
+    _, chosen, network = min(found, key=lambda item: item[0])
+    return chosen, network

@@ -29,6 +29,7 @@ from autoprune.agents.dp import DynamicProgramming
 from autoprune.agents.generalist import Case, Generalist, Trial
 from autoprune.agents.policy import DESCRIPTION, WEIGHTS, Policy
 from autoprune.agents.seeds import least_error
+from autoprune.applying import starts
 from autoprune.config import TrainPolicyConfig
 from autoprune.curves import Curves
 from autoprune.data import Split
@@ -216,13 +217,13 @@ def refine(item: Posed, text: str, policy: Policy, chosen: argparse.Namespace) -
     problem, evaluations = at_budget(item, text), chosen.refine
     build = builder(item.session, item.model, problem.ranking)
     found = {}
-    for name, agent in (
-        (f"policy + {evaluations}", DDPGSearcher(start=policy)),
-        (f"dp + {evaluations}", DynamicProgramming()),
+    for name, agent, besides in (
+        (f"policy + {evaluations}", DDPGSearcher(start=policy), starts(policy, problem)),
+        (f"dp + {evaluations}", DynamicProgramming(), []),
     ):
         ledger = Ledger(problem, evaluations)
         agent.search(problem, ledger, chosen.seed)
-        _, network = choose(item.session, build, ledger)
+        _, network = choose(item.session, build, ledger, besides)
         found[name] = measure(network, *test_of(item, chosen.images), precision="auto").score
     return found
 

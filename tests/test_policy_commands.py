@@ -3,6 +3,7 @@
 import json
 import shutil
 import struct
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import autoprune
-from autoprune import factories
+from autoprune import factories, finals
 from autoprune.agents import generalist
 from autoprune.agents.policy import LARGEST_DESCRIPTION, Policy
 from autoprune.agents.practice import PracticeConfig
@@ -271,6 +272,31 @@ def test_a_few_evaluations_go_on_from_the_policy_and_end_no_lower(capsys):
     assert records[0]["plan"] == plain["plan"]
     assert refined["warnings"] == []
     assert Policy.load("refined").trained_on["evaluations"] == len(records)
+
+
+class Phases(Silent):
+    """Remembers how long each phase was announced to be."""
+
+    def __init__(self):
+        self.totals = {}
+
+    @contextmanager
+    def phase(self, name, total):
+        self.totals[name] = total
+        yield self
+
+
+def test_the_plans_a_refinement_starts_from_are_finalists_however_they_score(monkeypatch):
+    monkeypatch.setattr(finals, "FINALISTS", 1)
+    model = factories.load("nets.py:wide")[0]()
+    model.load_state_dict(load_file("wide.safetensors"))
+    seen = Phases()
+    asked = {"policy": "taught", "evaluations": 8, "finetune_epochs": 1, "progress": seen}
+    result = autoprune.apply(model, "mydata.py:loaders", "0.5flops", **asked, run="finals")
+    records = read_journal(Path("finals/evaluations.jsonl"))
+    best = min(records, key=lambda record: record["loss"])
+    assert 1 < seen.totals["finals"] <= 4  # the best, and what of three plans is not the best
+    assert dict(result.plan) in [record["plan"] for record in [*records[:3], best]]
 
 
 def test_the_shipped_policy_is_used_when_none_is_named(capsys):
