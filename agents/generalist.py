@@ -85,12 +85,14 @@ class Trial:
 class Trained:
     """What training comes to; ``belief`` is what the evaluations say of ``FEATURES``.
 
-    ``exam``: the mean reward (``exercises``) in the exam of the ``planner``, of its ``imitation``
-    and of the agent that went on from there; empty if none did.
+    ``imitation`` is the policy before practice. ``exam``: the mean reward (``exercises``) in the
+    exam of the ``planner``, of its ``imitation`` and of the agent that went on from there; empty if
+    none did.
     """
 
     policy: Policy
     belief: SharedBelief
+    imitation: Policy
     exam: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -145,8 +147,9 @@ class Generalist:
                 for each in found
             ]
             imitate(actor, taught, config.steps, self.seed, on_step)
+            imitation = Policy.of(actor, "relu", "tanh", {})
             if self.agent is None:
-                return Trained(Policy.of(actor, "relu", "tanh", {}), belief)
+                return Trained(imitation, belief, imitation)
             syllabus = self._syllabus(belief, courses, rng)
             found = practise(self.agent, actor, syllabus, config.practice, self.seed, on_round)
         exam = {
@@ -154,7 +157,7 @@ class Generalist:
             "imitation": found.before,
             self.agent: found.after,
         }
-        return Trained(Policy.of(found.actor, "relu", "tanh", {}), belief, exam)
+        return Trained(Policy.of(found.actor, "relu", "tanh", {}), belief, imitation, exam)
 
     def _ledgers(self, case: Case, evaluations: int) -> list[Ledger]:
         known = case.known or [{} for _ in case.problems]

@@ -37,7 +37,7 @@ OnRound = Callable[[int, float], None]
 class PracticeConfig:
     """Hyper-parameters."""
 
-    rounds: int = 300
+    rounds: int = 150
     every: int = 25
     """Rounds between exams."""
     learning_rate: float = 3e-4
@@ -52,7 +52,7 @@ class PracticeConfig:
     """DDPG: standard deviation of what is added to actions, by round."""
     strays: float = 0.25
     """DDPG: part of the steps that noise is added to, so that what comes of it can be told."""
-    warm_up: int = 100
+    warm_up: int = 50
     """DDPG: rounds in which the critic learns alone."""
     delay: int = 8
     """DDPG: steps of the critic for one of the actor, as in TD3 (Fujimoto et al. 2018)."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from autoprune import phases
 from autoprune.agents.ddpg import DDPGSearcher
 from autoprune.agents.dp import DynamicProgramming
 from autoprune.agents.generalist import Case, Generalist, Trial
-from autoprune.agents.policy import DESCRIPTION, WEIGHTS, Policy
+from autoprune.agents.policy import DESCRIPTION, Policy
 from autoprune.agents.seeds import least_error
 from autoprune.applying import starts
 from autoprune.config import TrainPolicyConfig
@@ -84,8 +84,8 @@ def main() -> None:
         rows = []
         for index, left_out in enumerate(posed):
             others = posed[:index] + posed[index + 1 :]
-            policies = train(others, chosen.agent, chosen.seed)
-            progress.note(canonical(policies.exam))
+            folder = cache / f"without-{left_out.network.name}-{chosen.agent}-{chosen.seed}"
+            policies = train(others, folder, chosen.agent, chosen.seed)
             for text in chosen.test_budgets.split(","):
                 row = compare(left_out, text, policies, cache, chosen.images)
                 if chosen.refine and chosen.refined in ("", left_out.network.name):
@@ -166,17 +166,25 @@ class Policies:
 
     imitation: Policy
     policy: Policy
-    exam: Mapping[str, float]
 
 
-def train(others: Sequence[Posed], agent: str, seed: int) -> Policies:
-    """Train a policy on networks, by their evaluations, without practice and with it."""
-    found = []
-    for name in (None, agent):
-        teacher = Generalist([item.case for item in others], seed, agent=name)
+def train(others: Sequence[Posed], folder: Path, agent: str, seed: int) -> Policies:
+    """Train a policy on networks by their evaluations, unless the folder holds it already."""
+    places = {name: folder / f"{name}.json" for name in ("imitation", "policy")}
+    if not all(place.with_suffix(".safetensors").exists() for place in places.values()):
+        teacher = Generalist([item.case for item in others], seed, agent=agent)
         teacher.trials = [item.trials for item in others]
-        found.append(teacher.train(lambda step, loss: None))
-    return Policies(found[0].policy, found[1].policy, found[1].exam)
+        trained = teacher.train(lambda step, loss: None)
+        for name, place in places.items():
+            write(getattr(trained, name), place)
+    return Policies(**{name: Policy.load(place) for name, place in places.items()})
+
+
+def write(policy: Policy, place: Path) -> None:
+    """Write a policy's two files."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(pretty(policy.to_json()), encoding="utf-8")
+    place.with_suffix(".safetensors").write_bytes(policy.to_safetensors())
 
 
 def ship(posed: Sequence[Posed], config: TrainPolicyConfig, folder: Path) -> None:
@@ -186,9 +194,7 @@ def ship(posed: Sequence[Posed], config: TrainPolicyConfig, folder: Path) -> Non
     trained = teacher.train(lambda step, loss: None)
     pupils = [pupil_of(item.network, item.case, item.trials) for item in posed]
     policy = replace(trained.policy, trained_on=about(config, pupils, coefficients_of(trained)))
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / DESCRIPTION).write_text(pretty(policy.to_json()), encoding="utf-8")
-    (folder / WEIGHTS).write_bytes(policy.to_safetensors())
+    write(policy, folder / DESCRIPTION)
 
 
 def at_budget(item: Posed, text: str) -> PruningProblem:
