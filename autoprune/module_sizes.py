@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from autoprune.errors import UsageError
+
 Fixer = Callable[[], None]
 
 
@@ -20,6 +22,14 @@ def fixers(model: nn.Module, touched: Container[str]) -> list[Fixer]:
         if path in touched
     )
     return [fix for fix in found if fix is not None]
+
+
+def narrow(model: nn.Module, path: str, attribute: str, size: int) -> None:
+    """Set such a size; raise UsageError if it is larger than what it was."""
+    old = getattr(model.get_submodule(path), attribute)
+    if size > (old[-1] if isinstance(old, tuple) else old):
+        raise UsageError(f"{path!r} is smaller than expected", "it is another model")
+    set_width(model, path, attribute, size)
 
 
 def set_width(model: nn.Module, path: str, attribute: str, size: int) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from autoprune.errors import UsageError
-from autoprune.module_sizes import fixers, set_width
+from autoprune.module_sizes import fixers, narrow, set_width
 from autoprune.structure.graph import aliases
 from autoprune.structure.table import Structure
 
@@ -176,8 +176,8 @@ def cut(model: nn.Module, indices: Indices, widths: Widths) -> None:
     """Shrink a network in place: ``indices`` stay along each (tensor, dim).
 
     Ties, gradient flags, modes, devices and dtypes are kept; ``widths`` are the sizes, by (module
-    path, attribute), that no tensor shows. Raises UsageError if a tensor is not the model's or an
-    index is out of its range.
+    path, attribute), that no tensor shows. Raises UsageError if a tensor is not the model's, or an
+    index or a size is out of its range.
     """
     known = aliases(model)
     places = _places(model, known)
@@ -201,7 +201,7 @@ def cut(model: nn.Module, indices: Indices, widths: Widths) -> None:
     for fix in fixers(model, _owners(dims, known)):
         fix()
     for (path, attribute), size in widths.items():
-        set_width(model, path, attribute, size)
+        narrow(model, path, attribute, size)
 
 
 def permutation(structure: Structure, order: Mapping[str, Tensor]) -> dict[tuple[str, int], Tensor]:

@@ -10,6 +10,8 @@ from autoprune import factories, load
 from autoprune.agents.policy import Policy
 from autoprune.artefacts import Artefacts
 from autoprune.config import SearchConfig, TrainConfig
+from autoprune.errors import DamagedError
+from autoprune.files import pretty, text_writer
 from autoprune.journal import read_journal
 from autoprune.lottery.ticket import Ticket
 from autoprune.models import initial_file, load_weights, read_tensors
@@ -93,3 +95,13 @@ def test_a_ticket_loads():
         assert kept.dtype == torch.bool
         assert kept.shape == ticket.trained[name].shape
         assert torch.equal(ticket.rewound[name], ticket.trained[name] * 0.75)
+
+
+@pytest.mark.parametrize("size", [9, 2**60])
+def test_a_width_beyond_that_of_the_dense_network_is_refused(net, tmp_path, size):
+    copy = Path(shutil.copytree(FIRST / "search", tmp_path / "copy"))
+    described = Artefacts(copy).json("model.json")
+    described["widths"] = [["bn1", "num_features", size]]
+    Artefacts(copy).publish("model.json", text_writer(pretty(described)))
+    with pytest.raises(DamagedError, match="'bn1' is smaller than expected"):
+        load(copy, net)

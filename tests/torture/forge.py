@@ -24,11 +24,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Death:
-    """How a command ended: exit code (minus the signal), output, seconds, largest memory in MB."""
+    """How a command ended: exit code (minus the signal), output, seconds, largest memory in MB.
+
+    ``busy`` are the seconds of the processor: what ``seconds`` would be if nobody else was there.
+    """
 
     code: int
     output: str
     seconds: float
+    busy: float
     megabytes: float
 
 
@@ -103,6 +107,7 @@ def serve() -> None:
             "code": os.waitstatus_to_exitcode(status),
             "output": text,
             "seconds": seconds,
+            "busy": usage.ru_utime + usage.ru_stime,
             "megabytes": usage.ru_maxrss / 1024,
         }
         print(json.dumps(answer), flush=True)

@@ -20,7 +20,7 @@ from tests.torture.works import OWN, Tally
 
 SENTINEL = "executed"
 LONGEST, LARGEST = 1.0, 200.0
-"""Seconds and megabytes (more than a refused command takes anyway) that a refusal may take."""
+"""What a refusal may take: seconds of the processor, megabytes more than any refused command."""
 
 SEARCH = "search --budget 0.5flops --agent uniform --evaluations 1 --finetune-epochs 0"
 
@@ -194,13 +194,13 @@ def attack(forge: Forge, every: int = 1) -> tuple[Tally, dict[str, float]]:
         death = forge.run(*command.split())
         executed = (place / SENTINEL).exists()
         (place / SENTINEL).unlink(missing_ok=True)
-        most["seconds"] = max(most["seconds"], death.seconds)
+        most["seconds"] = max(most["seconds"], death.busy)
         most["megabytes"] = max(most["megabytes"], death.megabytes - calm)
         most["executions"] += executed
         refused = death.code in (2, 4) and "Traceback" not in death.output
         sound = refused and not executed and "internal error" not in death.output
-        quick = death.seconds < LONGEST and death.megabytes - calm < LARGEST
-        about = f"{what}: exit {death.code}, {death.seconds:.1f} s, {death.megabytes - calm:.0f} MB"
+        quick = death.busy < LONGEST and death.megabytes - calm < LARGEST
+        about = f"{what}: exit {death.code}, {death.busy:.1f} s, {death.megabytes - calm:.0f} MB"
         tally.note("" if sound and quick else f"{about}: {death.output[-150:]}")
 
     bad = place / "bad"
