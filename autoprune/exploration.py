@@ -105,14 +105,14 @@ def crewed(
     if session.subject.device.type != "cpu":
         workers = workers or 1  # they would only wait for one another
     assert isinstance(problem.evaluate, Evaluator)  # noqa: S101 (what phases.pose makes)
-    crew = _Crew(problem.evaluate, parts, workers, evaluations)
+    crew = Crew(problem.evaluate, parts, workers, evaluations)
     try:
-        yield replace(problem, evaluate=lambda plan: next(crew([plan], None)), spread=crew)
+        yield replace(problem, evaluate=crew.one, spread=crew)
     finally:
         crew.close()
 
 
-class _Crew:
+class Crew:
     """Scores plans in this process until others pay."""
 
     def __init__(
@@ -139,6 +139,10 @@ class _Crew:
             if seen is not None:
                 self._seen[plan] = seen
             yield found
+
+    def one(self, plan: Plan) -> Evaluation:
+        """Score one plan on all samples."""
+        return next(self([plan], None))
 
     def _samples(self, best: Plan) -> Tensor:
         """Return what the best plan did on each sample; after a resumption it is run again."""

@@ -11,7 +11,7 @@ from autoprune.budget import Budget
 from autoprune.cost import CostModel
 from autoprune.data import Split
 from autoprune.evaluate import Evaluator
-from autoprune.exploration import _Crew, entry, recall
+from autoprune.exploration import Crew, entry, recall
 from autoprune.plan import Plan
 from autoprune.problem import Evaluation, Ledger, PruningProblem, Record
 from autoprune.racing import BEHIND, Heats, inclusion
@@ -208,10 +208,10 @@ def test_a_task_without_losses_of_samples_is_scored_whole(parts):
 
 def problem_in(parts, workers):
     structure, ranking = parts[1:3]
-    crew = _Crew(Evaluator(*parts), parts, workers, 100)
+    crew = Crew(Evaluator(*parts), parts, workers, 100)
     cost = CostModel(structure)
     budget = Budget.parse("1.0flops").bind(cost)
-    return PruningProblem(structure, cost, budget, ranking, crew, {}, crew), crew
+    return PruningProblem(structure, cost, budget, ranking, crew.one, spread=crew), crew
 
 
 def searched(parts, workers, known=None, batch=4):
