@@ -63,7 +63,8 @@ EXPLANATION = (
     "Bad would be: an end that is not byte for byte that of the uninterrupted run (plan, weights,"
     " journal, every JSON file but for durations; of another process with other string hashes), a"
     " state that needs a human, damage that is loaded, two writers or none, code of a file that is"
-    " run, a refusal above 1 s or 200 MB, a traceback, an exit code that is not documented."
+    " run, a refusal that takes 1 s of the processor or 200 MB, a traceback, an exit code that is"
+    " not documented."
 )
 
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,16 @@ def serve() -> None:
 
 def _warm_up() -> None:
     """Import what commands import when they run, most of it by running one."""
-    for name in ("agents.ppo", "lottery.command", "lottery.view", "charts", "trainer", "export"):
+    for name in (
+        "agents.ppo",
+        "teaching",
+        "comparing",
+        "lottery.command",
+        "lottery.view",
+        "charts",
+        "trainer",
+        "export",
+    ):
         import_module(f"autoprune.{name}")
     from autoprune.cli import main
     from tests import owncode
@@ -158,17 +168,27 @@ def _victim(
         if steps is not None:
             images = steps.get("images")
             Steps(Path(steps["home"]), images and Path(images), steps.get("fails")).install()
-        from autoprune import checkpoint
         from autoprune.cli import main
 
-        # Small trainings, saved as often as large ones are in proportion.
-        checkpoint.FileCheckpoint.__init__.__defaults__ = (0.2,)
-        checkpoint.SHARE = 0.5
+        _shrink()
         code = main(arguments)
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def _shrink() -> None:
+    """Save small trainings as often as large ones in proportion, and let policies practise less."""
+    from autoprune import checkpoint
+    from autoprune.agents import generalist
+    from autoprune.agents.practice import PracticeConfig
+
+    checkpoint.FileCheckpoint.__init__.__defaults__ = (0.2,)
+    checkpoint.SHARE = 0.5
+    short = PracticeConfig(rounds=6, every=2, warm_up=2, steps=32)
+    terms = {"walks": 2, "variants": 1, "steps": 100, "practice": short}
+    generalist.GeneralistConfig = partial(generalist.GeneralistConfig, **terms)
 
 
 def _wait(victim: int, kill: float | None, number: int | None) -> None:
