@@ -20,12 +20,14 @@ from autoprune.errors import AutopruneError, DamagedError
 MAX_JSON_BYTES = 64 * 2**20
 TEMPORARY = ".tmp-"
 
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
 
 def canonical(data: object) -> str:
     """Write ``data`` the one way that is hashed: sorted keys, no spaces, no NaN."""
-    return json.dumps(
-        data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return _CANONICAL.encode(data)
 
 
 def pretty(data: object) -> str:

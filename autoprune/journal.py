@@ -24,7 +24,7 @@ from autoprune.files import canonical, digest, parse, sync_directory, writing
 from autoprune.signals import shielded
 
 FORMAT = 1
-SHARE = 0.01
+SHARE = 0.002
 """Part of the time that syncing may take."""
 
 MAX_LINE = 2**24
@@ -53,7 +53,7 @@ class Journal:
                 sync_directory(path.parent)
 
     def append(self, record: Mapping[str, Any], *, later: bool = False) -> None:
-        """Add a record; ``later`` syncs only as often as takes a hundredth of the time.
+        """Add a record; ``later`` syncs only as often as takes ``SHARE`` of the time.
 
         Raises ValueError for NaN or infinity, AutopruneError when it cannot be written; then the
         file is as it was before.

@@ -153,9 +153,9 @@ def test_syncing_takes_a_small_part_of_the_time_and_nothing_stays_unsynced(tmp_p
     now[0] += 10_000.0
     synced.clear()
     for record in RECORDS[1:5]:
-        now[0] += 40.0
+        now[0] += 200.0
         journal.append(record, later=True)
-    assert len(synced) == 2  # 1 s every 100 s: the first and the last of four lines 40 s apart
+    assert len(synced) == 2  # 1 s every 500 s: the first and the last of four lines 200 s apart
     journal.append(RECORDS[5], later=True)
     journal.close()
     assert synced[-1] == (tmp_path / "evaluations.jsonl").stat().st_size
