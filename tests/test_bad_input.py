@@ -482,15 +482,15 @@ def test_a_damaged_line_in_the_middle_is_named(how, run, capsys):
 def test_an_interrupted_search_ends_as_an_unbroken_one(
     number, finished, place, monkeypatch, capsys
 ):
-    real, calls = phases.Evaluator.__call__, itertools.count(1)
+    real, calls = phases.Evaluator.race, itertools.count(1)
 
-    def interrupted(self, plan):
+    def interrupted(self, entry):
         if next(calls) == 3:
             os.kill(os.getpid(), number)
-        return real(self, plan)
+        return real(self, entry)
 
     with monkeypatch.context() as patch:
-        patch.setattr(phases.Evaluator, "__call__", interrupted)
+        patch.setattr(phases.Evaluator, "race", interrupted)
         line = complaint(capsys, command(), INTERRUPTED)
     assert "the same command goes on from there" in line
     assert len(read_journal(place / "run" / "evaluations.jsonl")) == 2
