@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import cast
 
+import gymnasium
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ from autoprune.agents.noise import Decay, truncated_normal
 from autoprune.agents.policy import Policy, origin
 from autoprune.agents.random_search import random_walk
 from autoprune.agents.seeds import least_error, seed_plans
-from autoprune.agents.walks import Propose, Walk, damage, retrace, roll
+from autoprune.agents.walks import Propose, Walk, acting, damage, retrace, roll
 from autoprune.envs import core, rewards
 from autoprune.envs.layer_pruning import LayerPruning
 from autoprune.execution import one_thread
@@ -144,7 +145,8 @@ class _Learner:
         self.doubts: list[float] = []
         self.imagined: list[Walk] = []
         self.turn = 0
-        self.model = _build(config, problem, seed)
+        widths = [config.width, config.width]
+        self.model = build(LayerPruning(problem), widths, config.learning_rate, seed)
 
     def run(self, on_step: OnStep) -> None:
         """Search until the ledger is spent or nothing new turns up."""
@@ -214,13 +216,8 @@ class _Learner:
 
     def act(self, spread: NDArray[np.float64]) -> Propose:
         """Return the actor with noise of ``spread`` [walks]."""
-
-        def noisy(_: int, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-            with torch.no_grad():
-                mean = self.model.actor(torch.as_tensor(observations)).numpy()[:, 0]
-            return truncated_normal(mean, spread, self.rng)
-
-        return noisy
+        mean = acting(self.model.actor)
+        return lambda _, observations: truncated_normal(mean(observations), spread, self.rng)
 
     def walk(self, sigma: float) -> list[Walk]:
         """Imagine walks: one of the actor's own, the others exploring."""
@@ -270,16 +267,21 @@ class _Learner:
         return Policy.of(self.model.actor, "relu", "tanh", about)
 
 
-def _build(config: DDPGConfig, problem: PruningProblem, seed: int) -> DDPG:
+def build(
+    env: gymnasium.Env[core.Observation, NDArray[np.float32]],
+    widths: list[int],
+    learning_rate: float,
+    seed: int,
+) -> DDPG:
+    """Build a learner that is given its walks and batches: it never steps ``env`` by itself."""
     model = DDPG(
         "MlpPolicy",
-        LayerPruning(problem),
-        learning_rate=config.learning_rate,
-        batch_size=config.batch,
+        env,
+        learning_rate=learning_rate,
         gamma=1.0,
         buffer_size=1,
         replay_buffer_class=WalkBuffer,
-        policy_kwargs={"net_arch": [config.width, config.width]},
+        policy_kwargs={"net_arch": widths},
         device="cpu",
         seed=seed % 2**32,
     )

@@ -7,7 +7,7 @@ between networks and budgets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -16,13 +16,11 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from autoprune.agents.walks import Walk, roll
+from autoprune.agents.walks import Act, Walk, roll
 from autoprune.envs import core
 from autoprune.envs.guide import Guide
 
 Floats = NDArray[np.float64]
-Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""From observations [walks, entries] to actions [walks]."""
 
 WORST: Final = -5.0
 """Least reward: how bad a walk was beyond that teaches nothing."""
@@ -93,11 +91,9 @@ class Exercises(gymnasium.Env[core.Observation, NDArray[np.float32]]):
 
 def examine(act: Act, exercises: Sequence[Exercise]) -> float:
     """Return the mean reward of the walks that ``act`` takes, one for each exercise."""
-
-    def follow(_: int, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        return act(observations)
-
-    return float(np.mean([each.returns(roll(each.course, follow, 1))[0] for each in exercises]))
+    walks = [roll(each.course, lambda _, seen: act(seen), 1) for each in exercises]
+    pairs = zip(exercises, walks, strict=True)
+    return float(np.mean([each.returns(walk)[0] for each, walk in pairs]))
 
 
 def planned(exercises: Sequence[Exercise]) -> float:

@@ -14,17 +14,16 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from stable_baselines3 import DDPG, PPO
+from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from torch import nn
 
-from autoprune.agents.ddpg import WalkBuffer
-from autoprune.agents.exercises import Act, Exercise, Exercises, examine
+from autoprune.agents.ddpg import WalkBuffer, build
+from autoprune.agents.exercises import Exercise, Exercises, examine
 from autoprune.agents.noise import Decay, truncated_normal
-from autoprune.agents.walks import Walk, roll
+from autoprune.agents.walks import Act, Walk, acting, roll
 
 AGENTS: Final = ("ddpg", "ppo")
 
@@ -124,17 +123,6 @@ class _Best:
         self.after = max(self.after, found)
 
 
-def acting(actor: nn.Module) -> Act:
-    """Return what an actor does, [walks, entries] -> [walks]."""
-
-    def act(observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.no_grad():
-            actions: NDArray[np.float32] = actor(torch.as_tensor(observations)).numpy()[:, 0]
-        return actions
-
-    return act
-
-
 def _ddpg(
     actor: nn.Module,
     syllabus: Syllabus,
@@ -144,19 +132,8 @@ def _ddpg(
     best: _Best,
 ) -> None:
     rng = np.random.default_rng(seed)
-    model = DDPG(
-        "MlpPolicy",
-        Exercises(syllabus.exercises),
-        learning_rate=config.learning_rate,
-        gamma=1.0,
-        buffer_size=1,
-        replay_buffer_class=WalkBuffer,
-        policy_kwargs={"net_arch": _widths(actor)},
-        device="cpu",
-        seed=seed % 2**32,
-    )
+    model = build(Exercises(syllabus.exercises), _widths(actor), config.learning_rate, seed)
     model.policy_delay = config.delay
-    model.set_logger(Logger(None, []))
     _copy(actor, model.actor)
     buffer = cast(WalkBuffer, model.replay_buffer)
     imagined: list[Walk] = []

@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from autoprune.envs import core
 
 Actions = NDArray[np.float32]
+Act = Callable[[NDArray[np.float32]], Actions]
+"""From observations [walks, entries] to actions [walks]."""
 Propose = Callable[[int, NDArray[np.float32]], Actions]
 """From the step and the observations [walks, entries] to the actions [walks]."""
 
@@ -22,6 +26,17 @@ class Walk:
     observations: NDArray[np.float32]
     actions: Actions
     kept: tuple[int, ...]
+
+
+def acting(actor: nn.Module) -> Act:
+    """Return what an actor does, [walks, entries] -> [walks]."""
+
+    def act(observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.no_grad():
+            actions: NDArray[np.float32] = actor(torch.as_tensor(observations)).numpy()[:, 0]
+        return actions
+
+    return act
 
 
 def roll(course: core.Course, propose: Propose, number: int) -> list[Walk]:

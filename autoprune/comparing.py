@@ -30,7 +30,7 @@ from autoprune.journal import Journal
 from autoprune.pipeline import check_words
 from autoprune.plan import Plan
 from autoprune.problem import Evaluation, Ledger, PruningProblem, Record
-from autoprune.progress import Progress, note_damage
+from autoprune.progress import Progress, done
 from autoprune.ranking import Ranking
 from autoprune.recover import measure
 from autoprune.run import JOURNAL, RESULT, Run
@@ -61,10 +61,8 @@ def run_compare(config: CompareConfig, progress: Progress) -> Comparison:
     for budget in budgets:
         check_words(config.search(budget, 0))
     with Run(config.directory, config, fresh=config.fresh) as run:
-        if run.finished and not run.damaged:
-            progress.note(f"{run.path} is finished; --fresh starts over")
+        if done(run, progress):
             return Comparison.from_json(run.artefacts.json(RESULT))
-        note_damage(progress, run.damaged)
         with run.events() as writer:
             sessions = {
                 budget: _session(config.search(budget, 0), run, writer, progress)

@@ -26,7 +26,7 @@ from autoprune.granularity import Grain, Granularity, check_limits, check_rankin
 from autoprune.granularity.kernels import remarks
 from autoprune.plan import Plan
 from autoprune.problem import PruningProblem
-from autoprune.progress import Progress, Silent, note_damage
+from autoprune.progress import Progress, Silent, done
 from autoprune.result import Baseline, GroupKeep, LatencyCheck, Measure, Result
 from autoprune.run import RESULT, Run
 from autoprune.saving import load
@@ -140,12 +140,9 @@ def conduct(
     budget = bind_budget(config, grain.cost, subject.device)
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(data=subject.data.fingerprint, weights=weights_hash(subject.model))
-        damaged = run.damaged
-        if run.finished and not damaged:
-            progress.note(f"{run.path} is finished; --fresh starts over")
+        if done(run, progress):
             discard(run.artefacts)
             return _finished(run, subject)
-        note_damage(progress, damaged)
         run.publish_json(SPLITS, describe(subject.data))
         if latency is not None and LATENCY not in run.artefacts.names:
             run.publish_json(LATENCY, latency.to_json())

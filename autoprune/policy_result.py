@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
 
-from autoprune.errors import DamagedError
-from autoprune.schema import decode_fields, encode_fields
-
-FORMAT = 1
+from autoprune.schema import Stored
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class PlanErrors:
 
 
 @dataclass(frozen=True)
-class PolicyResult:
+class PolicyResult(Stored):
     """The outcome of ``train-policy``.
 
     ``coefficients`` say how much a group's error was found to matter, by what the group is like,
@@ -63,15 +59,3 @@ class PolicyResult:
     run: Path
     warnings: tuple[str, ...] = ()
     exam: Mapping[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able object; format 1."""
-        return {"format": FORMAT, **encode_fields(self)}
-
-    @classmethod
-    def from_json(cls, data: object) -> Self:
-        """Read what ``to_json`` wrote; raise DamagedError if it is anything else."""
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise DamagedError("not a result this version knows", "use the version that wrote it")
-        content = {name: value for name, value in data.items() if name != "format"}
-        return cls(**decode_fields(cls, content, "the result"))

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from autoprune.artefacts import STATE
+from autoprune.run import Run
 
 _PHASES: Final = {
     "hash": ("checking", "MB of data"),
@@ -68,6 +69,16 @@ def note_damage(progress: Progress, damaged: Sequence[str]) -> None:
             f"missing or damaged: {', '.join(states)}; its training goes on from an older state,"
             " or begins again, and ends in the same bits"
         )
+
+
+def done(run: Run, progress: Progress) -> bool:
+    """Whether a run is finished and whole; say so, or what of it is made anew."""
+    damaged = run.damaged
+    if run.finished and not damaged:
+        progress.note(f"{run.path} is finished; --fresh starts over")
+        return True
+    note_damage(progress, damaged)
+    return False
 
 
 class Silent:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from torch import nn
 
 from autoprune.artefacts import Artefacts
-from autoprune.errors import DamagedError
 from autoprune.latency import LatencyModel
 from autoprune.latency.model import MILLI
 from autoprune.plan import Plan
-from autoprune.schema import OUTSIDE, decode_fields, encode_fields
-
-FORMAT = 1
+from autoprune.schema import OUTSIDE, Stored
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,7 @@ class LatencyCheck:
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Stored):
     """The outcome of a search.
 
     ``base``, ``pruned`` and ``recovered`` are the trained network, the compact one and the compact
@@ -148,18 +145,6 @@ class Result:
     files: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     model: nn.Module | None = field(default=None, compare=False, repr=False, metadata=OUTSIDE)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able object; format 1."""
-        return {"format": FORMAT, **encode_fields(self)}
-
-    @classmethod
-    def from_json(cls, data: object) -> Self:
-        """Read what ``to_json`` wrote; raise DamagedError if it is anything else."""
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise DamagedError("not a result this version knows", "use the version that wrote it")
-        content = {name: value for name, value in data.items() if name != "format"}
-        return cls(**decode_fields(cls, content, "the result"))
 
     def save(self, path: str | Path) -> None:
         """Copy the run to ``path``, where ``autoprune.load`` reads it like the original.

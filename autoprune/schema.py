@@ -7,15 +7,45 @@ refused by name. So what reads without an error needs no further checking of its
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    Self,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from autoprune.errors import DamagedError
 
 OUTSIDE: Final = {"outside": True}
 """Metadata of a field that is not written, because the object means the same without."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a command comes to, as ``result.json`` holds it: its fields and their format."""
+
+    form: ClassVar[int] = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able object; format 1."""
+        return {"format": self.form, **encode_fields(self)}
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read what ``to_json`` wrote; raise DamagedError if it is anything else."""
+        if not isinstance(data, dict) or data.get("format") != cls.form:
+            raise DamagedError("not a result this version knows", "use the version that wrote it")
+        content = {name: value for name, value in data.items() if name != "format"}
+        return cls(**decode_fields(cls, content, "the result"))
 
 
 def written(cls: Any) -> list[Field[Any]]:

@@ -28,7 +28,7 @@ from autoprune.latency import LatencyModel
 from autoprune.plan import Plan
 from autoprune.policy_result import PlanErrors, PolicyResult, Pupil
 from autoprune.problem import Evaluation, PruningProblem
-from autoprune.progress import Phase, Progress, note_damage
+from autoprune.progress import Phase, Progress, done
 from autoprune.ranking import check_method
 from autoprune.run import CONFIG, RESULT, Run
 from autoprune.schema import encode
@@ -65,11 +65,8 @@ def run_train_policy(config: TrainPolicyConfig, progress: Progress) -> PolicyRes
         for item in networks:
             facts = f"{weights_hash(item.subject.model)} {item.subject.data.fingerprint}"
             run.expect(**{f"weights or data of {item.name}": facts})
-        damaged = run.damaged
-        if run.finished and not damaged:
-            progress.note(f"{run.path} is finished; --fresh starts over")
+        if done(run, progress):
             return PolicyResult.from_json(run.artefacts.json(RESULT))
-        note_damage(progress, damaged)
         with run.events() as writer:
             result = _teach(config, networks, run, writer, progress)
         result = replace(result, seconds=round(time.monotonic() - began, 2))

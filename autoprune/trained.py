@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
 
-from autoprune.errors import DamagedError
-from autoprune.schema import decode_fields, encode_fields
-
-FORMAT = 1
+from autoprune.schema import Stored
 
 
 @dataclass(frozen=True)
-class Trained:
+class Trained(Stored):
     """A trained network, measured.
 
     ``accuracy`` is the task's score in [0, 1] on the test split, which is read once, and ``before``
@@ -44,15 +40,3 @@ class Trained:
     other: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able object; format 1."""
-        return {"format": FORMAT, **encode_fields(self)}
-
-    @classmethod
-    def from_json(cls, data: object) -> Self:
-        """Read what ``to_json`` wrote; raise DamagedError if it is anything else."""
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise DamagedError("not a result this version knows", "use the version that wrote it")
-        content = {name: value for name, value in data.items() if name != "format"}
-        return cls(**decode_fields(cls, content, "the result"))

@@ -24,7 +24,7 @@ from autoprune.granularity.layout import divide
 from autoprune.granularity.words import Granularity
 from autoprune.models import INITIAL, WEIGHTS
 from autoprune.packing import pack
-from autoprune.progress import Progress, note_damage
+from autoprune.progress import Progress, done
 from autoprune.recipes import course
 from autoprune.recover import FitConfig
 from autoprune.run import RESULT, Run
@@ -120,12 +120,9 @@ def _carry_out(
         phase.advance()
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(data=training.data.fingerprint, weights=weights_hash(training.model))
-        damaged = run.damaged
-        if run.finished and not damaged:
-            progress.note(f"{run.path} is finished; --fresh starts over")
+        if done(run, progress):
             discard(run.artefacts)
             return replace(Trained.from_json(run.artefacts.json(RESULT)), run=run.path)
-        note_damage(progress, damaged)
         run.publish_json(SPLITS, describe(training.data))
         run.publish(INITIAL, partial(write_tensors, tensors=tensors_of(training.model)))
         model = copy.deepcopy(training.model).requires_grad_(True)

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 import tyro
 
 from autoprune.config.base import Config
-from autoprune.config.options import Debug, Given, Json, TrustCode
+from autoprune.config.options import Debug, FromRun, Given, Json, TrustCode
 from autoprune.schema import OUTSIDE
 
 ExportForm = Literal["onnx", "pt2", "safetensors"]
@@ -29,17 +29,11 @@ class ExportConfig(Config):
         str | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="(default: inside the run)")
     ] = None
     """File to write; a directory for safetensors."""
-    model: Annotated[
-        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
-    ] = None
+    model: FromRun = None
     """Builds the dense network of a run that was given a live object."""
-    data: Annotated[
-        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
-    ] = None
+    data: FromRun = None
     """Real inputs for the check."""
-    task: Annotated[
-        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
-    ] = None
+    task: FromRun = None
     """What a batch is."""
     trust_code: TrustCode = field(default=False, metadata=OUTSIDE)
     json: Json = field(default=False, metadata=OUTSIDE)

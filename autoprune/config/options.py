@@ -17,6 +17,9 @@ Model = Annotated[
         help_behavior_hint="(default: digits-resnet, for digits)",
     ),
 ]
+FromRun = Annotated[
+    str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
+]
 Weights = Annotated[
     str | None,
     tyro.conf.arg(

@@ -21,6 +21,7 @@ from autoprune.config.options import (
     Debug,
     Device,
     Fresh,
+    FromRun,
     Json,
     Model,
     RunDirectory,
@@ -68,18 +69,12 @@ class _Trained(Config):
             help_behavior_hint="",
         ),
     ] = None
-    model: Annotated[
-        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
-    ] = None
+    model: FromRun = None
     """Zoo name, file.py:function or package.module:function that returns an nn.Module."""
     weights: Weights = None
-    data: Annotated[
-        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
-    ] = None
+    data: FromRun = None
     """digits, a directory, a hub name, or file.py:function."""
-    task: Annotated[
-        str | None, tyro.conf.arg(metavar="SPEC", help_behavior_hint="(default: the run's)")
-    ] = None
+    task: FromRun = None
     """What a batch is, the loss and the score: classification, ctc, or file.py:name."""
     teacher: Annotated[
         str | None,
