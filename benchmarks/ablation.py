@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from reporting import parser, report
+from reporting import parser, percent, report
 from torch import nn
 
 from autoprune import zoo
@@ -206,11 +206,6 @@ def notes(
 def number(value: Estimate) -> str:
     """Write a loss with its interval."""
     return f"{value.mean:.4f} +- {value.margin:.4f}"
-
-
-def percent(value: Estimate) -> str:
-    """Write an accuracy with its interval, in percent."""
-    return f"{100 * value.mean:.2f} +- {100 * value.margin:.2f}"
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from reporting import parser, report
+from reporting import parser, percent, report
 from rich.console import Console
 
 from autoprune.comparing import run_compare
 from autoprune.comparison import Comparison
 from autoprune.config import CompareConfig
-from autoprune.lottery.statistics import Estimate, difference
+from autoprune.lottery.statistics import difference
 from autoprune.progress import Terminal
 
 AIMS = {"resnet20": 4.0, "resnet56": 2.0}
@@ -107,11 +107,6 @@ def notes(found: Comparison, model: str, seeds: int) -> list[str]:
             met = "met" if drop <= AIMS[model] else "missed"
             lines.append(f"Aim: ddpg loses at most {AIMS[model]} points: {drop:.2f}, {met}.")
     return lines
-
-
-def percent(value: Estimate) -> str:
-    """Write a mean with its interval, in percent."""
-    return f"{100 * value.mean:.2f} +- {100 * value.margin:.2f}"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ python benchmarks/lottery_conv.py --data DIR [--write]
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from reporting import report
@@ -19,7 +20,12 @@ def main() -> None:
     parser = options(__doc__ or "", iterations=300, resnet_iterations=200, rewind=40, seeds=3)
     parser.add_argument("--data", required=True)
     chosen = parser.parse_args()
-    name = Path(chosen.data).name
+    by_level(chosen, Path(chosen.data).name)
+    rewound(chosen, Path(chosen.data).name)
+
+
+def by_level(chosen: argparse.Namespace, name: str) -> None:
+    """Find tickets of Conv-2 level by level, and report."""
     conv = ticket(
         chosen,
         f"conv-2-{name}",
@@ -45,6 +51,10 @@ def main() -> None:
         ],
         chosen.write,
     )
+
+
+def rewound(chosen: argparse.Namespace, name: str) -> None:
+    """Rewind ResNet-20 to the start and to a later iteration, and report."""
     shown = []
     for rewind in (0, chosen.rewind):
         found = ticket(

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from autoprune.lottery.statistics import Estimate
+
 RESULTS = Path(__file__).parent / "results"
 
 Row = Mapping[str, Any]
@@ -41,6 +43,11 @@ def _cpu() -> str:
         return platform.processor() or platform.machine()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0]} ({len(names)} cores)" if names else platform.machine()
+
+
+def percent(value: Estimate) -> str:
+    """Write a mean with its interval, in percent."""
+    return f"{100 * value.mean:.2f} +- {100 * value.margin:.2f}"
 
 
 def report(name: str, title: str, rows: Sequence[Row], notes: Sequence[str], write: bool) -> None:

@@ -8,6 +8,7 @@ same with fine-tuning, and in rounds whose epochs add up to those of the one sho
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -45,6 +46,25 @@ def main() -> None:
     options.add_argument("--runs", default=None, help="where runs are kept, to continue them")
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
+    found = carried_out(chosen)
+    name = f"schedules_{chosen.model}_{Path(chosen.data).name}_{chosen.granularity}"
+    title = f"{chosen.model} on {Path(chosen.data).name}, {chosen.granularity}: schedules"
+    dense = [result.base.accuracy for result in found["one-shot", chosen.points[0]]]
+    notes = [
+        f"{chosen.seeds} seeds (training, order of batches); mean and standard deviation of the "
+        f"accuracy on the test split. Dense: {spread(dense)} after {chosen.train_epochs} epochs. "
+        f"Uniform plans, ranking {chosen.ranking}. One shot is fine-tuned for "
+        f"{chosen.epochs * chosen.rounds} epochs, iterative for {chosen.epochs} after each of "
+        f"{chosen.rounds} rounds; both are taught by the dense network. Remaining: weights that "
+        "are left, biases included.",
+    ]
+    report(name, title, [row(found, point) for point in chosen.points], notes, chosen.write)
+    if chosen.write:
+        draw(found, chosen.points, dense, title, RESULTS / f"{name}.svg")
+
+
+def carried_out(chosen: argparse.Namespace) -> dict[tuple[str, float], list[Result]]:
+    """Train by every seed and prune to every point by every schedule."""
     home = Path(chosen.runs or tempfile.mkdtemp())
     progress = Terminal(Console(stderr=True))
     found: dict[tuple[str, float], list[Result]] = {}
@@ -66,20 +86,7 @@ def main() -> None:
                 result = pruned(chosen, str(base), point, seed, home / name, options_of)
                 progress.note(f"{name}: {result.recovered.accuracy:.2%}")
                 found.setdefault((schedule, point), []).append(result)
-    name = f"schedules_{chosen.model}_{Path(chosen.data).name}_{chosen.granularity}"
-    title = f"{chosen.model} on {Path(chosen.data).name}, {chosen.granularity}: schedules"
-    dense = [result.base.accuracy for result in found["one-shot", chosen.points[0]]]
-    notes = [
-        f"{chosen.seeds} seeds (training, order of batches); mean and standard deviation of the "
-        f"accuracy on the test split. Dense: {spread(dense)} after {chosen.train_epochs} epochs. "
-        f"Uniform plans, ranking {chosen.ranking}. One shot is fine-tuned for "
-        f"{chosen.epochs * chosen.rounds} epochs, iterative for {chosen.epochs} after each of "
-        f"{chosen.rounds} rounds; both are taught by the dense network. Remaining: weights that "
-        "are left, biases included.",
-    ]
-    report(name, title, [row(found, point) for point in chosen.points], notes, chosen.write)
-    if chosen.write:
-        draw(found, chosen.points, dense, title, RESULTS / f"{name}.svg")
+    return found
 
 
 def pruned(

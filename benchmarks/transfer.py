@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from reporting import parser, report
+from reporting import parser
 from rich.console import Console
 from torch import nn
+from transfer_table import finish
 
 from autoprune import phases
 from autoprune.agents.ddpg import DDPGSearcher
@@ -92,7 +92,12 @@ def main() -> None:
                     row |= refine(left_out, text, policies.policy, chosen)
                 rows.append(row)
                 progress.note(canonical(row))
-    finish(rows, posed, chosen)
+    networks = [
+        f"{item.network.name} on {item.session.subject.data.name},"
+        f" {len(item.network.grain.units.groups)} groups"
+        for item in posed
+    ]
+    finish(rows, networks, chosen)
 
 
 def options_of() -> argparse.Namespace:
@@ -255,57 +260,6 @@ def test_of(item: Posed, images: int) -> tuple[Split, Task]:
     subject = item.session.subject
     test = subject.data.test
     return test.take(min(images, len(test)), seed=0).to(subject.device), subject.task
-
-
-def finish(
-    rows: list[dict[str, float | str]],
-    posed: Sequence[Posed],
-    chosen: argparse.Namespace,
-) -> None:
-    """Add up, name the aims beside what was reached, and report."""
-    gains = {
-        other: [100 * (float(row["policy"]) - float(row[other])) for row in rows]
-        for other in ("uniform", "dp", "imitation")
-    }
-    columns = dict.fromkeys(name for row in rows for name in row)  # not all may be refined
-    shown = [{name: _cell(row.get(name, "")) for name in columns} for row in rows]
-    above = sum(gain > 0 for gain in gains["uniform"])
-    notes = [
-        f"Test accuracy in percent, {chosen.images} test images (all, where there are fewer), no"
-        " fine-tuning. dp, imitation and policy: no evaluation of the network in the row.",
-        f"Policies trained on the other networks, {chosen.evaluations} evaluations on each, seed"
-        f" {chosen.seed}; imitation: before practice by {chosen.agent}.",
-        f"- policy above uniform in {above} of {len(rows)} rows (aim: all); mean"
-        f" {np.mean(gains['uniform']):+.2f} points",
-        f"- policy minus dp: mean {np.mean(gains['dp']):+.2f} points, least"
-        f" {min(gains['dp']):+.2f} (aim: mean >= -1)",
-        f"- policy minus imitation, what reinforcement learning adds: mean"
-        f" {np.mean(gains['imitation']):+.2f} points",
-        "Networks: "
-        + "; ".join(
-            f"{item.network.name} on {item.session.subject.data.name},"
-            f" {len(item.network.grain.units.groups)} groups"
-            for item in posed
-        )
-        + f". CIFAR ResNets have option-A shortcuts. {chosen.trained}",
-    ]
-    refined = [row for row in rows if f"dp + {chosen.refine}" in row]
-    if refined:
-        better = [
-            100 * (float(row[f"policy + {chosen.refine}"]) - float(row[f"dp + {chosen.refine}"]))
-            for row in refined
-        ]
-        notes.append(
-            f"- with {chosen.refine} evaluations each, DDPG from the policy minus dp's own"
-            f" refinement: mean {np.mean(better):+.2f} points, least {min(better):+.2f}, at or"
-            f" above in {sum(gain >= 0 for gain in better)} of {len(better)} (aim: all)"
-        )
-    title = "Policies on networks they never saw"
-    report(chosen.name, title, shown, notes, chosen.write)
-
-
-def _cell(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{100 * value:.2f}"
 
 
 if __name__ == "__main__":
