@@ -208,13 +208,17 @@ class BoundBudget:
 
     def uniform(self) -> Plan:
         """Plan that keeps the same fraction of every group, as large as fits, then topped up."""
+        return self._uniform
+
+    @cached_property
+    def _uniform(self) -> Plan:
         low, high = 0.0, 1.0
         if self.fits(self.largest):
             return self.cost.plan(self.largest)
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
-            low, high = (middle, high) if self.fits(self._uniform(middle)) else (low, middle)
-        return self.top_up(self.cost.plan(self._uniform(low)))
+            low, high = (middle, high) if self.fits(self._evenly(middle)) else (low, middle)
+        return self.top_up(self.cost.plan(self._evenly(low)))
 
     def top_up(
         self, plan: Mapping[str, int], priority: Callable[[str, int], float] | None = None
@@ -256,7 +260,7 @@ class BoundBudget:
             last = int(np.searchsorted(costs, item.bound, "right"))
         return int(choices[max(last - 1, 0)])
 
-    def _uniform(self, fraction: float) -> Counts:
+    def _evenly(self, fraction: float) -> Counts:
         return np.array(
             [
                 self.nearest(g, fraction * size, int(choices[0]), int(choices[-1]))

@@ -30,7 +30,7 @@ from autoprune.task import Classification, Task
 CALIBRATION = 1000
 """Training samples that rankings are computed on, and batch-norm statistics of final networks."""
 
-RECALIBRATION = 128
+RECALIBRATION = 64
 """Training samples that each evaluation moves batch-norm statistics by."""
 
 TRAINING = FitConfig(epochs=20, batch_size=64)

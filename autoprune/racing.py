@@ -24,7 +24,7 @@ LEAST: Final = 1024
 FLOOR: Final = 0.15
 """Least chance of a sample to be drawn, relative to one of mean loss."""
 
-STOPS: Final = (0.2, 0.4)
+STOPS: Final = (0.2, 0.3, 0.4, 0.6, 0.8)
 """Parts of the drawn samples after which a plan may have lost."""
 
 BEHIND: Final = 0.5

@@ -15,7 +15,6 @@ from autoprune.cost import Counts
 Floats = NDArray[np.float64]
 
 _ROUNDS: Final = 6
-_BISECTIONS: Final = 40
 _LEVELS: Final = 64
 _SHARPNESS: Final = 2
 
@@ -86,28 +85,24 @@ def _ladder(budget: BoundBudget, worth: list[Floats]) -> Counts:
     rates = np.unique(np.concatenate(worth))[::-1]
     if len(rates) > _LEVELS:
         rates = rates[np.linspace(0, len(rates) - 1, _LEVELS).round().astype(int)]
-    return np.stack(
-        [budget.smallest, *(_at(budget, worth, rate) for rate in rates), budget.largest]
-    )
+    return np.concatenate([budget.smallest[None], _at(budget, worth, rates), budget.largest[None]])
 
 
-def _at(budget: BoundBudget, worth: list[Floats], rate: float) -> Counts:
-    """Count the units of groups that take every step worth at least ``rate``, [groups]."""
-    steps = [int(np.searchsorted(-each, -rate, "right")) for each in worth]
-    return np.array([c[n] for c, n in zip(budget.choices, steps, strict=True)], np.int64)
+def _at(budget: BoundBudget, worth: list[Floats], rates: Floats) -> Counts:
+    """Count the units of groups that take every step worth at least a rate, [rates, groups]."""
+    columns = [
+        choices[np.searchsorted(-each, -rates, "right")]
+        for choices, each in zip(budget.choices, worth, strict=True)
+    ]
+    return np.stack(columns, axis=1)
 
 
 def _spend(budget: BoundBudget, worth: list[Floats]) -> Counts:
     """Lower the rate until the budget is spent; ``worth``: per step of each group, falling."""
-    everything = np.concatenate(worth)
-    low, high = 0.0, float(everything.max(initial=0.0)) * 2 + 1
-    if budget.fits(_at(budget, worth, low)):
-        return _at(budget, worth, low)
-    for _ in range(_BISECTIONS):
-        middle = (low * high) ** 0.5 if low else high / 2**8
-        fits = budget.fits(_at(budget, worth, middle))
-        low, high = (low, middle) if fits else (middle, high)
-    return _at(budget, worth, high)
+    levels = _at(budget, worth, np.unique(np.concatenate(worth)))
+    good = np.all([item.cost.many(levels) <= item.bound for item in budget.constraints], axis=0)
+    found: Counts = levels[int(np.argmax(good))] if good.any() else budget.smallest
+    return found
 
 
 def _slopes(errors: Floats, choices: Counts) -> Floats:
