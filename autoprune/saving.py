@@ -43,8 +43,11 @@ def tensors_of(model: nn.Module) -> dict[str, Tensor]:
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write tensors as safetensors; raises OSError when the disk is full."""
+    path.touch()
+    mode = path.stat().st_mode  # safetensors would let nobody but the owner read it
     try:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, str(path))
+        path.chmod(mode)
     except SafetensorError as error:
         code = int(found[1]) if (found := re.search(r"\(os error (\d+)\)", str(error))) else 0
         raise OSError(code, os.strerror(code) if code else str(error)) from error

@@ -183,7 +183,7 @@ def test_what_is_stored_is_what_was_executed():
         assert retrace(course, course.budget.cost.plan(walk.kept)).kept == walk.kept
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(structures, st.integers(0, 9), st.sampled_from(["0.6flops", "0.8params,0.9flops"]))
 def test_least_error_is_maximal_and_no_worse_than_uniform(structure, seed, budget):
     try:

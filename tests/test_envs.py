@@ -61,7 +61,7 @@ def test_both_checkers_are_clean(shaping):
     check_env_sb3(env.unwrapped)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(courses(), st.data())
 def test_any_actions_end_in_a_plan_on_budget(course, data):
     sequence = [data.draw(actions) for _ in range(course.length)]
@@ -77,7 +77,7 @@ def test_any_actions_end_in_a_plan_on_budget(course, data):
         assert np.all(np.abs(observation) <= 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(courses(), st.data())
 def test_action_for_is_the_exact_inverse(course, data):
     state = core.initial(course)
@@ -93,7 +93,7 @@ def test_action_for_is_the_exact_inverse(course, data):
         state = core.transition(course, state, data.draw(actions))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(courses(), st.data())
 def test_more_action_never_keeps_less(course, data):
     state = core.initial(course)
@@ -123,7 +123,7 @@ def follow_the_guide(course):
     return state.kept
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(courses(), st.data())
 def test_what_the_error_curves_suggest_is_a_feasible_action_anywhere(course, data):
     state = core.initial(course)

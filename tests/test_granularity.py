@@ -99,7 +99,7 @@ def counted_macs(model, batch=2):
 # ---- what a unit is
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data(), name=st.sampled_from(PATTERNS), method=st.sampled_from(("l2", "random")))
 def test_masks_and_costs_equal_an_independent_count_at_any_plan(net, grains, data, name, method):
     grain = grains[name]

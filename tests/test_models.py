@@ -12,6 +12,7 @@ from autoprune.data import load_data
 from autoprune.errors import DamagedError, UsageError
 from autoprune.models import ModelSpec, load_weights, model_spec, resolve_model
 from autoprune.recover import measure
+from autoprune.saving import write_tensors
 from autoprune.task import Classification
 
 TASK = Classification()
@@ -171,6 +172,13 @@ def test_safetensors_without_counters(tmp_path):
     save_file(state, tmp_path / "w.safetensors")
     load_weights(target, tmp_path / "w.safetensors")
     assert equal(target.state_dict(), source.state_dict())
+
+
+def test_whoever_may_read_the_other_files_of_a_run_may_read_the_weights(tmp_path):
+    (tmp_path / "other").touch()
+    write_tensors(tmp_path / "w.safetensors", net().state_dict())
+    modes = {path.stat().st_mode for path in tmp_path.iterdir() if path.is_file()}
+    assert len(modes) == 1
 
 
 class Tied(nn.Module):
