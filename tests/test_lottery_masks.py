@@ -44,7 +44,6 @@ def gone(before, after):
 
 
 @given(layers(), RATES)
-@settings(deadline=None)
 def test_exactly_the_smallest_weights_of_each_layer_go(case, rate):
     weights, masks = case
     pruned = m.prune_by_layer(weights, masks, rate)
@@ -58,7 +57,6 @@ def test_exactly_the_smallest_weights_of_each_layer_go(case, rate):
 
 
 @given(layers(), RATES)
-@settings(deadline=None)
 def test_global_pruning_takes_the_exact_count_and_empties_no_layer(case, rate):
     weights, masks = case
     pruned = m.prune_globally(weights, masks, rate)
@@ -78,7 +76,6 @@ def test_global_pruning_takes_the_exact_count_and_empties_no_layer(case, rate):
 
 
 @given(layers(), st.integers(0, 2**31))
-@settings(deadline=None)
 def test_shuffling_keeps_every_layers_share(case, seed):
     _, masks = case
     shuffled = m.shuffled(masks, seed)
@@ -89,7 +86,7 @@ def test_shuffling_keeps_every_layers_share(case, seed):
 
 
 @given(layers(), RATES)
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_a_ticket_read_back_is_the_one_that_was_written(case, rate):
     weights, masks = case
     with tempfile.TemporaryDirectory() as folder:
@@ -112,7 +109,6 @@ def test_whole_layers_of_single_weights_survive_every_level():
 
 
 @given(layers(), st.data())
-@settings(deadline=None)
 def test_drawing_keeps_the_highest_scores_of_all_and_one_of_each_layer(case, data):
     scores, masks = case
     left = sum(int(mask.sum()) for mask in masks.values())
@@ -130,7 +126,6 @@ def test_drawing_keeps_the_highest_scores_of_all_and_one_of_each_layer(case, dat
 
 
 @given(layers(), layers())
-@settings(deadline=None)
 def test_distance_and_overlap_are_counts_of_places(one, other):
     first = torch.cat([mask.flatten() for mask in one[1].values()])
     second = torch.cat([mask.flatten() for mask in other[1].values()])
@@ -283,7 +278,6 @@ def test_sparse_masks_look_alike_to_the_distance_but_not_to_the_overlap():
     st.lists(st.floats(-3, 3), min_size=1, max_size=20),
     st.lists(st.floats(-3, 3), min_size=1, max_size=20),
 )
-@settings(deadline=None)
 def test_weights_are_matched_with_the_nearest_initial_magnitude(values, among):
     values, among = torch.tensor(values), torch.tensor(among)
     found = among[nearest(values, among)].abs()

@@ -230,7 +230,7 @@ def test_every_method_orders_every_unit_once(
 # Backward elimination.
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 7), st.integers(1, 3), st.integers(1, 4), st.integers(0, 99))
 def test_elimination_is_greedy_and_its_costs_are_the_errors(
     units: int, block: int, outputs: int, seed: int
@@ -366,7 +366,7 @@ def test_repair_agrees_with_scikit_learn(bias: bool) -> None:
         np.testing.assert_allclose(repaired["2.bias"], fit.intercept_, atol=0.02)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(2, 6), st.integers(1, 3), st.data())
 def test_nested_and_joint_solve_the_same_system(
     units: int, block: int, data: st.DataObject
