@@ -64,7 +64,10 @@ class DDPGConfig:
     """Spend every other evaluation on the best of all plans in a drawn world."""
     imagine: bool = True
     """Choose among imagined walks and learn from them; else every walk of the actor is evaluated,
-    as AMC does. What each of the three is worth: ``benchmarks/ablation.py``."""
+    as AMC does."""
+    led: bool = True
+    """The actor leads half of the imagined walks; else all explore around the best ones. What each
+    of the four is worth: ``benchmarks/ablation.py``."""
 
 
 class WalkBuffer(ReplayBuffer):
@@ -221,12 +224,13 @@ class _Learner:
 
     def walk(self, sigma: float) -> list[Walk]:
         """Imagine walks: one of the actor's own, the others exploring."""
-        number = self.config.walks // 2
+        led = self.config.walks // 2 if self.config.led else 0
+        number = self.config.walks - led
         best = np.argsort(self.rewards)[::-1][: self.config.elite]
         bases = [self.evaluated[i].actions for i in self.rng.choice(best, number)]
         actions = np.stack([self.mutate(base, sigma) for base in bases])
         return [
-            *roll(self.course, self.act(np.linspace(0, sigma, number)), number),
+            *(roll(self.course, self.act(np.linspace(0, sigma, led)), led) if led else ()),
             *roll(self.course, lambda step, _: actions[:, step], number),
         ]
 

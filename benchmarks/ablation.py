@@ -2,8 +2,9 @@
 
 One search per variant and seed on a trained network and real data. ``bare`` is what AMC does: the
 actor's own noisy walks, each evaluated, nothing given and nothing imagined. Plans are scored on the
-search split; the five of least loss are scored again on validation images that no search saw (the
-test split is not read). Variants of one seed share ranking, images and evaluations.
+search split, where they race as in `autoprune search`; the five of least loss are scored again on
+validation images that no search saw (the test split is not read). Variants of one seed share
+ranking and images.
 
 python benchmarks/ablation.py --model resnet20 --weights FILE --data DIR [--write]
 """
@@ -14,7 +15,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,11 @@ from autoprune.budget import Budget
 from autoprune.cost import CostModel
 from autoprune.data import Split, load_data
 from autoprune.evaluate import Evaluator
+from autoprune.exploration import Crew
 from autoprune.lottery.statistics import Estimate, difference, estimate
 from autoprune.models import load_weights
-from autoprune.plan import Plan
-from autoprune.problem import Evaluation, Ledger, PruningProblem, Record
+from autoprune.phases import CALIBRATION, RECALIBRATION
+from autoprune.problem import Ledger, PruningProblem, Record
 from autoprune.ranking import rank
 from autoprune.task import Classification
 
@@ -45,6 +47,7 @@ BEST = 5
 
 VARIANTS: dict[str, Callable[[], Searcher]] = {
     "ddpg": DDPGSearcher,
+    "without the actor": lambda: DDPGSearcher(DDPGConfig(led=False)),
     "without seeds": lambda: DDPGSearcher(DDPGConfig(seeded=False)),
     "without knapsack": lambda: DDPGSearcher(DDPGConfig(knapsack=False)),
     "without seeds and knapsack": lambda: DDPGSearcher(DDPGConfig(seeded=False, knapsack=False)),
@@ -56,15 +59,18 @@ VARIANTS: dict[str, Callable[[], Searcher]] = {
 
 @dataclass(frozen=True)
 class Posed:
-    """The problem of one seed, and what scores plans on unseen images."""
+    """The problem of one seed, what scores plans in it, and what does on unseen images."""
 
     problem: PruningProblem
+    score: Evaluator
     unseen: Evaluator
 
     def search(self, name: str, evaluations: int, seed: int) -> tuple[Record, ...]:
-        """Let a variant search."""
-        ledger = Ledger(self.problem, evaluations)
-        VARIANTS[name]().search(self.problem, ledger, seed)
+        """Let a variant search; its plans race among themselves."""
+        crew = Crew(self.score, (), 1, evaluations)
+        problem = replace(self.problem, evaluate=crew.one, spread=crew)
+        ledger = Ledger(problem, evaluations)
+        VARIANTS[name]().search(problem, ledger, seed)
         return ledger.history
 
     def figures(self, history: tuple[Record, ...]) -> dict[str, float]:
@@ -143,25 +149,19 @@ def pose(chosen: argparse.Namespace, seed: int) -> Posed:
         structure,
         "regression",
         task=TASK,
-        calibration=data.calibration(1000, seed),
+        calibration=data.calibration(CALIBRATION, seed),
         seed=seed,
     )
 
-    def scorer(split: Split) -> Evaluator:
-        return Evaluator(model, structure, ranking, TASK, split, data.calibration(256, seed))
+    def scorer(split: Split, statistics: int) -> Evaluator:
+        calibration = data.calibration(statistics, seed)
+        return Evaluator(model, structure, ranking, TASK, split, calibration)
 
-    score, known = scorer(data.search), dict[Plan, Evaluation]()
-
-    def evaluate(plan: Plan) -> Evaluation:
-        if plan not in known:
-            known[plan] = score(plan)
-        return known[plan]
-
-    cost = CostModel(structure)
+    score, cost = scorer(data.search, RECALIBRATION), CostModel(structure)
     problem = PruningProblem(
-        structure, cost, Budget.parse(chosen.budget).bind(cost), ranking, evaluate
+        structure, cost, Budget.parse(chosen.budget).bind(cost), ranking, score
     )
-    return Posed(problem, scorer(data.validation))
+    return Posed(problem, score, scorer(data.validation, CALIBRATION))
 
 
 def row(name: str, length: int, values: list[dict[str, float]]) -> dict[str, str]:

@@ -81,6 +81,16 @@ def test_the_knapsack_can_be_left_out_and_what_is_given_stays():
     assert with_it.history[seeds].plan != without.history[seeds].plan
 
 
+@pytest.mark.parametrize("led", [True, False])
+def test_what_the_actor_learned_shows_only_where_it_leads(led):
+    problem = chain_landscape(1, groups=12)
+    slow, fast = (
+        found(problem, DDPGSearcher(DDPGConfig(led=led, warm_up=1, learning_rate=rate)), 24)
+        for rate in (1e-4, 1e-1)
+    )
+    assert (slow.history == fast.history) == (not led)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_seed_gives_the_same_history_and_other_seeds_another(name):
     problem = chain_landscape(0, groups=6)
