@@ -15,35 +15,21 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
-import numpy as np
 import torch
-from reporting import parser, percent, report
-from torch import nn
+from posed import BEST, Posed, best_of, options_of
+from reporting import percent, report
 
-from autoprune import zoo
 from autoprune.agents.base import Searcher
 from autoprune.agents.ddpg import DDPGConfig, DDPGSearcher
 from autoprune.agents.dp import DynamicProgramming
 from autoprune.agents.random_search import Random
-from autoprune.analysis import analyze
-from autoprune.budget import Budget
-from autoprune.cost import CostModel
-from autoprune.data import Split, load_data
 from autoprune.evaluate import Evaluator
-from autoprune.exploration import Crew
 from autoprune.lottery.statistics import Estimate, difference, estimate
-from autoprune.models import load_weights
 from autoprune.phases import CALIBRATION, RECALIBRATION
-from autoprune.problem import Ledger, PruningProblem, Record
-from autoprune.ranking import rank
-from autoprune.task import Classification
-
-TASK = Classification()
-BEST = 5
-"""Plans of least search loss whose mean is reported: one alone is chance."""
+from autoprune.problem import Record
 
 VARIANTS: dict[str, Callable[[], Searcher]] = {
     "ddpg": DDPGSearcher,
@@ -57,41 +43,9 @@ VARIANTS: dict[str, Callable[[], Searcher]] = {
 }
 
 
-@dataclass(frozen=True)
-class Posed:
-    """The problem of one seed, what scores plans in it, and what does on unseen images."""
-
-    problem: PruningProblem
-    score: Evaluator
-    unseen: Evaluator
-
-    def search(self, name: str, evaluations: int, seed: int) -> tuple[Record, ...]:
-        """Let a variant search; its plans race among themselves."""
-        crew = Crew(self.score, (), 1, evaluations)
-        problem = replace(self.problem, evaluate=crew.one, spread=crew)
-        ledger = Ledger(problem, evaluations)
-        VARIANTS[name]().search(problem, ledger, seed)
-        return ledger.history
-
-    def figures(self, history: tuple[Record, ...]) -> dict[str, float]:
-        """Return the least search loss, and loss and score of the best few on unseen images."""
-        best = sorted(history, key=lambda record: record.evaluation.loss)[:BEST]
-        again = [self.unseen(record.plan) for record in best]
-        return {
-            "search loss": best[0].evaluation.loss,
-            "unseen loss": float(np.mean([found.loss for found in again])),
-            "unseen score": float(np.mean([found.score for found in again])),
-        }
-
-
 def main() -> None:
     """Search with every variant and report."""
-    options = parser(__doc__ or "")
-    options.add_argument("--model", default="resnet20")
-    options.add_argument("--weights", required=True)
-    options.add_argument("--data", required=True)
-    options.add_argument("--budget", default="0.5flops")
-    options.add_argument("--evaluations", type=int, default=100)
+    options = options_of(__doc__ or "")
     options.add_argument("--few", type=int, default=50, help="to set beside --many of `bare`")
     options.add_argument("--many", type=int, default=400)
     options.add_argument("--seeds", type=int, default=5)
@@ -103,9 +57,9 @@ def main() -> None:
     lengths["bare"] = [*lengths.get("bare", []), chosen.many]
     found: dict[tuple[str, int], list[dict[str, float]]] = {}
     for seed in range(chosen.seeds):
-        for name, length, figures in one_seed(chosen, lengths, seed):
-            found.setdefault((name, length), []).append(figures)
-            print(json.dumps([seed, name, length, figures]), flush=True)
+        for name, length, values in one_seed(chosen, lengths, seed):
+            found.setdefault((name, length), []).append(values)
+            print(json.dumps([seed, name, length, values]), flush=True)
     report(
         f"ablation_{chosen.model}_{Path(chosen.data).name}",
         f"Parts of the agent on {chosen.model}, {Path(chosen.data).name}, {chosen.budget}",
@@ -121,16 +75,23 @@ def one_seed(
     """Search with every variant on the samples of one seed."""
     file = Path(chosen.cache or ".") / f"{chosen.model}-{chosen.budget}-{seed}.json"
     cached = json.loads(file.read_text()) if chosen.cache and file.exists() else {}
-    posed = None
+    missing = {
+        name: wanted
+        for name, wanted in lengths.items()
+        if any(f"{name} {length}" not in cached for length in wanted)
+    }
+    if missing:
+        posed = Posed.of(chosen, seed)
+        score = posed.evaluator(posed.data.search, RECALIBRATION)
+        unseen = posed.evaluator(posed.data.validation, CALIBRATION)
     for name, wanted in lengths.items():
-        if any(f"{name} {length}" not in cached for length in wanted):
-            posed = posed or pose(chosen, seed)
+        if name in missing:
             began = time.monotonic()
-            history = posed.search(name, max(wanted), seed)
+            history = posed.search(VARIANTS[name](), score, max(wanted))
             seconds = time.monotonic() - began
             for length in wanted:
-                figures = posed.figures(history[:length])
-                cached[f"{name} {length}"] = {**figures, "seconds": seconds * length / len(history)}
+                found = figures(unseen, history[:length])
+                cached[f"{name} {length}"] = {**found, "seconds": seconds * length / len(history)}
             if chosen.cache:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(json.dumps(cached))
@@ -138,30 +99,15 @@ def one_seed(
             yield name, length, cached[f"{name} {length}"]
 
 
-def pose(chosen: argparse.Namespace, seed: int) -> Posed:
-    """Load, rank and bind the budget, each with the samples of a seed."""
-    data = load_data(chosen.data, seed)
-    model: nn.Module = zoo.build(chosen.model).eval()
-    load_weights(model, chosen.weights)
-    structure = analyze(model, data.example(TASK))
-    ranking = rank(
-        model,
-        structure,
-        "regression",
-        task=TASK,
-        calibration=data.calibration(CALIBRATION, seed),
-        seed=seed,
-    )
-
-    def scorer(split: Split, statistics: int) -> Evaluator:
-        calibration = data.calibration(statistics, seed)
-        return Evaluator(model, structure, ranking, TASK, split, calibration)
-
-    score, cost = scorer(data.search, RECALIBRATION), CostModel(structure)
-    problem = PruningProblem(
-        structure, cost, Budget.parse(chosen.budget).bind(cost), ranking, score
-    )
-    return Posed(problem, score, scorer(data.validation, CALIBRATION))
+def figures(unseen: Evaluator, history: tuple[Record, ...]) -> dict[str, float]:
+    """Return the least search loss, and loss and score of the best few on unseen images."""
+    best = best_of(history)
+    again = [unseen(record.plan) for record in best]
+    return {
+        "search loss": best[0].evaluation.loss,
+        "unseen loss": fmean(found.loss for found in again),
+        "unseen score": fmean(found.score for found in again),
+    }
 
 
 def row(name: str, length: int, values: list[dict[str, float]]) -> dict[str, str]:

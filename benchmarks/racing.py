@@ -9,7 +9,6 @@ python benchmarks/racing.py --model resnet20 --weights FILE --data DIR [--write]
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,27 +18,14 @@ from statistics import fmean
 from unittest import mock
 
 import torch
-from reporting import parser, percent, report
-from torch import nn
+from posed import BEST, Posed, best_of, options_of
+from reporting import percent, report
 
-from autoprune import racing, zoo
+from autoprune import racing
 from autoprune.agents import searcher
-from autoprune.analysis import analyze
-from autoprune.budget import BoundBudget, Budget
-from autoprune.cost import CostModel
-from autoprune.data import Data, Split, load_data
 from autoprune.evaluate import Evaluator
-from autoprune.exploration import Crew
 from autoprune.lottery.statistics import difference, estimate
-from autoprune.models import load_weights
 from autoprune.phases import CALIBRATION, RECALIBRATION
-from autoprune.problem import Ledger, PruningProblem, Record
-from autoprune.ranking import Ranking, rank
-from autoprune.task import Classification
-
-TASK = Classification()
-BEST = 5
-"""Plans of least search loss whose mean is reported: one alone is chance."""
 
 NEVER = 10**9
 
@@ -62,37 +48,15 @@ VARIANTS = {
 }
 
 
-@dataclass(frozen=True)
-class Posed:
-    """A network, its ranking and the samples of one seed."""
-
-    model: nn.Module
-    budget: BoundBudget
-    ranking: Ranking
-    data: Data
-    seed: int
-
-    def evaluator(self, split: Split, statistics: int) -> Evaluator:
-        """Make what scores plans on a split."""
-        calibration = self.data.calibration(statistics, self.seed)
-        structure = self.budget.cost.structure
-        return Evaluator(self.model, structure, self.ranking, TASK, split, calibration)
-
-
 def main() -> None:
     """Search by every variant and report."""
-    options = parser(__doc__ or "")
-    options.add_argument("--model", default="resnet20")
-    options.add_argument("--weights", required=True)
-    options.add_argument("--data", required=True)
-    options.add_argument("--budget", default="0.5flops")
-    options.add_argument("--evaluations", type=int, default=100)
+    options = options_of(__doc__ or "")
     options.add_argument("--seeds", type=int, default=3)
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     found: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
     for seed in range(chosen.seeds):
-        posed = pose(chosen, seed)
+        posed = Posed.of(chosen, seed)
         with scored_by(VARIANTS["all samples"]):
             unseen = posed.evaluator(posed.data.validation, CALIBRATION)
         for name, variant in VARIANTS.items():
@@ -118,17 +82,6 @@ def main() -> None:
     )
 
 
-def pose(chosen: argparse.Namespace, seed: int) -> Posed:
-    """Load, rank and bind the budget, each with the samples of a seed."""
-    data = load_data(chosen.data, seed)
-    model: nn.Module = zoo.build(chosen.model).eval()
-    load_weights(model, chosen.weights)
-    structure = analyze(model, data.example(TASK))
-    calibration = data.calibration(CALIBRATION, seed)
-    ranking = rank(model, structure, "regression", task=TASK, calibration=calibration, seed=seed)
-    return Posed(model, Budget.parse(chosen.budget).bind(CostModel(structure)), ranking, data, seed)
-
-
 @contextmanager
 def scored_by(variant: Variant) -> Iterator[None]:
     """Let races be those of a variant."""
@@ -141,25 +94,14 @@ def search(posed: Posed, variant: Variant, unseen: Evaluator, evaluations: int) 
     began = time.process_time()
     with scored_by(variant):
         score = posed.evaluator(posed.data.search, variant.statistics)
-        crew = Crew(score, (), 1, evaluations)
-        cost = posed.budget.cost
-        problem = PruningProblem(
-            cost.structure, cost, posed.budget, posed.ranking, crew.one, spread=crew
-        )
-        ledger = Ledger(problem, evaluations)
-        searcher("ddpg").search(problem, ledger, posed.seed)
+        history = posed.search(searcher("ddpg"), score, evaluations)
     seconds = time.process_time() - began
-    again = [unseen(record.plan) for record in best_of(ledger.history)]
+    again = [unseen(record.plan) for record in best_of(history)]
     return {
         "seconds": seconds,
         "loss": fmean(item.loss for item in again),
         "score": fmean(item.score for item in again),
     }
-
-
-def best_of(history: tuple[Record, ...]) -> list[Record]:
-    """Return the few records of least loss."""
-    return sorted(history, key=lambda record: record.evaluation.loss)[:BEST]
 
 
 def row(name: str, values: list[dict[str, float]]) -> dict[str, str]:
