@@ -62,6 +62,7 @@ def run_compare(config: CompareConfig, progress: Progress) -> Comparison:
         check_words(config.search(budget, 0))
     with Run(config.directory, config, fresh=config.fresh) as run:
         if done(run, progress):
+            discard(run.artefacts)
             return Comparison.from_json(run.artefacts.json(RESULT))
         with run.events() as writer:
             sessions = {

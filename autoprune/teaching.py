@@ -66,6 +66,7 @@ def run_train_policy(config: TrainPolicyConfig, progress: Progress) -> PolicyRes
             facts = f"{weights_hash(item.subject.model)} {item.subject.data.fingerprint}"
             run.expect(**{f"weights or data of {item.name}": facts})
         if done(run, progress):
+            discard(run.artefacts)
             return PolicyResult.from_json(run.artefacts.json(RESULT))
         with run.events() as writer:
             result = _teach(config, networks, run, writer, progress)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from autoprune.artefacts import STATE
 from autoprune.cli import main
 from autoprune.comparing import run_compare
 from autoprune.comparison import Comparison, Trial
@@ -115,6 +116,14 @@ def test_damage_to_any_journal_of_a_finished_comparison_is_noticed(compared, tmp
         (run / name).write_text("".join(change))
     with Run(run, configured(run)) as opened:
         assert opened.finished and sorted(opened.damaged) == journals
+
+
+def test_states_that_a_kill_at_the_very_end_left_are_removed(compared, tmp_path):
+    run = Path(shutil.copytree(compared[0], tmp_path / "copy"))
+    names = {path.name for path in run.iterdir()}
+    (run / f"finetune-0.5flops-0{STATE}").write_bytes(b"state")
+    run_compare(configured(run), Silent())
+    assert {path.name for path in run.iterdir()} == names
 
 
 def test_a_finished_comparison_is_shown_again(compared, capsys):

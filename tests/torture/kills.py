@@ -46,18 +46,18 @@ def kill(forge: Forge, whole: Path, seconds: float, name: str, kills: int, seed:
 def interrupt(forge: Forge, whole: Path, seconds: float, name: str, times: int, seed: int):
     """Interrupt a command at random instants; return the tally and the seconds until it ended."""
     chance, tally, waits = random.Random(f"{name} {seed}"), Tally(), []
-    for turn in range(times):
+    while tally.done < times:
         clear(forge.place)
         when = chance.uniform(0.01, seconds)
-        number = (signal.SIGTERM, signal.SIGINT)[turn % 2]
+        number = (signal.SIGTERM, signal.SIGINT)[tally.done % 2]
         death = forge.run(*arguments(name), kill=when, number=int(number))
         if death.code == 0:
-            continue
+            continue  # it was done before
         waits.append(death.seconds - when)
         line = death.output.splitlines()[-1] if death.output else ""
         sound = death.code == 130 and "interrupted" in line and "Traceback" not in death.output
         tally.note("" if sound else f"exit {death.code}: {death.output[-300:]}")
-        if turn % 4 == 0:
+        if tally.done % 4 == 1:
             tally = _end(forge, whole, name, tally, 1)
     return tally, waits
 
