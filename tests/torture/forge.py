@@ -88,6 +88,9 @@ class Forge:
 
 def serve() -> None:
     """Fork a victim for every line of standard input."""
+    # A shell that starts us in the background has us ignore Ctrl-C, and so would all victims.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     _warm_up()
     for line in sys.stdin:
         request = json.loads(line)
