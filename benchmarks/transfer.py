@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from torch import nn
 from transfer_table import finish
 
 from autoprune import phases
+from autoprune.agents import Searcher
 from autoprune.agents.ddpg import DDPGSearcher
 from autoprune.agents.dp import DynamicProgramming
 from autoprune.agents.generalist import Case, Generalist, Trial
@@ -219,7 +221,16 @@ def compare(
         "imitation": policies.imitation.plan(problem),
         "policy": policies.policy.plan(problem),
     }
-    found = {name: accuracy(item, problem, plan, cache, images) for name, plan in plans.items()}
+
+    def network_of(plan: Plan | None) -> nn.Module:
+        return shrink(item.session, item.model, plan, problem.ranking) if plan else item.model
+
+    found = {
+        name: accuracy(
+            item, cache, images, "dense" if plan is None else plan.key, partial(network_of, plan)
+        )
+        for name, plan in plans.items()
+    }
     return {"network": item.network.name, "budget": text, **found}
 
 
@@ -227,30 +238,33 @@ def refine(item: Posed, text: str, policy: Policy, chosen: argparse.Namespace) -
     """Spend the same evaluations from the policy on and by dp's own refinement."""
     problem, evaluations = at_budget(item, text), chosen.refine
     build = builder(item.session, item.model, problem.ranking)
-    found = {}
-    for name, agent, besides in (
-        (f"policy + {evaluations}", DDPGSearcher(start=policy), starts(policy, problem)),
-        (f"dp + {evaluations}", DynamicProgramming(), []),
-    ):
+
+    def search(agent: Searcher, besides: Sequence[Plan]) -> nn.Module:
         ledger = Ledger(problem, evaluations)
         agent.search(problem, ledger, chosen.seed)
-        _, network = choose(item.session, build, ledger, besides)
-        found[name] = measure(network, *test_of(item, chosen.images), precision="auto").score
-    return found
+        return choose(item.session, build, ledger, besides)[1]
+
+    ways = {
+        "policy": partial(search, DDPGSearcher(start=policy), starts(policy, problem)),
+        "dp": partial(search, DynamicProgramming(), ()),
+    }
+    cache = Path(chosen.cache)
+    return {
+        f"{name} + {evaluations}": accuracy(
+            item, cache, chosen.images, f"{text}, {name} + {evaluations}, seed {chosen.seed}", way
+        )
+        for name, way in ways.items()
+    }
 
 
 def accuracy(
-    item: Posed, problem: PruningProblem, plan: Plan | None, cache: Path, images: int
+    item: Posed, cache: Path, images: int, key: str, network: Callable[[], nn.Module]
 ) -> float:
-    """Measure a plan's network, or the dense one, on the test split; each plan only once."""
+    """Measure a network on the test split, unless the cache knows what it came to."""
     file = cache / f"{item.network.name.replace('/', '-')}-test-{images}.json"
     known = json.loads(file.read_text()) if file.exists() else {}
-    key = "dense" if plan is None else plan.key
     if key not in known:
-        network = item.model
-        if plan is not None:
-            network = shrink(item.session, item.model, plan, problem.ranking)
-        known[key] = measure(network, *test_of(item, images), precision="auto").score
+        known[key] = measure(network(), *test_of(item, images), precision="auto").score
         file.write_text(json.dumps(known))
     return float(known[key])
 
