@@ -83,14 +83,15 @@ def main() -> None:
             return  # evaluated and kept: networks may be taken one at a time
         if chosen.ship:
             ship(posed, config, Path(chosen.ship))
-        rows = []
+        rows, names = [], [item.network.name for item in posed]
+        refined = chosen.refined.split(",") if chosen.refined else names
         for index, left_out in enumerate(posed):
             others = posed[:index] + posed[index + 1 :]
             folder = cache / f"without-{left_out.network.name}-{chosen.agent}-{chosen.seed}"
             policies = train(others, folder, chosen.agent, chosen.seed)
             for text in chosen.test_budgets.split(","):
                 row = compare(left_out, text, policies, cache, chosen.images)
-                if chosen.refine and chosen.refined in ("", left_out.network.name):
+                if chosen.refine and left_out.network.name in refined:
                     row |= refine(left_out, text, policies.policy, chosen)
                 rows.append(row)
                 progress.note(canonical(row))
