@@ -103,8 +103,7 @@ def main() -> None:
             f" {len(bench.search):,} search and {len(bench.validation):,} validation images;"
             f" fine-tuned for one epoch of {chosen.training:,} training images. Networks without"
             " BN moved are fine-tuned with it moved. An accuracy on so many images has a standard"
-            f" error of {np.sqrt(0.8 * 0.2 / len(bench.validation)):.2%}; plans differ by little"
-            " more, which bounds every r.",
+            f" error of {np.sqrt(0.8 * 0.2 / len(bench.validation)):.2%}.",
         ],
         chosen.write,
     )

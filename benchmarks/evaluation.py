@@ -27,6 +27,7 @@ from autoprune.data import Split
 from autoprune.evaluate import CPU_BATCH, Evaluator
 from autoprune.execution import Form, forward, laid_out
 from autoprune.folding import find_foldable, folded
+from autoprune.phases import RECALIBRATION
 from autoprune.plan import Plan
 from autoprune.racing import SHARE
 from autoprune.ranking import rank
@@ -36,7 +37,7 @@ from autoprune.task import Batch, Classification
 
 TASK = Classification()
 NETWORKS = ("resnet20", "resnet56", "mobilenetv1")
-SEARCH, CALIBRATION, ROUNDS = 5000, 128, 5
+SEARCH, ROUNDS = 5000, 5
 AIM = 1.10
 
 
@@ -46,8 +47,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     rows = [network(name) for name in NETWORKS]
     notes = [
-        f"{SEARCH:,} search images, of which {round(SHARE * SEARCH):,} are seen, and {CALIBRATION}"
-        " calibration images of 3x32x32, regression ranking, a new random plan each round; medians"
+        f"{SEARCH:,} search images, of which {round(SHARE * SEARCH):,} are seen, and"
+        f" {RECALIBRATION} calibration images of 3x32x32, regression ranking, a new random plan each round; medians"
         f" of {ROUNDS} rounds, interleaved, of the thread's own time. Aim: ratio to folded <="
         f" {AIM:.2f}.",
         "`folded` is the bare forward pass with batch norms folded into the convolutions, `ratio to"
@@ -61,7 +62,7 @@ def network(name: str) -> dict[str, Any]:
     torch.manual_seed(0)
     model = zoo.build(name).eval()
     structure = analyze(model, torch.randn(2, 3, 32, 32))
-    search, calibration = images(SEARCH), images(CALIBRATION)
+    search, calibration = images(SEARCH), images(RECALIBRATION)
     ranking = rank(model, structure, "regression", task=TASK, calibration=calibration)
     evaluate = Evaluator(model, structure, ranking, TASK, search, calibration)
     slicer = Slicer(model, structure)
