@@ -49,8 +49,8 @@ def main() -> None:
     notes = [
         f"{SEARCH:,} search images, of which {round(SHARE * SEARCH):,} are seen, and"
         f" {RECALIBRATION} calibration images of 3x32x32, regression ranking, a new random plan"
-        f" each round; medians of {ROUNDS} rounds, interleaved, of the thread's own time. Aim: ratio to"
-        f" folded <= {AIM:.2f}.",
+        f" each round; medians of {ROUNDS} rounds, interleaved, of the thread's own time. Aim:"
+        f" ratio to folded <= {AIM:.2f}.",
         "`folded` is the bare forward pass with batch norms folded into the convolutions, `ratio to"
         " all` the ratio to that over all search images.",
     ]
