@@ -150,12 +150,15 @@ def draw_search(comparison: Comparison, path: Path) -> None:
         },
     )
     left.set(xlabel="evaluations", ylabel=f"best {comparison.metric} so far, search split, %")
+    measures = {"pruned": MEASURES[1]}
+    if comparison.finetune_epochs:
+        measures["fine-tuned"] = MEASURES[2]
     draw_bars(
         right,
         agents,
         {
             label: [100 * comparison.estimate(budget, agent, measure).mean for agent in agents]
-            for label, measure in (("pruned", MEASURES[1]), ("fine-tuned", MEASURES[2]))
+            for label, measure in measures.items()
         },
     )
     lowest = min(100 * value for a in agents for value in comparison.values(budget, a, MEASURES[1]))
