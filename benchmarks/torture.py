@@ -152,7 +152,7 @@ def _soak(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
     said = f"memory {100 * grown:+.1f} % of {found['megabytes']:.0f} MB, open files {files:+d}"
     bad = int(grown >= 0.05 or files > 0)
     yield _row("evaluations in a row", Tally(found["evaluations"], bad), said, "< 5 %, +0")
-    cost = soak.overhead(one.place / "overhead", _some(400, share))
+    cost = soak.overhead(one.place / "overhead", 400)  # shares of less are shares of nothing
     bad = int(cost["journal"] + SHARE >= 0.01 or cost["replay"] >= 0.05)
     said = (
         f"journal {100 * cost['journal']:.2f} % and at most {100 * SHARE:.1f} % of syncing,"
