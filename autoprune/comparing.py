@@ -25,12 +25,13 @@ from autoprune.curves import Curves
 from autoprune.events import Events
 from autoprune.exploration import crewed, entry, recall
 from autoprune.finals import Build, builder, choose
+from autoprune.fitting import done
 from autoprune.granularity import Grain, Granularity
 from autoprune.journal import Journal
 from autoprune.pipeline import check_words
 from autoprune.plan import Plan
 from autoprune.problem import Evaluation, Ledger, PruningProblem, Record
-from autoprune.progress import Progress, done
+from autoprune.progress import Progress
 from autoprune.ranking import Ranking
 from autoprune.recover import measure
 from autoprune.run import JOURNAL, RESULT, Run
@@ -62,7 +63,6 @@ def run_compare(config: CompareConfig, progress: Progress) -> Comparison:
         check_words(config.search(budget, 0))
     with Run(config.directory, config, fresh=config.fresh) as run:
         if done(run, progress):
-            discard(run.artefacts)
             return Comparison.from_json(run.artefacts.json(RESULT))
         with run.events() as writer:
             sessions = {

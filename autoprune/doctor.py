@@ -144,6 +144,7 @@ def _device(name: str, about: str) -> Check:
     from torch import nn
 
     def gradients(kind: torch.dtype, place: str) -> torch.Tensor:
+        """Take one step back through a small network; return its gradients, float64 [all]."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 8, 3))

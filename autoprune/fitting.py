@@ -8,9 +8,9 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from autoprune.checkpoint import FileCheckpoint
+from autoprune.checkpoint import FileCheckpoint, discard
 from autoprune.data import Split
-from autoprune.progress import Phase, Progress
+from autoprune.progress import Phase, Progress, note_damage
 from autoprune.recover import Epoch, FitConfig, fit
 from autoprune.run import Run
 from autoprune.task import Task
@@ -18,6 +18,20 @@ from autoprune.task import Task
 _SECONDS_BETWEEN_REPORTS: Final = 0.1
 _MEMORY: Final = 0.95
 """How much of the loss that is shown comes from the steps before."""
+
+
+def done(run: Run, progress: Progress) -> bool:
+    """Whether a run is finished and whole; say so, or what of it is made anew.
+
+    What a kill at the very end of a finished run left of its trainings is removed.
+    """
+    damaged = run.damaged
+    if run.finished and not damaged:
+        progress.note(f"{run.path} is finished; --fresh starts over")
+        discard(run.artefacts)
+        return True
+    note_damage(progress, damaged)
+    return False
 
 
 def fit_in(

@@ -121,6 +121,7 @@ def _spend(budget: BoundBudget, exponents: Floats) -> Plan:
     sizes = np.array([group.size for group in budget.cost.structure.groups], np.float64)
 
     def at(x: float) -> Counts:
+        """Count the units that groups keep at a level, [groups]."""
         wanted = x**exponents * sizes
         return np.array(
             [

@@ -77,6 +77,7 @@ def _conv_fixer(module: _ConvNd) -> Fixer:
     multiplier = module.out_channels // module.in_channels if depthwise else 0
 
     def fix() -> None:
+        """Set groups and channels by the shape of the weight."""
         first, second = tuple(module.weight.shape)[:2]
         groups = module.groups
         if depthwise:

@@ -22,11 +22,12 @@ from autoprune.data import SPLITS, describe
 from autoprune.energy import EnergyTable
 from autoprune.exploration import Found
 from autoprune.finals import shrink
+from autoprune.fitting import done
 from autoprune.granularity import Grain, Granularity, check_limits, check_ranking
 from autoprune.granularity.kernels import remarks
 from autoprune.plan import Plan
 from autoprune.problem import PruningProblem
-from autoprune.progress import Progress, Silent, done
+from autoprune.progress import Progress, Silent
 from autoprune.result import Baseline, GroupKeep, LatencyCheck, Measure, Result
 from autoprune.run import RESULT, Run
 from autoprune.saving import load
@@ -141,7 +142,6 @@ def conduct(
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(data=subject.data.fingerprint, weights=weights_hash(subject.model))
         if done(run, progress):
-            discard(run.artefacts)
             return _finished(run, subject)
         run.publish_json(SPLITS, describe(subject.data))
         if latency is not None and LATENCY not in run.artefacts.names:

@@ -17,7 +17,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from autoprune.artefacts import STATE
-from autoprune.run import Run
 
 _PHASES: Final = {
     "hash": ("checking", "MB of data"),
@@ -69,16 +68,6 @@ def note_damage(progress: Progress, damaged: Sequence[str]) -> None:
             f"missing or damaged: {', '.join(states)}; its training goes on from an older state,"
             " or begins again, and ends in the same bits"
         )
-
-
-def done(run: Run, progress: Progress) -> bool:
-    """Whether a run is finished and whole; say so, or what of it is made anew."""
-    damaged = run.damaged
-    if run.finished and not damaged:
-        progress.note(f"{run.path} is finished; --fresh starts over")
-        return True
-    note_damage(progress, damaged)
-    return False
 
 
 class Silent:
@@ -203,6 +192,7 @@ class _Lines:
         self._state, self._out, self._last = state, out, time.monotonic()
 
     def advance(self, steps: int = 1, **facts: float) -> None:
+        """Count the steps, and write a line if the last one was a while ago."""
         self._state.advance(steps, facts)
         now, state = time.monotonic(), self._state
         if now - self._last < _SECONDS_BETWEEN_LINES or state.done >= state.total:

@@ -93,6 +93,7 @@ class Reconstruction:
                     target: _Target = target,
                     wanted: Tensor = wanted,
                 ) -> None:
+                    """Solve for the layer when its input is there."""
                     _fit(module, target.rows(module, args[0]), wanted)
 
                 handle = net.get_submodule(path).register_forward_pre_hook(fit)
@@ -116,6 +117,7 @@ class Reconstruction:
                     path: str = path,
                     seed: int = seed,
                 ) -> None:
+                    """Draw patches of a layer's input and note what it makes of them."""
                     calls[path] += 1
                     limit = min(ROWS, PATCH_BYTES // (4 * _matrix(module).shape[1]))
                     rows = _rows(module, args[0], limit, seed)

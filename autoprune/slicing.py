@@ -238,6 +238,7 @@ def _pattern(
         return lambda kept: kept.get(name, whole)
 
     def find(kept: Mapping[str, Tensor]) -> Tensor:
+        """Return the indices that stay, ascending."""
         stays = torch.ones(size, dtype=torch.bool)
         for group, index in entries:
             if group in kept:

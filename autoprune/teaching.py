@@ -23,12 +23,13 @@ from autoprune.config.policy import Source
 from autoprune.curves import Curves, PolicyCurves
 from autoprune.errors import InfeasibleError, UsageError
 from autoprune.events import Events
+from autoprune.fitting import done
 from autoprune.granularity import Grain, Granularity
 from autoprune.latency import LatencyModel
 from autoprune.plan import Plan
 from autoprune.policy_result import PlanErrors, PolicyResult, Pupil
 from autoprune.problem import Evaluation, PruningProblem
-from autoprune.progress import Phase, Progress, done
+from autoprune.progress import Phase, Progress
 from autoprune.ranking import check_method
 from autoprune.run import CONFIG, RESULT, Run
 from autoprune.schema import encode
@@ -66,7 +67,6 @@ def run_train_policy(config: TrainPolicyConfig, progress: Progress) -> PolicyRes
             facts = f"{weights_hash(item.subject.model)} {item.subject.data.fingerprint}"
             run.expect(**{f"weights or data of {item.name}": facts})
         if done(run, progress):
-            discard(run.artefacts)
             return PolicyResult.from_json(run.artefacts.json(RESULT))
         with run.events() as writer:
             result = _teach(config, networks, run, writer, progress)

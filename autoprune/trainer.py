@@ -19,12 +19,12 @@ from autoprune.config.train import FinetuneConfig, TrainConfig
 from autoprune.cost import CostModel
 from autoprune.data import SPLITS, Data, describe
 from autoprune.execution import device_of
-from autoprune.fitting import fit_in
+from autoprune.fitting import done, fit_in
 from autoprune.granularity.layout import divide
 from autoprune.granularity.words import Granularity
 from autoprune.models import INITIAL, WEIGHTS
 from autoprune.packing import pack
-from autoprune.progress import Progress, done
+from autoprune.progress import Progress
 from autoprune.recipes import course
 from autoprune.recover import FitConfig
 from autoprune.run import RESULT, Run
@@ -121,7 +121,6 @@ def _carry_out(
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(data=training.data.fingerprint, weights=weights_hash(training.model))
         if done(run, progress):
-            discard(run.artefacts)
             return replace(Trained.from_json(run.artefacts.json(RESULT)), run=run.path)
         run.publish_json(SPLITS, describe(training.data))
         run.publish(INITIAL, partial(write_tensors, tensors=tensors_of(training.model)))
@@ -146,6 +145,7 @@ def _fit(
     with run.events() as events:
 
         def note(done: int, total: int, loss: float) -> None:
+            """Measure an epoch on validation, unless it was before, and draw its curves."""
             if done not in known:
                 found = measure(model, validation, training.task)
                 known[done] = {

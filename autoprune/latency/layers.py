@@ -104,6 +104,8 @@ def _clocks(modules: Sequence[nn.Module], device: torch.device) -> Iterator[list
     spent = [0.0] * len(modules)
 
     def attach(place: int) -> Iterator[Any]:
+        """Set the clock around one module; yield the handles of its hooks."""
+
         def start(*_: Any) -> None:
             spent[place] -= now(device)
 

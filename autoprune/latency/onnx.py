@@ -133,6 +133,7 @@ def _norm(args: Sequence[Any], kwargs: dict[str, Any]) -> Node:
 
 def _pool(kind: str) -> Callable[..., Node]:
     def build(args: Sequence[Any], kwargs: dict[str, Any]) -> Node:
+        """Write the node of one call."""
         names = "input kernel_size stride padding"
         x, kernel, stride, padding = _filled(args, kwargs, names, (None, 0))
         space = len(x) - 2

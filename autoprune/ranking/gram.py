@@ -138,6 +138,7 @@ class _Sum:
         self.rows += len(own)
 
     def moments(self) -> Moments:
+        """Return what was added up, as means over rows; UsageError if it is not finite."""
         gram = self.gram.div_(self.rows).tril_()
         gram += gram.tril(-1).T
         if not bool(gram.diagonal().isfinite().all()):
