@@ -108,18 +108,9 @@ class State:
 
 
 def curves(problem: PruningProblem) -> tuple[Floats, ...]:
-    """Return the error of each group by count, [size + 1] each.
-
-    The ranking's, over the group's part of what its readers read: the ranking finds what a group's
-    units add while all other groups are whole. Where layers read several groups side by side, as
-    behind a concatenation, the others make up for most of it, and would no longer if they were
-    pruned too.
-    """
-    errors, parts = problem.ranking.errors, problem.structure.parts
-    return tuple(
-        np.asarray(errors[group.name], np.float64) / parts[group.name]
-        for group in problem.structure.groups
-    )
+    """Return the error of each group by count, [size + 1] each."""
+    errors = problem.ranking.errors
+    return tuple(np.asarray(errors[group.name], np.float64) for group in problem.structure.groups)
 
 
 def initial(course: Course) -> State:

@@ -122,27 +122,3 @@ def test_plan_must_fit_the_structure() -> None:
     for wrong in ({**plan, name: 0}, {**plan, name: 10**6}, {**plan, "other": 1}, {name: 1}):
         with pytest.raises(UsageError):
             Plan.of(wrong).check(structure)
-
-
-class Concatenated(nn.Module):
-    """Two layers side by side, read by one that sees both and by one that sees the second alone."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(3, 12, 3, padding=1)
-        self.both, self.alone = nn.Conv2d(16, 5, 1), nn.Conv2d(12, 5, 1)
-        self.head = nn.Linear(5, 2)
-
-    def forward(self, x):
-        a, b = self.first(x).relu(), self.second(x).relu()
-        mixed = self.both(torch.cat((a, b), 1)) + self.alone(b)
-        return self.head(mixed.mean((2, 3)))
-
-
-def test_parts_are_how_much_of_what_its_readers_read_is_the_groups_own():
-    parts = analyze(Concatenated().eval(), torch.randn(1, 3, 8, 8)).parts
-    assert parts["first"] == 4 / 16
-    assert parts["second"] == (12 / 16 + 12 / 12) / 2
-    assert parts[next(name for name in parts if name not in ("first", "second"))] == 1
-    whole = analyze(zoo.build("resnet20").eval(), torch.randn(1, 3, 32, 32)).parts
-    assert set(whole.values()) == {1.0}

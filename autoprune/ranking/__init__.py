@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import nn
 
 from autoprune.data import Split
@@ -12,6 +14,7 @@ from autoprune.ranking.gram import Sampling, collect
 from autoprune.ranking.lasso import lasso_order
 from autoprune.ranking.ordering import Ranking
 from autoprune.ranking.regression import refitting
+from autoprune.ranking.sensitivity import sensitivities
 from autoprune.soundness import require_sound
 from autoprune.structure.table import Structure
 from autoprune.task import Task
@@ -67,7 +70,16 @@ def rank(
         )
     consumers = find_consumers(model, structure)
     moments = collect(model, consumers, task, calibration, sampling, seed)
-    return refitting(method, model, structure, moments, _BY_DATA[method])
+    read = {item.consumer.tensor for item in moments}
+    minded = partial(
+        sensitivities,
+        model,
+        [item for item in consumers if item.tensor in read],
+        task=task,
+        calibration=calibration,
+        seed=seed,
+    )
+    return refitting(method, model, structure, moments, minded, _BY_DATA[method])
 
 
 def check_method(method: str) -> None:

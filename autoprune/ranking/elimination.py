@@ -1,4 +1,4 @@
-"""Backward elimination on the inverse Gram matrix: one sweep gives every count's order and error.
+"""Backward elimination on the inverse Gram matrix: one sweep gives the order of all units.
 
 A layer computes Y = X W from rows X [rows, columns]. With H = (X'X)^-1, removing the columns B and
 refitting the rest by least squares costs
@@ -10,8 +10,7 @@ after which H and W of the columns that stay are
     H <- H - H_:B [H_BB]^-1 H_B:        W <- W - H_:B [H_BB]^-1 W_B
 
 (Frantar & Alistarh 2022, arXiv:2208.11580, eq. 3, in blocks as Kurtic et al. 2023,
-arXiv:2302.04089). Costs add up: their sum is the least-squares error of all that is removed. Only
-the rows and columns of the group that is being thinned out are needed.
+arXiv:2302.04089). Only the rows and columns of the group that is being thinned out are needed.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import torch
 from torch import Tensor
 
 STEPS_PER_PASS = 64
-"""Units fewer than this go one by one; of n units, ceil(n / 64) go together, costs still exact."""
+"""Units fewer than this go one by one; of n units, ceil(n / 64) go together."""
 
 
 class Reader:
@@ -56,12 +55,8 @@ class Reader:
         inverse[to] = inverse[of]
         inverse[:, to] = inverse[:, of]
 
-    def remove(self, count: int) -> Tensor:
-        """Remove the last ``count`` units one after the other; return what each costs [count].
-
-        With H_BB = L L' and Z = L^-1 W_B, the rows of Z that belong to a unit are its cost given
-        that the units before it are gone.
-        """
+    def remove(self, count: int) -> None:
+        """Remove the last ``count`` units."""
         stay, end = self.left - count * self.block, self.left
         factor = torch.linalg.cholesky(self.inverse[stay:end, stay:end])
         change = _solve(factor, self.weights[stay:end])
@@ -69,36 +64,27 @@ class Reader:
         self.weights[:stay].addmm_(across.mT, change, alpha=-1)
         self.inverse[:stay, :stay].addmm_(across.mT, across, alpha=-1)
         self.left = stay
-        return change.square().sum(1).view(count, self.block).sum(1) / self.energy
 
     def _columns(self, units: Tensor) -> Tensor:
         return (units[:, None] * self.block + torch.arange(self.block, device=units.device)).ravel()
 
 
-def eliminate(
-    readers: Sequence[Reader], size: int, order: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Remove all units of a group; return (units, costs), both [size], first removed first.
+def eliminate(readers: Sequence[Reader], size: int) -> Tensor:
+    """Remove all units of a group, the cheapest first; return them [size], first removed first.
 
-    Readers add their costs. Without ``order`` the cheapest unit goes first, the lower index where
-    costs tie; with it (units, first removed first) the costs of that order are computed.
+    Readers add their costs; of units that cost the same the lower index goes first.
     """
-    device = readers[0].weights.device
-    places = torch.arange(size, device=device)  # place -> unit
-    removed, costs = [], []
+    places = torch.arange(size, device=readers[0].weights.device)  # place -> unit
+    removed = []
     left = size
     while left:
         count = -(-left // STEPS_PER_PASS)
-        if order is None:
-            chosen = _cheapest(readers, places[:left], count)
-        else:
-            done = size - left
-            chosen = places.argsort()[order[done : done + count].to(device)]
-        _to_the_end(readers, places, chosen, left)
-        costs.append(torch.stack([reader.remove(count) for reader in readers]).sum(0))
+        _to_the_end(readers, places, _cheapest(readers, places[:left], count), left)
+        for reader in readers:
+            reader.remove(count)
         removed.append(places[left - count : left].clone())
         left -= count
-    return torch.cat(removed), torch.cat(costs)
+    return torch.cat(removed)
 
 
 def _cheapest(readers: Sequence[Reader], units: Tensor, count: int) -> Tensor:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Curve = NDArray[np.float64]
-"""Relative error by number of units kept, length size + 1; 0 at ``size``, non-increasing."""
+"""Error by number of units kept, length size + 1; 0 at ``size``, non-increasing."""
 
 
 class Repair(Protocol):
@@ -30,9 +30,9 @@ class Ranking:
     - ``method``: the name :func:`autoprune.ranking.rank` was asked for.
     - ``orders``: group -> LongTensor [size], most important unit first; keeping k units keeps the
       first k.
-    - ``errors``: group -> float64 array [size + 1]; ``errors[k]`` is the relative error when k
-      units stay and no other group is pruned. 0 at ``size``, never increasing in k. For methods
-      that see data it is a sum over the group's consumers, so it may exceed 1.
+    - ``errors``: group -> float64 array [size + 1]; ``errors[k]`` is the error when k units stay. 0
+      at ``size``, never increasing in k. For methods that see data, what the loss is expected to
+      rise by (:mod:`autoprune.ranking.regression`); for others the share of the units' worth.
     - ``repairs``: one per tensor that can be repaired; empty for methods that see no data.
     """
 
@@ -66,6 +66,6 @@ def curve(costs: Tensor) -> Curve:
 
 
 def accumulate(costs: Tensor) -> Curve:
-    """Turn relative costs [size] of removing units, first removed first, into errors by count."""
+    """Turn costs [size] of removing units, first removed first, into errors by count."""
     lost = costs.double().clamp(min=0).cumsum(0).flip(0).cpu().numpy()
     return np.append(lost, 0.0)

@@ -1,13 +1,15 @@
-"""The ranking by regression: what a group's consumers lose when the rest is refitted."""
+"""The ranking by regression: what the loss is to lose when a group's consumers are refitted."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 
 import torch
 from torch import Tensor, nn
 
+from autoprune.plan import Plan
 from autoprune.ranking.elimination import Reader, eliminate
 from autoprune.ranking.gram import Moments
 from autoprune.ranking.magnitude import l1, named_tensors
@@ -18,34 +20,61 @@ from autoprune.structure.table import Structure
 Chooser = Callable[[str, Sequence[Moments]], Tensor]
 """(group, its consumers) -> order of its units, most important first."""
 
+Minded = Callable[[Mapping[str, Tensor]], Mapping[str, float]]
+"""Consumer's tensor -> its weights with half of the inputs gone; to how much the loss minds a
+relative error of 1 in its outputs (:func:`autoprune.ranking.sensitivity.sensitivities`)."""
+
 
 def refitting(
     method: str,
     model: nn.Module,
     structure: Structure,
     moments: Sequence[Moments],
+    minded: Minded,
     chooser: Chooser | None = None,
 ) -> Ranking:
     """Rank every group that has consumers by the least-squares error they are left with.
 
     The order is found by backward elimination, or given by ``chooser``. Errors are sums over the
-    consumers of squared output error / variance of the output. Groups whose units nothing reads
-    through a module (hidden states, functional products) fall back on :func:`magnitude.l1`, and
-    are not repaired. Memory: twice the Gram matrices.
+    consumers of squared output error / variance of the output, times what the loss minds that. Of
+    a consumer of several groups, each group's part is what its units add when all of them shrink
+    side by side. Groups whose units nothing reads through a module (hidden states, functional
+    products) fall back on :func:`magnitude.l1`, their relative error counted as if by the median
+    consumer, and are not repaired. Memory: twice the Gram matrices.
     """
     ranked = l1(model, structure)
+    orders = {name: order for name, (order, _) in ranked.items()}
     readers = _readers(moments)
     for group in structure.groups:
         if group.name in readers:
-            order = chooser(group.name, _of(group.name, moments)) if chooser else None
-            ranked[group.name] = _rank(readers.pop(group.name), group.size, order)
-    orders = {name: order for name, (order, _) in ranked.items()}
-    return Ranking(
-        method=method,
-        orders=orders,
-        errors={name: errors for name, (_, errors) in ranked.items()},
-        repairs=_repairs(model, moments, orders),
+            orders[group.name] = (
+                chooser(group.name, _of(group.name, moments))
+                if chooser
+                else eliminate(readers.pop(group.name), group.size).flip(0).cpu()
+            )
+    repairs = _repairs(model, moments, orders)
+    half = Plan.uniform(structure, 0.5)
+    weights = {name: value for repair in repairs for name, value in repair(half).items()}
+    sensitivity = minded(
+        {item.tensor: weights[item.tensor] for item in repairs if item.tensor in weights}
     )
+    typical = median(sensitivity.values()) if sensitivity else 1.0
+    errors = {name: typical * curve for name, (_, curve) in ranked.items()}
+    return Ranking(
+        method, orders, errors | _errors(repairs, energies(moments), sensitivity), repairs
+    )
+
+
+def _errors(
+    repairs: Sequence[LeastSquares], energy: Mapping[str, float], sensitivity: Mapping[str, float]
+) -> dict[str, Curve]:
+    """Return the errors of all groups that have consumers."""
+    costs: dict[str, Tensor] = {}
+    for repair in repairs:
+        scale = sensitivity[repair.tensor] / energy[repair.tensor]
+        for name, each in repair.costs().items():
+            costs[name] = costs.get(name, torch.zeros_like(each)) + scale * each
+    return {name: accumulate(each.flip(0)) for name, each in costs.items()}
 
 
 def energies(moments: Sequence[Moments]) -> dict[str, float]:
@@ -82,11 +111,6 @@ def _readers(moments: Sequence[Moments]) -> dict[str, list[Reader]]:
 
 def _of(group: str, moments: Sequence[Moments]) -> list[Moments]:
     return [item for item in moments if group in item.consumer.groups]
-
-
-def _rank(readers: Sequence[Reader], size: int, order: Tensor | None) -> tuple[Tensor, Curve]:
-    removed, costs = eliminate(readers, size, None if order is None else order.flip(0))
-    return removed.flip(0).cpu(), accumulate(costs)
 
 
 def _repairs(

@@ -54,6 +54,14 @@ class Solver(Protocol):
         """Return the columns S that stay and W_S [len(S), outputs]."""
         ...
 
+    def costs(self) -> dict[str, Tensor]:
+        """Return by group what each unit adds to the squared error when it goes, [size].
+
+        Last ones first, all groups shrinking side by side, each in its order. With L L' =
+        G + eps I, columns that go later first, that is the square of the unit's rows of L' W.
+        """
+        ...
+
 
 class Nested:
     """Solver for the units of a single group.
@@ -81,13 +89,18 @@ class Nested:
         solved = torch.linalg.solve_triangular(upper, self.half[:size], upper=True)
         return self.columns[:size], solved
 
+    def costs(self) -> dict[str, Tensor]:
+        """Return what each unit adds to the squared error, [size]."""
+        rows = self.half[self.fixed :].square().sum(1)
+        return {self.group: rows.view(-1, self.block).sum(1)}
+
 
 class Joint:
     """Solver for units of several groups: one Cholesky factorisation per plan."""
 
     def __init__(self, moments: Moments, orders: Mapping[str, Tensor]) -> None:
-        self.gram, weights = damped(moments)
-        self.products = self.gram @ weights
+        self.gram, self.weights = damped(moments)
+        self.products = self.gram @ self.weights
         self.ranked = {
             name: index[orders[name]].to(self.gram.device)
             for name, index in moments.consumer.groups.items()
@@ -100,6 +113,23 @@ class Joint:
         stays = [index[: plan[name]].ravel() for name, index in self.ranked.items()]
         columns = torch.cat([self.fixed, *stays])
         return columns, least_squares(self.gram, self.products, columns)
+
+    def costs(self) -> dict[str, Tensor]:
+        """Return by group what each unit adds to the squared error as all shrink, [size]."""
+        units = sorted(
+            ((place + 0.5) / len(index), name, place)
+            for name, index in self.ranked.items()
+            for place in range(len(index))
+        )
+        owned = [self.ranked[name][place] for _, name, place in units]
+        columns = torch.cat([self.fixed, *owned])
+        factor = torch.linalg.cholesky(self.gram[columns[:, None], columns])
+        rows = (factor.mT @ self.weights[columns]).square().sum(1)[len(self.fixed) :]
+        found = {name: rows.new_zeros(len(index)) for name, index in self.ranked.items()}
+        parts = rows.split([len(own) for own in owned])
+        for (_, name, place), part in zip(units, parts, strict=True):
+            found[name][place] = part.sum()
+        return found
 
 
 class LeastSquares:
@@ -130,10 +160,22 @@ class LeastSquares:
             return {}
         if counts not in self._memory:
             self._memory[counts] = self._repair(plan)
-            if len(self._memory) > max(1, REMEMBERED // self.weight.nbytes):
+            while len(self._memory) > max(1, REMEMBERED // self.weight.nbytes):
                 self._memory.popitem(last=False)
         self._memory.move_to_end(counts)
         return self._memory[counts]
+
+    def costs(self) -> dict[str, Tensor]:
+        """Return by group what each unit in its order adds to the squared error, float64 [size].
+
+        See ``Solver.costs``; parts of a consumer that was split add up.
+        """
+        found: dict[str, Tensor] = {}
+        for _, solver in self.solvers:
+            for name, each in solver.costs().items():
+                costs = each.double().cpu()
+                found[name] = found[name] + costs if name in found else costs
+        return found
 
     def _repair(self, plan: Mapping[str, int]) -> dict[str, Tensor]:
         weight = torch.zeros_like(self.weight.flatten(1).T)

@@ -7,11 +7,9 @@ decides on.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from statistics import fmean
 from typing import Literal
 
 from torch import Tensor
@@ -151,23 +149,6 @@ class Structure:
             for item in slices:
                 found.setdefault((item.tensor, item.dim), []).append((name, item.index))
         return {key: tuple(value) for key, value in found.items()}
-
-    @cached_property
-    def parts(self) -> dict[str, float]:
-        """For each group, its part of the prunable units that its readers read, their mean.
-
-        1 where every reader reads this group alone, or nothing reads it.
-        """
-        own = {group.name: Counter[str]() for group in self.groups}
-        for name, read in own.items():
-            for item in self.slices.get(name, ()):
-                if item.role == "in":
-                    read[item.tensor] += item.index.numel()
-        total = sum(own.values(), Counter[str]())
-        return {
-            name: fmean(units / total[tensor] for tensor, units in read.items()) if read else 1.0
-            for name, read in own.items()
-        }
 
     def dimension(self, tensor: str, dim: int) -> int:
         """Length of a dimension of the dense model."""

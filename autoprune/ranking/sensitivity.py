@@ -1,0 +1,205 @@
+"""How much the loss minds an error in what a consumer delivers, from one pass there and back.
+
+An error d in the outputs of a layer raises the loss, to second order, by
+
+    1/2 E[(g . d)^2],    g the gradient of the loss by these outputs,
+
+the Fisher information standing in for the Hessian (Theis et al. 2018, arXiv:1801.05787, section
+2.2). Not every error of one size is as bad: least squares leaves what varies over channels and
+places in its own way. So d is what it leaves when half of the inputs are gone, and what it raises
+the loss by is divided by its size. As errors go with the inputs and not with the gradients, the
+errors of all samples of a batch meet the gradients of all.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from math import isfinite
+from statistics import fmean, median
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils._pytree import tree_leaves
+
+from autoprune.data import Split
+from autoprune.execution import Form, device_of, fastest_form, forward, laid_out, mode, move
+from autoprune.ranking.consumers import CONVS, Consumer
+from autoprune.task import Task
+
+SAMPLES: Final = 128
+"""Most samples whose gradients are taken: sensitivities of other samples differ by a tenth."""
+
+BATCH: Final = 32
+"""Most samples of one pass."""
+
+OUTPUT_BYTES: Final = 1 << 28
+"""Most bytes of all consumers' outputs of one pass, which holds about six times as much."""
+
+LEAST_ERROR: Final = 1e-8
+"""Relative errors below are rounding, and say nothing."""
+
+FLOOR: Final = 1e-3
+"""Least sensitivity, relative to the mean: an error that seems free of cost is not."""
+
+
+def sensitivities(
+    model: nn.Module,
+    consumers: Sequence[Consumer],
+    repaired: Mapping[str, Tensor],
+    task: Task,
+    calibration: Split,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Return by consumer's tensor what an error adds to the loss, over the relative error.
+
+    Relative: the squared error over the variance of the outputs. ``repaired``: consumer's tensor ->
+    its weights where half of the inputs are gone, dense shape, zeros for what is gone; where there
+    are none, an error is what one sample's outputs differ by from the mean. A consumer of which no
+    gradient is known counts like the median of the others; where the loss has no gradient, all
+    count 1. The model is not changed.
+    """
+    samples = calibration.take(min(SAMPLES, len(calibration)), seed)
+    found: dict[str, list[float]] = defaultdict(list)
+    with (
+        torch.enable_grad(),
+        torch.backends.cudnn.flags(enabled=False),  # its recurrent layers need training mode
+        mode(model, train=False),
+        _probing(consumers, repaired) as probes,
+        suppress(RuntimeError),  # of operations that have no gradient
+    ):
+        form, size = _settings(model, task, samples, probes)
+        with laid_out(model, form):
+            for batch in samples.batches(size, seed=seed):
+                probes.clear()
+                moved = move(batch, device_of(model))
+                loss = task.loss(forward(model, task, moved, form), moved)
+                for tensor, value in _measure(loss, probes, len(tree_leaves(batch)[0])):
+                    found[tensor].append(value)
+    return _complete({tensor: fmean(values) for tensor, values in found.items()}, consumers)
+
+
+def _settings(
+    model: nn.Module, task: Task, samples: Split, probes: list[_Probe]
+) -> tuple[Form, int]:
+    """Return the form to run in and the samples of one pass."""
+    few = move(next(samples.batches(2)), device_of(model))
+    form = fastest_form(model, task, few, training=True)
+    probes.clear()
+    with torch.no_grad():
+        forward(model, task, few)
+    each = sum(probe.zeros.nbytes for probe in probes) // len(tree_leaves(few)[0])
+    return form, max(2, min(BATCH, OUTPUT_BYTES // max(each, 1)))
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """The error in what a consumer delivered in one call, and zeros that were added to it.
+
+    ``size``: the squared error over the variance of the outputs. The gradient by the zeros is that
+    by the outputs.
+    """
+
+    tensor: str
+    error: Tensor
+    size: float
+    zeros: Tensor
+
+
+@contextmanager
+def _probing(
+    consumers: Sequence[Consumer], repaired: Mapping[str, Tensor]
+) -> Iterator[list[_Probe]]:
+    """Fill a list with a probe for every call of the consumers' modules."""
+    probes: list[_Probe] = []
+
+    def probe(module: nn.Module, value: Tensor, outputs: Tensor, tensor: str) -> Tensor:
+        zeros = torch.zeros_like(outputs, requires_grad=True)
+        probes.append(_Probe(tensor, *_error(module, value, outputs, repaired.get(tensor)), zeros))
+        return outputs + zeros
+
+    def note(
+        module: nn.Module, args: Any, kwargs: Mapping[str, Any], outputs: Any, *, tensor: str
+    ) -> Any:
+        value = args[0] if args else kwargs["input"]
+        if isinstance(outputs, Tensor):
+            return probe(module, value, outputs, tensor)
+        if type(outputs) is tuple and isinstance(outputs[0], Tensor):  # of a recurrent layer
+            return probe(module, value, outputs[0], tensor), *outputs[1:]
+        return outputs
+
+    with ExitStack() as stack:
+        for consumer in consumers:
+            for module in consumer.modules:
+                listen = partial(note, tensor=consumer.tensor)
+                stack.callback(module.register_forward_hook(listen, with_kwargs=True).remove)
+        yield probes
+
+
+@torch.no_grad()
+def _error(
+    module: nn.Module, value: Tensor, outputs: Tensor, repaired: Tensor | None
+) -> tuple[Tensor, float]:
+    """Return what repaired weights change of a layer's outputs, and how much that is of them.
+
+    Means by channel are left out: the repaired bias, or a batch norm, takes them up.
+    """
+    variation = _centred(module, outputs)
+    if repaired is not None and isinstance(module, (*CONVS, nn.Linear)):
+        change = repaired - module.weight
+        raw = (
+            F.linear(value, change)
+            if isinstance(module, nn.Linear)
+            else module._conv_forward(value, change, None)
+        )
+        error = _centred(module, raw)
+        size = float(error.square().sum() / variation.square().sum())
+        if size > LEAST_ERROR:
+            return error, size
+    return variation, 1.0
+
+
+def _centred(module: nn.Module, value: Tensor) -> Tensor:
+    """Return values with the mean of every channel taken off, in float32."""
+    channel = value.ndim - 1
+    if isinstance(module, CONVS):
+        channel -= len(module.kernel_size)
+    value = value.float()
+    return value - value.mean([at for at in range(value.ndim) if at != channel], keepdim=True)
+
+
+def _measure(loss: Tensor, probes: Sequence[_Probe], samples: int) -> Iterator[tuple[str, float]]:
+    """Yield for every probe what its error adds to the mean ``loss`` of a batch, over its size."""
+    zeros = [probe.zeros for probe in probes]
+    if not zeros or not loss.requires_grad:
+        return
+    gradients = torch.autograd.grad(loss * samples, zeros, allow_unused=True)
+    for probe, gradient in zip(probes, gradients, strict=True):
+        if gradient is None:
+            continue
+        slopes, errors = (_by_sample(each, samples) for each in (gradient.float(), probe.error))
+        if slopes is not None and errors is not None:
+            yield probe.tensor, float((slopes @ errors.mT).square().mean()) / 2 / probe.size
+
+
+def _by_sample(value: Tensor, samples: int) -> Tensor | None:
+    """Return [samples, rest]; samples come first, second after time, or else it is None."""
+    if value.ndim > 1 and value.shape[1] == samples != value.shape[0]:
+        value = value.transpose(0, 1)
+    if value.shape[0] % samples:  # windows of a sample may lie one after the other
+        return None
+    return value.reshape(samples, -1)
+
+
+def _complete(known: Mapping[str, float], consumers: Sequence[Consumer]) -> dict[str, float]:
+    """Give every consumer a sensitivity above 0."""
+    finite = {name: value for name, value in known.items() if isfinite(value)}
+    if not any(finite.values()):
+        return {item.tensor: 1.0 for item in consumers}
+    least, middle = FLOOR * fmean(finite.values()), median(finite.values())
+    return {item.tensor: max(finite.get(item.tensor, middle), least) for item in consumers}
