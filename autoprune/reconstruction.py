@@ -28,7 +28,7 @@ from autoprune.batches import Batches
 from autoprune.data import Split
 from autoprune.execution import Form, device_of, forward, mode, move
 from autoprune.ranking.consumers import CONVS
-from autoprune.ranking.gram import patches
+from autoprune.ranking.gram import add_products, patches
 from autoprune.recalibration import Recalibration
 from autoprune.slicing import Slicer
 from autoprune.task import Task
@@ -175,11 +175,13 @@ def _product(module: nn.Module, rows: Tensor) -> Tensor:
 def _fit(module: nn.Module, rows: Tensor, wanted: Tensor) -> None:
     """Solve for the weights (and bias) that come nearest to ``wanted``, in place."""
     before = _solution(module).double()
-    gram = (rows.T @ rows).double() / len(rows)
+    products = rows.new_zeros(rows.shape[1], rows.shape[1])
+    add_products(products, rows)
+    gram = products.double() / len(rows)  # its lower triangle is what a Cholesky factor is made of
     eps = DAMPING * gram.diagonal().mean() + torch.finfo(torch.float32).tiny
-    products = (rows.T @ wanted).double() / len(rows) + eps * before
+    right = (rows.T @ wanted).double() / len(rows) + eps * before
     gram.diagonal().add_(eps)
-    found = torch.cholesky_solve(products, torch.linalg.cholesky(gram)).T
+    found = torch.cholesky_solve(right, torch.linalg.cholesky(gram)).T
     if not bool(found.isfinite().all()):
         return
     columns = _matrix(module).shape[1]

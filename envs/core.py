@@ -25,7 +25,7 @@ from autoprune.problem import PruningProblem
 Floats = NDArray[np.float64]
 Observation = NDArray[np.float32]
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Changes with the meaning of any entry of the observation; a policy only runs on its own."""
 
 _GRID: Final = 64

@@ -121,6 +121,16 @@ def _choose(total: int, limit: int, generator: torch.Generator, device: torch.de
     return torch.randperm(total, generator=generator)[:limit].sort().values.to(device)
 
 
+def add_products(gram: Tensor, rows: Tensor) -> None:
+    """Add X'X to ``gram`` [columns, columns] for X = ``rows``, on and below the diagonal only.
+
+    Some products above it are added too: those within ``PANEL`` columns.
+    """
+    for start in range(0, len(gram), PANEL):
+        stripe = slice(start, start + PANEL)
+        gram[start:, stripe] += rows[:, start:].T @ rows[:, stripe]
+
+
 class _Sum:
     """X'X of one consumer, summed batch by batch."""
 
@@ -132,9 +142,7 @@ class _Sum:
 
     def add(self, rows: Tensor) -> None:
         own = F.pad(rows[:, self.columns].float(), (0, 1), value=1.0)
-        for start in range(0, len(self.gram), PANEL):  # the lower triangle only
-            stripe = slice(start, start + PANEL)
-            self.gram[start:, stripe] += own[:, start:].T @ own[:, stripe]
+        add_products(self.gram, own)
         self.rows += len(own)
 
     def moments(self) -> Moments:
