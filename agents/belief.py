@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-SPREAD = 1.0
+SPREAD = 0.5
 """Prior standard deviation of a group's weight, relative to the weight all groups share."""
 
 NOISE = 0.15

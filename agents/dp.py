@@ -18,7 +18,7 @@ from autoprune.agents.seeds import cheap_plans, least_error
 from autoprune.plan import Plan
 from autoprune.problem import Ledger, PruningProblem
 
-SPREAD: Final = 0.7
+SPREAD: Final = 0.4
 """Standard deviation of the logarithm of a coefficient."""
 
 EXPLORING: Final = 0.3
