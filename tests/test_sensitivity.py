@@ -55,7 +55,7 @@ def posed(model: nn.Module, data: Split) -> tuple[list[Consumer], dict[str, Tens
 
 
 def by_hand(net: nn.Module, repaired: dict[str, Tensor], data: Split, path: str) -> float:
-    """Half the mean square of every sample's slope along every sample's error, over its size."""
+    """Half the mean square of every sample's slope along all others' errors, over their size."""
     module, (x, labels) = net.get_submodule(path), data.content
     inputs: list[Tensor] = []
     handle = module.register_forward_pre_hook(lambda _, args: inputs.append(args[0].detach()))
@@ -76,7 +76,8 @@ def by_hand(net: nn.Module, repaired: dict[str, Tensor], data: Split, path: str)
         F.cross_entropy(net(x[own : own + 1]), labels[own : own + 1]).backward()
         handle.remove()
         assert shift.grad is not None
-        rises += [float((shift.grad * each).sum() ** 2) / 2 for each in error]
+        others = [each for at, each in enumerate(error) if at != own]
+        rises += [float((shift.grad * each).sum() ** 2) / 2 for each in others]
     return sum(rises) / len(rises) / float(error.square().sum() / spread.square().sum())
 
 
@@ -140,7 +141,7 @@ def test_larger_batches_say_alike_and_the_model_is_left_as_it_was(
     whole = sensitivities(net, consumers, repaired, TASK, data)
     monkeypatch.setattr("autoprune.ranking.sensitivity.BATCH", SAMPLES)
     assert sensitivities(net, consumers, repaired, TASK, data) == pytest.approx(whole, rel=0.2)
-    monkeypatch.setattr("autoprune.ranking.sensitivity.OUTPUT_BYTES", 1)
+    monkeypatch.setattr("autoprune.ranking.sensitivity.PASS_BYTES", 1)
     assert sensitivities(net, consumers, repaired, TASK, data).keys() == whole.keys()
     assert net.training and not any(module._forward_hooks for module in net.modules())
     assert all(tensor.equal(state[name]) for name, tensor in net.state_dict().items())

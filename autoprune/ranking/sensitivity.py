@@ -7,8 +7,8 @@ An error d in the outputs of a layer raises the loss, to second order, by
 the Fisher information standing in for the Hessian (Theis et al. 2018, arXiv:1801.05787, section
 2.2). Not every error of one size is as bad: least squares leaves what varies over channels and
 places in its own way. So d is what it leaves when half of the inputs are gone, and what it raises
-the loss by is divided by its size. As errors go with the inputs and not with the gradients, the
-errors of all samples of a batch meet the gradients of all.
+the loss by is divided by its size. Along its own sample's gradient an error is smaller than what
+pruning elsewhere makes of it: so gradients meet the errors of other samples.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_leaves
 
 from autoprune.data import Split
@@ -38,8 +39,9 @@ SAMPLES: Final = 128
 BATCH: Final = 32
 """Most samples of one pass."""
 
-OUTPUT_BYTES: Final = 1 << 28
-"""Most bytes of all consumers' outputs of one pass, which holds about six times as much."""
+PASS_BYTES: Final = 1 << 27
+"""Most bytes of all consumers' inputs and outputs in one pass, which holds about three times as
+much."""
 
 LEAST_ERROR: Final = 1e-8
 """Relative errors below are rounding, and say nothing."""
@@ -93,8 +95,8 @@ def _settings(
     probes.clear()
     with torch.no_grad():
         forward(model, task, few)
-    each = sum(probe.zeros.nbytes for probe in probes) // len(tree_leaves(few)[0])
-    return form, max(2, min(BATCH, OUTPUT_BYTES // max(each, 1)))
+    each = sum(probe.bytes for probe in probes) // len(tree_leaves(few)[0])
+    return form, max(2, min(BATCH, PASS_BYTES // max(each, 1)))
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,11 @@ class _Probe:
     """The error in what a consumer delivered in one call, and zeros that were added to it.
 
     ``size``: the squared error over the variance of the outputs. The gradient by the zeros is that
-    by the outputs.
+    by the outputs. ``bytes``: of the call's input and outputs.
     """
 
     tensor: str
+    bytes: int
     error: Tensor
     size: float
     zeros: Tensor
@@ -118,9 +121,10 @@ def _probing(
     """Fill a list with a probe for every call of the consumers' modules."""
     probes: list[_Probe] = []
 
-    def probe(module: nn.Module, value: Tensor, outputs: Tensor, tensor: str) -> Tensor:
+    def probe(module: nn.Module, value: Any, outputs: Tensor, tensor: str) -> Tensor:
         zeros = torch.zeros_like(outputs, requires_grad=True)
-        probes.append(_Probe(tensor, *_error(module, value, outputs, repaired.get(tensor)), zeros))
+        error, size = _error(module, value, outputs, repaired.get(tensor))
+        probes.append(_Probe(tensor, _bytes(value) + outputs.nbytes, error, size, zeros))
         return outputs + zeros
 
     def note(
@@ -143,7 +147,7 @@ def _probing(
 
 @torch.no_grad()
 def _error(
-    module: nn.Module, value: Tensor, outputs: Tensor, repaired: Tensor | None
+    module: nn.Module, value: Any, outputs: Tensor, repaired: Tensor | None
 ) -> tuple[Tensor, float]:
     """Return what repaired weights change of a layer's outputs, and how much that is of them.
 
@@ -184,7 +188,18 @@ def _measure(loss: Tensor, probes: Sequence[_Probe], samples: int) -> Iterator[t
             continue
         slopes, errors = (_by_sample(each, samples) for each in (gradient.float(), probe.error))
         if slopes is not None and errors is not None:
-            yield probe.tensor, float((slopes @ errors.mT).square().mean()) / 2 / probe.size
+            products = (slopes @ errors.mT).square()
+            yield probe.tensor, float(_between(products).mean()) / 2 / probe.size
+
+
+def _bytes(value: Tensor | PackedSequence) -> int:
+    return (value.data if isinstance(value, PackedSequence) else value).nbytes
+
+
+def _between(products: Tensor) -> Tensor:
+    """Return what [samples, samples] says of two different samples; all of it if there is one."""
+    other = ~torch.eye(len(products), dtype=torch.bool, device=products.device)
+    return products[other] if len(products) > 1 else products
 
 
 def _by_sample(value: Tensor, samples: int) -> Tensor | None:
