@@ -47,15 +47,18 @@ def test_the_network_of_a_search_loads_and_computes(net):
     torch.testing.assert_close(outputs[0], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_result_plan_journal_and_policy_read():
+def test_result_plan_and_journal_read():
     result = Result.from_json(Artefacts(FIRST / "search").json("result.json"))
     plan = Plan.from_json(Artefacts(FIRST / "search").json("plan.json")["keep"])
     assert result.plan == plan == Plan((("conv1", 5), ("conv2", 6)))
     records = read_journal(FIRST / "search" / "evaluations.jsonl")
     assert [record["evaluation"] for record in records] == [1, 2, 3, 4, 5]
     assert read_standing(FIRST / "search").to_json()["finished"]
-    policy = Policy.load(FIRST / "search")
-    assert policy.trained_on["evaluations"] == 5
+
+
+def test_its_policy_is_refused_since_observations_meant_other_errors_then():
+    with pytest.raises(DamagedError, match="trained on other observations than ours"):
+        Policy.load(FIRST / "search")
 
 
 def test_a_run_goes_on(tmp_path):
