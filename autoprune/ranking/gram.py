@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -92,6 +92,12 @@ def within_memory(consumers: Sequence[Consumer], sampling: Sampling) -> list[Con
         limit //= 2
 
 
+def input_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
+    """Return what a module was called on; of a packed sequence, its data."""
+    value: Tensor | PackedSequence = args[0] if args else kwargs["input"]
+    return value.data if isinstance(value, PackedSequence) else value
+
+
 def patches(module: nn.Module, value: Tensor, limit: int, generator: torch.Generator) -> Tensor:
     """Return the rows [<= limit, columns] that ``module`` multiplies by its weight.
 
@@ -174,9 +180,7 @@ def _listening(sums: Sequence[_Sum], limit: int, generator: torch.Generator) -> 
             by_module[module].append(item)
 
     def listen(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        value = args[0] if args else kwargs["input"]
-        data = value.data if isinstance(value, PackedSequence) else value
-        rows = patches(module, data, limit, generator)
+        rows = patches(module, input_of(args, kwargs), limit, generator)
         for item in by_module[module]:
             item.add(rows)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 
 import torch
@@ -21,8 +22,8 @@ Chooser = Callable[[str, Sequence[Moments]], Tensor]
 """(group, its consumers) -> order of its units, most important first."""
 
 Minded = Callable[[Mapping[str, Tensor]], Mapping[str, float]]
-"""Consumer's tensor -> its weights with half of the inputs gone; to how much the loss minds a
-relative error of 1 in its outputs (:func:`autoprune.ranking.sensitivity.sensitivities`)."""
+"""Tensor -> its repaired values with half of the units gone; to how much the loss minds a relative
+error of 1 in a consumer's outputs, by its tensor (:func:`sensitivity.sensitivities`)."""
 
 
 def refitting(
@@ -42,27 +43,35 @@ def refitting(
     products) fall back on :func:`magnitude.l1`, their relative error counted as if by the median
     consumer, and are not repaired. Memory: twice the Gram matrices.
     """
-    ranked = l1(model, structure)
+    ranked, energy = l1(model, structure), energies(moments)
     orders = {name: order for name, (order, _) in ranked.items()}
-    readers = _readers(moments)
-    for group in structure.groups:
-        if group.name in readers:
-            orders[group.name] = (
-                chooser(group.name, _of(group.name, moments))
-                if chooser
-                else eliminate(readers.pop(group.name), group.size).flip(0).cpu()
-            )
+    orders |= _chosen(moments, chooser) if chooser else _eliminated(moments, energy, structure)
     repairs = _repairs(model, moments, orders)
-    half = Plan.uniform(structure, 0.5)
-    weights = {name: value for repair in repairs for name, value in repair(half).items()}
-    sensitivity = minded(
-        {item.tensor: weights[item.tensor] for item in repairs if item.tensor in weights}
-    )
+    refitted = Ranking(method, orders, {}, repairs)
+    sensitivity = minded(refitted.weights(Plan.uniform(structure, 0.5)))
     typical = median(sensitivity.values()) if sensitivity else 1.0
     errors = {name: typical * curve for name, (_, curve) in ranked.items()}
-    return Ranking(
-        method, orders, errors | _errors(repairs, energies(moments), sensitivity), repairs
-    )
+    return replace(refitted, errors=errors | _errors(repairs, energy, sensitivity))
+
+
+def _chosen(moments: Sequence[Moments], chooser: Chooser) -> dict[str, Tensor]:
+    """Return the order that ``chooser`` gives to every group that has consumers."""
+    names = dict.fromkeys(name for item in moments for name in item.consumer.groups)
+    return {
+        name: chooser(name, [item for item in moments if name in item.consumer.groups])
+        for name in names
+    }
+
+
+def _eliminated(
+    moments: Sequence[Moments], energy: Mapping[str, float], structure: Structure
+) -> dict[str, Tensor]:
+    """Return the order of every group that has consumers, by backward elimination."""
+    readers = _readers(moments, energy)
+    return {  # readers are large, and go as they are done with
+        name: eliminate(readers.pop(name), structure.sizes[name]).flip(0).cpu()
+        for name in list(readers)
+    }
 
 
 def _errors(
@@ -89,10 +98,9 @@ def energies(moments: Sequence[Moments]) -> dict[str, float]:
     return {name: max(value, tiny) for name, value in found.items()}
 
 
-def _readers(moments: Sequence[Moments]) -> dict[str, list[Reader]]:
+def _readers(moments: Sequence[Moments], energy: Mapping[str, float]) -> dict[str, list[Reader]]:
     """Group -> its consumers, each with the group's part of the inverse Gram matrix."""
     found: dict[str, list[Reader]] = defaultdict(list)
-    energy = energies(moments)
     for item in moments:
         gram, weights = damped(item)
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
@@ -107,10 +115,6 @@ def _readers(moments: Sequence[Moments]) -> dict[str, list[Reader]]:
                 )
             )
     return found
-
-
-def _of(group: str, moments: Sequence[Moments]) -> list[Moments]:
-    return [item for item in moments if group in item.consumer.groups]
 
 
 def _repairs(

@@ -25,12 +25,12 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_leaves
 
 from autoprune.data import Split
 from autoprune.execution import Form, device_of, fastest_form, forward, laid_out, mode, move
 from autoprune.ranking.consumers import CONVS, Consumer
+from autoprune.ranking.gram import input_of
 from autoprune.task import Task
 
 SAMPLES: Final = 128
@@ -121,16 +121,23 @@ def _probing(
     """Fill a list with a probe for every call of the consumers' modules."""
     probes: list[_Probe] = []
 
-    def probe(module: nn.Module, value: Any, outputs: Tensor, tensor: str) -> Tensor:
+    def probe(module: nn.Module, value: Tensor, outputs: Tensor, tensor: str) -> Tensor:
+        """Add zeros to the outputs of one call and keep what is to be known of them."""
         zeros = torch.zeros_like(outputs, requires_grad=True)
         error, size = _error(module, value, outputs, repaired.get(tensor))
-        probes.append(_Probe(tensor, _bytes(value) + outputs.nbytes, error, size, zeros))
+        probes.append(_Probe(tensor, value.nbytes + outputs.nbytes, error, size, zeros))
         return outputs + zeros
 
     def note(
-        module: nn.Module, args: Any, kwargs: Mapping[str, Any], outputs: Any, *, tensor: str
+        module: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        outputs: Any,
+        *,
+        tensor: str,
     ) -> Any:
-        value = args[0] if args else kwargs["input"]
+        """Probe the outputs of one call, if they are a tensor or begin with one."""
+        value = input_of(args, kwargs)
         if isinstance(outputs, Tensor):
             return probe(module, value, outputs, tensor)
         if type(outputs) is tuple and isinstance(outputs[0], Tensor):  # of a recurrent layer
@@ -147,7 +154,7 @@ def _probing(
 
 @torch.no_grad()
 def _error(
-    module: nn.Module, value: Any, outputs: Tensor, repaired: Tensor | None
+    module: nn.Module, value: Tensor, outputs: Tensor, repaired: Tensor | None
 ) -> tuple[Tensor, float]:
     """Return what repaired weights change of a layer's outputs, and how much that is of them.
 
@@ -190,10 +197,6 @@ def _measure(loss: Tensor, probes: Sequence[_Probe], samples: int) -> Iterator[t
         if slopes is not None and errors is not None:
             products = (slopes @ errors.mT).square()
             yield probe.tensor, float(_between(products).mean()) / 2 / probe.size
-
-
-def _bytes(value: Tensor | PackedSequence) -> int:
-    return (value.data if isinstance(value, PackedSequence) else value).nbytes
 
 
 def _between(products: Tensor) -> Tensor:
