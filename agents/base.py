@@ -10,8 +10,8 @@ from typing import Final, Protocol
 import numpy as np
 import torch
 
-from autoprune.plan import Plan
-from autoprune.problem import Ledger, PruningProblem
+from autoprune.problem.problem import Ledger, PruningProblem
+from autoprune.structure.plan import Plan
 
 REPEATS: Final = 30
 """Proposals in a row that were all evaluated before, after which a search has seen enough."""

@@ -25,22 +25,23 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
 from autoprune.agents.base import OnStep, isolated, propose, silent
-from autoprune.agents.belief import Belief
+from autoprune.agents.initial_plans import least_error, seed_plans
 from autoprune.agents.noise import Decay, truncated_normal
 from autoprune.agents.policy import Policy, origin
 from autoprune.agents.random_search import random_walk
-from autoprune.agents.seeds import least_error, seed_plans
-from autoprune.agents.walks import Propose, Walk, acting, damage, retrace, roll
-from autoprune.envs import core, rewards
+from autoprune.agents.reward_model import Belief
+from autoprune.agents.rollouts import Propose, Walk, acting, damage, retrace, roll
+from autoprune.envs import rewards
+from autoprune.envs import walk as core
 from autoprune.envs.layer_pruning import LayerPruning
-from autoprune.execution import one_thread
-from autoprune.plan import Plan
-from autoprune.problem import Ledger, PruningProblem
+from autoprune.networks.execution import one_thread
+from autoprune.problem.problem import Ledger, PruningProblem
+from autoprune.structure.plan import Plan
 
 
 @dataclass(frozen=True)
 class DDPGConfig:
-    """Hyper-parameters; found on made-up problems and digits, see ``tests/test_agents.py``."""
+    """Hyper-parameters; chosen on synthetic problems and digits."""
 
     width: int = 64
     learning_rate: float = 1e-3

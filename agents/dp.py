@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprune.agents.base import isolated, propose, ranked
-from autoprune.agents.seeds import cheap_plans, least_error
-from autoprune.plan import Plan
-from autoprune.problem import Ledger, PruningProblem
+from autoprune.agents.initial_plans import cheap_plans, least_error
+from autoprune.problem.problem import Ledger, PruningProblem
+from autoprune.structure.plan import Plan
 
 SPREAD: Final = 0.4
 """Standard deviation of the logarithm of a coefficient."""

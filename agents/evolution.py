@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprune.agents.base import isolated, propose, ranked
+from autoprune.agents.initial_plans import cheap_plans
 from autoprune.agents.noise import truncated_normal
 from autoprune.agents.random_search import random_walk
-from autoprune.agents.seeds import cheap_plans
-from autoprune.agents.walks import retrace
-from autoprune.envs import core
-from autoprune.plan import Plan
-from autoprune.problem import Ledger, PruningProblem
+from autoprune.agents.rollouts import retrace
+from autoprune.envs import walk as core
+from autoprune.problem.problem import Ledger, PruningProblem
+from autoprune.structure.plan import Plan
 
 Genome = NDArray[np.float32]
 

@@ -19,18 +19,19 @@ import numpy as np
 from torch import nn
 
 from autoprune.agents.base import isolated, propose
-from autoprune.agents.exercises import WORST, Exercise, planned
+from autoprune.agents.imitation import JITTER, apprentice, imitate, lessons
+from autoprune.agents.initial_plans import cheap_plans
 from autoprune.agents.policy import Policy
 from autoprune.agents.practice import OnRound, PracticeConfig, Syllabus, practise
-from autoprune.agents.seeds import cheap_plans
-from autoprune.agents.shared_belief import Evidence, SharedBelief, features, imagine
-from autoprune.agents.tutor import JITTER, apprentice, imitate, lessons
-from autoprune.agents.walks import retrace
-from autoprune.envs import core, rewards
-from autoprune.envs.guide import Guide
-from autoprune.execution import one_thread
-from autoprune.plan import Plan
-from autoprune.problem import Evaluation, Ledger, PruningProblem, Record
+from autoprune.agents.rollouts import retrace
+from autoprune.agents.shared_reward_model import Evidence, SharedBelief, features, imagine
+from autoprune.agents.surrogate import WORST, Exercise, planned
+from autoprune.envs import rewards
+from autoprune.envs import walk as core
+from autoprune.envs.lagrangian import Guide
+from autoprune.networks.execution import one_thread
+from autoprune.problem.problem import Evaluation, Ledger, PruningProblem, Record
+from autoprune.structure.plan import Plan
 
 OnStep = Callable[[int, float], None]
 OnTrial = Callable[["Case", "Trial"], None]

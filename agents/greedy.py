@@ -12,8 +12,8 @@ from math import inf
 from typing import Final
 
 from autoprune.agents.base import ranked
-from autoprune.plan import Plan
-from autoprune.problem import Ledger, OutOfEvaluations, PruningProblem
+from autoprune.problem.problem import Ledger, OutOfEvaluations, PruningProblem
+from autoprune.structure.plan import Plan
 
 STEP: Final = 0.25
 """Part of a group that the first round takes away; halved whenever a round brings nothing."""

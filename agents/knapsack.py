@@ -15,9 +15,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprune.budget import BoundBudget
-from autoprune.cost import Counts
-from autoprune.plan import Plan
+from autoprune.cost.budget import BoundBudget
+from autoprune.cost.polynomial import Counts
+from autoprune.structure.plan import Plan
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]

@@ -20,12 +20,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from autoprune.artefacts import MANIFEST, Artefacts
-from autoprune.envs import core
+from autoprune.envs import walk as core
 from autoprune.errors import DamagedError, UsageError
-from autoprune.files import parse
-from autoprune.plan import Plan
-from autoprune.problem import Ledger, PruningProblem
+from autoprune.foundation.files import parse
+from autoprune.problem.problem import Ledger, PruningProblem
+from autoprune.runs.artifacts import MANIFEST, Artifacts
+from autoprune.structure.plan import Plan
 
 FORMAT: Final = 1
 LARGEST_WIDTH: Final = 1024
@@ -86,7 +86,7 @@ class Policy:
                 raise UsageError(f"no policy in {path}: {file} is missing", _NAME_ONE)
         if (place.parent / MANIFEST).exists():
             for file in (description, content):
-                Artefacts(place.parent).file(file.name)
+                Artifacts(place.parent).file(file.name)
         text = _bounded(description, LARGEST_DESCRIPTION)
         return cls.read(_json(text, str(description)), _bounded(content, LARGEST_FILE))
 

@@ -15,13 +15,14 @@ from stable_baselines3.common.logger import Logger
 from torch import nn
 
 from autoprune.agents.base import REPEATS, OnStep, isolated, silent
+from autoprune.agents.initial_plans import cheap_plans
 from autoprune.agents.policy import Policy, origin
-from autoprune.agents.seeds import cheap_plans
-from autoprune.envs import core, rewards
+from autoprune.envs import rewards
+from autoprune.envs import walk as core
 from autoprune.envs.layer_pruning import LayerPruning
-from autoprune.execution import one_thread
-from autoprune.plan import Plan
-from autoprune.problem import Evaluation, Ledger, OutOfEvaluations, PruningProblem
+from autoprune.networks.execution import one_thread
+from autoprune.problem.problem import Evaluation, Ledger, OutOfEvaluations, PruningProblem
+from autoprune.structure.plan import Plan
 
 _NEVER = 10**9
 

@@ -21,9 +21,9 @@ from stable_baselines3.common.logger import Logger
 from torch import nn
 
 from autoprune.agents.ddpg import WalkBuffer, build
-from autoprune.agents.exercises import Exercise, Exercises, examine
 from autoprune.agents.noise import Decay, truncated_normal
-from autoprune.agents.walks import Act, Walk, acting, roll
+from autoprune.agents.rollouts import Act, Walk, acting, roll
+from autoprune.agents.surrogate import Exercise, Exercises, examine
 
 AGENTS: Final = ("ddpg", "ppo")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from autoprune.agents.base import isolated, propose
-from autoprune.envs import core
-from autoprune.plan import Plan
-from autoprune.problem import Ledger, PruningProblem
+from autoprune.envs import walk as core
+from autoprune.problem.problem import Ledger, PruningProblem
+from autoprune.structure.plan import Plan
 
 
 class Random:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoprune.problem import Ledger, PruningProblem
+from autoprune.problem.problem import Ledger, PruningProblem
 
 
 class Uniform:

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 from autoprune import errors
 
 if TYPE_CHECKING:
-    from autoprune.analysis import analyze as analyze
-    from autoprune.analysis import verify as verify
-    from autoprune.applying import apply as apply
-    from autoprune.budget import Budget as Budget
-    from autoprune.granularity.kernels import semi_structured as semi_structured
-    from autoprune.pipeline import search as search
-    from autoprune.plan import Plan as Plan
-    from autoprune.pruning import mask as mask
-    from autoprune.pruning import prune as prune
-    from autoprune.result import Result as Result
-    from autoprune.saving import load as load
+    from autoprune.commands.apply.run import apply as apply
+    from autoprune.cost.budget import Budget as Budget
+    from autoprune.networks.save import load as load
+    from autoprune.pipeline.result import Result as Result
+    from autoprune.pipeline.search import search as search
+    from autoprune.problem.granularity.kernels import semi_structured as semi_structured
+    from autoprune.problem.prune import mask as mask
+    from autoprune.problem.prune import prune as prune
+    from autoprune.structure.analyze import analyze as analyze
+    from autoprune.structure.analyze import verify as verify
+    from autoprune.structure.plan import Plan as Plan
     from autoprune.structure.table import Structure as Structure
 
 __all__ = [
@@ -41,18 +41,18 @@ __all__ = [
 ]
 
 _HOME = {
-    "Budget": "autoprune.budget",
-    "Plan": "autoprune.plan",
-    "Result": "autoprune.result",
+    "Budget": "autoprune.cost.budget",
+    "Plan": "autoprune.structure.plan",
+    "Result": "autoprune.pipeline.result",
     "Structure": "autoprune.structure.table",
-    "analyze": "autoprune.analysis",
-    "apply": "autoprune.applying",
-    "load": "autoprune.saving",
-    "mask": "autoprune.pruning",
-    "prune": "autoprune.pruning",
-    "search": "autoprune.pipeline",
-    "semi_structured": "autoprune.granularity.kernels",
-    "verify": "autoprune.analysis",
+    "analyze": "autoprune.structure.analyze",
+    "apply": "autoprune.commands.apply.run",
+    "load": "autoprune.networks.save",
+    "mask": "autoprune.problem.prune",
+    "prune": "autoprune.problem.prune",
+    "search": "autoprune.pipeline.search",
+    "semi_structured": "autoprune.problem.granularity.kernels",
+    "verify": "autoprune.structure.analyze",
 }
 
 try:

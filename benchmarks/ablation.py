@@ -26,10 +26,10 @@ from autoprune.agents.base import Searcher
 from autoprune.agents.ddpg import DDPGConfig, DDPGSearcher
 from autoprune.agents.dp import DynamicProgramming
 from autoprune.agents.random_search import Random
-from autoprune.evaluate import Evaluator
-from autoprune.lottery.statistics import Estimate, difference, estimate
-from autoprune.phases import CALIBRATION, RECALIBRATION
-from autoprune.problem import Record
+from autoprune.foundation.statistics import Estimate, difference, estimate
+from autoprune.pipeline.stages import CALIBRATION, RECALIBRATION
+from autoprune.problem.evaluator import Evaluator
+from autoprune.problem.problem import Record
 
 VARIANTS: dict[str, Callable[[], Searcher]] = {
     "ddpg": DDPGSearcher,

@@ -23,24 +23,24 @@ from reporting import parser, report
 from sklearn.linear_model import LinearRegression
 from torch import nn
 
-from autoprune import zoo
 from autoprune.agents import searcher
-from autoprune.analysis import analyze
-from autoprune.budget import BoundBudget, Budget
-from autoprune.cost import CostModel
+from autoprune.cost.budget import BoundBudget, Budget
+from autoprune.cost.polynomial import CostModel
 from autoprune.data import Data, load_data
-from autoprune.evaluate import Evaluator
-from autoprune.exploration import Crew
-from autoprune.models import load_weights
-from autoprune.phases import RECALIBRATION
-from autoprune.plan import Plan
-from autoprune.problem import Ledger, PruningProblem
+from autoprune.data.task import Classification
+from autoprune.networks import zoo
+from autoprune.networks.weights import load_weights
+from autoprune.pipeline.explore import Crew
+from autoprune.pipeline.stages import RECALIBRATION
+from autoprune.problem.evaluator import Evaluator
+from autoprune.problem.problem import Ledger, PruningProblem
 from autoprune.ranking import rank
 from autoprune.ranking.consumers import find_consumers
 from autoprune.ranking.gram import patches
-from autoprune.recover import measure
 from autoprune.structure import Structure
-from autoprune.task import Classification
+from autoprune.structure.analyze import analyze
+from autoprune.structure.plan import Plan
+from autoprune.training.loop import measure
 
 TASK = Classification()
 EVALUATIONS, AIM = 100, 20

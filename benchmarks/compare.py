@@ -14,11 +14,11 @@ import torch
 from reporting import parser, percent, report
 from rich.console import Console
 
-from autoprune.comparing import run_compare
-from autoprune.comparison import Comparison
-from autoprune.config import CompareConfig
-from autoprune.lottery.statistics import difference
-from autoprune.progress import Terminal
+from autoprune.commands.compare.config import CompareConfig
+from autoprune.commands.compare.result import Comparison
+from autoprune.commands.compare.run import run_compare
+from autoprune.foundation.progress import Terminal
+from autoprune.foundation.statistics import difference
 
 AIMS = {"resnet20": 4.0, "resnet56": 2.0}
 """Most points of test accuracy to lose before fine-tuning at half the FLOPs."""

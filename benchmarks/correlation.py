@@ -21,23 +21,23 @@ import torch
 from reporting import parser, report
 from torch import nn
 
-from autoprune import zoo
 from autoprune.agents.random_search import random_walk
-from autoprune.analysis import analyze
-from autoprune.batches import Batches
-from autoprune.budget import Budget
-from autoprune.cost import CostModel
+from autoprune.cost.budget import Budget
+from autoprune.cost.polynomial import CostModel
 from autoprune.data import Split, load_data
-from autoprune.envs import core
-from autoprune.execution import Form
-from autoprune.models import load_weights
-from autoprune.plan import Plan
-from autoprune.problem import Evaluation, PruningProblem
+from autoprune.data.task import Classification
+from autoprune.envs import walk as core
+from autoprune.networks import zoo
+from autoprune.networks.batches import Batches
+from autoprune.networks.execution import Form
+from autoprune.networks.weights import load_weights
+from autoprune.problem.problem import Evaluation, PruningProblem
 from autoprune.ranking import Ranking, rank
-from autoprune.recalibration import Recalibration
-from autoprune.recover import FitConfig, fit, measure
-from autoprune.slicing import Slicer
-from autoprune.task import Classification
+from autoprune.ranking.recalibration import Recalibration
+from autoprune.structure.analyze import analyze
+from autoprune.structure.plan import Plan
+from autoprune.structure.slicing import Slicer
+from autoprune.training.loop import FitConfig, fit, measure
 
 TASK = Classification()
 FEW = FitConfig(epochs=1, batch_size=128, learning_rate=0.02)

@@ -20,17 +20,17 @@ import torch
 from posed import TASK, Posed
 from reporting import parser, report
 
-from autoprune.agents.seeds import least_error
-from autoprune.budget import Budget
-from autoprune.envs.core import curves
-from autoprune.evaluate import Evaluator
-from autoprune.phases import CALIBRATION
-from autoprune.plan import Plan
-from autoprune.problem import PruningProblem
+from autoprune.agents.initial_plans import least_error
+from autoprune.cost.budget import Budget
+from autoprune.envs.walk import curves
+from autoprune.pipeline.stages import CALIBRATION
+from autoprune.problem.evaluator import Evaluator
+from autoprune.problem.problem import PruningProblem
 from autoprune.ranking import DEFAULT, Ranking
 from autoprune.ranking.consumers import find_consumers
 from autoprune.ranking.gram import collect
 from autoprune.ranking.regression import refitting
+from autoprune.structure.plan import Plan
 
 SPREAD = 0.5
 """Standard deviation of the logarithm of a coefficient."""

@@ -21,19 +21,19 @@ from reporting import parser, report
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from autoprune import zoo
-from autoprune.analysis import analyze
 from autoprune.data import Split
-from autoprune.evaluate import CPU_BATCH, Evaluator
-from autoprune.execution import Form, forward, laid_out
-from autoprune.folding import find_foldable, folded
-from autoprune.phases import RECALIBRATION
-from autoprune.plan import Plan
-from autoprune.racing import SHARE
+from autoprune.data.task import Batch, Classification
+from autoprune.networks import zoo
+from autoprune.networks.execution import Form, forward, laid_out
+from autoprune.networks.folding import find_foldable, folded
+from autoprune.pipeline.stages import RECALIBRATION
+from autoprune.problem.evaluator import CPU_BATCH, Evaluator
+from autoprune.problem.racing import SHARE
 from autoprune.ranking import rank
-from autoprune.slicing import Slicer
 from autoprune.structure import Structure
-from autoprune.task import Batch, Classification
+from autoprune.structure.analyze import analyze
+from autoprune.structure.plan import Plan
+from autoprune.structure.slicing import Slicer
 
 TASK = Classification()
 NETWORKS = ("resnet20", "resnet56", "mobilenetv1")

@@ -12,10 +12,10 @@ import torch
 from reporting import parser, report
 from rich.console import Console
 
-from autoprune.config import SearchConfig
-from autoprune.pipeline import run_search
-from autoprune.progress import Terminal
-from autoprune.result import Result
+from autoprune.foundation.progress import Terminal
+from autoprune.pipeline.config import SearchConfig
+from autoprune.pipeline.result import Result
+from autoprune.pipeline.search import run_search
 
 
 def main() -> None:

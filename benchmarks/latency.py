@@ -16,16 +16,16 @@ import torch
 from numpy.typing import NDArray
 from reporting import parser, report
 
-from autoprune import zoo
-from autoprune.analysis import analyze
-from autoprune.budget import BoundBudget, Budget, allowed_counts
-from autoprune.cost import CostModel
-from autoprune.heuristics import heuristic_plan
-from autoprune.latency import Survey, width_steps
-from autoprune.latency.model import first_units
-from autoprune.plan import Plan
-from autoprune.slicing import Slicer
-from autoprune.task import Classification
+from autoprune.cost.budget import BoundBudget, Budget, allowed_counts
+from autoprune.cost.latency import Survey, width_steps
+from autoprune.cost.latency.model import first_units
+from autoprune.cost.polynomial import CostModel
+from autoprune.data.task import Classification
+from autoprune.networks import zoo
+from autoprune.problem.heuristics import heuristic_plan
+from autoprune.structure.analyze import analyze
+from autoprune.structure.plan import Plan
+from autoprune.structure.slicing import Slicer
 
 NETWORKS = ("resnet20", "resnet56", "mobilenetv1", "vgg19", "simplenet", "densenet40")
 BUDGETS = ("0.75latency", "0.5latency")

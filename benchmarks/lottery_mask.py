@@ -13,9 +13,9 @@ from reporting import report
 from rich.console import Console
 from tickets import options, setup, starts, ticket
 
-from autoprune.config import SearchConfig
-from autoprune.pipeline import run_search
-from autoprune.progress import Terminal
+from autoprune.foundation.progress import Terminal
+from autoprune.pipeline.config import SearchConfig
+from autoprune.pipeline.search import run_search
 
 
 def main() -> None:

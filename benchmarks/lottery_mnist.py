@@ -12,8 +12,8 @@ from typing import Any
 from reporting import RESULTS, report
 from tickets import options, percent, rows, setup, ticket
 
-from autoprune.charts import save
-from autoprune.lottery.drawing import levels
+from autoprune.commands.ticket.plots import levels
+from autoprune.foundation.charts import save
 
 KINDS = ("ticket", "dense", "reinit", "shuffled")
 AIMED = (0.21, 0.07)

@@ -11,12 +11,12 @@ from statistics import median
 import torch
 from reporting import parser, report
 
+from autoprune.commands.ticket import masks as m
 from autoprune.data import Split
-from autoprune.lottery import masks as m
-from autoprune.models import ModelSpec
-from autoprune.recover import fit
-from autoprune.task import Classification
-from autoprune.training import FitConfig
+from autoprune.data.task import Classification
+from autoprune.networks.spec import ModelSpec
+from autoprune.training.config import FitConfig
+from autoprune.training.loop import fit
 
 AIM = 1.1
 CASES = (

@@ -21,13 +21,13 @@ import torch
 from reporting import parser, report
 from torch import nn
 
-from autoprune import zoo
-from autoprune.analysis import analyze
 from autoprune.data import Split
+from autoprune.data.task import Classification
+from autoprune.networks import zoo
 from autoprune.ranking import Sampling, rank
 from autoprune.ranking.consumers import find_consumers
 from autoprune.ranking.gram import within_memory
-from autoprune.task import Classification
+from autoprune.structure.analyze import analyze
 
 SAMPLES = 64
 MIB = 1 << 20
@@ -67,7 +67,7 @@ def main() -> None:
     rows = []
     for case in chosen.cases:
         command = [sys.executable, __file__, "--case", case, "--threads", str(chosen.threads)]
-        answer = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+        answer = subprocess.run(command, check=True, capture_output=True, text=True)
         rows.append(json.loads(answer.stdout))
     notes = [
         f"{SAMPLES} calibration images; `peak` is the most memory that ranking added to the",

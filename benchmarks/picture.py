@@ -13,8 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 
-from autoprune.report import result_view
-from autoprune.result import Result
+from autoprune.pipeline.result import Result
+from autoprune.pipeline.view import result_view
 
 PICTURE = Path(__file__).parents[1] / "docs" / "search.svg"
 

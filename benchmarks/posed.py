@@ -9,19 +9,19 @@ from typing import Self
 from reporting import parser
 from torch import nn
 
-from autoprune import zoo
 from autoprune.agents import Searcher
-from autoprune.analysis import analyze
-from autoprune.budget import BoundBudget, Budget
-from autoprune.cost import CostModel
+from autoprune.cost.budget import BoundBudget, Budget
+from autoprune.cost.polynomial import CostModel
 from autoprune.data import Data, Split, load_data
-from autoprune.evaluate import Evaluator
-from autoprune.exploration import Crew
-from autoprune.models import load_weights
-from autoprune.phases import CALIBRATION
-from autoprune.problem import Ledger, PruningProblem, Record
+from autoprune.data.task import Classification
+from autoprune.networks import zoo
+from autoprune.networks.weights import load_weights
+from autoprune.pipeline.explore import Crew
+from autoprune.pipeline.stages import CALIBRATION
+from autoprune.problem.evaluator import Evaluator
+from autoprune.problem.problem import Ledger, PruningProblem, Record
 from autoprune.ranking import Ranking, rank
-from autoprune.task import Classification
+from autoprune.structure.analyze import analyze
 
 TASK = Classification()
 

@@ -21,11 +21,11 @@ import torch
 from posed import BEST, Posed, best_of, options_of
 from reporting import percent, report
 
-from autoprune import racing
 from autoprune.agents import searcher
-from autoprune.evaluate import Evaluator
-from autoprune.lottery.statistics import difference, estimate
-from autoprune.phases import CALIBRATION, RECALIBRATION
+from autoprune.foundation.statistics import difference, estimate
+from autoprune.pipeline.stages import CALIBRATION, RECALIBRATION
+from autoprune.problem import racing
+from autoprune.problem.evaluator import Evaluator
 
 NEVER = 10**9
 

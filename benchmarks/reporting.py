@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from autoprune.lottery.statistics import Estimate
+from autoprune.foundation.statistics import Estimate
 
 RESULTS = Path(__file__).parent / "results"
 

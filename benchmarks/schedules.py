@@ -18,13 +18,13 @@ import torch
 from reporting import RESULTS, parser, report
 from rich.console import Console
 
-from autoprune.charts import Curve, canvas, draw_curves, save
-from autoprune.config import PruneConfig
-from autoprune.config.train import TrainConfig
-from autoprune.progress import Progress, Silent, Terminal
-from autoprune.result import Result
-from autoprune.schedule import run_prune
-from autoprune.trainer import run_train
+from autoprune.commands.prune.config import PruneConfig
+from autoprune.commands.prune.run import run_prune
+from autoprune.commands.train.config import TrainConfig
+from autoprune.commands.train.run import run_train
+from autoprune.foundation.charts import Curve, canvas, draw_curves, save
+from autoprune.foundation.progress import Progress, Silent, Terminal
+from autoprune.pipeline.result import Result
 
 WAYS = ("one shot", "one shot + fine-tuning", "iterative")
 

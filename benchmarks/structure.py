@@ -15,11 +15,11 @@ import torch
 from reporting import parser, report
 from torch import nn
 
-from autoprune import zoo
-from autoprune.analysis import analyze
-from autoprune.plan import Plan
+from autoprune.networks import zoo
 from autoprune.ranking import rank
-from autoprune.slicing import Slicer
+from autoprune.structure.analyze import analyze
+from autoprune.structure.plan import Plan
+from autoprune.structure.slicing import Slicer
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it imports what numpy and torch have deprecated

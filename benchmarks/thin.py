@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from autoprune.zoo.cifar_resnet import SmallResNet
+from autoprune.networks.zoo.cifar_resnet import SmallResNet
 
 
 def conv_2(classes: int, channels: int, size: int) -> nn.Sequential:

@@ -13,9 +13,9 @@ import torch
 from reporting import parser
 from rich.console import Console
 
-from autoprune.lottery.command import run_ticket
-from autoprune.lottery.config import TicketConfig
-from autoprune.progress import Terminal
+from autoprune.commands.ticket.config import TicketConfig
+from autoprune.commands.ticket.run import run_ticket
+from autoprune.foundation.progress import Terminal
 
 
 def options(description: str, **defaults: int) -> argparse.ArgumentParser:

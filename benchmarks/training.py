@@ -16,11 +16,11 @@ import torch
 from reporting import parser, report
 from rich.console import Console
 
-from autoprune.config import TrainConfig
-from autoprune.progress import Terminal, duration
-from autoprune.report import count
-from autoprune.trained import Trained
-from autoprune.trainer import run_train
+from autoprune.commands.train.config import TrainConfig
+from autoprune.commands.train.result import Trained
+from autoprune.commands.train.run import run_train
+from autoprune.foundation.progress import Terminal, duration
+from autoprune.foundation.tables import count
 
 TRAININGS: dict[str, dict[str, Any]] = {
     "lenet-300-100": {"data": "mnist", "epochs": 10},

@@ -24,27 +24,34 @@ from rich.console import Console
 from torch import nn
 from transfer_table import finish
 
-from autoprune import phases
 from autoprune.agents import Searcher
 from autoprune.agents.ddpg import DDPGSearcher
 from autoprune.agents.dp import DynamicProgramming
 from autoprune.agents.generalist import Case, Generalist, Trial
+from autoprune.agents.initial_plans import least_error
 from autoprune.agents.policy import DESCRIPTION, Policy
-from autoprune.agents.seeds import least_error
-from autoprune.applying import starts
-from autoprune.config import TrainPolicyConfig
-from autoprune.curves import Curves
+from autoprune.commands.apply.run import starts
+from autoprune.commands.train_policy.config import TrainPolicyConfig
+from autoprune.commands.train_policy.run import (
+    Network,
+    about,
+    case_of,
+    coefficients_of,
+    find_network,
+    pupil_of,
+)
 from autoprune.data import Split
-from autoprune.files import canonical, pretty
-from autoprune.finals import builder, choose, shrink
-from autoprune.plan import Plan
-from autoprune.problem import Evaluation, Ledger, PruningProblem
-from autoprune.progress import Progress, Terminal
-from autoprune.run import Run
-from autoprune.scoring import measure
-from autoprune.session import Session
-from autoprune.task import Task
-from autoprune.teaching import Network, about, case_of, coefficients_of, find_network, pupil_of
+from autoprune.data.task import Task
+from autoprune.foundation.files import canonical, pretty
+from autoprune.foundation.progress import Progress, Terminal
+from autoprune.networks.score import measure
+from autoprune.pipeline import stages as phases
+from autoprune.pipeline.curves import Curves
+from autoprune.pipeline.finalists import builder, choose, shrink
+from autoprune.pipeline.session import Session
+from autoprune.problem.problem import Evaluation, Ledger, PruningProblem
+from autoprune.runs.run import Run
+from autoprune.structure.plan import Plan
 
 
 @dataclass(frozen=True)

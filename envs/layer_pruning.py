@@ -10,10 +10,11 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from autoprune.envs import core, rewards
+from autoprune.envs import rewards
+from autoprune.envs import walk as core
 from autoprune.errors import UsageError
-from autoprune.plan import Plan
-from autoprune.problem import Evaluation, PruningProblem
+from autoprune.problem.problem import Evaluation, PruningProblem
+from autoprune.structure.plan import Plan
 
 Action = NDArray[np.float32]
 

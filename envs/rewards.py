@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from autoprune.problem import Evaluation
+from autoprune.problem.problem import Evaluation
 
 Reward = Callable[[Evaluation], float]
 

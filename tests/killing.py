@@ -1,6 +1,6 @@
 """A progress that ends the process in the middle of a training."""
 
-from autoprune.progress import Silent
+from autoprune.foundation.progress import Silent
 
 
 class Killed(BaseException):

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from autoprune.budget import Budget
-from autoprune.cost import CostModel
-from autoprune.problem import Evaluation, PruningProblem
+from autoprune.cost.budget import Budget
+from autoprune.cost.polynomial import CostModel
+from autoprune.problem.problem import Evaluation, PruningProblem
 from tests.synthetic import chain, stages
 
 IMAGES = 2000

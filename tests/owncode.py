@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from autoprune import factories
+from autoprune.foundation import user_code as factories
 
 NETS = '''
 import torch

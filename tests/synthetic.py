@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from autoprune.latency.table import Axis, Table, TableCost, monotone
+from autoprune.cost.latency.table import Axis, Table, TableCost, monotone
 from autoprune.structure.table import (
     Extent,
     Group,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from autoprune.commands import COMMANDS
-from autoprune.usage import parse
+from autoprune.cli.commands import COMMANDS
+from autoprune.cli.parse import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -6,20 +6,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from autoprune import factories, load
+from autoprune import load
 from autoprune.agents.policy import Policy
-from autoprune.artefacts import Artefacts
-from autoprune.config import SearchConfig, TrainConfig
+from autoprune.commands.report.status import read_standing
+from autoprune.commands.ticket.ticket import Ticket
+from autoprune.commands.train.config import TrainConfig
+from autoprune.commands.train.result import Trained
 from autoprune.errors import DamagedError
-from autoprune.files import pretty, text_writer
-from autoprune.journal import read_journal
-from autoprune.lottery.ticket import Ticket
-from autoprune.models import initial_file, load_weights, read_tensors
-from autoprune.plan import Plan
-from autoprune.result import Result
-from autoprune.run import Run
-from autoprune.standing import read_standing
-from autoprune.trained import Trained
+from autoprune.foundation import user_code as factories
+from autoprune.foundation.files import pretty, text_writer
+from autoprune.networks.weights import initial_file, load_weights, read_tensors
+from autoprune.pipeline.config import SearchConfig
+from autoprune.pipeline.result import Result
+from autoprune.runs.artifacts import Artifacts
+from autoprune.runs.journal import read_journal
+from autoprune.runs.run import Run
+from autoprune.structure.plan import Plan
 from tests import owncode
 
 FIRST = Path(__file__).parent / "data" / "format-1"
@@ -33,9 +35,9 @@ def net(tmp_path):
 
 def test_every_file_is_what_was_published():
     for folder in (FIRST / "search", FIRST / "train", FIRST / "ticket"):
-        artefacts = Artefacts(folder)
-        assert artefacts.damaged == []
-        assert len(artefacts.names) >= 4
+        artifacts = Artifacts(folder)
+        assert artifacts.damaged == []
+        assert len(artifacts.names) >= 4
 
 
 def test_the_network_of_a_search_loads_and_computes(net):
@@ -48,8 +50,8 @@ def test_the_network_of_a_search_loads_and_computes(net):
 
 
 def test_result_plan_and_journal_read():
-    result = Result.from_json(Artefacts(FIRST / "search").json("result.json"))
-    plan = Plan.from_json(Artefacts(FIRST / "search").json("plan.json")["keep"])
+    result = Result.from_json(Artifacts(FIRST / "search").json("result.json"))
+    plan = Plan.from_json(Artifacts(FIRST / "search").json("plan.json")["keep"])
     assert result.plan == plan == Plan((("conv1", 5), ("conv2", 6)))
     records = read_journal(FIRST / "search" / "evaluations.jsonl")
     assert [record["evaluation"] for record in records] == [1, 2, 3, 4, 5]
@@ -63,7 +65,7 @@ def test_its_policy_is_refused_since_observations_meant_other_errors_then():
 
 def test_a_run_goes_on(tmp_path):
     copy = Path(shutil.copytree(FIRST / "search", tmp_path / "copy"))
-    meta = Artefacts(copy).json("config.json")
+    meta = Artifacts(copy).json("config.json")
     with Run(copy, SearchConfig.from_json(meta["config"])) as run:
         assert run.resumed and run.finished and run.damaged == []
         assert len(run.journal.records) == 5
@@ -81,7 +83,7 @@ def test_a_training_loads_serves_as_weights_and_goes_on(net, tmp_path):
     net.load_state_dict(initial)
     load_weights(net, FIRST / "train")
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
-    result = Trained.from_json(Artefacts(FIRST / "train").json("result.json"))
+    result = Trained.from_json(Artifacts(FIRST / "train").json("result.json"))
     assert (result.epochs, result.steps, result.accuracy) == (3, 12, 0.4)
     standing = read_standing(FIRST / "train")
     assert [record["epoch"] for record in standing.records] == [1, 2, 3]
@@ -103,8 +105,8 @@ def test_a_ticket_loads():
 @pytest.mark.parametrize("size", [9, 2**60])
 def test_a_width_beyond_that_of_the_dense_network_is_refused(net, tmp_path, size):
     copy = Path(shutil.copytree(FIRST / "search", tmp_path / "copy"))
-    described = Artefacts(copy).json("model.json")
+    described = Artifacts(copy).json("model.json")
     described["widths"] = [["bn1", "num_features", size]]
-    Artefacts(copy).publish("model.json", text_writer(pretty(described)))
+    Artifacts(copy).publish("model.json", text_writer(pretty(described)))
     with pytest.raises(DamagedError, match="'bn1' is smaller than expected"):
         load(copy, net)

@@ -6,24 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from tests import rooms
+
 ROOT = Path(__file__).resolve().parents[1]
-# A module imports only what stands before it.
-ORDER = """
-    errors waiting signals files schema artefacts claim journal events factories trust
-    soundness structure plan module_sizes slicing analysis energy cost limits budget ctc task
-    data execution workers batches zoo models checks packing saving ranking pruning
-    granularity problem heuristics folding latency recalibration reconstruction racing
-    evaluate envs agents training checkpoint scoring recover config subject run progress result
-    trained policy_result curves report charts standing fitting session recipes source trainer
-    phases finals exploration delivery pipeline schedule applying teaching export profiling
-    lottery comparison comparing comparison_view doctor bench commands usage cli __main__
-""".split()
-# The public face names what is far below it, and only when asked.
-FACE = "__init__"
-MAY_PRINT = {"cli"}
-MAY_IMPORT_BY_NAME = {"__init__", "factories", "models", "agents", "doctor"}
-MAY_SEND_PICKLES = {"workers"}  # through pipes to processes of its own, never to a file
-MAY_LOAD_CHECKPOINTS = {"models"}
+MAY_PRINT = {"autoprune/cli/main.py"}
+MAY_IMPORT_BY_NAME = {
+    *(
+        "autoprune/__init__.py",
+        "autoprune/foundation/user_code.py",
+        "autoprune/networks/libraries.py",
+    ),
+    *("agents/__init__.py", "autoprune/commands/doctor/run.py"),
+}
+# Through pipes to processes of its own, never to a file.
+MAY_SEND_PICKLES = {"autoprune/networks/workers.py"}
+MAY_LOAD_CHECKPOINTS = {"autoprune/networks/weights.py"}
 BANNED_MODULES = {
     *("pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"),  # run code when they read
     *("socket", "urllib", "http", "requests", "httpx", "ftplib", "smtplib"),  # talk to strangers
@@ -42,33 +39,19 @@ def sources() -> list[Path]:
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
-def unit(path: Path) -> str:
-    """Name the module, or the package directly below autoprune, that a file belongs to."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return parts[1] if parts[0] == "autoprune" else parts[0]
-
-
 def label(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Yield (line, dotted name) of everything imported at run time."""
-    for node in runtime_nodes(tree):
+    """Yield (line, dotted name) of everything imported, for type checkers too."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: relative import"
             for alias in node.names:
                 yield node.lineno, f"{node.module}.{alias.name}"
-
-
-def runtime_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """Walk a tree, leaving out what only type checkers run."""
-    yield node
-    for child in ast.iter_child_nodes(node):
-        if not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
-            yield from runtime_nodes(child)
 
 
 def aliases(tree: ast.Module) -> dict[str, str]:
@@ -83,7 +66,7 @@ def aliases(tree: ast.Module) -> dict[str, str]:
 
 
 def complaints(path: Path) -> Iterator[str]:
-    name = unit(path)
+    name = label(path)
     tree = ast.parse(path.read_text())
     meant = aliases(tree)
     for node in ast.walk(tree):
@@ -104,25 +87,23 @@ def complaints(path: Path) -> Iterator[str]:
             yield f"{where} with shell"
         if called == "torch.load":
             if name not in MAY_LOAD_CHECKPOINTS:
-                yield f"{where} outside autoprune.models"
+                yield f"{where} outside the one place that may"
             if options.get("weights_only") != "True":
                 yield f"{where} without weights_only=True"
 
 
-@pytest.mark.parametrize("path", sources(), ids=label)
-def test_modules_import_only_what_stands_before_them(path):
-    name = unit(path)
-    assert name in {*ORDER, FACE}, f"{name} has no place in the order of this test: give it one"
-    for line, target in imports(ast.parse(path.read_text())):
-        package, _, rest = target.partition(".")
-        assert package not in ("envs", "agents"), f"line {line}: import autoprune.{package}"
-        below = rest.split(".")[0]
-        if package != "autoprune" or name == FACE or below in (name, "__version__"):
-            continue
-        if name in ("cli", "usage") and not rest:
-            continue
-        assert below in ORDER, f"line {line}: {target}"
-        assert ORDER.index(below) < ORDER.index(name), f"line {line}: {name} imports {below}"
+FILES = {rooms.module(path): path for path in rooms.files()}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_rooms_import_only_rooms_before_them(name):
+    assert rooms.room(name) in (*rooms.ROOMS, *rooms.FACE), f"{name} is in no room"
+    for target in rooms.imports(FILES[name]):
+        assert rooms.allowed(name, target), f"{name} imports {target}"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert rooms.circles(rooms.graph()) == []
 
 
 @pytest.mark.parametrize("path", sources(), ids=label)
@@ -132,7 +113,7 @@ def test_nothing_runs_code_from_files_talks_to_the_network_or_prints(path):
         f"line {line}: {target}"
         for line, target in imports(tree)
         if target.split(".")[0] in BANNED_MODULES
-        or (target.startswith("multiprocessing") and unit(path) not in MAY_SEND_PICKLES)
+        or (target.startswith("multiprocessing") and label(path) not in MAY_SEND_PICKLES)
     ]
     assert [*banned, *complaints(path)] == []
 
@@ -146,10 +127,19 @@ def test_files_fit_a_few_screens_and_functions_one(path):
             assert node.end_lineno - node.lineno < 50, f"line {node.lineno}: {node.name}"
 
 
-def test_every_module_in_the_order_exists_once():
-    found = {unit(path) for path in sources()}
-    assert len(set(ORDER)) == len(ORDER)
-    assert set(ORDER) - found == set(), "the order names modules that are gone"
+def test_every_room_exists():
+    assert {rooms.room(name) for name in FILES} == {*rooms.ROOMS, *rooms.FACE}
+
+
+def test_the_check_of_rooms_sees_what_it_should(tmp_path):
+    for wrong, target in (
+        ("autoprune.cost.budget", "autoprune.agents.ddpg"),
+        ("autoprune.runs.run", "autoprune.pipeline.config"),
+        ("autoprune.commands.apply.run", "autoprune.commands.prune.run"),
+    ):
+        assert not rooms.allowed(wrong, target)
+    assert rooms.allowed("autoprune.commands.apply.run", "autoprune.commands.apply.config")
+    assert rooms.circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
 
 
 def test_the_checks_see_what_they_should(tmp_path, monkeypatch):

@@ -70,7 +70,7 @@ def test_the_wheel_carries_licence_command_and_requirements(wheel):
     (info,) = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
     assert f"{info}/licenses/LICENSE" in wheel.namelist()
     entries = wheel.read(f"{info}/entry_points.txt").decode()
-    assert re.search(r"^autoprune = autoprune\.cli:main$", entries, re.MULTILINE)
+    assert re.search(r"^autoprune = autoprune\.cli\.main:main$", entries, re.MULTILINE)
     metadata = email.message_from_bytes(wheel.read(f"{info}/METADATA"))
     required = {Requirement(text).name for text in metadata.get_all("Requires-Dist")}
     assert required == {

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from autoprune.files import file_digest, user_directory
-from autoprune.waiting import reading
+from autoprune.foundation.files import file_digest, user_directory
+from autoprune.foundation.waiting import reading
 
 Content = tuple[dict[str, Tensor], dict[str, str]]
 """Tensors by name, and facts about them."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from autoprune.data import hub
 from autoprune.data.cache import cached, fingerprint
 from autoprune.errors import DamagedError, UsageError
-from autoprune.waiting import waiting
+from autoprune.foundation.waiting import waiting
 
 TABLES = {".parquet", ".arrow", ".jsonl", ".csv"}
 """Files by which a directory is known to have the layout of the hub."""

@@ -15,7 +15,7 @@ from autoprune.data.cache import Content, cached
 from autoprune.data.carve import carve
 from autoprune.data.form import image_form
 from autoprune.data.split import Data
-from autoprune.files import file_digest
+from autoprune.foundation.files import file_digest
 
 if TYPE_CHECKING:
     from PIL import ImageFont

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from autoprune import trust
 from autoprune.data.carve import carve, class_labels
 from autoprune.data.digits import digits
 from autoprune.data.form import image_form
@@ -20,7 +19,8 @@ from autoprune.data.lines import lines
 from autoprune.data.objects import parts_of
 from autoprune.data.split import Data
 from autoprune.errors import UsageError
-from autoprune.factories import call, is_factory, load, refuse_malformed
+from autoprune.foundation import trust
+from autoprune.foundation.user_code import call, is_factory, load, refuse_malformed
 
 EMBEDDED = {"digits": digits, "ocr-lines": lines}
 """Data that need no file: a function of the seed each."""

@@ -18,7 +18,7 @@ from torch.utils.data import (
 )
 
 from autoprune.errors import UsageError
-from autoprune.factories import blamed
+from autoprune.foundation.user_code import blamed
 
 NAMES = {2: ("train", "test"), 3: ("train", "validation", "test")}
 """What the elements of a tuple of sources are, by its length."""

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils._pytree import tree_leaves, tree_map
 
+from autoprune.data.task import Batch, Classification, Task, example_inputs
 from autoprune.errors import UsageError
-from autoprune.task import Batch, Classification, Task, example_inputs
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from functools import partial
 from torch import nn
 
 from autoprune.data import Split
+from autoprune.data.task import Task
 from autoprune.errors import UsageError
 from autoprune.ranking import magnitude
 from autoprune.ranking.consumers import find_consumers
@@ -15,9 +16,8 @@ from autoprune.ranking.lasso import lasso_order
 from autoprune.ranking.ordering import Ranking
 from autoprune.ranking.regression import refitting
 from autoprune.ranking.sensitivity import sensitivities
-from autoprune.soundness import require_sound
+from autoprune.structure.finite import require_sound
 from autoprune.structure.table import Structure
-from autoprune.task import Task
 
 __all__ = ["METHODS", "WITHOUT_DATA", "Ranking", "Sampling", "check_method", "rank"]
 

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from autoprune.data import Split
+from autoprune.data.task import Task
 from autoprune.errors import UsageError
-from autoprune.execution import device_of, forward, mode, move
+from autoprune.networks.execution import device_of, forward, mode, move
 from autoprune.ranking.consumers import CONVS, Consumer, split
-from autoprune.task import Task
 
 FLOAT64_COLUMNS = 1200
 """Gram matrices up to this size are float64; beyond, float32 halves the memory and the time."""

@@ -10,12 +10,12 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-from autoprune.plan import Plan
 from autoprune.ranking.elimination import Reader, eliminate
 from autoprune.ranking.gram import Moments
 from autoprune.ranking.magnitude import l1, named_tensors
 from autoprune.ranking.ordering import Curve, Ranking, accumulate
 from autoprune.ranking.repair import LeastSquares, damped
+from autoprune.structure.plan import Plan
 from autoprune.structure.table import Structure
 
 Chooser = Callable[[str, Sequence[Moments]], Tensor]

@@ -28,10 +28,18 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves
 
 from autoprune.data import Split
-from autoprune.execution import Form, device_of, fastest_form, forward, laid_out, mode, move
+from autoprune.data.task import Task
+from autoprune.networks.execution import (
+    Form,
+    device_of,
+    fastest_form,
+    forward,
+    laid_out,
+    mode,
+    move,
+)
 from autoprune.ranking.consumers import CONVS, Consumer
 from autoprune.ranking.gram import input_of
-from autoprune.task import Task
 
 SAMPLES: Final = 128
 """Most samples whose gradients are taken: sensitivities of other samples differ by a tenth."""

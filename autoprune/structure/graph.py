@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from autoprune.errors import UsageError
-from autoprune.factories import blamed
+from autoprune.foundation.user_code import blamed
 
 ExampleInputs = Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
 

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from autoprune.artefacts import Artefacts
+from autoprune.runs.artifacts import Artifacts
 from tests.torture.forge import Forge
 from tests.torture.works import RUN, Tally, arguments, clear, differences
 
@@ -63,7 +63,7 @@ def _after_full_disk(forge: Forge, whole: Path, name: str, death, where: str) ->
     if death.code != 1 or "cannot write" not in line or "Traceback" in death.output:
         return f"{where}: exit {death.code}: {death.output[-300:]}"
     run = forge.place / RUN
-    damaged = [name for name in Artefacts(run).damaged if (run / name).exists()]
+    damaged = [name for name in Artifacts(run).damaged if (run / name).exists()]
     if damaged:
         return f"{where}: damaged {damaged}"
     death = forge.run(*arguments(name))

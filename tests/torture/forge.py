@@ -121,16 +121,16 @@ def _warm_up() -> None:
     """Import what commands import when they run, most of it by running one."""
     for name in (
         "agents.ppo",
-        "teaching",
-        "comparing",
-        "lottery.command",
-        "lottery.view",
-        "charts",
-        "trainer",
-        "export",
+        "commands.train_policy.run",
+        "commands.compare.run",
+        "commands.ticket.run",
+        "commands.ticket.view",
+        "foundation.charts",
+        "commands.train.run",
+        "commands.export.run",
     ):
         import_module(f"autoprune.{name}")
-    from autoprune.cli import main
+    from autoprune.cli.main import main
     from tests import owncode
 
     place = Path("warm-up")
@@ -171,7 +171,7 @@ def _victim(
         if steps is not None:
             images = steps.get("images")
             Steps(Path(steps["home"]), images and Path(images), steps.get("fails")).install()
-        from autoprune.cli import main
+        from autoprune.cli.main import main
 
         _shrink()
         code = main(arguments)
@@ -183,9 +183,9 @@ def _victim(
 
 def _shrink() -> None:
     """Save small trainings as often as large ones in proportion, and let policies practise less."""
-    from autoprune import checkpoint
     from autoprune.agents import generalist
     from autoprune.agents.practice import PracticeConfig
+    from autoprune.training import checkpoint
 
     checkpoint.FileCheckpoint.__init__.__defaults__ = (0.2,)
     checkpoint.SHARE = 0.5

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from autoprune.files import canonical, digest, pretty
+from autoprune.foundation.files import canonical, digest, pretty
 from tests.torture.forge import Forge
 from tests.torture.works import OWN, Tally
 

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-from autoprune.config import SearchConfig
-from autoprune.curves import Curves
-from autoprune.evaluate import Evaluator
-from autoprune.journal import Journal
-from autoprune.pipeline import run_search
-from autoprune.progress import Silent
+from autoprune.foundation.progress import Silent
+from autoprune.pipeline.config import SearchConfig
+from autoprune.pipeline.curves import Curves
+from autoprune.pipeline.search import run_search
+from autoprune.problem.evaluator import Evaluator
+from autoprune.runs.journal import Journal
 
 
 class Ends(Exception):

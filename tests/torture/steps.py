@@ -12,7 +12,8 @@ import io
 import os
 from pathlib import Path
 
-from autoprune import journal, saving
+from autoprune.networks import save as saving
+from autoprune.runs import journal
 
 
 class Steps:

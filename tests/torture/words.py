@@ -6,8 +6,8 @@ import shutil
 from dataclasses import fields
 from pathlib import Path
 
-from autoprune.commands import COMMANDS
-from autoprune.files import pretty
+from autoprune.cli.commands import COMMANDS
+from autoprune.foundation.files import pretty
 from tests.torture.forge import Forge
 from tests.torture.hostile import seal
 from tests.torture.works import OWN, Tally

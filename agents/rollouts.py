@@ -1,0 +1,74 @@
+"""Walks as data: many at once with one network call per step, and the way to a given plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from autoprune.envs import walk as core
+
+Actions = NDArray[np.float32]
+Act = Callable[[NDArray[np.float32]], Actions]
+"""From observations [walks, entries] to actions [walks]."""
+Propose = Callable[[int, NDArray[np.float32]], Actions]
+"""From the step and the observations [walks, entries] to the actions [walks]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """One walk: observations [groups, entries], actions [groups], counts kept [groups]."""
+
+    observations: NDArray[np.float32]
+    actions: Actions
+    kept: tuple[int, ...]
+
+
+def acting(actor: nn.Module) -> Act:
+    """Return what an actor does, [walks, entries] -> [walks]."""
+
+    def act(observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.no_grad():
+            actions: NDArray[np.float32] = actor(torch.as_tensor(observations)).numpy()[:, 0]
+        return actions
+
+    return act
+
+
+def roll(course: core.Course, propose: Propose, number: int) -> list[Walk]:
+    """Take ``number`` walks side by side."""
+    states = [core.initial(course)] * number
+    seen, taken = [], []
+    for step in range(course.length):
+        seen.append(np.stack([core.observe(course, state) for state in states]))
+        taken.append(propose(step, seen[-1]))
+        states = [
+            core.transition(course, state, float(action))
+            for state, action in zip(states, taken[-1], strict=True)
+        ]
+    observations, actions = np.stack(seen, axis=1), np.stack(taken, axis=1)
+    return [Walk(observations[i], actions[i], states[i].kept) for i in range(number)]
+
+
+def retrace(course: core.Course, plan: Mapping[str, int]) -> Walk:
+    """Return the walk that ends in ``plan``; raises ValueError if there is none."""
+    steps = core.walk_to(course, plan)
+    return Walk(
+        np.stack([core.observe(course, state) for state, _ in steps]),
+        np.array([action for _, action in steps], np.float32),
+        tuple(int(count) for count in course.budget.cost.counts(plan)),
+    )
+
+
+def damage(course: core.Course, walks: list[Walk]) -> NDArray[np.float64]:
+    """Error that each group is left with, [walks, groups]."""
+    return np.array(
+        [
+            [curve[count] for curve, count in zip(course.errors, walk.kept, strict=True)]
+            for walk in walks
+        ]
+    )

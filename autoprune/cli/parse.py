@@ -1,0 +1,82 @@
+"""The command line's grammar: tyro builds it from the configurations, errors come in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Final
+
+import tyro
+
+from autoprune.errors import UsageError
+from autoprune.foundation.config import Config
+from autoprune.foundation.schema import OUTSIDE
+
+_DESCRIPTION: Final = (
+    "Prune PyTorch networks with a reinforcement-learning agent, exactly on a budget.\n\n"
+    "Start with:  autoprune search --budget 0.5flops"
+)
+_RULE: Final = re.compile(r"^[─-]+$")
+_HELP_INDENT: Final = " " * 8
+
+
+def parse(arguments: Sequence[str], configs: Iterable[type[Config]]) -> Config:
+    """Read a command line into the configuration of the command it names.
+
+    Prints help and raises SystemExit(0) when asked for it. Raises UsageError for anything that is
+    not understood, with what was probably meant.
+    """
+    configs = list(configs)
+    for config in configs:
+        _list_run_options_last(config)
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            parsed: Config = tyro.extras.subcommand_cli_from_dict(
+                {config.command: config for config in configs},
+                prog="autoprune",
+                description=_DESCRIPTION,
+                args=arguments or ["--help"],
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise _usage_error(complaint.getvalue()) from None
+    for item in fields(parsed):
+        value = getattr(parsed, item.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            option = item.name.replace("_", "-")
+            raise UsageError(f"--{option} must be a number, not {value}", "as in 0.1")
+    return parsed
+
+
+def _list_run_options_last(config: type[Config]) -> None:
+    """Move options that no result depends on to the end of the help, whoever declares them."""
+    declared = config.__dataclass_fields__
+    for name in [name for name, item in declared.items() if item.metadata == OUTSIDE]:
+        declared[name] = declared.pop(name)
+
+
+def _usage_error(box: str) -> UsageError:
+    """Make one line of the box that tyro draws: sections divided by rules, help texts indented."""
+    sections: list[list[str]] = [[]]
+    for line in box.splitlines()[1:-1]:
+        text = line.strip("│|").rstrip()[1:]
+        if _RULE.match(text.strip()):
+            sections.append([])
+        elif not text.startswith(_HELP_INDENT):
+            sections[-1].append(text.strip())
+    said = [" ".join(filter(None, section)) for section in sections]
+    problems = [text for text in said if not text.startswith(("For full", "Perhaps", "Argument"))]
+    meant = re.findall(r"--[\w-]+", " ".join(text for text in said if text.startswith("Perhaps")))
+    more = re.search(r"For full helptext.*?(autoprune.*?--help)", " ".join(said))
+    hint = f"see {more[1] if more else 'autoprune --help'}"
+    if meant:
+        hint = f"did you mean {' or '.join(dict.fromkeys(meant))}?"
+    message = "; ".join(filter(None, problems)) or "cannot understand the command line"
+    return UsageError(message[0].lower() + message[1:].removesuffix("."), hint)

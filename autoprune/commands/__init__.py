@@ -1,0 +1,1 @@
+"""Commands, one folder each: configuration, run, result, view. None imports another."""

@@ -1,0 +1,1 @@
+"""``autoprune apply``: prune a network by a trained policy."""

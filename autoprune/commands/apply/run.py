@@ -1,0 +1,139 @@
+"""A search's phases with a policy's plan in place of the search: the public ``apply``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from torch import nn
+
+from autoprune.agents.ddpg import DDPGSearcher
+from autoprune.agents.initial_plans import cheap_plans
+from autoprune.agents.policy import Policy
+from autoprune.commands.apply.config import ApplyConfig
+from autoprune.cost.budget import BoundBudget
+from autoprune.foundation.files import canonical, digest
+from autoprune.foundation.progress import Progress, Silent
+from autoprune.pipeline import stages as phases
+from autoprune.pipeline.explore import Found, find
+from autoprune.pipeline.inputs import from_config
+from autoprune.pipeline.result import Result
+from autoprune.pipeline.search import check_words, conduct, given, prune_by
+from autoprune.pipeline.session import Session
+from autoprune.problem.problem import PruningProblem
+from autoprune.structure.plan import Plan
+
+SEEDS = 6
+"""Plans that a refinement starts from: the policy's, the error curves' own, the rules of thumb."""
+
+
+def apply(
+    model: nn.Module | str,
+    data: object,
+    budget: str = "0.5flops",
+    *,
+    policy: str | Path | None = None,
+    evaluations: int = 0,
+    task: object = "classification",
+    granularity: str = "channel",
+    ranking: str = "regression",
+    finetune_epochs: int = 10,
+    align: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    workers: int = 1,
+    run: str | Path | None = None,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Prune a model within a budget by a policy that never saw it, and fine-tune.
+
+    **Main arguments:** ``model``, ``data`` and ``budget`` as :func:`autoprune.search` takes them;
+    ``policy`` is the run of ``train-policy`` or of a search by ``ddpg`` or ``ppo``, or a policy's
+    file, and the one that comes with autoprune if None; ``evaluations`` plans are tried from the
+    policy's on, none by default.
+
+    **Other arguments:** those of ``autoprune apply --help``; the same call continues its ``run``.
+    Returns a Result, its ``score`` None without evaluations; raises AutopruneError.
+    """
+    config = ApplyConfig(
+        budget=budget,
+        model="given",
+        policy=None if policy is None else str(policy),
+        granularity=granularity,
+        ranking=ranking,
+        evaluations=evaluations,
+        finetune_epochs=finetune_epochs,
+        align=align,
+        seed=seed,
+        device=str(device),
+        workers=workers,
+        run=None if run is None else str(run),
+        fresh=fresh,
+    )
+    work = _work(config)
+    subject, config = given(model, data, task, config)
+    return conduct(subject, config, progress or Silent(), partial(work, config))
+
+
+def run_apply(config: ApplyConfig, progress: Progress) -> Result:
+    """Prune by a policy; raises AutopruneError for anything a user can mend."""
+    work = _work(config)
+    return conduct(from_config(config), config, progress, partial(work, config))
+
+
+def _work(config: ApplyConfig) -> Callable[[ApplyConfig, Session], Result]:
+    """Check the words and read the policy, before any network or data is loaded."""
+    check_words(config)
+    policy = Policy.shipped() if config.policy is None else Policy.load(config.policy)
+    return lambda config, session: prune_by(partial(_find, policy, config), config, session)
+
+
+def _find(
+    policy: Policy,
+    config: ApplyConfig,
+    session: Session,
+    model: nn.Module,
+    problem: PruningProblem,
+) -> Found:
+    """Take the policy's plan, or refine it by evaluations."""
+    run = session.run
+    run.expect(policy=digest(canonical(policy.to_json()) + policy.to_safetensors().hex())[:16])
+    run.warnings.extend(warnings(policy, session.budget, config.evaluations))
+    if config.evaluations:
+        agent = DDPGSearcher(on_step=session.curves.learning, start=policy)
+        return find(agent, config, session, model, problem, starts(policy, problem))
+    phases.keep_policy(run, policy)
+    return Found(policy.plan(problem), None, 0)
+
+
+def starts(policy: Policy, problem: PruningProblem) -> list[Plan]:
+    """Return the plans that a refinement must not end below: the policy's and the cheap ones.
+
+    They are built in the end in any case. What the search scores is not yet fitted layer after
+    layer, which may turn the order of plans around.
+    """
+    return [policy.plan(problem), *cheap_plans(problem)]
+
+
+def warnings(policy: Policy, budget: BoundBudget, evaluations: int) -> list[str]:
+    """Say what a policy cannot do well here."""
+    found = []
+    if len(budget.largest) == 1:
+        found.append("the network has one group: the budget alone decides, no policy can")
+    trained = policy.budgets
+    if trained is not None:
+        low, high = trained
+        for cost, fraction in budget.fractions.items():
+            if not low <= round(fraction, 3) <= high:
+                found.append(
+                    f"the budget is {fraction:.3g} of the dense {cost}; the policy was trained on"
+                    f" {low:g} to {high:g} and may do worse than --evaluations 50 would"
+                )
+    if 0 < evaluations <= SEEDS:
+        found.append(
+            f"{evaluations} evaluations are spent on the plans a refinement starts from: nothing"
+            " was refined"
+        )
+    return found

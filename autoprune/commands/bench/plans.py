@@ -1,0 +1,66 @@
+"""What pruning at a rate can mean: three plans, the plain one first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+import torch
+
+from autoprune.cost.latency import width_steps
+from autoprune.cost.polynomial import CostModel
+from autoprune.structure.plan import Plan
+from autoprune.structure.table import Structure
+
+LEAST: Final = 0.25
+"""Part of a group that the uneven plan keeps at least, of what an even one would."""
+
+_BISECTIONS: Final = 40
+
+Make = Callable[[Structure, float, torch.device], Plan]
+
+
+def even(structure: Structure, rate: float, device: torch.device) -> Plan:
+    """Remove the same part of the units of every group."""
+    return Plan.uniform(structure, 1 - rate)
+
+
+def aligned(structure: Structure, rate: float, device: torch.device) -> Plan:
+    """Remove at least that part: round what stays down to widths that suit the device."""
+    wanted = {group.name: max(1, int(group.size * (1 - rate))) for group in structure.groups}
+    steps = width_steps(structure.sizes.values(), device)
+    return Plan.of(
+        {
+            name: max(count // step * step, min(count, step))
+            for (name, count), step in zip(wanted.items(), steps, strict=True)
+        }
+    )
+
+
+def uneven(structure: Structure, rate: float, device: torch.device) -> Plan:
+    """Remove that part of all units of the network, more of them where a unit weighs more.
+
+    A group keeps a fraction proportional to price ** -0.25, a unit's price being the parameters
+    that go with it from the dense network; not below ``LEAST`` of an even share.
+    """
+    cost, sizes = CostModel(structure), np.array(list(structure.sizes.values()), np.float64)
+    price = cost.parameters.shares * cost.parameters.dense / sizes
+    lean = np.maximum(price, 1.0) ** -0.25
+    goal, low, high = (1 - rate) * sizes.sum(), 0.0, 1 / lean.min()
+    for _ in range(_BISECTIONS):
+        scale = (low + high) / 2
+        kept = np.clip(scale * lean, LEAST * (1 - rate), 1.0) * sizes
+        low, high = (scale, high) if kept.sum() <= goal else (low, scale)
+    kept = np.clip(low * lean, LEAST * (1 - rate), 1.0) * sizes
+    steps = width_steps(structure.sizes.values(), device)
+    return Plan.of(
+        {
+            name: max(1, int(count) // step * step)
+            for name, count, step in zip(structure.sizes, kept, steps, strict=True)
+        }
+    )
+
+
+PLANS: Final[dict[str, Make]] = {"even": even, "aligned": aligned, "uneven": uneven}
+"""In the order in which they are tried."""

@@ -1,0 +1,128 @@
+"""The five-network table: for a terminal, as Markdown, and as a bar chart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Group as Stack
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from autoprune.foundation.charts import canvas, draw_bars, save
+from autoprune.foundation.tables import count, milliseconds, percent, size, table_of, title
+
+WORST: Final = 3
+"""Layers that are named of those to blame."""
+
+HEADS: Final = (
+    *("size", "ms per batch", "MACs", "size /", "aim", "time /", "aim", "realised", "accuracy"),
+)
+
+
+def bench_view(facts: Mapping[str, Any]) -> RenderableType:
+    """Show size, time and accuracy, and which layers are to blame where time lags behind MACs."""
+    rows, on = facts["rows"], facts["machine"]
+    first = rows[0]
+    below = (
+        f"rate {first['rate']:g}; batches of {first['batch']}, dense and pruned in turns;"
+        f" {on['device']}, {on['threads']} thread(s)"
+    )
+    sizes = table_of("network", "file size", "ratio", "aim")
+    times = table_of("network", "ms per batch", "ratio", "aim", "MACs /", "realised")
+    scores = table_of("network", "before", "after", "change")
+    for row in rows:
+        name, cells = Text(row["model"]), _cells(row)
+        sizes.add_row(name, cells[0], cells[3], cells[4])
+        macs = f"{row['macs_ratio']:.1f}"
+        times.add_row(name, cells[1], cells[5], cells[6], macs, cells[7])
+        if row["accuracy_before"] is not None:
+            before, after = row["accuracy_before"], row["accuracy_after"]
+            scores.add_row(name, percent(before), percent(after), f"{100 * (after - before):+.2f}")
+    notes = Padding(Text("\n".join(_notes(rows))), (0, 0, 1, 1))
+    parts: list[RenderableType] = [sizes, times, *([scores] if scores.row_count else []), notes]
+    return Stack(title("before -> after pruning", below), *parts)
+
+
+def bench_markdown(facts: Mapping[str, Any]) -> str:
+    """Return the same as Markdown."""
+    on, first = facts["machine"], facts["rows"][0]
+    lines = [
+        f"# Size and time at a pruning rate of {first['rate']:g}",
+        "",
+        "| network | " + " | ".join(HEADS) + " |",
+        "|" + " --- |" * (len(HEADS) + 1),
+        *(f"| {row['model']} | " + " | ".join(_cells(row)) + " |" for row in facts["rows"]),
+        "",
+        f"Milliseconds per batch of {first['batch']}, dense and pruned in turns in one run;"
+        " `size /` and `time /` are ratios before : after beside the published ones; `realised` is"
+        " the speed-up as a part of the reduction in MACs.",
+        "",
+        *(f"- {note}" for note in _notes(facts["rows"])),
+        "",
+        f"Machine: {on['device']}, {on['cores']} cores, {on['threads']} thread(s), torch"
+        f" {on['torch']}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def draw_bench(facts: Mapping[str, Any], path: Path) -> None:
+    """Draw both ratios beside the published ones."""
+    rows: Sequence[Mapping[str, Any]] = facts["rows"]
+    figure, plots = canvas(1, 2)
+    labels = [row["model"] for row in rows]
+    for axes, ratio in zip(plots, ("size", "time"), strict=True):
+        series = {"autoprune": [row[f"{ratio}_ratio"] for row in rows]}
+        if all(row["reference"] for row in rows):
+            series["published"] = [row["reference"][ratio] for row in rows]
+        draw_bars(axes, labels, series)
+        axes.set_title(f"{ratio}, before : after")
+        axes.tick_params(axis="x", labelrotation=20)
+    save(figure, path)
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    aim = row["reference"] or {}
+    accuracy = ""
+    if row["accuracy_before"] is not None:
+        accuracy = f"{percent(row['accuracy_before'])} -> {percent(row['accuracy_after'])}"
+    return [
+        f"{size(row['bytes_before'])} -> {size(row['bytes_after'])}",
+        f"{milliseconds(row['ms_before'])[:-3]} -> {milliseconds(row['ms_after'])[:-3]}",
+        f"{count(row['macs_before'])} -> {count(row['macs_after'])}",
+        f"{row['size_ratio']:.1f}",
+        _aim(row["size_ratio"], aim.get("size")),
+        f"{row['time_ratio']:.1f}",
+        _aim(row["time_ratio"], aim.get("time")),
+        f"{row['realised']:.2f}",
+        accuracy,
+    ]
+
+
+def _aim(found: float, aim: float | None) -> str:
+    if aim is None:
+        return ""
+    return f"{aim:.1f} {'met' if round(found, 1) >= aim else 'missed'}"
+
+
+def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say in which form each network ran, what plan was kept, and which layers are to blame."""
+    notes = []
+    for row in rows:
+        tried = ", ".join(
+            f"{item['plan']} (size / {item['bytes_before'] / item['bytes_after']:.2f}, time /"
+            f" {item['ms_before'] / item['ms_after']:.2f})"
+            for item in row["tries"]
+        )
+        text = f"{row['model']}: {row['form']}; plans tried: {tried}"
+        if row["realised"] < 0.9:
+            worst = ", ".join(
+                f"{item['layer']} (x{item['speedup']:.1f} of x{item['macs_ratio']:.1f},"
+                f" {item['lost_ms']:.2f} ms)"
+                for item in row["blame"][:WORST]
+            )
+            text += f"; slower than its MACs because of {worst}"
+        notes.append(text)
+    return notes

@@ -1,0 +1,1 @@
+"""``autoprune compare``: searchers side by side."""

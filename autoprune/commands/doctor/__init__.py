@@ -1,0 +1,1 @@
+"""``autoprune doctor``: check packages, devices and directories."""

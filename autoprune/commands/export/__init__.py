@@ -1,0 +1,1 @@
+"""``autoprune export``: write a pruned network for other programs."""

@@ -1,0 +1,47 @@
+"""The configuration of ``autoprune export``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import tyro
+
+from autoprune.foundation.config import Config
+from autoprune.foundation.options import Debug, FromRun, Given, Json, TrustCode
+from autoprune.foundation.schema import OUTSIDE
+
+ExportForm = Literal["onnx", "pt2", "safetensors"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(Config):
+    """Write the network of a run for other programs, checked against PyTorch on real inputs."""
+
+    command: ClassVar[str] = "export"
+
+    run: Given
+    """Directory of a finished run."""
+    to: ExportForm
+    """onnx (needs the extra [onnx]), pt2 (torch.export), or safetensors (spec and weights)."""
+    output: Annotated[
+        str | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="(default: inside the run)")
+    ] = None
+    """File to write; a directory for safetensors."""
+    model: FromRun = None
+    """Builds the dense network of a run that was given a live object."""
+    data: FromRun = None
+    """Real inputs for the check."""
+    task: FromRun = None
+    """What a batch is."""
+    trust_code: TrustCode = field(default=False, metadata=OUTSIDE)
+    json: Json = field(default=False, metadata=OUTSIDE)
+    debug: Debug = field(default=False, metadata=OUTSIDE)
+
+    @property
+    def path(self) -> Path:
+        """What is written: ``output``, or ``model.onnx``, ``model.pt2``, ``safetensors/``."""
+        if self.output is not None:
+            return Path(self.output)
+        return Path(self.run) / (self.to if self.to == "safetensors" else f"model.{self.to}")

@@ -1,0 +1,237 @@
+"""Hand a pruned network to other programs: ONNX, ``torch.export`` programs, safetensors.
+
+What is written is read back and run beside the PyTorch network on real inputs, in batches of
+several sizes; a file that computes anything else is removed. The batch dimension stays free.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from torch.utils._pytree import tree_leaves, tree_map
+
+from autoprune.commands.export.config import ExportConfig, ExportForm
+from autoprune.cost.latency.onnx import require_onnx
+from autoprune.data.task import example_inputs
+from autoprune.errors import AutopruneError, UsageError
+from autoprune.foundation.files import commit, stage
+from autoprune.foundation.progress import Progress
+from autoprune.foundation.user_code import blamed
+from autoprune.networks.save import SPEC, WEIGHTS, load
+from autoprune.networks.spec import resolve_model
+from autoprune.pipeline.inputs import of_run
+from autoprune.runs.artifacts import Artifacts
+from autoprune.structure.graph import ExampleInputs, as_call, call, quiet
+
+TOLERANCE: Final = 1e-4
+"""Largest difference from PyTorch, relative to the largest output, that still counts as equal."""
+
+BATCHES: Final = (4, 1, 7)
+"""Batch sizes of the check; the network is exported on the first, which must be above 1."""
+
+
+Outputs = list[Tensor]
+Runner = Callable[[ExampleInputs], Outputs]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that passed its check.
+
+    ``difference`` is the largest absolute difference from PyTorch over all outputs, ``scale`` the
+    largest absolute output, ``batches`` the sizes of the batches they were compared on; ``bytes``
+    the size on disk.
+    """
+
+    path: Path
+    form: ExportForm
+    bytes: int
+    difference: float
+    scale: float
+    batches: tuple[int, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able object."""
+        return {
+            "path": str(self.path),
+            "form": self.form,
+            "bytes": self.bytes,
+            "max_difference": self.difference,
+            "max_output": self.scale,
+            "tolerance": TOLERANCE,
+            "batches": list(self.batches),
+        }
+
+
+def run_export(config: ExportConfig, progress: Progress) -> Exported:
+    """Carry out ``autoprune export``: write the network of a run to a checked file or directory.
+
+    Raises UsageError for a run without a network, for data that must be named again and for
+    packages that are missing, DamagedError for damaged files, AutopruneError for a failed check.
+    """
+    if config.to == "onnx":
+        require_onnx()
+    run, path = Path(config.run), config.path
+    if not (run / SPEC).is_file():
+        raise UsageError(f"{run} holds no pruned network", "give the directory of a finished run")
+    with progress.phase("export", 2) as phase:
+        data, task = of_run(run, config.data, config.task, trust_code=config.trust_code)
+        dense = resolve_model(config.model, data) if config.model else None
+        model = load(run, dense, trust_code=config.trust_code)
+        batches = [example_inputs(task, next(data.search.batches(size))) for size in BATCHES]
+        phase.advance()
+        if config.to == "safetensors":
+            fresh = resolve_model(config.model, data) if config.model else None
+            exported = export_directory(run, path, model, fresh, batches)
+        else:
+            exported = export_file(model, config.to, path, batches)
+        phase.advance()
+    return exported
+
+
+def export_file(
+    model: nn.Module, form: ExportForm, path: Path, batches: Sequence[ExampleInputs]
+) -> Exported:
+    """Write a network in evaluation mode as ``onnx`` or ``pt2`` and check it on every batch.
+
+    The batches differ in size, the first holds at least two samples. What was at ``path`` stays
+    until the new file has passed. Raises UsageError if the network cannot be exported with a free
+    batch size, AutopruneError if the file computes something else.
+    """
+    model = model.eval()
+    write, read = {"onnx": (_write_onnx, _read_onnx), "pt2": (_write_pt2, _read_pt2)}[form]
+    found: list[Exported] = []
+
+    def write_and_check(staged: Path) -> None:
+        with quiet(), torch.no_grad():
+            with blamed(f"the network cannot be exported to {form}"):
+                write(_program(model, batches[0]), staged)
+            runner = read(staged)
+            found.append(_checked(model, runner, form, staged, batches))
+
+    staged = stage(path, write_and_check)
+    commit(staged, path)
+    return replace(found[0], path=path)
+
+
+def export_directory(
+    run: Path,
+    path: Path,
+    model: nn.Module,
+    dense: nn.Module | None,
+    batches: Sequence[ExampleInputs],
+) -> Exported:
+    """Copy what rebuilds the network of a run, no more, to a directory that ``load`` reads.
+
+    ``dense`` is a network of the same class if the run cannot name one; it is cut in place.
+    Raises UsageError if the directory exists and is not empty, AutopruneError if what is loaded
+    from it computes something else.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{path} exists and is not empty", "name another with --output")
+    source = Artifacts(run)
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        target = Artifacts(path)
+        for name in (SPEC, WEIGHTS):
+            target.publish(name, partial(shutil.copyfile, source.file(name)))
+        copy = load(path, dense)
+        runner = partial(_outputs, copy)
+        with torch.no_grad():
+            return _checked(model, runner, "safetensors", path, batches)
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+def _program(model: nn.Module, inputs: ExampleInputs) -> ExportedProgram:
+    args, kwargs = as_call(inputs)
+    batch = Dim("batch")
+
+    def free(leaf: object) -> object:
+        return {0: batch} if isinstance(leaf, Tensor) and leaf.dim() else None
+
+    shapes = tree_map(free, kwargs or args)
+    return torch.export.export(model, args, kwargs, strict=False, dynamic_shapes=shapes)
+
+
+def _write_pt2(program: ExportedProgram, path: Path) -> None:
+    torch.export.save(program, path)
+
+
+def _read_pt2(path: Path) -> Runner:
+    return partial(_outputs, torch.export.load(path).module())
+
+
+def _write_onnx(program: ExportedProgram, path: Path) -> None:
+    torch.onnx.export(program, f=path, dynamo=True, external_data=False, verbose=False)
+
+
+def _read_onnx(path: Path) -> Runner:
+    session = import_module("onnxruntime").InferenceSession(
+        str(path), providers=["CPUExecutionProvider"]
+    )
+    names = [item.name for item in session.get_inputs()]
+
+    def run(inputs: ExampleInputs) -> Outputs:
+        leaves = [leaf for leaf in tree_leaves(as_call(inputs)) if isinstance(leaf, Tensor)]
+        fed = {name: leaf.numpy() for name, leaf in zip(names, leaves, strict=True)}
+        return [torch.from_numpy(value) for value in session.run(None, fed)]
+
+    return run
+
+
+def _outputs(model: nn.Module, inputs: ExampleInputs) -> Outputs:
+    return [leaf for leaf in tree_leaves(call(model, inputs)) if isinstance(leaf, Tensor)]
+
+
+def _checked(
+    model: nn.Module,
+    runner: Runner,
+    form: ExportForm,
+    path: Path,
+    batches: Sequence[ExampleInputs],
+) -> Exported:
+    """Compare a written network with the model on every batch; raise AutopruneError if it fails."""
+    difference, scale, sizes = 0.0, 0.0, []
+    for inputs in batches:
+        expected = _outputs(model, inputs)
+        with blamed(f"what was written as {form} does not run"):
+            outputs = runner(inputs)
+        if [tuple(leaf.shape) for leaf in outputs] != [tuple(leaf.shape) for leaf in expected]:
+            raise AutopruneError(
+                f"the {form} export returns other shapes than PyTorch; it was removed",
+                "the forward pass may hold the batch size as a constant",
+            )
+        for output, target in zip(outputs, expected, strict=True):
+            difference = max(difference, _distance(output, target))
+            scale = max(scale, float(target.abs().max()))
+        sizes.append(_size(inputs))
+    if not difference <= TOLERANCE * (scale or 1.0):
+        raise AutopruneError(
+            f"the {form} export differs from PyTorch by {difference:.1e} (largest output"
+            f" {scale:.1e}); it was removed",
+            "export to another format, and report this network",
+        )
+    size = sum(item.stat().st_size for item in [path, *path.glob("*")] if item.is_file())
+    return Exported(path, form, size, difference, scale, tuple(sizes))
+
+
+def _distance(output: Tensor, target: Tensor) -> float:
+    if not output.numel():
+        return 0.0
+    worst = float((output.double() - target.double()).abs().max())
+    return worst if worst == worst else float("inf")
+
+
+def _size(inputs: ExampleInputs) -> int:
+    return next(int(leaf.shape[0]) for leaf in tree_leaves(as_call(inputs)) if leaf.dim())

@@ -1,0 +1,1 @@
+"""``autoprune inspect``: groups, costs and pins of a network."""

@@ -1,0 +1,29 @@
+"""The configuration of ``autoprune inspect``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from autoprune.foundation.config import Config, named_model
+from autoprune.foundation.options import Debug, Json, Model, Spec, Weights
+from autoprune.foundation.schema import OUTSIDE
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectConfig(Config):
+    """Show what can be pruned: groups, sizes, cost shares, and what is pinned and why."""
+
+    command: ClassVar[str] = "inspect"
+
+    model: Model = None
+    weights: Weights = None
+    data: Spec = "digits"
+    """Gives the model its input: digits, a directory, a hub name, or file.py:function."""
+    task: Spec = "classification"
+    """What a batch is: classification, or file.py:name."""
+    json: Json = field(default=False, metadata=OUTSIDE)
+    debug: Debug = field(default=False, metadata=OUTSIDE)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", named_model(self.model, self.data))

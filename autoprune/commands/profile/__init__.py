@@ -1,0 +1,1 @@
+"""``autoprune profile``: cost of every layer."""

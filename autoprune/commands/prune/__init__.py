@@ -1,0 +1,1 @@
+"""``autoprune prune``: prune by a rule, without search."""

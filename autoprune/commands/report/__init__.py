@@ -1,0 +1,1 @@
+"""``autoprune report``: show a run."""

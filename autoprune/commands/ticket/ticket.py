@@ -1,0 +1,119 @@
+"""A ticket: masks, the weights they were drawn for, and where they came from, in one directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from autoprune.commands.ticket.masks import remaining, shares
+from autoprune.errors import DamagedError, UsageError
+from autoprune.foundation.files import make_directory, pretty, text_writer
+from autoprune.networks.save import write_tensors
+from autoprune.runs.artifacts import Artifacts
+
+FORMAT = 1
+FACTS, TRAINED = "ticket.json", "trained.safetensors"
+
+Weights = Mapping[str, Tensor]
+"""Parameters and buffers by name."""
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What is needed to train a subnetwork again.
+
+    - ``masks``: bool tensors by parameter name, True where a weight stays.
+    - ``initial``: weights before any training.
+    - ``rewound``: weights after ``rewind`` iterations, where the ticket starts; ``initial`` if 0.
+    - ``trained``: weights at the end of its own training, which the next level prunes; may be {}.
+    - ``facts``: where it came from (configuration, seeds, source) and what it came to (metrics).
+    """
+
+    masks: Mapping[str, Tensor]
+    initial: Weights
+    rewound: Weights
+    trained: Weights
+    rewind: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write the directory; ``ticket.json`` comes last, each file with a sha256.
+
+        Format 1: ``{"format", "rewind", "remaining", "layers": {NAME: fraction}, "facts"}``.
+        """
+        make_directory(path)
+        artifacts = Artifacts(path)
+        for name, tensors in self._files():
+            artifacts.publish(name, partial(write_tensors, tensors=dict(tensors)))
+        data = {
+            "format": FORMAT,
+            "rewind": self.rewind,
+            "remaining": remaining(self.masks),
+            "layers": shares(self.masks),
+            "facts": dict(self.facts),
+        }
+        artifacts.publish(FACTS, text_writer(pretty(data)))
+
+    @classmethod
+    def load(cls, path: Path) -> Ticket:
+        """Read a directory; nothing is unpickled.
+
+        Raises UsageError if there is no ticket, DamagedError if a file is not what was written.
+        """
+        if not (path / FACTS).is_file():
+            raise UsageError(f"{path} holds no ticket", "autoprune ticket makes them")
+        artifacts = Artifacts(path)
+        data = artifacts.json(FACTS)
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise DamagedError(f"{path / FACTS} has a format this version does not know")
+        rewind, facts = data.get("rewind"), data.get("facts")
+        if type(rewind) is not int or not isinstance(facts, dict):
+            raise DamagedError(f"{path / FACTS} is not the description of a ticket")
+        initial = _read(artifacts, "initial.safetensors")
+        rewound = _read(artifacts, "rewound.safetensors") if rewind else initial
+        masks = {name: mask.bool() for name, mask in _read(artifacts, "masks.safetensors").items()}
+        order = data.get("layers")
+        if not isinstance(order, dict) or order.keys() != masks.keys():
+            raise DamagedError(f"{path / FACTS} does not fit the masks beside it")
+        masks = {name: masks[name] for name in order}  # safetensors sorts by size
+        done = TRAINED in artifacts.names
+        trained = _read(artifacts, TRAINED) if done else {}
+        return cls(masks, initial, rewound, trained, rewind, facts)
+
+    def _files(self) -> list[tuple[str, Weights]]:
+        files = [("masks.safetensors", self.masks), ("initial.safetensors", self.initial)]
+        if self.rewind:
+            files.append(("rewound.safetensors", self.rewound))
+        return [*files, (TRAINED, self.trained)] if self.trained else files
+
+
+def fill(model: nn.Module, weights: Weights) -> nn.Module:
+    """Load weights into a network of the same architecture and return it.
+
+    Raises UsageError if they belong to another.
+    """
+    try:
+        found = model.load_state_dict(dict(weights), strict=False)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UsageError(f"the weights do not fit the network: {reason}") from None
+    if found.unexpected_keys:
+        raise UsageError(
+            f"the weights do not fit the network: it has no {found.unexpected_keys[0]!r}"
+        )
+    return model
+
+
+def _read(artifacts: Artifacts, name: str) -> dict[str, Tensor]:
+    path = artifacts.file(name)
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DamagedError(f"{path} is not a safetensors file: {error}") from None

@@ -1,0 +1,1 @@
+"""``autoprune train``: train or fine-tune a network (also ``autoprune finetune``)."""

@@ -1,0 +1,42 @@
+"""What a training comes to: ``result.json`` of ``autoprune train`` and ``finetune``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from autoprune.foundation.schema import Stored
+
+
+@dataclass(frozen=True)
+class Trained(Stored):
+    """A trained network, measured.
+
+    ``accuracy`` is the task's score in [0, 1] on the test split, which is read once, and ``before``
+    that of the weights it began with, None if they were fresh; ``validation`` the score on the
+    validation split at the end, ``loss`` the mean training loss of the last epoch. ``macs`` are of
+    one sample, ``parameters`` those no mask removes; ``seconds`` those of training, interruptions
+    left out; ``other`` what else the task counts on the test split.
+    """
+
+    command: str
+    network: str
+    data: str
+    metric: str
+    accuracy: float
+    before: float | None
+    validation: float
+    loss: float
+    epochs: int
+    steps: int
+    seconds: float
+    seed: int
+    macs: int
+    parameters: int
+    bytes: int
+    run: Path
+    task: str = "classification"
+    other: Mapping[str, float] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""``autoprune train-policy``: train one policy on several networks."""

@@ -1,0 +1,297 @@
+"""What ``autoprune train-policy`` runs: pose every network at every budget, train, store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from autoprune.agents import LEARNERS, check_name
+from autoprune.agents.generalist import Case, Generalist, Trained, Trial
+from autoprune.agents.initial_plans import cheap_plans
+from autoprune.agents.policy import DESCRIPTION, Policy
+from autoprune.agents.shared_reward_model import FEATURES
+from autoprune.commands.train_policy.config import Source, TrainPolicyConfig
+from autoprune.commands.train_policy.result import PlanErrors, PolicyResult, Pupil
+from autoprune.cost.budget import BoundBudget, Budget
+from autoprune.cost.latency import LatencyModel
+from autoprune.errors import InfeasibleError, UsageError
+from autoprune.foundation import trust
+from autoprune.foundation.progress import Phase, Progress
+from autoprune.foundation.schema import encode
+from autoprune.pipeline import stages as phases
+from autoprune.pipeline.config import SearchConfig
+from autoprune.pipeline.curves import Curves, PolicyCurves
+from autoprune.pipeline.inputs import Subject, from_config, weights_hash
+from autoprune.pipeline.session import Session, bind_budget, find_latency, find_structure
+from autoprune.problem.granularity import Grain, Granularity
+from autoprune.problem.problem import Evaluation, PruningProblem
+from autoprune.ranking import check_method
+from autoprune.runs.artifacts import Artifacts
+from autoprune.runs.run import CONFIG, RESULT, Run
+from autoprune.runs.tensorboard import Events
+from autoprune.structure.plan import Plan
+from autoprune.training.checkpoint import discard
+from autoprune.training.in_run import done
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network to train on, found and analysed.
+
+    ``budgets`` [texts] are those it can meet; ``between`` lie between them and judge a policy.
+    """
+
+    name: str
+    config: SearchConfig
+    subject: Subject
+    grain: Grain
+    latency: LatencyModel | None
+    budgets: Mapping[str, BoundBudget]
+    between: Sequence[BoundBudget]
+
+
+def run_train_policy(config: TrainPolicyConfig, progress: Progress) -> PolicyResult:
+    """Train a policy in a run; raises AutopruneError for anything a user can mend."""
+    began = time.monotonic()
+    check_method(config.ranking)
+    check_name(config.agent, LEARNERS)
+    for text in config.grid:
+        Budget.parse(text)
+    networks = [find_network(config, source, progress) for source in config.sources]
+    networks = _told_apart(networks)
+    with Run(config.directory, config, fresh=config.fresh) as run:
+        for item in networks:
+            facts = f"{weights_hash(item.subject.model)} {item.subject.data.fingerprint}"
+            run.expect(**{f"weights or data of {item.name}": facts})
+        if done(run, progress):
+            return PolicyResult.from_json(run.artifacts.json(RESULT))
+        with run.events() as writer:
+            result = _teach(config, networks, run, writer, progress)
+        result = replace(result, seconds=round(time.monotonic() - began, 2))
+        run.publish_json(RESULT, result.to_json())
+        discard(run.artifacts)
+        return result
+
+
+def find_network(config: TrainPolicyConfig, source: Source, progress: Progress) -> Network:
+    """Find and analyse one network, and bind every budget that it can meet.
+
+    Raises UsageError or DamagedError for what is missing or malformed, InfeasibleError if it can
+    meet none of the budgets.
+    """
+    name, source = _from_run(source, trust_code=config.trust_code)
+    asked = SearchConfig(
+        budget=",".join(f"{high:g}{unit}" for _, high, unit in config.ranges),
+        model=source.model,
+        weights=source.weights,
+        data=source.data or config.data,
+        task=config.task,
+        ranking=config.ranking,
+        align=config.align,
+        seed=config.seed,
+        device=config.device,
+    )
+    subject = from_config(asked)
+    structure = find_structure(subject, progress)
+    latency = find_latency(subject, asked, structure, progress)
+    grain = Grain.of(structure, Granularity.parse("channel"), latency.cost if latency else None)
+    budgets = {}
+    for text in config.grid:
+        try:
+            budgets[text] = bind_budget(replace(asked, budget=text), grain.cost, subject.device)
+        except InfeasibleError as error:
+            if text == config.grid[-1] and not budgets:
+                raise
+            progress.note(f"{name} is not trained at {text}: {error.args[0]}")
+    between = []
+    for text in config.between:
+        with suppress(InfeasibleError):
+            between.append(bind_budget(replace(asked, budget=text), grain.cost, subject.device))
+    return Network(name, asked, subject, grain, latency, budgets, between)
+
+
+def _from_run(source: Source, *, trust_code: bool) -> tuple[str, Source]:
+    """Name a network, and look up what the run that trained it says of it."""
+    path = Path(source.model)
+    if not (path / CONFIG).is_file():
+        return source.model, source
+    artifacts = Artifacts(path)
+    meta = artifacts.json(CONFIG)
+    said = meta.get("config") if isinstance(meta, dict) else None
+    if not isinstance(said, dict) or meta.get("command") != "train":
+        raise UsageError(
+            f"{path} is not a run of autoprune train", "name its network as MODEL=WEIGHTS@DATA"
+        )
+    if not trust_code:
+        for named in (str(said["model"]), *([] if source.data else [str(said["data"])])):
+            trust.check_named(named)
+    weights = artifacts.file("model.safetensors")
+    return path.name, Source(str(said["model"]), str(weights), source.data or str(said["data"]))
+
+
+def _told_apart(networks: Sequence[Network]) -> list[Network]:
+    names = [item.name for item in networks]
+    return [
+        replace(item, name=f"{item.name}-{names[:index].count(item.name) + 1}")
+        if item.name in names[:index]
+        else item
+        for index, item in enumerate(networks)
+    ]
+
+
+def _teach(
+    config: TrainPolicyConfig,
+    networks: Sequence[Network],
+    run: Run,
+    writer: Events,
+    progress: Progress,
+) -> PolicyResult:
+    cases = [_case(item, run, writer, progress) for item in networks]
+    teacher = Generalist(cases, config.seed, agent=config.agent)
+    curves = PolicyCurves(writer)
+    if config.evaluations:
+        with progress.phase("search", config.evaluations) as search:
+
+            def note(case: Case, trial: Trial) -> None:
+                if not trial.record.recalled:
+                    run.journal.append(_entry(case, trial))
+                curves.trial(case.name, case.budget(trial), trial.record, trial.number)
+                search.advance(score=trial.record.evaluation.score)
+
+            teacher.explore(config.evaluations, note)
+    trained = _train(teacher, curves, progress)
+    coefficients = coefficients_of(trained)
+    pupils = tuple(
+        pupil_of(item, case, trials)
+        for item, case, trials in zip(networks, teacher.cases, teacher.trials, strict=True)
+    )
+    policy = replace(trained.policy, trained_on=about(config, pupils, coefficients))
+    phases.keep_policy(run, policy)
+    return PolicyResult(
+        policy=run.path / DESCRIPTION,
+        agent=config.agent,
+        networks=pupils,
+        budgets=config.budgets,
+        evaluations=sum(map(len, teacher.trials)),
+        ranking=config.ranking,
+        seed=config.seed,
+        seconds=0.0,
+        coefficients=coefficients,
+        plans=tuple(row for case in teacher.cases for row in _plan_errors(case, policy)),
+        exam={name: round(reward, 4) for name, reward in trained.exam.items()},
+        run=run.path,
+        warnings=tuple(run.warnings),
+    )
+
+
+def _train(teacher: Generalist, curves: PolicyCurves, progress: Progress) -> Trained:
+    """Imitate and practise, in sight of the user."""
+    steps, rounds = teacher.config.steps, teacher.config.practice.rounds
+    with ExitStack() as stack:
+        imitation = stack.enter_context(progress.phase("imitate", steps))
+        practice: list[Phase] = []
+
+        def step(done: int, loss: float) -> None:
+            curves.imitation(done, loss)
+            imitation.advance(steps // 100, loss=loss)
+
+        def round_over(done: int, reward: float) -> None:
+            if not practice:
+                stack.pop_all().close()
+                practice.append(stack.enter_context(progress.phase("practise", rounds)))
+            curves.practice(done, reward)
+            practice[0].advance(reward=reward)
+
+        return teacher.train(step, round_over)
+
+
+def coefficients_of(trained: Trained) -> dict[str, float]:
+    """Return how much errors matter, by feature, and how much their squares add."""
+    found = dict(zip(FEATURES, trained.belief.mean.round(4).tolist(), strict=True))
+    return {**found, "curvature": trained.belief.curvature}
+
+
+def _case(item: Network, run: Run, writer: Events, progress: Progress) -> Case:
+    """Pose the problem of a network once, and bind it to every budget."""
+    first, *_ = item.budgets.values()
+    curves = Curves(writer, item.grain.cost)
+    session = Session(
+        item.subject, item.config, item.grain, first, item.latency, run, curves, progress
+    )
+    problem = phases.pose(session, phases.train(session))
+    known: list[dict[Plan, Evaluation]] = []
+    for text in item.budgets:
+        mine = {"network": item.name, "budget": text}
+        entries = [entry for entry in run.journal.records if mine.items() <= entry.items()]
+        known.append({Plan.from_json(e["keep"]): _evaluation(e) for e in entries})
+    return case_of(item, problem, known)
+
+
+def case_of(
+    item: Network, problem: PruningProblem, known: Sequence[Mapping[Plan, Evaluation]]
+) -> Case:
+    """Bind the problem of a network to every budget; ``known``: plans evaluated at each."""
+    problems = [replace(problem, budget=bound) for bound in item.budgets.values()]
+    exams = [replace(problem, budget=bound) for bound in item.between]
+    return Case(item.name, problems, known, exams)
+
+
+def _entry(case: Case, trial: Trial) -> dict[str, object]:
+    """Return the journal's record; the plan is ``keep``, since it is of one of many networks."""
+    found = trial.record.evaluation
+    return {
+        "evaluation": trial.number,
+        "network": case.name,
+        "budget": case.budget(trial),
+        "keep": trial.record.plan.to_json(),
+        "score": found.score,
+        "loss": found.loss,
+        "failed": found.failed,
+    }
+
+
+def _evaluation(entry: Mapping[str, Any]) -> Evaluation:
+    return Evaluation(float(entry["score"]), float(entry["loss"]), failed=bool(entry["failed"]))
+
+
+def pupil_of(item: Network, case: Case, trials: Sequence[Trial]) -> Pupil:
+    """Say what was evaluated on a network."""
+    middle = len(case.problems) // 2
+    scores = [trial.record.evaluation.score for trial in trials if trial.budget == middle]
+    return Pupil(
+        item.name,
+        item.subject.data.name,
+        len(item.grain.units.groups),
+        len(trials),
+        scores[0] if scores else None,
+        max(scores, default=None),
+    )
+
+
+def about(
+    config: TrainPolicyConfig, pupils: Sequence[Pupil], coefficients: Mapping[str, float]
+) -> dict[str, Any]:
+    """Say in the policy what it was trained on; nothing of it names a place on this machine."""
+    return {
+        "agent": config.agent,
+        "networks": [encode(pupil) for pupil in pupils],
+        "ranges": config.budgets,
+        "budgets": [min(low for low, _, _ in config.ranges), max(h for _, h, _ in config.ranges)],
+        "evaluations": sum(pupil.evaluations for pupil in pupils),
+        "ranking": config.ranking,
+        "seed": config.seed,
+        "coefficients": dict(coefficients),
+    }
+
+
+def _plan_errors(case: Case, policy: Policy) -> list[PlanErrors]:
+    rows = []
+    for problem, course in zip(case.problems, case.courses, strict=True):
+        plans = (*cheap_plans(problem), policy.plan(problem))
+        errors = [round(course.error(tuple(plan.values())), 6) for plan in plans]
+        rows.append(PlanErrors(case.name, str(problem.budget.budget), *errors))
+    return rows

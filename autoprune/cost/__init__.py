@@ -1,0 +1,1 @@
+"""Costs of a plan and budgets on them: MACs, parameters, bytes, energy, latency."""

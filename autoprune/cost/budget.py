@@ -1,0 +1,272 @@
+"""A budget bound to a model: the arithmetic that lands every plan on it exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+
+from autoprune.cost.limits import Limit, amount, parse_limits
+from autoprune.cost.polynomial import BISECTIONS, Cost, CostModel, Counts
+from autoprune.errors import InfeasibleError, UsageError
+from autoprune.structure.plan import Plan
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the user asks for, before any model is known."""
+
+    limits: tuple[Limit, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a budget such as ``0.5flops``, ``60Mmacs``, ``2ms`` or ``0.5flops, 0.3params``.
+
+        Raises UsageError for anything else: unknown units, 0, negative, NaN, fractions over 1.
+        """
+        return cls(parse_limits(text))
+
+    @property
+    def costs(self) -> frozenset[str]:
+        """Names of the costs it limits."""
+        return frozenset(limit.cost for limit in self.limits)
+
+    def bind(self, cost: CostModel, align: int | Sequence[int] = 1) -> BoundBudget:
+        """Fix the budget to a model; groups keep multiples of ``align`` units, or all of them.
+
+        ``align`` is one number, or one for each group. Raises InfeasibleError if not even the
+        smallest plan meets it, UsageError if align < 1 or the latency of the model is not known.
+        """
+        steps = (align,) * len(cost.structure.groups) if isinstance(align, int) else tuple(align)
+        if min(steps, default=1) < 1:
+            raise UsageError(f"align must be at least 1, not {min(steps)}", "1 allows every width")
+        constraints: dict[str, Constraint] = {}
+        for limit in self.limits:
+            measure: Cost | None = getattr(cost, limit.cost)
+            if measure is None:
+                raise UsageError(
+                    f"{limit}: the {limit.cost} of this network is not known",
+                    "measure it with autoprune.cost.latency.measure_latency",
+                )
+            new = Constraint(limit, measure, limit.bound(measure.dense))
+            old = constraints.get(limit.cost, new)
+            constraints[limit.cost] = min(old, new, key=lambda item: item.bound)
+        bound = BoundBudget(self, cost, tuple(constraints.values()), steps)
+        for constraint in bound.constraints:
+            constraint.check_reachable(bound.smallest)
+        return bound
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.limits))
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A limit bound to a model: ``cost.at(counts) <= bound`` must hold."""
+
+    limit: Limit
+    cost: Cost
+    bound: int
+
+    @property
+    def fraction(self) -> float:
+        """The bound as a fraction of the dense cost, at most 1."""
+        return min(1.0, self.bound / self.cost.dense)
+
+    def check_reachable(self, smallest: Counts) -> None:
+        """Raise InfeasibleError, naming the reachable minimum, if ``smallest`` costs too much."""
+        least = self.cost.at(smallest)
+        if least <= self.bound:
+            return
+        fraction = Fraction(least, self.cost.dense)
+        # Rounded up, so that asking for what the message names succeeds.
+        reachable = float(-(-fraction * 10**4 // 1)) / 10**4
+        unit = self.limit.unit
+        ask = f"{reachable:g}{unit}"
+        if unit == "ms":
+            ask = f"{float(-(-least * self.limit.scale * 10**6 // 1)) / 10**6:g}ms"
+        raise InfeasibleError(
+            f"no plan meets {self.limit}: this network cannot go below"
+            f" {amount(least * self.limit.scale, unit)}, {reachable:g} of the dense model",
+            f"ask for at least {ask}",
+        )
+
+
+def allowed_counts(sizes: Iterable[int], steps: Iterable[int]) -> tuple[Counts, ...]:
+    """Return the counts that each group may keep, ascending: multiples of its step, and all."""
+    return tuple(
+        np.append(np.arange(step, size, step, dtype=np.int64), size)
+        for size, step in zip(sizes, steps, strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class BoundBudget:
+    """A budget on a model: which counts a group may keep, alone and given what is decided.
+
+    Walking the groups in order and choosing inside ``interval`` never exceeds the budget, and ends
+    where the last group that lost units could not take one more step: the cost of at least one
+    constraint lies in (bound - one quantum, bound], a quantum being what one step of a group costs:
+    ``steps`` units. Every plan that no step can be added to is reachable by such a walk.
+    ``ceiling``: most units of every group; the groups' sizes, if empty.
+    """
+
+    budget: Budget
+    cost: CostModel
+    constraints: tuple[Constraint, ...]
+    steps: tuple[int, ...]
+    ceiling: tuple[int, ...] = ()
+
+    def part(self, share: float, ceiling: Mapping[str, int]) -> BoundBudget:
+        """Go a part of the way to the budget, in (0, 1], below the counts of a plan.
+
+        A limit to the fraction f of the dense cost becomes one to f**share: as many parts in a row
+        as make 1 prune the same fraction of what is left each time.
+        """
+        constraints = tuple(
+            replace(item, bound=max(item.bound, int(item.cost.dense * item.fraction**share)))
+            if share < 1
+            else item
+            for item in self.constraints
+        )
+        most = tuple(int(count) for count in self.cost.counts(ceiling))
+        return replace(self, constraints=constraints, ceiling=most)
+
+    @cached_property
+    def limits(self) -> dict[str, int]:
+        """Largest allowed cost by name, as ``macs`` or ``latency``."""
+        return {item.limit.cost: item.bound for item in self.constraints}
+
+    @cached_property
+    def fractions(self) -> dict[str, float]:
+        """The limits as fractions of the dense cost, at most 1."""
+        return {item.limit.cost: item.fraction for item in self.constraints}
+
+    @cached_property
+    def choices(self) -> tuple[Counts, ...]:
+        """Allowed counts of each group, ascending: multiples of its step, and the group's size."""
+        whole = allowed_counts((group.size for group in self.cost.structure.groups), self.steps)
+        if not self.ceiling:
+            return whole
+        return tuple(each[each <= most] for each, most in zip(whole, self.ceiling, strict=True))
+
+    @cached_property
+    def smallest(self) -> Counts:
+        """Least allowed count of every group, [groups]."""
+        return np.array([choices[0] for choices in self.choices], np.int64)
+
+    @cached_property
+    def largest(self) -> Counts:
+        """Most allowed count of every group, [groups]."""
+        return np.array([choices[-1] for choices in self.choices], np.int64)
+
+    def fits(self, counts: Counts) -> bool:
+        """Whether counts [groups] meet every limit."""
+        return all(item.cost.at(counts) <= item.bound for item in self.constraints)
+
+    def met(self, plan: Mapping[str, int]) -> bool:
+        """Whether a plan meets every limit."""
+        return self.fits(self.cost.counts(plan))
+
+    def interval(self, prefix: Sequence[int]) -> tuple[int, int]:
+        """Bound what the group after ``prefix`` may keep: allowed counts from lo to hi.
+
+        ``hi``: most units with which the rest still fits at its smallest. ``lo``: most units with
+        which the rest still fits whole, since keeping fewer would waste budget.
+        """
+        group = len(prefix)
+        return (
+            self._most(np.concatenate((prefix, self.largest[group:])).astype(np.int64), group),
+            self._most(np.concatenate((prefix, self.smallest[group:])).astype(np.int64), group),
+        )
+
+    def continuation(self, prefix: Sequence[int]) -> float:
+        """Return the keep fraction of all remaining groups that spends the budget, in [0, 1].
+
+        Fractional units are allowed in it; the tightest constraint decides.
+        """
+        start, direction = np.zeros_like(self.largest), self.largest.copy()
+        start[: len(prefix)] = prefix
+        direction[: len(prefix)] = 0
+        return min(
+            (item.cost.reach(start, direction, item.bound) for item in self.constraints),
+            default=1.0,
+        )
+
+    def nearest(self, group: int, units: float, lo: int, hi: int) -> int:
+        """Return the allowed count of a group nearest to ``units`` (ties go up) within [lo, hi]."""
+        choices = self.choices[group]
+        choices = choices[np.searchsorted(choices, lo) : np.searchsorted(choices, hi, "right")]
+        above = min(int(np.searchsorted(choices, units)), len(choices) - 1)
+        below = max(above - 1, 0)
+        closer = units - choices[below] < choices[above] - units
+        return int(choices[below if closer else above])
+
+    def uniform(self) -> Plan:
+        """Plan that keeps the same fraction of every group, as large as fits, then topped up."""
+        return self._uniform
+
+    @cached_property
+    def _uniform(self) -> Plan:
+        low, high = 0.0, 1.0
+        if self.fits(self.largest):
+            return self.cost.plan(self.largest)
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.fits(self._evenly(middle)) else (low, middle)
+        return self.top_up(self.cost.plan(self._evenly(low)))
+
+    def top_up(
+        self, plan: Mapping[str, int], priority: Callable[[str, int], float] | None = None
+    ) -> Plan:
+        """Add steps of single groups until none fits any more.
+
+        ``priority(group, count)`` says what goes first (least first) of the groups that could grow
+        from ``count``; by default the one that keeps the smallest fraction. Raises ValueError if
+        the plan is over the budget or keeps a count that is not allowed.
+        """
+        counts = self.cost.counts(plan)
+        names = [group.name for group in self.cost.structure.groups]
+        if not self.fits(counts):
+            raise ValueError("a plan over the budget cannot be topped up")
+        if not all(k in choices for k, choices in zip(counts, self.choices, strict=True)):
+            raise ValueError("the plan keeps counts that are no multiples of the steps")
+
+        def rank(group: int) -> float:
+            count = int(counts[group])
+            return priority(names[group], count) if priority else count / self.largest[group]
+
+        growing = [g for g in range(len(names)) if counts[g] < self.largest[g]]
+        while growing:
+            group = min(growing, key=rank)
+            choices, before = self.choices[group], counts[group]
+            counts[group] = choices[np.searchsorted(choices, before) + 1]
+            if not self.fits(counts):
+                counts[group] = before
+            # A step that does not fit now never will: costs only rise.
+            if counts[group] in (before, choices[-1]):
+                growing.remove(group)
+        return self.cost.plan(counts)
+
+    def _most(self, counts: Counts, group: int) -> int:
+        choices = self.choices[group]
+        last = len(choices)
+        for item in self.constraints:
+            costs = item.cost.along(counts, group, choices[:last])
+            last = int(np.searchsorted(costs, item.bound, "right"))
+        return int(choices[max(last - 1, 0)])
+
+    def _evenly(self, fraction: float) -> Counts:
+        return np.array(
+            [
+                self.nearest(g, fraction * size, int(choices[0]), int(choices[-1]))
+                for g, (choices, size) in enumerate(
+                    zip(self.choices, self.cost.structure.sizes.values(), strict=True)
+                )
+            ],
+            np.int64,
+        )

@@ -1,0 +1,7 @@
+"""Latency of plans on this device: measured operations, tables, a cost for budgets."""
+
+from autoprune.cost.latency.alignment import width_steps
+from autoprune.cost.latency.model import LatencyModel, Survey, measure_latency
+from autoprune.cost.latency.table import TableCost
+
+__all__ = ["LatencyModel", "Survey", "TableCost", "measure_latency", "width_steps"]

@@ -1,0 +1,123 @@
+"""Where the time of a network goes: module by module, in the passes of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from autoprune.cost.latency.backends import Backend
+from autoprune.cost.latency.calls import Call, Recorder
+from autoprune.cost.latency.clock import now, shortest
+from autoprune.cost.latency.deployed import Deployed, deployed
+from autoprune.data.task import Batch, Task
+
+ROUNDS: Final = 15
+
+Hook = Callable[..., None]
+
+
+def module_times(
+    networks: Sequence[Deployed], names: Collection[str], device: torch.device
+) -> list[tuple[dict[str, float], float]]:
+    """Return for each network the seconds of each named module without children, and of it all.
+
+    The least of several passes each, the networks taking turns; a module called several times adds
+    up. The modules' times and the network's come from the same passes.
+    """
+    leaves = [_leaves(one.net, names) for one in networks]
+    turns: list[list[list[float]]] = [[] for _ in networks]
+    for turn in range(ROUNDS + 1):
+        for place, (one, parts) in enumerate(zip(networks, leaves, strict=True)):
+            with _clocks(list(parts.values()), device) as spent:
+                began = now(device)
+                one()
+                spent.append(now(device) - began)
+            if turn:
+                turns[place].append(spent)
+    found = []
+    for parts, times in zip(leaves, turns, strict=True):
+        *each, whole = (min(column) for column in zip(*times, strict=True))
+        found.append((dict(zip(parts, each, strict=True)), whole))
+    return found
+
+
+def operation_times(
+    backend: Backend, model: nn.Module, task: Task, batch: Batch, names: Collection[str]
+) -> tuple[dict[str, float], float]:
+    """Return the same of one network for a backend that tells no module's time in its place.
+
+    Each operation of a module is timed by itself; those that are fused into others take none.
+    """
+    parts: dict[str, float] = {}
+    recorder = Recorder()
+    with deployed(model, task, batch, backend.form) as network:
+        leaves = _leaves(network.net, names)
+        calls: dict[str, list[Call]] = {name: [] for name in leaves}
+        handles = []
+        for name, module in leaves.items():
+            begin, end = _marks(recorder, calls[name])
+            handles += [module.register_forward_pre_hook(begin)]
+            handles += [module.register_forward_hook(end)]
+        try:
+            with recorder:
+                network()
+        finally:
+            for handle in handles:
+                handle.remove()
+    device = torch.device("cpu")
+    for name, made in calls.items():
+        works = [backend.operation(call, call.sizes) for call in made]
+        parts[name] = sum(shortest(work, device) for work in works if work is not None)
+    return parts, backend.latencies([model])[0]
+
+
+def _marks(
+    recorder: Recorder, calls: list[Call]
+) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Return hooks that note what is recorded while a module runs."""
+    start = [0]
+
+    def begin(*_: Any) -> None:
+        start[0] = len(recorder.calls)
+
+    def end(*_: Any) -> None:
+        calls.extend(recorder.calls[start[0] :])
+
+    return begin, end
+
+
+def _leaves(net: nn.Module, names: Collection[str]) -> dict[str, nn.Module]:
+    return {
+        name: module
+        for name, module in net.named_modules()
+        if name in names and not any(True for _ in module.children())
+    }
+
+
+@contextmanager
+def _clocks(modules: Sequence[nn.Module], device: torch.device) -> Iterator[list[float]]:
+    """Time every call of the modules while the context lasts."""
+    spent = [0.0] * len(modules)
+
+    def attach(place: int) -> Iterator[Any]:
+        """Set the clock around one module; yield the handles of its hooks."""
+
+        def start(*_: Any) -> None:
+            spent[place] -= now(device)
+
+        def stop(*_: Any) -> None:
+            spent[place] += now(device)
+
+        yield modules[place].register_forward_pre_hook(start)
+        yield modules[place].register_forward_hook(stop)
+
+    handles = [handle for place in range(len(modules)) for handle in attach(place)]
+    try:
+        yield spent
+    finally:
+        for handle in handles:
+            handle.remove()

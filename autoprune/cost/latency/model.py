@@ -1,0 +1,200 @@
+"""The latency of every plan of a network on this device, from measured operations.
+
+Each operation is timed by itself at aligned widths, on random inputs of the sizes and layout that
+it has in the network. Their sum leaves out what lies between operations, and that each finds its
+input where the one before left it. So a few compact networks are timed from end to end, and sums
+are read as those networks say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from autoprune.cost.latency.backends import find_backend
+from autoprune.cost.latency.cache import Times, machine
+from autoprune.cost.latency.clock import shortest
+from autoprune.cost.latency.deployed import few, samples_in
+from autoprune.cost.latency.sizes import Grid, SizedCall, grid, sized_calls
+from autoprune.cost.latency.table import Table, TableCost, monotone
+from autoprune.cost.polynomial import Counts
+from autoprune.data.task import Batch, Task
+from autoprune.errors import DamagedError
+from autoprune.foundation.schema import decode_fields, encode_fields
+from autoprune.networks.execution import device_of
+from autoprune.networks.folding import find_foldable
+from autoprune.structure.slicing import Slicer
+from autoprune.structure.table import Structure
+
+CALIBRATION: Final = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)
+"""Places between all and the least units at which whole networks are timed."""
+
+NANO, MILLI = 1e9, 1e6
+"""Nanoseconds in a second and in a millisecond."""
+
+FORMAT: Final = 1
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A network timed from end to end, ``keep`` its mean fraction of units; ms per sample.
+
+    ``operations_ms`` is what its operations take by themselves.
+    """
+
+    keep: float
+    measured_ms: float
+    operations_ms: float
+
+
+@dataclass(frozen=True)
+class LatencyModel:
+    """Nanoseconds per sample of every plan, and how they were found.
+
+    ``batch``: samples per forward pass. ``fit``: the whole networks that the sum of the operations
+    was brought in line with.
+    ``corrected``: how far the tables were moved so that they never fall, over all their entries, as
+    a part of their sum.
+    """
+
+    cost: TableCost
+    device: str
+    backend: str
+    batch: int
+    operations: int
+    corrected: float
+    fit: tuple[Whole, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able object; format 1."""
+        return {"format": FORMAT, **encode_fields(self)}
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read what ``to_json`` wrote; raise DamagedError if it is anything else."""
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise DamagedError("not a latency that this version knows", "measure it again")
+        content = {name: value for name, value in data.items() if name != "format"}
+        return cls(**decode_fields(cls, content, "the latency"))
+
+
+class Survey:
+    """All that has to be measured of one network; ``missing`` is what this machine has not yet.
+
+    ``batch`` is what one forward pass takes. ``choices`` are the counts that each group may keep,
+    ascending. The weights of the model do not matter, and it is not changed.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        structure: Structure,
+        task: Task,
+        batch: Batch,
+        choices: Sequence[Counts],
+        backend: str = "torch",
+    ) -> None:
+        """Find the operations.
+
+        Raises UsageError if they cannot be told apart, or if the backend does not run here.
+        """
+        self._model, self._structure, self._choices = model, structure, choices
+        self._task, self._batch, self._device = task, batch, device_of(model)
+        self._backend = find_backend(backend, model, task, batch)
+        form, pairs = self._backend.form, find_foldable(model, task, few(batch))
+        calls = sized_calls(model, structure, task, batch, form, pairs, choices)
+        self._grids = [(call, grid(call, choices)) for call in calls]
+        self._times = Times(machine(self._device, self._backend.name))
+        self.missing: dict[str, tuple[SizedCall, tuple[int, ...]]] = {}
+        for call, item in self._grids:
+            for _, counts in item.points():
+                sizes = call.at(counts)
+                key = call.call.key(sizes)
+                if self._times.get(key) is None:
+                    self.missing[key] = (call, sizes)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was wrong with times that were kept."""
+        return self._times.notes
+
+    def take(self, on_each: Callable[[], object] = lambda: None) -> LatencyModel:
+        """Measure what is missing, each told to ``on_each``, and whole networks; add it all up."""
+        try:
+            for key, (call, sizes) in self.missing.items():
+                with torch.inference_mode():
+                    work = self._backend.operation(call.call, sizes)
+                    spent = shortest(work, self._device) if work else 0.0
+                self._times.add(key, NANO * spent)
+                on_each()
+        finally:
+            self._times.save()
+        samples = samples_in(self._batch)
+        raw = [self._table(call, item, samples) for call, item in self._grids]
+        tables = [Table(table.axes, monotone(table.values)) for table in raw]
+        moved = sum(np.abs(a.values - b.values).mean() for a, b in zip(raw, tables, strict=True))
+        return self._calibrated(tables, float(moved / sum(table.values.mean() for table in raw)))
+
+    def time(self, networks: Sequence[nn.Module]) -> list[float]:
+        """Return the seconds that whole networks take for the batch, taking turns."""
+        return self._backend.latencies(networks)
+
+    def _table(self, call: SizedCall, item: Grid, samples: int) -> Table:
+        values = np.zeros(item.plans.shape[:2])
+        for place, counts in item.points():
+            values[place] = (self._times.get(call.call.key(call.at(counts))) or 0.0) / samples
+        return Table(item.axes, values)
+
+    def _calibrated(self, tables: Sequence[Table], corrected: float) -> LatencyModel:
+        names = [group.name for group in self._structure.groups]
+        sizes = np.array([options[-1] for options in self._choices], np.int64)
+        plans = np.unique([_between(self._choices, place) for place in CALIBRATION], axis=0)
+        samples, slicer = samples_in(self._batch), Slicer(self._model, self._structure)
+        networks = [slicer.build(first_units(self._structure, plan)).eval() for plan in plans]
+        measured = np.array(self.time(networks)) * NANO / samples
+        plain = TableCost.of(names, sizes, tables)
+        cost = plain.calibrated(plans, measured)
+        return LatencyModel(
+            cost=cost,
+            device=str(self._device),
+            backend=self._backend.name,
+            batch=samples,
+            operations=len(self._grids),
+            corrected=corrected,
+            fit=tuple(
+                Whole(float((plan / sizes).mean()), float(total) / MILLI, float(parts) / MILLI)
+                for plan, total, parts in zip(plans, measured, plain.many(plans), strict=True)
+            ),
+        )
+
+
+def measure_latency(
+    model: nn.Module,
+    structure: Structure,
+    task: Task,
+    batch: Batch,
+    choices: Sequence[Counts],
+    backend: str = "torch",
+) -> LatencyModel:
+    """Measure what the latency of every plan follows from; see :class:`Survey`."""
+    return Survey(model, structure, task, batch, choices, backend).take()
+
+
+def _between(choices: Sequence[Counts], place: float) -> Counts:
+    return np.array([options[round(place * (len(options) - 1))] for options in choices], np.int64)
+
+
+def first_units(structure: Structure, counts: Counts) -> dict[str, torch.Tensor]:
+    """Return the units that stay if each group keeps its first ones."""
+    return {
+        group.name: torch.arange(count)
+        for group, count in zip(structure.groups, counts.tolist(), strict=True)
+    }

@@ -1,0 +1,133 @@
+"""The grammar of a budget.
+
+``number[k|M|G]unit``, several joined by commas (all must hold). Units: ``flops`` (2 x MACs),
+``macs``, ``params``, ``bytes`` (also ``B``, as in ``2MB``), ``energy`` and ``latency`` (fractions
+only), ``ms`` (milliseconds per sample, as in ``0.5ms``). Without a prefix the number is a fraction
+of the dense model's cost, but for ``ms``. Case and spaces do not matter.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+from autoprune.cost.energy import joules
+from autoprune.cost.polynomial import FLOPS_PER_MAC
+from autoprune.errors import UsageError
+
+_UNITS: Final = {
+    **dict.fromkeys(("flops", "flop"), "flops"),
+    **dict.fromkeys(("macs", "mac"), "macs"),
+    **dict.fromkeys(("params", "param", "parameters"), "params"),
+    **dict.fromkeys(("bytes", "byte", "b"), "bytes"),
+    "energy": "energy",
+    "latency": "latency",
+    "ms": "ms",
+}
+_FRACTIONS: Final = {
+    "energy": "energy is a model by a table of prices, so only fractions mean something: 0.5energy",
+    "latency": "write a fraction, as 0.5latency, or milliseconds per sample, as 2ms",
+}
+"""Units that take no absolute amounts, and why."""
+_PREFIXES: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_WORDS: Final = "|".join(sorted(_UNITS, key=len, reverse=True))
+_TERM: Final = re.compile(
+    rf"(?P<number>[-+]?(?:\d{{1,30}}\.?\d{{0,30}}|\.\d{{1,30}})(?:e[-+]?\d{{1,2}})?)\s*(?P<prefix>[kmg]?)\s*(?P<unit>{_WORDS})",
+    re.IGNORECASE,
+)
+_HINT: Final = (
+    "write 0.5flops, 60Mmacs, 0.3params, 2MB, 0.5energy, 0.5latency or 2ms; commas join several"
+)
+_NANOSECONDS: Final = 10**6
+"""Latency is counted in nanoseconds per sample."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One term of a budget: a fraction of the dense cost, or an absolute amount of ``unit``."""
+
+    amount: Fraction
+    unit: str
+    relative: bool
+
+    @property
+    def cost(self) -> str:
+        """Name of the cost it limits: that of an attribute of ``CostModel``."""
+        names = {"flops": "macs", "params": "parameters", "ms": "latency"}
+        return names.get(self.unit, self.unit)
+
+    def bound(self, dense: int) -> int:
+        """Largest integer cost within the limit; ``dense`` is the cost of keeping everything."""
+        if self.relative:
+            return int(self.amount * dense)
+        return int(self.amount / self.scale)
+
+    @property
+    def scale(self) -> Fraction:
+        """How many of its unit one of the cost is: 2 for flops, a millionth for ms."""
+        return {"flops": Fraction(FLOPS_PER_MAC), "ms": Fraction(1, _NANOSECONDS)}.get(
+            self.unit, Fraction(1)
+        )
+
+    def __str__(self) -> str:
+        if self.relative:
+            return f"{float(self.amount):g}{self.unit}"
+        return amount(self.amount, self.unit, digits=12)
+
+
+def amount(value: Fraction | int, unit: str, digits: int = 4) -> str:
+    """Write an absolute amount of a unit, where the grammar takes it the way it reads it."""
+    if unit == "energy":
+        return joules(float(value))
+    if unit == "latency":
+        return amount(Fraction(value) / _NANOSECONDS, "ms", digits)
+    if unit == "ms":
+        return f"{float(value):.{digits}g}ms"
+    prefix, scale = next(
+        ((p, s) for p, s in (("G", 10**9), ("M", 10**6)) if value >= s), ("k", 10**3)
+    )
+    return f"{float(Fraction(value) / scale):.{digits}g}{prefix}{'B' if unit == 'bytes' else unit}"
+
+
+def parse_limits(text: str) -> tuple[Limit, ...]:
+    """Read limits joined by commas; raise UsageError for anything that is not in the grammar."""
+    if not isinstance(text, str):
+        raise UsageError(f"a budget is text with a unit, not {text!r}", _HINT)
+    return tuple(_limit(term.strip()) for term in text.split(","))
+
+
+def _limit(term: str) -> Limit:
+    match = _TERM.fullmatch(term)
+    if match is None:
+        raise UsageError(f"cannot read the budget {term!r}", _explain(term))
+    value, prefix = Fraction(match["number"]), match["prefix"].lower()
+    unit = _UNITS[match["unit"].lower()]
+    if value <= 0:
+        raise UsageError(f"the budget {term!r} must be above 0", _HINT)
+    if unit in _FRACTIONS and (prefix or value > 1):
+        raise UsageError(
+            f"the budget {term!r} is no fraction of the dense {unit}", _FRACTIONS[unit]
+        )
+    if unit == "ms" and prefix:
+        raise UsageError(f"cannot read the budget {term!r}", _HINT)
+    relative = not prefix and unit != "ms" and (value <= 1 or unit != "bytes")
+    if relative and value > 1:
+        mega = f"{float(value):g}M" if value < 1000 else f"{float(value / 10**6):g}M"
+        raise UsageError(
+            f"the budget {term!r} is a fraction over 1", f"at most 1, or write {mega}{unit}"
+        )
+    return Limit(value * _PREFIXES[prefix], unit, relative)
+
+
+def _explain(term: str) -> str:
+    number = re.match(r"[-+]?(?:[\d.]+(?:e[-+]?\d+)?|nan|inf(?:inity)?)", term, re.IGNORECASE)
+    if number is None or number[0].strip("+-")[0] in "niNI":
+        return f"it must start with a finite number; {_HINT}"
+    unit = term[number.end() :].strip()
+    if not unit:
+        return f"a unit is missing; {_HINT}"
+    if unit.lower() in _UNITS:
+        return f"{number[0]} is malformed or out of range; {_HINT}"
+    return f"unknown unit {unit!r}; {_HINT}"

@@ -1,0 +1,249 @@
+"""What a plan costs, in exact integers and without a forward pass.
+
+A ``Cost`` never falls when a count rises; that is all that landing plans on a budget rests on.
+MACs, parameters, bytes and energy are sums of products of extents, and an extent is affine in the
+counts of a plan. So each of them is one integer ``Polynomial``, and along any line of plans (one
+group varying, or all that remain shrinking together) a polynomial in one variable of low degree.
+Latency is measured and comes as tables (:mod:`autoprune.cost.latency`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from autoprune.cost.energy import EnergyTable, energy_products
+from autoprune.structure.plan import Plan
+from autoprune.structure.table import Extent, Product, Structure
+
+Counts = NDArray[np.int64]
+"""Units kept, one entry per group, in the order of ``Structure.groups``."""
+
+FLOPS_PER_MAC: Final = 2
+
+
+BISECTIONS: Final = 40
+
+
+@dataclass(frozen=True)
+class Cost(ABC):
+    """A cost over the counts of a plan, a non-negative integer; call it to evaluate a plan.
+
+    It must never fall when a count rises. ``sizes`` are the counts of the dense model.
+    """
+
+    groups: tuple[str, ...]
+    sizes: Counts
+
+    @abstractmethod
+    def many(self, counts: Counts) -> Counts:
+        """Evaluate plans given as counts [plans, groups]; returns [plans]. Counts may be 0."""
+
+    @abstractmethod
+    def along(self, counts: Counts, group: int, candidates: Counts) -> Counts:
+        """Evaluate ``counts`` with each candidate [n] in place of one group's; returns [n]."""
+
+    @abstractmethod
+    def reach(self, start: Counts, direction: Counts, bound: int) -> float:
+        """Return the largest x in [0, 1] with ``start + x * direction`` within ``bound``, or 0."""
+
+    def at(self, counts: Counts) -> int:
+        """Evaluate one plan given as counts [groups]."""
+        return int(self.many(counts[None])[0])
+
+    def __call__(self, plan: Mapping[str, int]) -> int:
+        """Evaluate one plan."""
+        return self.at(np.array([plan[name] for name in self.groups], np.int64))
+
+    @cached_property
+    def dense(self) -> int:
+        """Cost of keeping everything."""
+        return self.at(self.sizes)
+
+    @cached_property
+    def shares(self) -> NDArray[np.float64]:
+        """For each group, the part of the dense cost that goes when the whole group goes, [groups].
+
+        Two groups that meet in one product both claim it: shares may sum to more than 1.
+        """
+        without = np.tile(self.sizes, (len(self.sizes), 1))
+        np.fill_diagonal(without, 0)
+        return 1 - self.many(without) / max(self.dense, 1)
+
+
+@dataclass(frozen=True)
+class Polynomial(Cost):
+    """A sum of products of extents.
+
+    ``factors`` [products]; ``members`` [products, degree] picks extents; an extent e is
+    ``fixed[e] + times[e] @ counts``. Shorter products are padded with an extent that is always 1.
+    ``whole`` is the cost of the network as it is, where that is not the cost of keeping every unit.
+    """
+
+    factors: Counts
+    members: Counts
+    fixed: Counts
+    times: Counts
+    whole: int | None = None
+
+    @classmethod
+    def of(cls, structure: Structure, products: Iterable[Product]) -> Polynomial:
+        """Compile products: constants go into the factors, equal products are merged."""
+        groups = tuple(group.name for group in structure.groups)
+        merged = _merge(products)
+        extents = sorted({extent for key in merged for extent in key}, key=repr)
+        row = {extent: index for index, extent in enumerate(extents)}
+        degree = max((len(key) for key in merged), default=0)
+        padded = [[row[e] for e in key] + [len(extents)] * (degree - len(key)) for key in merged]
+        column = {name: index for index, name in enumerate(groups)}
+        times = np.zeros((len(extents) + 1, len(groups)), np.int64)
+        for index, extent in enumerate(extents):
+            for name, multiplicity in extent.terms:
+                times[index, column[name]] += multiplicity
+        return cls(
+            groups,
+            np.array([group.size for group in structure.groups], np.int64),
+            np.array(list(merged.values()), np.int64),
+            np.array(padded, np.int64).reshape(len(merged), degree),
+            np.array([extent.fixed for extent in extents] + [1], np.int64),
+            times,
+        )
+
+    @cached_property
+    def dense(self) -> int:
+        """Cost of the network as it is."""
+        return self.at(self.sizes) if self.whole is None else self.whole
+
+    def at(self, counts: Counts) -> int:
+        """Evaluate one plan given as counts [groups]."""
+        values = self.fixed + self.times @ counts
+        return int(self.factors @ values[self.members].prod(axis=1))
+
+    def many(self, counts: Counts) -> Counts:
+        """Evaluate plans given as counts [plans, groups]; returns [plans]."""
+        values = self.fixed + counts @ self.times.T
+        total: Counts = values[:, self.members].prod(axis=2) @ self.factors
+        return total
+
+    def line(self, start: Counts, direction: Counts) -> Counts:
+        """Coefficients c [degree + 1] with ``at(start + x * direction) == sum(c[i] * x**i)``.
+
+        Exact in integers. ``start`` may hold zeros.
+        """
+        constant = (self.fixed + self.times @ start)[self.members]
+        slope = (self.times @ direction)[self.members]
+        terms = [self.factors]
+        for e in range(self.members.shape[1]):
+            shifted = [term * slope[:, e] for term in terms]
+            level = [term * constant[:, e] for term in terms]
+            terms = [
+                level[0],
+                *(a + b for a, b in zip(level[1:], shifted[:-1], strict=True)),
+                shifted[-1],
+            ]
+        return np.array([int(term.sum()) for term in terms], np.int64)
+
+    def along(self, counts: Counts, group: int, candidates: Counts) -> Counts:
+        """Evaluate ``counts`` with each candidate [n] in place of one group's; returns [n]."""
+        start = counts.copy()
+        start[group] = 0
+        direction = np.zeros_like(counts)
+        direction[group] = 1
+        total = np.zeros_like(candidates)
+        for coefficient in reversed(self.line(start, direction)):
+            total = total * candidates + coefficient
+        return total
+
+    def reach(self, start: Counts, direction: Counts, bound: int) -> float:
+        """Return the root of the polynomial along a line; fractional units are allowed in it."""
+        coefficients = self.line(start, direction).tolist()
+        low, high = 0.0, 1.0
+        if sum(coefficients) <= bound:
+            return 1.0
+        for _ in range(BISECTIONS):
+            middle, value = (low + high) / 2, 0.0
+            for coefficient in reversed(coefficients):
+                value = value * middle + coefficient
+            low, high = (middle, high) if value <= bound else (low, middle)
+        return low
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """The costs of one model: ``macs(plan)`` is an int, ``macs`` itself offers the vector forms.
+
+    MACs are per sample: convolution, linear, recurrent and attention products, each multiply-add
+    once, nothing else. Bytes are those of all parameters and buffers. Energy is counted in
+    femtojoules per sample at the prices of ``table`` (:mod:`autoprune.cost.energy`). ``latency``
+    is in nanoseconds per sample, None where it was not measured.
+    """
+
+    structure: Structure
+    table: EnergyTable = field(default_factory=EnergyTable)
+    latency: Cost | None = None
+
+    @cached_property
+    def macs(self) -> Polynomial:
+        """Multiply-adds per sample."""
+        return Polynomial.of(
+            self.structure, (p for layer in self.structure.layers for p in layer.macs)
+        )
+
+    @cached_property
+    def parameters(self) -> Polynomial:
+        """Elements of all parameters, tied ones once."""
+        return Polynomial.of(
+            self.structure,
+            (Product(1, info.shape) for info in self.structure.tensors if info.is_parameter),
+        )
+
+    @cached_property
+    def bytes(self) -> Polynomial:
+        """Bytes of all parameters and buffers, tied ones once."""
+        return Polynomial.of(
+            self.structure,
+            (Product(info.itemsize, info.shape) for info in self.structure.tensors),
+        )
+
+    @cached_property
+    def energy(self) -> Polynomial:
+        """Femtojoules per sample."""
+        layers, tensors = self.structure.layers, self.structure.tensors
+        return Polynomial.of(self.structure, energy_products(layers, tensors, self.table))
+
+    def flops(self, plan: Mapping[str, int]) -> int:
+        """Floating point operations per sample: 2 x MACs."""
+        return FLOPS_PER_MAC * self.macs(plan)
+
+    def counts(self, plan: Mapping[str, int]) -> Counts:
+        """Return the counts of a plan in group order."""
+        return np.array([plan[group.name] for group in self.structure.groups], np.int64)
+
+    def plan(self, counts: ArrayLike) -> Plan:
+        """Return the plan of counts in group order; the inverse of ``counts``."""
+        return Plan.of(
+            {
+                group.name: int(count)
+                for group, count in zip(self.structure.groups, np.asarray(counts), strict=True)
+            }
+        )
+
+
+def _merge(products: Iterable[Product]) -> dict[tuple[Extent, ...], int]:
+    merged: dict[tuple[Extent, ...], int] = {}
+    for product in products:
+        factor, varying = product.factor, []
+        for extent in product.extents:
+            if extent.terms:
+                varying.append(extent)
+            else:
+                factor *= extent.fixed
+        key = tuple(sorted(varying, key=repr))
+        merged[key] = merged.get(key, 0) + factor
+    return merged

@@ -1,0 +1,1 @@
+"""Ground under every other room: files, schemas, options, progress, tables, statistics."""

@@ -1,0 +1,123 @@
+"""What the configurations of all commands share: options, JSON, hash, generated names.
+
+A field's type and docstring make its option and its help.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from autoprune.errors import UsageError
+from autoprune.foundation.files import canonical, digest
+from autoprune.foundation.options import Debug, Fresh, Json, RunDirectory
+from autoprune.foundation.schema import OUTSIDE, decode_fields, encode_fields
+
+LARGEST_SEED = 2**64 - 1
+"""What torch takes; the other generators are given what is left of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What every command has in common."""
+
+    command: ClassVar[str]
+
+    @property
+    def directory(self) -> Path | None:
+        """Where the run lives; None for commands that write none."""
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything the outcome depends on, defaults included."""
+        return encode_fields(self)
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read what ``to_json`` wrote.
+
+        Raises DamagedError for an unknown or missing field or a value of another type.
+        """
+        return cls(**decode_fields(cls, data, f"the configuration of {cls.command}"))
+
+    @property
+    def key(self) -> str:
+        """Eight hexadecimal digits that stand for command and configuration.
+
+        Fields at their default are left out, so that a field added later changes no key.
+        """
+        defaults = {item.name: item.default for item in fields(self)}
+        chosen = {name: v for name, v in self.to_json().items() if v != defaults[name]}
+        return digest(canonical([self.command, chosen]))[:8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Config):
+    """Options of a command that keeps what it does in a run directory of its own.
+
+    Raises UsageError for an empty ``--run``.
+    """
+
+    run: RunDirectory = field(default=None, metadata=OUTSIDE)
+    fresh: Fresh = field(default=False, metadata=OUTSIDE)
+    json: Json = field(default=False, metadata=OUTSIDE)
+    debug: Debug = field(default=False, metadata=OUTSIDE)
+
+    def __post_init__(self) -> None:
+        if self.run == "":
+            raise UsageError("--run is empty", "name a directory, or leave it out")
+
+    @property
+    def title(self) -> str:
+        """Name of the run for people, without the key of its configuration."""
+        raise NotImplementedError
+
+    @property
+    def directory(self) -> Path:
+        """Where the run is: ``run``, or ``logs/`` and a name made of title and configuration."""
+        return named_directory(self.run, f"{self.title}-{self.key}")
+
+
+def named_model(model: str | None, data: str) -> str:
+    """Return the model a command works on: the embedded one where data are too.
+
+    Raises UsageError for other data without a model.
+    """
+    if model is None and data != "digits":
+        raise UsageError(f"--data {data} needs a --model", "as in --model resnet20 --weights FILE")
+    return model or "digits-resnet"
+
+
+def named_ranking(ranking: str, granularity: str) -> str:
+    """Return the ranking a command goes by: regression repairs channels; weights go by size."""
+    return "l2" if ranking == "regression" and granularity != "channel" else ranking
+
+
+def check_numbers(config: Config, **least: int) -> None:
+    """Raise UsageError, naming the option, unless each field is a whole number of at least so much.
+
+    A seed must be at most ``LARGEST_SEED``, too.
+    """
+    for name, lowest in least.items():
+        value, option = getattr(config, name), f"--{name.replace('_', '-')}"
+        if value is None and name == "align":
+            continue
+        if type(value) is not int:
+            raise UsageError(f"{option} must be a whole number, not {value!r}")
+        if value < lowest:
+            raise UsageError(f"{option} must be at least {lowest}, not {value}")
+        if name == "seed" and value > LARGEST_SEED:
+            raise UsageError(f"--seed must be at most {LARGEST_SEED}, not {value}")
+
+
+def named_directory(run: str | None, name: str) -> Path:
+    """Return where a run lives: the directory the user names, or ``name`` in logs/."""
+    return Path("logs") / name if run is None else Path(run)
+
+
+def slug(text: str) -> str:
+    """Make a file name out of a spec: ``nets/mynet.py:build`` -> ``mynet-build``."""
+    name = re.sub(r"\.py(?=:|$)", "", text.replace("\\", "/").rsplit("/", 1)[-1])
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60] or "run"

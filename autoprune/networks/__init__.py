@@ -1,0 +1,1 @@
+"""Networks: built, loaded, checked, executed, scored and saved."""

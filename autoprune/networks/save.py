@@ -1,0 +1,169 @@
+"""A compact network on disk: a spec in JSON and its weights in safetensors; nothing pickled.
+
+``model.json``, format 1: ``{"format", "model": factory or null, "indices": [[tensor, dim, [...]]],
+"widths": [[module, attribute, size]], "sparse": [tensor]}``. Loading builds the dense network,
+keeps the indices along each dimension, and fills in the weights of ``model.safetensors``, where
+the ``sparse`` tensors are packed (:mod:`autoprune.networks.bitmap`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from autoprune.errors import AutopruneError, DamagedError, UsageError
+from autoprune.networks.bitmap import unpack
+from autoprune.networks.spec import ModelSpec
+from autoprune.runs.artifacts import Artifacts
+from autoprune.structure.slicing import Indices, Widths, cut
+
+FORMAT = 1
+SPEC, WEIGHTS = "model.json", "model.safetensors"
+_ANOTHER = "it was saved from another model or version"
+
+
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and buffers by name, tied ones once, ready for safetensors."""
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            found[name] = tensor.detach().cpu().contiguous()
+    return found
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write tensors as safetensors; raises OSError when the disk is full."""
+    path.touch()
+    mode = path.stat().st_mode  # safetensors would let nobody but the owner read it
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, str(path))
+        path.chmod(mode)
+    except SafetensorError as error:
+        code = int(found[1]) if (found := re.search(r"\(os error (\d+)\)", str(error))) else 0
+        raise OSError(code, os.strerror(code) if code else str(error)) from error
+
+
+def spec_json(
+    spec: ModelSpec | None, indices: Indices, widths: Widths, sparse: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Describe a pruned network; ``spec`` builds the dense one, None if only the caller can.
+
+    ``sparse`` names the tensors that its weights file holds packed.
+    """
+    return {
+        "format": FORMAT,
+        "model": spec.to_json() if spec else None,
+        "indices": [[name, dim, index.tolist()] for (name, dim), index in indices.items()],
+        "widths": [[path, attribute, size] for (path, attribute), size in widths.items()],
+        "sparse": list(sparse),
+    }
+
+
+def load(run: str | Path, model: nn.Module | None = None, *, trust_code: bool = False) -> nn.Module:
+    """Rebuild the pruned, fine-tuned network of a run, in evaluation mode; nothing is unpickled.
+
+    ``model`` is a dense network of the same architecture (its weights do not matter); without it
+    the network is built from what the run names. Networks of the zoo always load; a function of
+    somebody's own only if you named it on this machine before, or with ``trust_code``.
+
+    Raises UsageError if there is no such run, DamagedError if a file of it is damaged, does not fit
+    the network or names code that is not trusted.
+    """
+    path = Path(run)
+    if not (path / SPEC).is_file():
+        raise UsageError(f"{path} holds no pruned network", "give the directory of a finished run")
+    artifacts = Artifacts(path)
+    spec, indices, widths, sparse = _read_spec(artifacts.json(SPEC), path / SPEC)
+    if model is None:
+        if spec is None:
+            raise UsageError(
+                f"the network of {path} was given as a live object",
+                "pass a dense one of the same class: autoprune.load(run, model=MyNet())",
+            )
+        model = spec.build(trust_code=trust_code)
+    return rebuild(model, indices, widths, artifacts.file(WEIGHTS), sparse)
+
+
+def rebuild(
+    model: nn.Module,
+    indices: Indices,
+    widths: Widths,
+    weights: Path,
+    sparse: Sequence[str] = (),
+) -> nn.Module:
+    """Cut a dense network in place and load its weights; raises DamagedError if they do not fit.
+
+    ``sparse`` names the tensors that the file holds packed.
+    """
+    try:
+        cut(model, indices, widths)
+        shapes = {name: value.shape for name, value in model.state_dict().items()}
+        tensors = unpack(load_file(str(weights)), sparse, shapes)
+        missing = model.load_state_dict(tensors, strict=False)
+    except (SafetensorError, RuntimeError, AttributeError, AutopruneError) as error:
+        reason = str(error.args[0] if isinstance(error, AutopruneError) else error).splitlines()
+        raise DamagedError(
+            f"{weights} does not fit the network: {reason[-1].strip() if reason else error}",
+            _ANOTHER,
+        ) from error
+    held = {
+        id(tensor) for name, tensor in model.state_dict(keep_vars=True).items() if name in tensors
+    }
+    lacking = [
+        name
+        for name in missing.missing_keys
+        if id(model.state_dict(keep_vars=True)[name]) not in held
+    ]
+    if lacking or missing.unexpected_keys:
+        name = (lacking or missing.unexpected_keys)[0]
+        raise DamagedError(f"{weights} does not fit the network at {name!r}", _ANOTHER)
+    return model.eval()
+
+
+def _read_spec(data: Any, path: Path) -> tuple[ModelSpec | None, Indices, Widths, tuple[str, ...]]:
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise DamagedError(f"{path} has a format this version does not know", _ANOTHER)
+    indices, widths, sparse = data.get("indices"), data.get("widths"), data.get("sparse", [])
+    if not isinstance(indices, list) or not isinstance(widths, list) or not _names(sparse):
+        raise DamagedError(f"{path} is not a description of a network", _ANOTHER)
+    spec = data.get("model")
+    return (
+        ModelSpec.from_json(spec) if spec is not None else None,
+        dict(_index(entry, path) for entry in indices),
+        dict(_width(entry, path) for entry in widths),
+        tuple(sparse),
+    )
+
+
+def _names(entries: Any) -> bool:
+    return isinstance(entries, list) and all(isinstance(entry, str) for entry in entries)
+
+
+def _index(entry: Any, path: Path) -> tuple[tuple[str, int], Tensor]:
+    match entry:
+        case [str(name), int(dim), list(places)] if (
+            0 <= dim < 8 and places and all(type(place) is int and place >= 0 for place in places)
+        ):
+            return (name, dim), torch.tensor(places)
+    raise DamagedError(f"{path} has a damaged index: {str(entry)[:60]}")
+
+
+def _width(entry: Any, path: Path) -> tuple[tuple[str, str], int]:
+    match entry:
+        case [
+            str(module),
+            ("num_features" | "num_channels" | "normalized_shape") as attribute,
+            int(size),
+        ] if size > 0:
+            return (module, attribute), size
+    raise DamagedError(f"{path} has a damaged width: {str(entry)[:60]}")

@@ -1,0 +1,141 @@
+"""``--model``: from a name to a specification, and from that to a network with fresh weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import nn
+
+from autoprune.data import Data
+from autoprune.errors import DamagedError, UsageError
+from autoprune.foundation import trust
+from autoprune.foundation.user_code import (
+    Factory,
+    accepted,
+    blamed,
+    is_factory,
+    load,
+    refuse_malformed,
+)
+from autoprune.networks import zoo
+from autoprune.networks.libraries import LIBRARIES, as_module, build_from_library, library_options
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """How to build a network again: a name and options, JSON-able, no pickle.
+
+    ``factory`` is a zoo name, ``timm:NAME``, ``torchvision:NAME``, or a function of the user's with
+    its source file ``path`` (absolute) and the ``sha256`` of that.
+    """
+
+    factory: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    path: str = ""
+    sha256: str = ""
+
+    def build(self, *, trust_code: bool = False) -> nn.Module:
+        """Build the network with fresh weights.
+
+        A function of the user's is imported only with ``trust_code``, or if the user named it on
+        this machine before and its file is unchanged (:mod:`autoprune.foundation.trust`); then it
+        is allowed.
+        Raises DamagedError if it is not to be trusted, UsageError if it fails.
+        """
+        library, _, name = self.factory.partition(":")
+        if not name:
+            with blamed(f"{self.factory} cannot be built"):
+                return zoo.build(self.factory, **self.kwargs)
+        if library in LIBRARIES:
+            return build_from_library(library, name, self.kwargs)
+        if not trust_code:
+            self.require_trust()
+        function, factory = load(self.factory)
+        trust.allow(factory)
+        with blamed(f"{self.factory} fails"):
+            return as_module(self.factory, function(**self.kwargs))
+
+    def require_trust(self) -> None:
+        """Raise DamagedError if building would run code that was never named here."""
+        library, _, name = self.factory.partition(":")
+        if name and library not in LIBRARIES:
+            trust.check(Factory(self.factory, self.path, self.sha256))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able object."""
+        return asdict(self) | {"kwargs": dict(self.kwargs)}
+
+    @classmethod
+    def from_json(cls, data: object) -> ModelSpec:
+        """Read what ``to_json`` wrote; raise DamagedError if it is anything else."""
+        kinds = {"factory": str, "kwargs": dict, "path": str, "sha256": str}
+        if (
+            not isinstance(data, dict)
+            or set(data) != set(kinds)
+            or not all(isinstance(data[name], kind) for name, kind in kinds.items())
+            or not all(isinstance(name, str) for name in data["kwargs"])
+        ):
+            raise DamagedError("not a model specification: expected factory, kwargs, path, sha256")
+        return cls(**data)
+
+
+def model_spec(name: str, data: Data | None = None, **options: Any) -> ModelSpec:
+    """Return the specification of the network that the user calls ``name``.
+
+    Classes, channels and image size come from ``data``, or from ``options``, which go first; a
+    function of the user's gets those that it takes (``classes``, ``channels``, ``size``). Options
+    of a network of the zoo may follow its name: ``resnet20,shortcut=B``.
+    Naming a function here allows it for :meth:`ModelSpec.build`.
+
+    Raises UsageError if there is no such network, file or function.
+    """
+    shape = _shape(data) | options
+    library, _, rest = name.partition(":")
+    if library in LIBRARIES and rest:
+        return ModelSpec(name, library_options(library, shape))
+    if is_factory(name):
+        function, factory = load(name)
+        trust.allow(factory)
+        return ModelSpec(factory.name, accepted(function, shape), factory.path, factory.sha256)
+    refuse_malformed(name)
+    name, chosen = _chosen(name)
+    known = set(zoo.find(name).options) | set(options)
+    return ModelSpec(name, {key: value for key, value in shape.items() if key in known} | chosen)
+
+
+def resolve_model(spec: str | ModelSpec | nn.Module, data: Data | None = None) -> nn.Module:
+    """Return the network that ``spec`` is or names, shaped for ``data``, with fresh weights."""
+    if isinstance(spec, nn.Module):
+        return spec
+    if isinstance(spec, str):
+        spec = model_spec(spec, data)
+    return spec.build(trust_code=True)
+
+
+def _shape(data: Data | None) -> dict[str, int]:
+    """Return what ``data`` asks of a network."""
+    shape = {}
+    if data and data.classes:
+        shape["classes"] = data.classes
+    if data and data.image_shape:
+        shape["channels"] = data.image_shape[0]
+        if data.image_shape[1] == data.image_shape[2]:
+            shape["size"] = data.image_shape[1]
+    return shape
+
+
+def _chosen(name: str) -> tuple[str, dict[str, Any]]:
+    """Part ``resnet20,shortcut=B`` into the name and the options after it."""
+    name, *pairs = name.split(",")
+    chosen: dict[str, Any] = {}
+    for pair in pairs:
+        option, equals, value = pair.partition("=")
+        if not (option and equals and value):
+            raise UsageError(f"{pair!r} is no option", f"write it as in {name},shortcut=B")
+        if option not in zoo.find(name).options:
+            known = ", ".join(zoo.find(name).options)
+            raise UsageError(f"{name} has no option {option!r}", f"it has {known}")
+        chosen[option] = int(value) if value.isdecimal() else value
+    return name, chosen

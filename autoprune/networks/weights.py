@@ -1,0 +1,134 @@
+"""``--weights``: tensors from a checkpoint or a run, checked against the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from autoprune.errors import DamagedError, UsageError
+from autoprune.runs.artifacts import MANIFEST, Artifacts
+
+INITIAL, BASE, WEIGHTS = "initial.safetensors", "base.safetensors", "model.safetensors"
+"""Weights in a run: before training, of the dense network after it, of the network that results."""
+
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Keys under which checkpoints keep the weights."""
+
+
+def load_weights(model: nn.Module, path: str | Path) -> None:
+    """Load trained weights into ``model``, all of them or, on any error, none.
+
+    ``path`` is a run (:func:`weights_file`), a safetensors file, or a checkpoint that
+    ``torch.load`` reads with ``weights_only``: tensors by name, bare or under one of ``WRAPPERS``.
+    DataParallel's prefix is dropped.
+
+    Raises UsageError for a missing file, DamagedError for one that cannot be read, holds other
+    objects than tensors, does not fit the model, or holds NaN or infinity.
+    """
+    path = weights_file(Path(path).expanduser())
+    if not path.is_file():
+        what = f"{path} is a directory" if path.is_dir() else f"no such file: {path}"
+        raise UsageError(what, "--weights takes a safetensors file or checkpoint")
+    given = _read(path)
+    if given and all(name.startswith("module.") for name in given):
+        given = {name.removeprefix("module."): value for name, value in given.items()}
+    state = model.state_dict(keep_vars=True)
+    buffers = {name for name, _ in model.named_buffers(remove_duplicate=False)}
+    _check_names(path, state, given)
+    for name, value in given.items():
+        if value.shape != state[name].shape:
+            raise DamagedError(
+                f"{path}: {name} has shape {list(value.shape)}, the model's has"
+                f" {list(state[name].shape)}",
+                "the weights belong to another network, or to another number of classes",
+            )
+        bad = value.isnan() if name in buffers else ~value.isfinite()  # masks may be infinite
+        if bool(bad.any()):
+            raise DamagedError(f"{path}: {name} holds NaN or infinity", "save sound weights")
+    model.load_state_dict(given, strict=False)
+
+
+def weights_file(path: Path) -> Path:
+    """Return the trained weights of the dense network of a run; other paths as they are.
+
+    Raises UsageError for a run that has none yet, DamagedError if they are not what was written.
+    """
+    if not (path / MANIFEST).is_file():
+        return path
+    artifacts = Artifacts(path)
+    for name in (BASE, WEIGHTS):
+        if name in artifacts.names:
+            return artifacts.file(name)
+    raise UsageError(
+        f"{path} holds no trained weights", "finish it: run the command that began it again"
+    )
+
+
+def initial_file(path: str | Path) -> Path | None:
+    """Return the weights that the training in a run began with; None if there is no such file."""
+    run = Path(path).expanduser()
+    if not (run / MANIFEST).is_file():
+        return None
+    artifacts = Artifacts(run)
+    return artifacts.file(INITIAL) if INITIAL in artifacts.names else None
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Read tensors by name, on the CPU."""
+    if path.suffix == ".safetensors":
+        return read_tensors(path)
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever the bytes provoke
+        raise DamagedError(
+            f"{path} is no checkpoint, or holds objects other than tensors"
+            f" ({type(error).__name__}): not loaded",
+            "write torch.save(model.state_dict(), path), or safetensors",
+        ) from None
+    for wrapper in WRAPPERS:
+        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
+            loaded = loaded[wrapper]
+    if not isinstance(loaded, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in loaded.items()
+    ):
+        raise DamagedError(
+            f"{path} does not hold tensors by name", f"bare, or under {' or '.join(WRAPPERS)}"
+        )
+    return loaded
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file, on the CPU; raise DamagedError if it is none."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        reason = f"{path} is not a safetensors file: {error}"
+        raise DamagedError(reason, "copy or save it again") from None
+
+
+def _check_names(path: Path, state: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+    """Every tensor must be there, but for other names of a tied one and counters of batches."""
+    present = {id(state[name]) for name in given if name in state}
+    missing = [
+        name
+        for name, value in state.items()
+        if name not in given
+        and id(value) not in present
+        and not name.endswith("num_batches_tracked")
+    ]
+    unexpected = [name for name in given if name not in state]
+    if missing or unexpected:
+        found = [
+            f"{len(names)} {word}, first {names[0]}"
+            for word, names in (("missing", missing), ("unexpected", unexpected))
+            if names
+        ]
+        raise DamagedError(
+            f"{path} does not fit the model: {'; '.join(found)}",
+            "the weights are another network's",
+        )

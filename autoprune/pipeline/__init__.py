@@ -1,0 +1,1 @@
+"""A pruning run from inputs to result: train, rank, search, choose, fine-tune, measure."""

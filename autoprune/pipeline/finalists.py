@@ -1,0 +1,86 @@
+"""From the plans of a search to one network: build the best few as delivered, and take the best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import inf, isfinite
+from typing import Final
+
+from torch import nn
+
+from autoprune.errors import AutopruneError
+from autoprune.networks.batches import Batches
+from autoprune.networks.execution import Form
+from autoprune.pipeline.session import Session
+from autoprune.pipeline.stages import CALIBRATION
+from autoprune.problem.problem import Ledger, Record
+from autoprune.ranking import Ranking
+from autoprune.ranking.recalibration import Recalibration
+from autoprune.ranking.reconstruction import Reconstruction
+from autoprune.structure.plan import Plan
+from autoprune.structure.slicing import Slicer
+from autoprune.training.loop import measure
+
+FINALISTS: Final = 5
+"""Best plans that are built and scored again on the validation split: the best of many is too
+good."""
+
+Build = Callable[[Plan], nn.Module]
+
+
+def builder(session: Session, model: nn.Module, ranking: Ranking) -> Build:
+    """Return what builds the network of a plan: compact, with batch-norm statistics that fit it.
+
+    Where the ranking repairs weights, the network is also fitted to the dense one layer after
+    layer (:mod:`autoprune.ranking.reconstruction`).
+    """
+    subject, slicer = session.subject, Slicer(model, session.structure)
+    calibration = subject.data.calibration(CALIBRATION, session.config.seed).to(subject.device)
+    if ranking.repairs and not session.grain.granularity.masked:
+        fit = Reconstruction(model, slicer, subject.task, calibration)
+        return lambda plan: fit(ranking.kept(plan), ranking.weights(plan))
+    samples = Batches(calibration, 128, model, Form(), seed=session.config.seed)
+    recalibrate = Recalibration(model, subject.task, samples)
+
+    def build(plan: Plan) -> nn.Module:
+        weights = ranking.weights(plan) | recalibrate.references
+        compact = slicer.build(ranking.kept(plan), weights)
+        recalibrate(compact)
+        return compact
+
+    return build
+
+
+def shrink(session: Session, model: nn.Module, plan: Plan, ranking: Ranking) -> nn.Module:
+    """Build the network of one plan; see ``builder``."""
+    return builder(session, model, ranking)(plan)
+
+
+def choose(
+    session: Session, build: Build, ledger: Ledger, besides: Sequence[Plan] = ()
+) -> tuple[Record, nn.Module]:
+    """Build the best few plans and score them on samples the search never saw; return the best.
+
+    ``besides``: evaluated plans that are finalists in any case. By the loss, which says more than
+    the score of how they will do on yet other samples (docs/agent.md). Raises AutopruneError if not
+    one evaluation came to finite numbers.
+    """
+    sound = [record for record in ledger.history if not record.evaluation.failed]
+    if not sound:
+        raise AutopruneError(
+            "every plan that was tried scored NaN or infinity",
+            "try a larger budget, or look at the network with autoprune inspect",
+        )
+    best = sorted(sound, key=lambda record: record.evaluation.loss)
+    finalists = best[:FINALISTS] + [item for item in best[FINALISTS:] if item.plan in besides]
+    subject = session.subject
+    validation = subject.data.validation.to(subject.device)
+    found = []
+    with session.progress.phase("finals", len(finalists)) as phase:
+        for record in finalists:
+            network = build(record.plan)
+            loss = measure(network, validation, subject.task).loss
+            found.append((loss if isfinite(loss) else inf, record, network))
+            phase.advance()
+    _, chosen, network = min(found, key=lambda item: item[0])
+    return chosen, network

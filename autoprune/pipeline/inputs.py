@@ -1,0 +1,210 @@
+"""What a command works on: network, data and task, found and checked before any work."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from autoprune.data import Data, load_data
+from autoprune.data.task import Classification, Task, resolve_task
+from autoprune.errors import DamagedError, UsageError
+from autoprune.foundation import trust
+from autoprune.foundation.user_code import is_factory
+from autoprune.networks.check import check
+from autoprune.networks.execution import device_of
+from autoprune.networks.save import tensors_of
+from autoprune.networks.spec import ModelSpec, model_spec
+from autoprune.networks.weights import load_weights
+from autoprune.pipeline.config import PruningConfig
+from autoprune.runs.artifacts import ANEW, Artifacts
+
+CONFIG = "config.json"
+
+EMBEDDED = "digits-resnet"
+"""The network that is trained on the spot when no weights are given."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network with data and task, on one device.
+
+    ``spec`` builds the network again, None for a live object; ``trained`` is False if it has fresh
+    weights and must be trained first.
+    """
+
+    model: nn.Module
+    spec: ModelSpec | None
+    data: Data
+    task: Task
+    trained: bool
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return device_of(self.model)
+
+
+class Named(Protocol):
+    """What a configuration says about network, data and task."""
+
+    @property
+    def model(self) -> str | None:
+        """Specification of the network."""
+
+    @property
+    def weights(self) -> str | None:
+        """Where its weights are; None for fresh ones."""
+
+    @property
+    def data(self) -> str:
+        """Specification of the data."""
+
+    @property
+    def task(self) -> str:
+        """Specification of the task."""
+
+    @property
+    def device(self) -> str:
+        """Name of the device."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of fresh weights and of the halves of what is held out."""
+
+
+def from_config(config: Named, *, untrained: bool = False) -> Subject:
+    """Find what the command line names; a network without weights only where ``untrained`` may be.
+
+    Raises UsageError or DamagedError, in one line, for anything missing, damaged or mismatched.
+    """
+    device = resolve_device(config.device)
+    task = resolve_task(config.task)
+    data = load_data(config.data, config.seed)
+    spec = model_spec(str(config.model), data)
+    if config.weights is None and spec.factory != EMBEDDED and not untrained:
+        raise UsageError(
+            f"{config.model} has no trained weights",
+            "name them with --weights FILE (safetensors or a weights_only checkpoint), or of a run"
+            " of autoprune train",
+        )
+    model = _fresh(spec, config.seed)
+    if config.weights is not None:
+        load_weights(model, config.weights)
+    model.to(device)
+    check(model, data, task)
+    return Subject(model, spec, data, task, trained=config.weights is not None)
+
+
+def of_run(
+    run: Path, data: str | None = None, task: str | None = None, *, trust_code: bool = False
+) -> tuple[Data, Task]:
+    """Find data and task of a run, unless others are named.
+
+    Functions that only the run names are imported if the user named them on this machine before,
+    or with ``trust_code``.
+
+    Raises UsageError for what must be named again, DamagedError for code that is not trusted.
+    """
+    known = known_config(Artifacts(run))
+    spec = data or known.get("data")
+    if spec is None or (data is None and not is_factory(spec) and "@" in spec):
+        what = "names no data" if spec is None else f"was made with {spec}"
+        raise UsageError(f"{run} {what}", "name it with --data, as in --data file.py:function")
+    kind = task or known.get("task") or Classification().name
+    if not trust_code:
+        for option, given, found in (("--data", data, spec), ("--task", task, kind)):
+            if given is None:
+                trust.check_named(found, otherwise=f"name it with {option}")
+    return load_data(spec, known.get("seed") or 0), resolve_task(kind)
+
+
+def known_config(artifacts: Artifacts) -> dict[str, Any]:
+    """Return what a run was asked for, {} if it does not say; raise DamagedError for nonsense."""
+    if CONFIG not in artifacts.names:
+        return {}
+    meta = artifacts.json(CONFIG)
+    config = meta.get("config") if isinstance(meta, dict) else None
+    if not isinstance(config, dict) or not all(
+        isinstance(config.get(name), kind | None)
+        for name, kind in (("model", str), ("data", str), ("task", str), ("weights", str))
+    ):
+        raise DamagedError(f"{artifacts.path / CONFIG} is not the configuration of a run", ANEW)
+    if type(config.get("seed", 0)) is not int:
+        raise DamagedError(f"{artifacts.path / CONFIG} has a damaged seed", ANEW)
+    return config
+
+
+def from_objects(
+    model: nn.Module | str, data: object, task: object, config: PruningConfig
+) -> Subject:
+    """Take live objects: a trained network, and data and task as ``search`` accepts them.
+
+    Device and seed come from ``config``.
+
+    Raises UsageError, in one line, for anything that is none of them or does not fit the others.
+    """
+    if not isinstance(model, (nn.Module, str)):
+        kind = model.__name__ if isinstance(model, type) else type(model).__name__
+        raise UsageError(
+            f"the model is {kind}, not an nn.Module", "pass a trained network: an instance"
+        )
+    device = resolve_device(config.device)
+    resolved = resolve_task(task)
+    loaded = load_data(data, config.seed)
+    spec = None
+    if isinstance(model, str):
+        spec = model_spec(model, loaded)
+        if spec.factory != EMBEDDED:
+            raise UsageError(
+                f"{model} has no trained weights", "pass the trained nn.Module instead of its name"
+            )
+        model = _fresh(spec, config.seed)
+    if (spec or config.device != "auto") and device_of(model) != device:
+        model = copy.deepcopy(model).to(device)
+    check(model, loaded, resolved)
+    return Subject(model, spec, loaded, resolved, trained=spec is None)
+
+
+def _fresh(spec: ModelSpec, seed: int) -> nn.Module:
+    """Build a network whose initial weights depend on the seed only."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return spec.build(trust_code=True)
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device called ``name``; auto takes cuda where there is one.
+
+    Raises UsageError if it does not exist.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].split(". ")[0].split(" device type at start")[0]
+        raise UsageError(f"no device {name!r}: {reason}", "--device cpu always works") from error
+    if device.type == "meta":
+        raise UsageError("nothing is computed on device 'meta'", "--device cpu always works")
+    return device
+
+
+def weights_hash(model: nn.Module) -> str:
+    """Content hash of all parameters and buffers."""
+    return tensors_hash(tensors_of(model))
+
+
+def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
+    """Content hash of tensors by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]

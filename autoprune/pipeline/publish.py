@@ -1,0 +1,77 @@
+"""What a run comes to: networks measured on the test split, and the one that is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from torch import nn
+
+from autoprune.cost.latency.backends import find_backend
+from autoprune.cost.latency.deployed import samples_in
+from autoprune.networks.bitmap import pack
+from autoprune.networks.execution import move
+from autoprune.networks.save import spec_json, tensors_of, write_tensors
+from autoprune.pipeline.result import Measure
+from autoprune.pipeline.session import Session
+from autoprune.ranking import Ranking
+from autoprune.structure.plan import Plan
+from autoprune.structure.slicing import Slicer
+from autoprune.training.loop import measure
+
+
+def measure_all(
+    session: Session, networks: Mapping[str, tuple[nn.Module, Plan | None]]
+) -> dict[str, Measure]:
+    """Measure networks on the test split, which is read here and nowhere else.
+
+    The dense network has no plan.
+    """
+    subject, cost = session.subject, session.cost
+    test = subject.data.test.to(subject.device)
+    with session.progress.phase("test", len(networks)) as phase:
+        samples = subject.data.train.batches(session.config.latency_batch)
+        batch = move(next(samples), subject.device)  # as many as latency budgets are measured on
+        models = [model for model, _ in networks.values()]
+        backend = find_backend(session.config.backend, models[0], subject.task, batch)
+        times = backend.latencies(models)
+        result = {}
+        for (name, (model, plan)), seconds in zip(networks.items(), times, strict=True):
+            found = measure(model, test, subject.task)
+            result[name] = Measure(
+                accuracy=found.score,
+                macs=cost.macs(plan) if plan else cost.macs.dense,
+                parameters=cost.parameters(plan) if plan else cost.parameters.dense,
+                bytes=cost.bytes(plan) if plan else cost.bytes.dense,
+                latency_ms=1000 * seconds / samples_in(batch),
+                other=found.other,
+            )
+            phase.advance()
+    return result
+
+
+def publish(
+    session: Session, model: nn.Module, plan: Plan, ranking: Ranking, dense: nn.Module
+) -> None:
+    """Store plan, masks and the compact network."""
+    run, slicer = session.run, Slicer(dense, session.structure)
+    kept, tensors = ranking.kept(plan), tensors_of(model)
+    sparse = session.grain.masks(ranking, plan)
+    spec = session.subject.spec
+    if sparse:
+        described = spec_json(spec, {}, {}, tuple(sparse))
+    else:
+        described = spec_json(spec, slicer.indices(kept), slicer.widths(kept))
+    run.publish_json(
+        "plan.json",
+        {
+            "format": 1,
+            "budget": session.config.budget,
+            "granularity": session.config.granularity,
+            "keep": plan.to_json(),
+        },
+    )
+    masks = sparse or slicer.masks(kept)
+    run.publish("masks.safetensors", partial(write_tensors, tensors=masks))
+    run.publish_json("model.json", described)
+    run.publish("model.safetensors", partial(write_tensors, tensors=pack(tensors, sparse)))

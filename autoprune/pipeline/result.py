@@ -1,0 +1,154 @@
+"""What a search comes to: the measures, the plan and where everything is; ``result.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from torch import nn
+
+from autoprune.cost.latency import LatencyModel
+from autoprune.cost.latency.model import MILLI
+from autoprune.foundation.schema import OUTSIDE, Stored
+from autoprune.runs.artifacts import Artifacts
+from autoprune.structure.plan import Plan
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One state of the network, measured: on the test split, per sample.
+
+    ``accuracy`` is the task's score in [0, 1]; ``macs`` multiply-adds of one sample; ``bytes`` the
+    size of the weights file; ``latency_ms`` milliseconds of one sample as it is deployed
+    (:mod:`autoprune.cost.latency.deployed`), None if not measured; ``other`` what else the task
+    counts, such as a character error rate.
+    """
+
+    accuracy: float
+    macs: int
+    parameters: int
+    bytes: int
+    latency_ms: float | None = None
+    other: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def flops(self) -> int:
+        """Floating point operations of one sample: 2 x MACs."""
+        return 2 * self.macs
+
+
+@dataclass(frozen=True)
+class GroupKeep:
+    """What the plan does to one group; ``share`` is the part of all MACs that hang on it."""
+
+    name: str
+    kind: str
+    size: int
+    kept: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of a schedule; scores on the search split, before and after fine-tuning."""
+
+    plan: Plan
+    macs: int
+    parameters: int
+    pruned: float
+    recovered: float
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The same budget met without learning, measured the same way."""
+
+    name: str
+    pruned: Measure
+    recovered: Measure
+
+
+@dataclass(frozen=True)
+class LatencyCheck:
+    """The latency a plan was chosen by beside that of the final network; ms per sample.
+
+    ``dense_predicted_ms`` and ``dense_measured_ms`` are those of the dense network, measured at the
+    same time: a machine that has slowed down since the tables were made slows both. ``corrected``:
+    how far the measured tables were moved so that they never fall, as a part.
+    """
+
+    predicted_ms: float
+    measured_ms: float
+    dense_predicted_ms: float
+    dense_measured_ms: float
+    batch: int
+    device: str
+    backend: str
+    corrected: float
+
+    @classmethod
+    def of(cls, model: LatencyModel, plan: Plan, measured_ms: float, dense_ms: float) -> Self:
+        """Hold a prediction against a measurement."""
+        predicted, dense = model.cost(plan) / MILLI, model.cost.dense / MILLI
+        facts = (model.batch, model.device, model.backend, model.corrected)
+        return cls(predicted, measured_ms, dense, dense_ms, *facts)
+
+    @property
+    def error(self) -> float:
+        """Relative error of the prediction, positive where it was too high."""
+        return self.predicted_ms / self.measured_ms - 1
+
+    @property
+    def fractions(self) -> tuple[float, float]:
+        """Predicted and measured latency as parts of the dense network's."""
+        return (
+            self.predicted_ms / self.dense_predicted_ms,
+            self.measured_ms / self.dense_measured_ms,
+        )
+
+
+@dataclass(frozen=True)
+class Result(Stored):
+    """The outcome of a search.
+
+    ``base``, ``pruned`` and ``recovered`` are the trained network, the compact one and the compact
+    one after fine-tuning. ``network`` and ``data`` are the specs they came from, ``score`` the best
+    on the search split (None if nothing was evaluated), ``latency`` (of latency budgets) the
+    predicted one beside the measured one,
+    ``metric`` what the task's score is called, ``run`` the directory that
+    holds everything and ``files`` what lies in it (name -> what it is). ``model`` is the compact,
+    fine-tuned network itself and not part of the JSON.
+    """
+
+    base: Measure
+    pruned: Measure
+    recovered: Measure
+    budget: str
+    plan: Plan
+    groups: tuple[GroupKeep, ...]
+    evaluations: int
+    seconds: float
+    seed: int
+    agent: str
+    ranking: str
+    network: str
+    data: str
+    score: float | None
+    run: Path
+    metric: str = "accuracy"
+    granularity: str = "channel"
+    baseline: Baseline | None = None
+    latency: LatencyCheck | None = None
+    rounds: tuple[Round, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    model: nn.Module | None = field(default=None, compare=False, repr=False, metadata=OUTSIDE)
+
+    def save(self, path: str | Path) -> None:
+        """Copy the run to ``path``, where ``autoprune.load`` reads it like the original.
+
+        Raises UsageError if the path is taken, DamagedError if a file of the run is damaged.
+        """
+        Artifacts(self.run).copy(Path(path))

@@ -1,0 +1,159 @@
+"""What a search came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Group as Stack
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from autoprune.foundation.progress import duration
+from autoprune.foundation.tables import (
+    bar,
+    count,
+    milliseconds,
+    percent,
+    size,
+    table_of,
+    title,
+    warning,
+)
+from autoprune.pipeline.result import GroupKeep, LatencyCheck, Result
+
+
+def result_view(result: Result) -> RenderableType:
+    """Show a search: accuracy and cost before and after, every group's keep, and the files."""
+    parts: list[RenderableType] = [
+        title(
+            f"{result.network} on {result.data}, budget {result.budget}",
+            f"{result.agent} + {result.ranking}, {_unit(result)}{_effort(result)},"
+            f" {duration(result.seconds)}, seed {result.seed}",
+        ),
+        _accuracies(result),
+        _costs(result),
+        *_rounds(result),
+        *_latency(result.latency),
+        _keeps(result.groups, "units" if result.granularity == "channel" else "weights"),
+        *(warning(text) for text in result.warnings),
+        _places(result),
+    ]
+    return Stack(*parts)
+
+
+def _unit(result: Result) -> str:
+    return "" if result.granularity == "channel" else f"{result.granularity} masks, "
+
+
+def _effort(result: Result) -> str:
+    number = len(result.rounds)
+    if not number:
+        return f"{result.evaluations} evaluations"
+    return "one shot" if number == 1 else f"{number} rounds"
+
+
+def _accuracies(result: Result) -> Table:
+    table = table_of(f"{result.metric}, test split", "base", "pruned", "fine-tuned", "change")
+    rows = [(f"{result.agent} + {result.ranking}", result.pruned, result.recovered, "bold")]
+    if result.baseline:
+        base = result.baseline
+        rows.append((base.name, base.pruned, base.recovered, ""))
+    for name, pruned, recovered, style in rows:
+        scores = [measure.accuracy for measure in (result.base, pruned, recovered)]
+        _add_scores(table, name, scores, style)
+    for rate in result.base.other:
+        for name, pruned, recovered, style in rows:
+            scores = [measure.other[rate] for measure in (result.base, pruned, recovered)]
+            _add_scores(table, f"{rate}, {name}", scores, style)
+    return table
+
+
+def _add_scores(table: Table, name: str, scores: Sequence[float], style: str) -> None:
+    base, pruned, recovered = scores
+    table.add_row(
+        Text(name),
+        percent(base),
+        percent(pruned),
+        percent(recovered),
+        f"{100 * (recovered - base):+.2f}",
+        style=style,
+    )
+
+
+def _costs(result: Result) -> Table:
+    table = table_of("cost", "base", "pruned", "left")
+    for name, show, measure in (
+        ("MACs per sample", count, "macs"),
+        ("FLOPs per sample", count, "flops"),
+        ("parameters", count, "parameters"),
+        ("file size", size, "bytes"),
+        ("latency per sample", milliseconds, "latency_ms"),
+    ):
+        before, after = getattr(result.base, measure), getattr(result.recovered, measure)
+        if before and after is not None:
+            table.add_row(name, show(before), show(after), percent(after / before, 1))
+    return table
+
+
+def _rounds(result: Result) -> list[RenderableType]:
+    """Show how a schedule of several rounds went, on the search split."""
+    if len(result.rounds) < 2:
+        return []
+    table = table_of("round", "MACs left", "parameters left", "pruned", "fine-tuned")
+    for number, found in enumerate(result.rounds, 1):
+        table.add_row(
+            str(number),
+            percent(found.macs / result.base.macs, 1),
+            percent(found.parameters / result.base.parameters, 1),
+            percent(found.pruned),
+            percent(found.recovered),
+        )
+    table.caption = f"{result.metric} on the search split, after pruning and after fine-tuning"
+    return [table]
+
+
+def _latency(check: LatencyCheck | None) -> list[RenderableType]:
+    if check is None:
+        return []
+    predicted, measured = check.fractions
+    text = (
+        f"latency per sample: predicted {milliseconds(check.predicted_ms)} ({predicted:.2f} of"
+        f" dense), measured {milliseconds(check.measured_ms)} ({measured:.2f}), so"
+        f" {100 * check.error:+.1f} %;\n{check.backend} on {check.device}, batches of {check.batch}"
+    )
+    return [Padding(Text(text), (0, 0, 1, 1))]
+
+
+def _keeps(groups: Iterable[GroupKeep], units: str) -> Table:
+    table = table_of("group", units, "kept", "keep", "of MACs")
+    for group in groups:
+        table.add_row(
+            Text(group.name),
+            str(group.size),
+            str(group.kept),
+            bar(group.kept / group.size),
+            percent(group.share, 1),
+        )
+    return table
+
+
+def _places(result: Result) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, what in result.files.items():
+        table.add_row(Text(name), Text(what))
+    run = str(result.run)
+    lines = Text.assemble(
+        "everything is in ",
+        (run, "bold"),
+        "\n",
+        "use it:       ",
+        (f'autoprune.load("{run}")', "cyan"),
+        "\n",
+        "see curves:   ",
+        (f"tensorboard --logdir {result.run.parent}", "cyan"),
+    )
+    return Padding(Stack(lines, Text(), table) if result.files else lines, (1, 0, 1, 1))

@@ -1,0 +1,1 @@
+"""Search problems: plans, evaluations, the ledger, granularities."""

@@ -1,0 +1,172 @@
+"""Scoring plans: slice, repair, move batch statistics, run the search split held in memory."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autoprune.data import Split
+from autoprune.data.task import Batch, Task
+from autoprune.foundation.user_code import blamed
+from autoprune.networks.batches import Batches
+from autoprune.networks.execution import (
+    Form,
+    Precision,
+    device_of,
+    fastest_form,
+    forward,
+    keep_memory,
+    laid_out,
+    move,
+)
+from autoprune.networks.folding import find_foldable, folded
+from autoprune.problem.problem import Evaluation
+from autoprune.problem.racing import Heats
+from autoprune.ranking import Ranking
+from autoprune.ranking.recalibration import Recalibration
+from autoprune.structure.plan import Plan
+from autoprune.structure.slicing import Slicer
+from autoprune.structure.table import Structure
+
+CPU_BATCH, BATCH = 128, 1024
+"""Samples per forward pass: few on a CPU, whose cache has to hold the activations."""
+
+TOLERANCE = 0.01
+"""Difference of score, and relative difference of loss, within which bfloat16 is exact enough."""
+
+_CODE_WANTS_MULTIPLES = "if its code wants multiples of some number, pass that: --align 4"
+
+Entry = tuple[Plan, Tensor | None]
+"""A plan, and the losses and scores, [2, samples], of the one it has to beat if there is one."""
+
+Outcome = tuple[Evaluation, Tensor | None]
+"""The evaluation, and losses and scores [2, samples] of a plan that others can race against."""
+
+
+class Evaluator:
+    """Scores plans of one model, which is never changed; the same plan always scores the same.
+
+    ``search`` is what plans are scored on, or a part of it stands for all (see
+    :mod:`autoprune.problem.racing`); ``calibration`` what batch statistics are moved by (see
+    :mod:`autoprune.ranking.recalibration`; 128 samples are enough). ``precision`` is
+    ``float32``, ``bfloat16``, or ``auto``, which takes bfloat16 where the device is faster with it
+    and the dense model scores the same to within TOLERANCE. ``form`` says what it came to.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        structure: Structure,
+        ranking: Ranking,
+        task: Task,
+        search: Split,
+        calibration: Split,
+        *,
+        precision: Precision = "auto",
+        batch_size: int | None = None,
+    ) -> None:
+        keep_memory()
+        self.ranking, self.task = ranking, task
+        self._slicer = Slicer(model, structure)
+        net = self._slicer({})
+        size = batch_size or (CPU_BATCH if device_of(net).type == "cpu" else BATCH)
+        self.form, dense = _exact_enough_form(net, task, search, precision, size)
+        self._heats = Heats.draw(dense) if hasattr(task, "losses") else None
+        seen = search.rows(self._heats.order) if self._heats else search
+        self._search = Batches(seen, size, net, self.form)
+        samples = Batches(calibration, size, net, self.form, seed=0)
+        self._recalibrate = Recalibration(net, task, samples)
+        self._pairs = find_foldable(net, task, move(_few(search), device_of(net)))
+
+    @property
+    def races(self) -> bool:
+        """Whether plans may be given up before they have seen all samples."""
+        return self._heats is not None
+
+    def __call__(self, plan: Mapping[str, int]) -> Evaluation:
+        """Score ``plan`` on the search split: mean score, mean loss, seconds taken.
+
+        Raises UsageError if the model's code fails at this size.
+        """
+        return self.race((Plan.of(plan), None))[0]
+
+    def race(self, entry: Entry) -> Outcome:
+        """Score a plan, unless it falls behind another; raises as a call does."""
+        plan, best = entry
+        start = time.perf_counter()
+        with blamed("the network does not run on fewer units", _CODE_WANTS_MULTIPLES):
+            weights = self.ranking.weights(plan) | self._recalibrate.references
+            net = self._slicer(self.ranking.kept(plan), weights)
+            with laid_out(net, self.form):
+                self._recalibrate(net)
+                with folded(self._pairs):
+                    evaluation, seen = self._run(net, best)
+        return replace(evaluation, seconds=time.perf_counter() - start), seen
+
+    def _run(self, net: nn.Module, best: Tensor | None) -> Outcome:
+        heats = self._heats
+        if heats is None:
+            loss, score = map(float, _measure(net, self.task, self._search).mean(1))
+            return Evaluation(score, loss), None
+        seen = torch.empty(2, 0, dtype=torch.float64)
+        stops = deque(heats.stops if best is not None else ())
+        for more in _each(net, self.task, self._search):
+            seen = torch.cat((seen, more), dim=1)
+            if best is not None and stops and seen.shape[1] >= stops[0]:
+                stops.popleft()
+                if lost := heats.behind(seen, best):
+                    loss, doubt, score = lost
+                    return Evaluation(score, loss, doubt=doubt), None
+        loss, score = map(float, heats.estimate(seen))
+        return Evaluation(min(max(score, 0.0), 1.0), loss), seen
+
+
+def racer(*parts: Any) -> Callable[[Entry], Outcome]:
+    """Make what a worker process does of the parts of an Evaluator."""
+    return Evaluator(*parts).race
+
+
+def _measure(model: nn.Module, task: Task, batches: Batches) -> Tensor:
+    """Loss and score of each sample, float64 [2, samples], of a model in eval mode."""
+    return torch.cat(list(_each(model, task, batches)), dim=1)
+
+
+@torch.inference_mode()
+def _each(model: nn.Module, task: Task, batches: Batches) -> Iterator[Tensor]:
+    """Yield loss and score of each sample of a batch, [2, B]; of some tasks the batch's mean loss.
+
+    A task may have a method ``losses(outputs, batch)`` beside its loss: one for each sample, [B].
+    """
+    losses = getattr(task, "losses", None)
+    for batch in batches:
+        outputs = forward(model, task, batch, batches.form)
+        scores = task.score(outputs, batch).double().cpu()
+        each = losses(outputs, batch) if losses else task.loss(outputs, batch)
+        yield torch.stack((each.double().cpu().expand_as(scores), scores))
+
+
+def _exact_enough_form(
+    model: nn.Module, task: Task, search: Split, precision: Precision, size: int
+) -> tuple[Form, Tensor]:
+    """Return the form, and loss and score of the dense model on each sample, [2, samples]."""
+    form = fastest_form(model, task, _few(search), precision)
+    dense = _measure(model, task, Batches(search, size, model, form))
+    if precision != "auto" or not form.bfloat16:
+        return form, dense
+    plain = fastest_form(model, task, _few(search), "float32")
+    sample = search.take(1024)
+    exact = _measure(model, task, Batches(sample, size, model, plain)).mean(1)
+    apart = (dense[:, : len(sample)].mean(1) - exact).abs()
+    if apart[1] <= TOLERANCE and apart[0] <= TOLERANCE * max(float(exact[0].abs()), TOLERANCE):
+        return form, dense
+    return plain, _measure(model, task, Batches(search, size, model, plain))
+
+
+def _few(split: Split) -> Batch:
+    return next(iter(split.take(2).batches(2)))

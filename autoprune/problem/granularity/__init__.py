@@ -1,0 +1,146 @@
+"""What a unit is: a channel that is removed, or single weights that are masked.
+
+A :class:`Grain` is a network seen at one granularity: its units, their price and their ranking.
+Everything that decides (budget, environment, agents, ledger) works on ``units`` and never asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
+
+from torch import Tensor, nn
+
+from autoprune.cost.budget import Budget
+from autoprune.cost.polynomial import Cost, CostModel, Polynomial
+from autoprune.data import Split
+from autoprune.data.task import Task
+from autoprune.errors import UsageError
+from autoprune.problem.granularity.layout import Layout, divide, structure_of
+from autoprune.problem.granularity.masking import Masking, Masks, check_mask_method, rank_weights
+from autoprune.problem.granularity.words import Granularity
+from autoprune.ranking import Ranking, check_method, rank
+from autoprune.structure.table import Structure
+
+__all__ = [
+    "Grain",
+    "Granularity",
+    "Layout",
+    "Masking",
+    "Masks",
+    "SparseCost",
+    "check_limits",
+    "check_ranking",
+]
+
+COUNTED = ("macs", "parameters", "bytes", "energy")
+"""Costs that masks lower, by what a sparse network needs."""
+
+
+def check_ranking(granularity: Granularity, method: str) -> None:
+    """Raise UsageError unless ``method`` ranks units of that granularity."""
+    (check_mask_method if granularity.masked else check_method)(method)
+
+
+def check_limits(granularity: Granularity, budget: Budget) -> None:
+    """Raise UsageError for a limit on what masks do not lower, such as time on this machine."""
+    for limit in budget.limits:
+        if granularity.masked and limit.cost not in COUNTED:
+            raise UsageError(
+                f"a budget of {limit} needs smaller tensors: with --granularity {granularity} the"
+                " zeros stay in place and take as long as before",
+                "--granularity channel, or a budget of flops, params, bytes or energy",
+            )
+
+
+@dataclass(frozen=True)
+class SparseCost(CostModel):
+    """Costs of a masked network; ``whole`` are those of the network before.
+
+    Keeping every weight of a sparse tensor costs more bytes than the dense tensor, by its bitmap.
+    What budgets and shares relate to is the dense network.
+    """
+
+    whole: CostModel | None = None
+
+    @cached_property
+    def bytes(self) -> Polynomial:
+        """Bytes of all parameters and buffers, sparse ones as bitmap and values."""
+        return replace(super().bytes, whole=self.whole.bytes.dense if self.whole else None)
+
+    @cached_property
+    def energy(self) -> Polynomial:
+        """Femtojoules per sample; bitmaps are fetched like weights."""
+        return replace(super().energy, whole=self.whole.energy.dense if self.whole else None)
+
+
+@dataclass(frozen=True)
+class Grain:
+    """A network at one granularity.
+
+    ``structure`` says how its tensors hang together, ``units`` what a plan decides on (the same
+    object for channels), ``cost`` what a plan of units costs; ``layouts`` is empty for channels.
+    """
+
+    granularity: Granularity
+    structure: Structure
+    units: Structure
+    cost: CostModel
+    layouts: tuple[Layout, ...] = ()
+
+    @classmethod
+    def of(
+        cls, structure: Structure, granularity: Granularity, latency: Cost | None = None
+    ) -> Self:
+        """Look at a network at a granularity; ``latency`` is that of channels, if it is known.
+
+        Raises UsageError, with reasons, if nothing in it can be pruned that way.
+        """
+        cost = CostModel(structure, latency=latency)
+        if not granularity.masked:
+            _require_groups(structure)
+            return cls(granularity, structure, structure, cost)
+        layouts, pinned = divide(structure, granularity)
+        units = structure_of(structure, layouts, pinned)
+        _require_groups(units)
+        return cls(granularity, structure, units, SparseCost(units, whole=cost), layouts)
+
+    def rank(
+        self,
+        model: nn.Module,
+        method: str,
+        *,
+        task: Task | None = None,
+        calibration: Split | None = None,
+        seed: int = 0,
+        before: Masks | None = None,
+    ) -> Ranking:
+        """Rank the units of the network; see ``ranking.rank`` and ``masking.rank_weights``."""
+        if self.granularity.masked:
+            return rank_weights(
+                model, self.layouts, self.granularity, method, seed=seed, before=before
+            )
+        return rank(model, self.structure, method, task=task, calibration=calibration, seed=seed)
+
+    def masks(self, ranking: Ranking, plan: Mapping[str, int]) -> dict[str, Tensor]:
+        """Return the masks under which a network of ``plan`` is trained; none for channels."""
+        return ranking.masks(plan) if isinstance(ranking, Masking) else {}
+
+    def amounts(self, plan: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+        """Return for every group what there is and what stays: channels, or single weights."""
+        weights = {item.group: (item.size, item.kept(plan[item.group])) for item in self.layouts}
+        return {
+            group.name: weights.get(group.name, (group.size, plan[group.name]))
+            for group in self.units.groups
+        }
+
+
+def _require_groups(structure: Structure) -> None:
+    if not structure.groups:
+        reasons = "; ".join(f"{item.name}: {item.reason}" for item in structure.pinned[:3])
+        raise UsageError(
+            f"nothing in the network can be pruned ({reasons or 'it has no layers with weights'})",
+            "autoprune inspect lists what is pinned and why",
+        )

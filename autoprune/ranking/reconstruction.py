@@ -1,0 +1,210 @@
+"""Reconstruction of a compact network, layer after layer, on what its own earlier layers deliver.
+
+A ranking repairs each layer as if only its own inputs were missing. In the compact network errors
+of earlier layers arrive too. So its layers are fitted once more in the order in which they run: to
+the dense network's outputs Y, from the inputs X' that the part already fitted delivers (He et al.
+2017, arXiv:1707.06168, section 3.2, "whole model pruning"),
+
+    W' = argmin |X' W' - Y|^2 + eps |W' - W|^2 = (X'X' + eps I)^-1 (X'Y + eps W),
+
+W being the repaired weights. One forward pass does it: each layer is solved for when its input is
+there, and then runs with the new weights; batch norms take the statistics of the pass on the way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils._pytree import tree_leaves
+
+from autoprune.data import Split
+from autoprune.data.task import Task
+from autoprune.networks.batches import Batches
+from autoprune.networks.execution import Form, device_of, forward, mode, move
+from autoprune.ranking.consumers import CONVS
+from autoprune.ranking.gram import add_products, patches
+from autoprune.ranking.recalibration import Recalibration
+from autoprune.structure.slicing import Slicer
+
+ROWS: Final = 16_000
+"""Most input patches that a layer is fitted to."""
+
+PATCH_BYTES: Final = 1 << 28
+"""Most bytes of them; wide layers are fitted to fewer."""
+
+ACTIVATION_BYTES: Final = 1 << 28
+"""Most bytes of any one activation of the pass; large inputs mean fewer samples."""
+
+DAMPING: Final = 1e-2
+"""eps, relative to the mean of the diagonal of X'X'."""
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What the dense network's layer makes of the patches drawn by ``seed``, [rows, outputs]."""
+
+    seed: int
+    limit: int
+    outputs: Tensor
+
+    def rows(self, module: nn.Module, value: Tensor) -> Tensor:
+        """Draw the same patches of another input of the layer, [rows, inputs]."""
+        return _rows(module, value, self.limit, self.seed)
+
+
+class Reconstruction:
+    """Makes compact networks of one dense ``model`` and fits their layers to its outputs, in turn.
+
+    ``calibration``: training samples; as many are used as ACTIVATION_BYTES allow. Fitted are
+    convolutions without groups and linear layers that are called once and share no weight. The
+    dense model is not changed.
+    """
+
+    def __init__(self, model: nn.Module, slicer: Slicer, task: Task, calibration: Split) -> None:
+        self._slicer, self._task = slicer, task
+        count = max(2, ACTIVATION_BYTES // _widest(model, task, calibration.take(2)))
+        samples = calibration.take(min(count, len(calibration)))
+        self._batches = Batches(samples, len(samples), model, Form(), seed=0)
+        self._recalibrate = Recalibration(model, task, self._batches)
+        self._targets = self._aim(model)
+
+    def __call__(self, kept: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> nn.Module:
+        """Return the compact network of the units ``kept``, repaired by ``weights``, then fitted.
+
+        Its batch-norm statistics are those of the pass; see :mod:`autoprune.ranking.recalibration`.
+        """
+        net = self._slicer.build(kept, {**weights, **self._recalibrate.references})
+        indices = self._slicer.indices(kept)
+        with ExitStack() as stack:
+            for path, target in self._targets.items():
+                index = indices.get((f"{path}.weight", 0))
+                wanted = target.outputs if index is None else target.outputs[:, index]
+
+                def fit(
+                    module: nn.Module,
+                    args: tuple[Any, ...],
+                    target: _Target = target,
+                    wanted: Tensor = wanted,
+                ) -> None:
+                    """Solve for the layer when its input is there."""
+                    _fit(module, target.rows(module, args[0]), wanted)
+
+                handle = net.get_submodule(path).register_forward_pre_hook(fit)
+                stack.callback(handle.remove)
+            if self._recalibrate.references:
+                self._recalibrate(net)  # passes the samples once; norms follow on the way
+            else:
+                self._pass(net)
+        return net
+
+    def _aim(self, model: nn.Module) -> dict[str, _Target]:
+        """Pass the samples through the dense network and note what its layers come to."""
+        targets: dict[str, _Target] = {}
+        calls: Counter[str] = Counter()
+        with ExitStack() as stack:
+            for seed, (path, layer) in enumerate(_layers(model).items()):
+
+                def see(
+                    module: nn.Module,
+                    args: tuple[Any, ...],
+                    path: str = path,
+                    seed: int = seed,
+                ) -> None:
+                    """Draw patches of a layer's input and note what it makes of them."""
+                    calls[path] += 1
+                    limit = min(ROWS, PATCH_BYTES // (4 * _matrix(module).shape[1]))
+                    rows = _rows(module, args[0], limit, seed)
+                    targets[path] = _Target(seed, limit, _product(module, rows))
+
+                stack.callback(layer.register_forward_pre_hook(see).remove)
+            self._pass(model)
+        return {path: target for path, target in targets.items() if calls[path] == 1}
+
+    @torch.no_grad()
+    def _pass(self, net: nn.Module) -> None:
+        with mode(net, train=False):
+            for batch in self._batches:
+                forward(net, self._task, batch)
+
+
+def _layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Layers that can be fitted, by path: their weight is theirs alone, and their product known."""
+    holders = Counter(
+        id(parameter) for module in model.modules() for parameter in module._parameters.values()
+    )
+    return {
+        path: module
+        for path, module in model.named_modules()
+        if (isinstance(module, CONVS) and module.groups == 1) or isinstance(module, nn.Linear)
+        if module._parameters.get("weight") is not None
+        if holders[id(module._parameters["weight"])] == 1
+    }
+
+
+def _matrix(module: nn.Module) -> Tensor:
+    """Weights of a layer, [outputs, inputs * kernel]."""
+    weight = module._parameters["weight"]
+    assert weight is not None  # noqa: S101 (what _layers looked for)
+    return weight.detach().flatten(1)
+
+
+def _rows(module: nn.Module, value: Tensor, limit: int, seed: int) -> Tensor:
+    """Draw input patches, with a column of ones where the layer has a bias, [rows, inputs]."""
+    drawn = patches(module, value, limit, torch.Generator().manual_seed(seed)).float()
+    return F.pad(drawn, (0, 1), value=1.0) if module._parameters.get("bias") is not None else drawn
+
+
+def _solution(module: nn.Module) -> Tensor:
+    """Weights and bias of a layer as least squares has them, [inputs, outputs]."""
+    bias = module._parameters.get("bias")
+    weights = _matrix(module).float()
+    return (weights if bias is None else torch.cat([weights, bias.detach()[:, None]], 1)).T
+
+
+def _product(module: nn.Module, rows: Tensor) -> Tensor:
+    return rows @ _solution(module)
+
+
+def _fit(module: nn.Module, rows: Tensor, wanted: Tensor) -> None:
+    """Solve for the weights (and bias) that come nearest to ``wanted``, in place."""
+    before = _solution(module).double()
+    products = rows.new_zeros(rows.shape[1], rows.shape[1])
+    add_products(products, rows)
+    gram = products.double() / len(rows)  # its lower triangle is what a Cholesky factor is made of
+    eps = DAMPING * gram.diagonal().mean() + torch.finfo(torch.float32).tiny
+    right = (rows.T @ wanted).double() / len(rows) + eps * before
+    gram.diagonal().add_(eps)
+    found = torch.cholesky_solve(right, torch.linalg.cholesky(gram)).T
+    if not bool(found.isfinite().all()):
+        return
+    columns = _matrix(module).shape[1]
+    weight, bias = module._parameters["weight"], module._parameters.get("bias")
+    assert weight is not None  # noqa: S101 (what _layers looked for)
+    weight.data.copy_(found[:, :columns].reshape(weight.shape))
+    if bias is not None:
+        bias.data.copy_(found[:, columns])
+
+
+@torch.no_grad()
+def _widest(model: nn.Module, task: Task, few: Split) -> int:
+    """Bytes of the largest activation of one sample."""
+    sizes = [1]
+
+    def see(module: nn.Module, args: Any, output: Any) -> None:
+        sizes.extend(
+            leaf.numel() * 4 // len(few) for leaf in tree_leaves(output) if torch.is_tensor(leaf)
+        )
+
+    batch = move(next(few.batches(len(few))), device_of(model))
+    with ExitStack() as stack, mode(model, train=False):
+        for module in model.modules():
+            stack.callback(module.register_forward_hook(see).remove)
+        forward(model, task, batch)
+    return max(sizes)

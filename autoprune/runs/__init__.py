@@ -1,0 +1,1 @@
+"""Run directories: the lock, the journal, artifacts with checksums, TensorBoard."""

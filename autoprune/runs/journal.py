@@ -1,0 +1,147 @@
+"""The append-only record of a run: one line of JSON per evaluation, checked and synced.
+
+Format 1: the first line is ``{"check": ..., "format": 1, "journal": NAME}``; every further line is
+a record with a ``check`` of its own, the first 16 hexadecimal digits of the sha256 over the check
+before it and the record, so that a changed, removed, repeated or reordered line is noticed. Records
+hold nothing that differs between a run and its repetition (no clock): journals can be compared.
+
+A line is on the disk when ``append`` returns. To sync it may take longer than an evaluation, so a
+search lets it be put off: then no kill loses the line, and what a power cut loses is evaluated
+again, to the same bits. What goes with a training's state must not be: later weights are others.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autoprune.errors import DamagedError
+from autoprune.foundation.files import canonical, digest, parse, sync_directory, writing
+from autoprune.foundation.signals import shielded
+
+FORMAT = 1
+SHARE = 0.002
+"""Part of the time that syncing may take."""
+
+MAX_LINE = 2**24
+"""Bytes of a line; the longest of ours, of a network with 1,000 groups, has some 50,000."""
+
+
+class Journal:
+    """One journal file, open for appending; use it from the one process that holds the run's lock.
+
+    Opening cuts a torn last line (a kill in the middle of a write) and verifies all others. Raises
+    DamagedError naming the line if one is not what was written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        records, self._check, self._size = _read(path)
+        self.records: list[dict[str, Any]] = records
+        self._dirty, self._last, self._took = False, time.monotonic(), 0.0
+        with writing(path):
+            self._stream = path.open("ab", buffering=0)
+            self._stream.truncate(self._size)
+        if not self._size:
+            self._write({"format": FORMAT, "journal": path.stem})
+            self.sync()
+            with writing(path):
+                sync_directory(path.parent)
+
+    def append(self, record: Mapping[str, Any], *, later: bool = False) -> None:
+        """Add a record; ``later`` syncs only as often as takes ``SHARE`` of the time.
+
+        Raises ValueError for NaN or infinity, AutopruneError when it cannot be written; then the
+        file is as it was before.
+        """
+        self._write(record)
+        self.records.append(dict(record))
+        if not later or time.monotonic() - self._last >= self._took / SHARE:
+            self.sync()
+
+    def close(self) -> None:
+        """Sync and close the file; the journal cannot be appended to any more."""
+        try:
+            self.sync()
+        finally:
+            self._stream.close()
+
+    def sync(self) -> None:
+        """Return when every record is on the disk; raises AutopruneError if that is impossible."""
+        if not self._dirty:
+            return
+        began = time.monotonic()
+        with shielded(), writing(self.path):
+            os.fsync(self._stream.fileno())
+        self._last = time.monotonic()
+        self._took, self._dirty = self._last - began, False
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        check = _chain(self._check, record)
+        line = (canonical({**record, "check": check}) + "\n").encode()
+        with shielded(), writing(self.path):
+            try:
+                if self._stream.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                self._stream.truncate(self._size)
+                raise
+        self._check, self._size, self._dirty = check, self._size + len(line), True
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a journal without touching it; a torn last line is left out.
+
+    Raises DamagedError naming the line if one is not what was written.
+    """
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], str, int]:
+    """Return the records, the last check and the size of the intact part in bytes."""
+    records: list[dict[str, Any]] = []
+    check, size = "", 0
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError:
+        return records, check, size
+    with stream:
+        while (line := stream.readline(MAX_LINE)).endswith(b"\n"):
+            what = f"line {len(records) + 1} of {path}"
+            record = _line(line[:-1], what)
+            plain = {name: value for name, value in record.items() if name != "check"}
+            check = _chain(check, plain)
+            if canonical({**record, "check": check}).encode() != line[:-1]:
+                raise DamagedError(f"{what} is not what was written", _HINT)
+            records.append(plain)
+            size += len(line)
+    if len(line) == MAX_LINE:
+        raise DamagedError(f"line {len(records) + 1} of {path} is too long to be ours", _HINT)
+    if records and records.pop(0).get("format") != FORMAT:
+        raise DamagedError(
+            f"{path} has a format this version does not know", "use the version that wrote it"
+        )
+    return records, check, size
+
+
+_HINT = "start over with --fresh; the damaged run is kept beside the new one"
+
+
+def _line(line: bytes, what: str) -> dict[str, Any]:
+    try:
+        record = parse(line.decode(), what)
+    except UnicodeDecodeError:
+        raise DamagedError(f"{what} is not text", _HINT) from None
+    except DamagedError as error:
+        raise DamagedError(str(error), _HINT) from None
+    if not isinstance(record, dict):
+        raise DamagedError(f"{what} is not a record", _HINT)
+    return record
+
+
+def _chain(previous: str, record: Mapping[str, Any]) -> str:
+    return digest(previous + canonical(record))[:16]

@@ -1,0 +1,243 @@
+"""One run, one directory: what was asked, what was tried, what came of it, and nobody else writing.
+
+Format 1 of a run directory:
+
+- ``config.json``: the resolved configuration, the environment (versions, platform, threads) and the
+  facts the results rest on (hashes of data and weights).
+- ``evaluations.jsonl``: the journal, the truth (:mod:`autoprune.runs.journal`).
+- ``manifest.json``: size and sha256 of every artifact (:mod:`autoprune.runs.artifacts`).
+- artifacts: any other file, published in one step; ``result.json`` comes last and says "finished".
+- ``events.out.tfevents.*``: curves for TensorBoard.
+
+The lock lies beside the directory (:mod:`autoprune.runs.lock`): ``--fresh`` can rename a run.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from autoprune.errors import DamagedError, UsageError
+from autoprune.foundation.config import Config
+from autoprune.foundation.files import (
+    TEMPORARY,
+    digest,
+    file_digest,
+    make_directory,
+    pretty,
+    text_writer,
+    writing,
+)
+from autoprune.runs.artifacts import ANEW, Artifacts, set_aside
+from autoprune.runs.journal import Journal
+from autoprune.runs.lock import refuse_strangers, taken
+from autoprune.runs.tensorboard import Events
+
+FORMAT = 1
+CONFIG, JOURNAL, RESULT = "config.json", "evaluations.jsonl", "result.json"
+_VERSIONS = ("autoprune", "torch", "numpy", "gymnasium", "stable-baselines3", "scikit-learn")
+
+
+class Run:
+    """A run directory that this process alone writes to. Use it as a context manager.
+
+    ``resumed`` tells whether there was a run before; ``bit_exact`` whether everything in it was
+    made in one environment, so that it repeats bit for bit; ``warnings`` say why not.
+    """
+
+    def __init__(self, path: Path, config: Config, *, fresh: bool = False) -> None:
+        """Open the run in ``path``, or begin one.
+
+        Raises LockedError while another process has it, UsageError when it belongs to another
+        configuration or is not a run, DamagedError when it cannot be trusted. ``fresh`` moves what
+        is there to ``NAME.old-N`` and begins anew.
+        """
+        self.path, self.config = path, config
+        self.warnings: list[str] = []
+        self._lock = taken(path)
+        try:
+            if fresh and path.exists():
+                set_aside(path, "old")
+            make_directory(path)
+            self.resumed = (path / CONFIG).exists()
+            if not self.resumed:
+                refuse_strangers(path)
+            _clear_temporaries(path)
+            self.artifacts = Artifacts(path)
+            self._meta = self._continue() if self.resumed else self._begin()
+            self.journal = Journal(path / JOURNAL)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def bit_exact(self) -> bool:
+        """Whether the whole run was made in one environment."""
+        return self._meta.get("bit_exact") is True
+
+    @property
+    def finished(self) -> bool:
+        """Whether the result is there."""
+        return RESULT in self.artifacts.names
+
+    @property
+    def damaged(self) -> list[str]:
+        """Names of everything that is missing or not what it was, a shortened journal included."""
+        short = len(self.journal.records) < self._meta.get("records", 0)
+        return [*self.artifacts.damaged, *([JOURNAL] if short else [])]
+
+    def expect(self, **facts: str) -> None:
+        """State what the results rest on (hashes of data, weights, model): recorded, then held to.
+
+        Raises UsageError naming the fact that has changed since the run began.
+        """
+        known: dict[str, str] = self._meta["facts"]
+        for name, value in facts.items():
+            if known.get(name, value) != value:
+                raise UsageError(
+                    f"the {name} changed since the run in {self.path} began",
+                    "start over with --fresh, or name another directory with --run",
+                )
+        if not facts.keys() <= known.keys():
+            self._save({**self._meta, "facts": {**known, **facts}})
+
+    def publish(self, name: str, writer: Callable[[Path], None]) -> Path:
+        """Publish an artifact; see :meth:`Artifacts.publish`.
+
+        With the result it is written down how long the journal is: its end can be cut unseen.
+        """
+        self.journal.sync()
+        if name == RESULT:
+            self._save({**self._meta, "records": len(self.journal.records)})
+        return self.artifacts.publish(name, writer)
+
+    def publish_json(self, name: str, data: object) -> Path:
+        """Publish JSON. Raises ValueError for NaN and infinity."""
+        return self.publish(name, text_writer(pretty(data)))
+
+    def events(self) -> Events:
+        """Open a file for curves in the run directory."""
+        return Events(self.path, purge=self.resumed)
+
+    def close(self) -> None:
+        """Close the journal and let others write."""
+        try:
+            self.journal.close()
+        finally:
+            self._lock.release()
+
+    def _begin(self) -> dict[str, Any]:
+        return self._save(
+            {
+                "format": FORMAT,
+                "command": self.config.command,
+                "config": self.config.to_json(),
+                "environment": environment(),
+                "bit_exact": True,
+                "facts": {},
+            }
+        )
+
+    def _continue(self) -> dict[str, Any]:
+        try:
+            meta = self.artifacts.json(CONFIG)
+        except DamagedError as error:
+            raise DamagedError(str(error.args[0]), ANEW) from None
+        if (
+            not isinstance(meta, dict)
+            or meta.get("format") != FORMAT
+            or not isinstance(meta.get("environment"), dict)
+            or not isinstance(meta.get("facts"), dict)
+            or type(meta.get("records", 0)) is not int
+        ):
+            raise DamagedError(
+                f"{self.path / CONFIG} has a format this version does not know",
+                "use the version that wrote it, or start over with --fresh",
+            )
+        if meta.get("command") != self.config.command:
+            raise UsageError(
+                f"{self.path} holds a run of {meta.get('command')}, not of {self.config.command}",
+                "name another directory with --run",
+            )
+        self._compare(type(self.config).from_json(meta.get("config")).to_json())
+        changed = _differences(meta["environment"], environment())
+        if changed:
+            self.warnings.append(
+                f"this run began with {changed}: its repetition may differ in the last bits"
+            )
+            return self._save({**meta, "bit_exact": False})
+        return meta
+
+    def _compare(self, before: Mapping[str, Any]) -> None:
+        for name, value in self.config.to_json().items():
+            if before[name] != value:
+                raise UsageError(
+                    f"the run in {self.path} has {name}={before[name]!r}, not {value!r}",
+                    "name another directory with --run, or start over with --fresh",
+                )
+
+    def _save(self, meta: dict[str, Any]) -> dict[str, Any]:
+        self._meta = meta
+        self.artifacts.publish(CONFIG, text_writer(pretty(meta)))
+        return meta
+
+
+def environment() -> dict[str, Any]:
+    """Return what decides whether numbers repeat bit for bit: versions, machine, threads."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "platform": f"{sys.platform}-{platform.machine()}",
+        "threads": torch.get_num_threads(),
+        "versions": {name: _version(name) for name in _VERSIONS},
+        "code": _code(),
+    }
+
+
+def _code() -> str:
+    """Hash our own sources: a run that a change of them divides is no longer one computation."""
+    package = Path(__file__).parents[1]
+    places = {(package / name).resolve() for name in ("", "envs", "agents")}
+    files = {file for place in places for file in place.rglob("*.py")}
+    return digest("".join(sorted(f"{file.name} {file_digest(file)}\n" for file in files)))[:16]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Name what differs, as ``torch 2.13.0 instead of 2.14.0``."""
+    old, new = ({**side, **side.get("versions", {}), "versions": None} for side in (before, now))
+    return ", ".join(
+        f"{name} {old.get(name)} instead of {new.get(name)}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    )
+
+
+def _clear_temporaries(path: Path) -> None:
+    """Remove what a killed writer left; the lock says that nobody is writing now."""
+    with writing(path):
+        for item in path.glob(f"{TEMPORARY}*"):
+            item.unlink()

@@ -1,0 +1,73 @@
+"""Curves for TensorBoard in a run directory: scalars by step, and errors that name the file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from autoprune.foundation.files import writing
+from autoprune.foundation.signals import shielded
+
+
+class Events:
+    """One event file, open for writing; use it as a context manager.
+
+    A continued run replays its journal: with ``purge``, its curves replace those written before.
+    Every method raises AutopruneError when the file cannot be written. All are shielded: what the
+    thread that writes waits for must not be left half said.
+    """
+
+    def __init__(self, path: Path, *, purge: bool) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._path = path / "events.out.tfevents"
+        # The thread that writes passes its error on to the next call: no need to print it as well.
+        self._hook, threading.excepthook = threading.excepthook, _passed_on
+        try:
+            with shielded(), writing(self._path):
+                self._writer = SummaryWriter(str(path), purge_step=0 if purge else None)
+        except BaseException:
+            threading.excepthook = self._hook
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def add_scalar(self, tag: str, value: float, step: int) -> None:
+        """Write one point of a curve."""
+        with shielded(), writing(self._path):
+            self._writer.add_scalar(tag, value, step)
+
+    def add_hparams(self, config: Mapping[str, Any], measures: Mapping[str, float]) -> None:
+        """Write hyper-parameters and what they came to."""
+        with shielded(), writing(self._path):
+            self._writer.add_hparams(dict(config), dict(measures), run_name=".")
+
+    def flush(self) -> None:
+        """Return when everything is in the file."""
+        with shielded(), writing(self._path):
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        try:
+            with shielded(), writing(self._path):
+                self._writer.close()
+        finally:
+            threading.excepthook = self._hook
+
+
+def _passed_on(arguments: threading.ExceptHookArgs) -> None:
+    if not isinstance(arguments.exc_value, OSError):
+        threading.__excepthook__(arguments)

@@ -1,0 +1,265 @@
+"""One training loop: to train from scratch, to fine-tune what pruning left, and for tickets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import kl_div, log_softmax
+
+from autoprune.data import Split
+from autoprune.data.task import Batch, Classification, Task, logits
+from autoprune.errors import AutopruneError, DamagedError, UsageError
+from autoprune.foundation.schema import encode_fields
+from autoprune.foundation.user_code import blamed
+from autoprune.networks.execution import (
+    device_of,
+    fastest_form,
+    forward,
+    laid_out,
+    mode,
+    move,
+)
+from autoprune.networks.score import Score, first, measure
+from autoprune.runs.artifacts import ANEW
+from autoprune.structure.finite import unsound
+from autoprune.training.checkpoint import Checkpoint, State, below, key, memory, remind, under
+from autoprune.training.config import FitConfig
+
+__all__ = ["Diverged", "FitConfig", "Score", "fit", "measure"]
+
+
+STRIDE = 0x9E3779B97F4A7C15
+"""Between the seeds of two trainings, so that steps of one draw other dropout than the other's."""
+
+Step = Callable[[int, int, float], None]
+"""Called with (steps done, steps in all, loss of this step)."""
+
+Epoch = Callable[[int, int, float], None]
+"""Called with (epochs done, epochs in all, mean loss of this epoch)."""
+
+
+def fit(
+    model: nn.Module,
+    split: Split,
+    task: Task,
+    config: FitConfig,
+    *,
+    teacher: nn.Module | None = None,
+    masks: Mapping[str, Tensor] | None = None,
+    on_step: Step | None = None,
+    on_epoch: Epoch | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> None:
+    """Train ``model`` in place, on the device it is on.
+
+    The same seed gives the same weights, to the last bit on a CPU with as many threads. With a
+    ``checkpoint`` a training that was killed goes on where it last saved, to the same weights;
+    ``on_epoch`` is told of the earlier epochs again, ``on_step`` of the steps that are taken now.
+    What was saved of another configuration, split or network is left aside.
+
+    ``masks`` maps parameter names to bool tensors of their shape, False where a weight is pruned:
+    pruned weights, their gradients and their momenta are exactly zero throughout. ``on_step`` may
+    measure the model; its modes and its random numbers are left as they were. ``teacher`` adds
+    the distillation loss of Hinton et al. 2015 (section 2), with weight ``config.distill``.
+    Train or eval mode of every module is restored.
+
+    Raises UsageError for a request that cannot be carried out, and Diverged if the loss or a
+    weight becomes NaN or infinite; the model is then as it was after the last good epoch.
+    """
+    run = _Run(model, split, task, config, teacher, masks or {})
+    tell: Epoch = on_epoch or (lambda *_: None)
+    with run.context():
+        if checkpoint:
+            run.resume(checkpoint.load())
+        for number, mean in enumerate(run.means, start=run.first_epoch + 1):
+            tell(number, run.epochs, mean)
+        while run.step < run.total:
+            number = run.step // run.size + 1
+            try:
+                run.epoch(number - 1, on_step, checkpoint)
+            except Diverged as error:
+                run.restore()
+                raise Diverged(
+                    f"{error} in step {run.step} of {run.total}",
+                    "the model is as after the last good epoch; try a lower learning rate",
+                ) from None
+            tell(number, run.epochs, run.means[-1])
+            if checkpoint and (checkpoint.due or run.step == run.total):
+                checkpoint.save(run.state())
+
+
+class Diverged(AutopruneError):
+    """The loss or a weight became NaN or infinite in training."""
+
+
+class _Run:
+    """The state of one call of :func:`fit`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        split: Split,
+        task: Task,
+        config: FitConfig,
+        teacher: nn.Module | None,
+        masks: Mapping[str, Tensor],
+    ) -> None:
+        self.model, self.split, self.config = model, split, config
+        self.teacher = teacher or nn.Identity()
+        self.task = _smoothed(task, config)
+        if config.distill and teacher is None:
+            raise UsageError("distillation needs a teacher", "pass teacher=, or distill=0")
+        self.device = device_of(model)
+        self.form = fastest_form(model, task, first(split), config.precision, training=True)
+        self.optimizer = config.start(model)
+        self.masked = _masked(model, masks)
+        self.step, self.total = config.first, config.length(len(split))
+        self.size = config.epoch(len(split))
+        self.first_epoch, self.epochs = config.first // self.size, math.ceil(self.total / self.size)
+        self.means: list[float] = []
+        self.sum = 0.0
+        self.good = self._weights()
+        self.key = key(encode_fields(config), len(split), self.good)
+
+    @contextmanager
+    def context(self) -> Iterator[None]:
+        """Modes, seeds and arithmetic of training, undone at the end."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with (
+            torch.random.fork_rng(devices),
+            mode(self.model, train=True),
+            mode(self.teacher, train=False),
+            laid_out(self.model, self.form),
+            laid_out(self.teacher, self.form),
+        ):
+            with torch.no_grad():
+                # Multiplied by zeros and ones laid out as the weights, 20 times as fast as filling.
+                self.masked = [
+                    (parameter, torch.zeros_like(parameter).copy_(kept))
+                    for parameter, kept in self.masked
+                ]
+                for parameter, kept in self.masked:
+                    parameter.mul_(kept)
+            yield
+
+    def epoch(self, epoch: int, on_step: Step | None, checkpoint: Checkpoint | None) -> None:
+        """Train what is left of one epoch, append its mean loss and take the weights for good."""
+        seed = int(np.random.SeedSequence([self.config.seed, epoch]).generate_state(1)[0])
+        begin = epoch * self.size
+        end = min(begin + self.size, self.total)
+        batches = self.split.batches(self.config.batch_size, seed=seed, augment=self.config.augment)
+        for batch in islice(batches, self.step - begin, end - begin):
+            with blamed(f"training fails in step {self.step + 1}"):
+                loss = self._advance(move(batch, self.device))
+            self.sum += loss
+            if on_step:
+                on_step(self.step, self.total, loss)
+            if checkpoint and self.step < end and checkpoint.due:
+                checkpoint.save(self.state())
+        name = unsound(self.model)
+        if name is not None:
+            raise Diverged(f"{name} became NaN or infinite")
+        self.means.append(self.sum / (end - max(begin, self.config.first)))
+        self.sum, self.good = 0.0, self._weights()
+
+    def state(self) -> State:
+        """Return all that decides how the training goes on; at its end, the weights alone."""
+        found = {
+            "key": self.key,
+            "step": torch.tensor(self.step),
+            "sum": torch.tensor(self.sum, dtype=torch.float64),
+            "means": torch.tensor(self.means, dtype=torch.float64),
+        }
+        found |= under("model", self._weights())
+        if self.step < self.total:
+            found |= under("optimizer", memory(self.optimizer))
+            if self.step % self.size:
+                found |= under("good", self.good)
+        return under("fit", found)
+
+    def resume(self, state: State | None) -> None:
+        """Go on from a state, unless it is of another training; DamagedError if it is half one."""
+        state = below("fit", state or {})
+        if "key" not in state or not torch.equal(state["key"], self.key):
+            return
+        try:
+            self.step, self.sum = int(state["step"]), float(state["sum"])
+            self.means = state["means"].tolist()
+            self.model.load_state_dict(below("model", state))
+            self.good = below("good", state) or self._weights()
+            remind(self.optimizer, below("optimizer", state))
+        except (KeyError, IndexError, ValueError, RuntimeError) as error:
+            raise DamagedError(f"the state of the training is damaged: {error}", ANEW) from None
+
+    def restore(self) -> None:
+        """Go back to the weights after the last good epoch."""
+        self.model.load_state_dict(self.good)
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Copy parameters and buffers."""
+        return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def _advance(self, batch: Batch) -> float:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.rate(self.step / self.total)
+        torch.manual_seed((self.config.seed * STRIDE + self.step) % 2**64)
+        loss = self._loss(batch)
+        value = loss.item()
+        self.step += 1
+        if not math.isfinite(value):
+            raise Diverged(f"the loss became {value}")
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        for parameter, kept in self.masked:
+            if parameter.grad is not None:
+                # With no gradient from the first step on, SGD and AdamW leave a zero weight and its
+                # momenta at zero, decay included.
+                parameter.grad.mul_(kept)
+        self.optimizer.step()
+        return value
+
+    def _loss(self, batch: Batch) -> Tensor:
+        outputs = forward(self.model, self.task, batch, self.form)
+        loss = self.task.loss(outputs, batch)
+        if not self.config.distill:
+            return loss
+        with torch.no_grad():
+            target = forward(self.teacher, self.task, batch, self.form)
+        heat, share = self.config.temperature, self.config.distill
+        student, taught = (
+            log_softmax(logits(values).float() / heat, dim=1) for values in (outputs, target)
+        )
+        distance = kl_div(student, taught, reduction="batchmean", log_target=True)
+        return (1 - share) * loss + share * heat**2 * distance
+
+
+def _smoothed(task: Task, config: FitConfig) -> Task:
+    if not config.label_smoothing:
+        return task
+    if not isinstance(task, Classification):
+        raise UsageError(f"task {task.name!r} has no label smoothing", "set label_smoothing to 0")
+    return replace(task, label_smoothing=config.label_smoothing)
+
+
+def _masked(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
+    """Pair every masked parameter with its mask."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    pairs = []
+    for name, mask in masks.items():
+        if name not in parameters:
+            raise UsageError(f"the mask of {name!r} fits no parameter of the model")
+        parameter = parameters[name]
+        if mask.shape != parameter.shape:
+            raise UsageError(
+                f"the mask of {name!r} has shape {list(mask.shape)},"
+                f" the parameter {list(parameter.shape)}"
+            )
+        pairs.append((parameter, mask.bool()))
+    return pairs

@@ -1,5 +1,0 @@
-"""The networks that come with autoprune, each from its paper: ``build(name)``."""
-
-from autoprune.zoo.registry import NETWORKS, Network, build, find
-
-__all__ = ["NETWORKS", "Network", "build", "find"]

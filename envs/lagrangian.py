@@ -1,0 +1,134 @@
+"""What the error curves alone would keep: the least sum of errors on what the budget leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoprune.cost.budget import BoundBudget
+from autoprune.cost.polynomial import Counts
+
+Floats = NDArray[np.float64]
+
+_ROUNDS: Final = 6
+_LEVELS: Final = 64
+_SHARPNESS: Final = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Guide:
+    """Lagrangian relaxation (Everett 1963) of a budget over error curves.
+
+    Every group keeps units as long as one lowers its error by more than a common rate times its
+    price. A unit's price depends on the other groups, so prices and plan are found in turns; so is
+    how much each of several limits counts in a price: less the more of it is left over.
+
+    ``counts`` [groups]: the plan, within the budget but perhaps with room for single units.
+    ``ladder`` [levels, groups]: what the groups keep as the rate falls, from least to everything.
+    """
+
+    budget: BoundBudget
+    counts: Counts
+    ladder: Counts
+
+    @classmethod
+    def of(cls, budget: BoundBudget, errors: Sequence[Floats]) -> Self:
+        """Solve for the error of each group by count, [size + 1] each."""
+        falls = [
+            _slopes(curve, choices) for curve, choices in zip(errors, budget.choices, strict=True)
+        ]
+        counts, rounds = budget.cost.counts(budget.uniform()), []
+        multipliers = np.ones(len(budget.constraints))
+        prices = _prices(budget, counts, multipliers)
+        for _ in range(_ROUNDS * len(multipliers)):
+            # Halfway only, or plans of two limits would swing from one to the other for ever.
+            prices = np.sqrt(prices * _prices(budget, counts, multipliers))
+            worth = [fall / price for fall, price in zip(falls, prices, strict=True)]
+            counts = _spend(budget, worth)
+            left = sum(curve[count] for curve, count in zip(errors, counts, strict=True))
+            rounds.append((float(left), counts, worth))
+            used = [item.cost.at(counts) / item.bound for item in budget.constraints]
+            multipliers = multipliers * np.array(used) ** _SHARPNESS
+            multipliers /= multipliers.max()
+        _, counts, worth = min(rounds, key=lambda item: item[0])
+        return cls(budget, counts, _ladder(budget, worth))
+
+    def units(self, prefix: Sequence[int]) -> float:
+        """Return what the group after ``prefix`` keeps if all to come share one rate; fractional.
+
+        Between two levels of the ladder, groups grow evenly, by what the tightest limit allows.
+        """
+        group = len(prefix)
+        low, high = 0, len(self.ladder) - 1
+        rest = self.ladder[:, group:]
+        start = np.asarray(prefix, np.int64)
+        if self.budget.fits(np.concatenate((start, rest[high]))):
+            return float(rest[high, 0])
+        while high - low > 1:
+            middle = (low + high) // 2
+            fits = self.budget.fits(np.concatenate((start, rest[middle])))
+            low, high = (middle, high) if fits else (low, middle)
+        below, above = (np.concatenate((start, rest[level])) for level in (low, high))
+        part = min(
+            (item.bound - item.cost.at(below)) / (item.cost.at(above) - item.cost.at(below))
+            for item in self.budget.constraints
+            if item.cost.at(above) > item.bound
+        )
+        return float(rest[low, 0] + max(part, 0.0) * (rest[high, 0] - rest[low, 0]))
+
+
+def _ladder(budget: BoundBudget, worth: list[Floats]) -> Counts:
+    rates = np.unique(np.concatenate(worth))[::-1]
+    if len(rates) > _LEVELS:
+        rates = rates[np.linspace(0, len(rates) - 1, _LEVELS).round().astype(int)]
+    return np.concatenate([budget.smallest[None], _at(budget, worth, rates), budget.largest[None]])
+
+
+def _at(budget: BoundBudget, worth: list[Floats], rates: Floats) -> Counts:
+    """Count the units of groups that take every step worth at least a rate, [rates, groups]."""
+    columns = [
+        choices[np.searchsorted(-each, -rates, "right")]
+        for choices, each in zip(budget.choices, worth, strict=True)
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _spend(budget: BoundBudget, worth: list[Floats]) -> Counts:
+    """Lower the rate until the budget is spent; ``worth``: per step of each group, falling."""
+    levels = _at(budget, worth, np.unique(np.concatenate(worth)))
+    good = np.all([item.cost.many(levels) <= item.bound for item in budget.constraints], axis=0)
+    found: Counts = levels[int(np.argmax(good))] if good.any() else budget.smallest
+    return found
+
+
+def _slopes(errors: Floats, choices: Counts) -> Floats:
+    """How fast the lower convex hull of the errors falls per unit, [choices - 1], never rising."""
+    values = errors[choices]
+    corners: list[int] = []
+    for point in range(len(choices)):
+        while len(corners) > 1 and _above(choices, values, corners[-2], corners[-1], point):
+            corners.pop()
+        corners.append(point)
+    hull = np.interp(choices, choices[corners], values[corners])
+    falls: Floats = -np.diff(hull) / np.diff(choices)
+    # Rounding may leave a rise of one part in 1e16, and searching needs an order.
+    return np.minimum.accumulate(np.maximum(falls, 0.0))
+
+
+def _above(x: Counts, y: Floats, a: int, b: int, c: int) -> bool:
+    """Whether point b lies on or above the line from a to c."""
+    return bool((y[b] - y[a]) * (x[c] - x[a]) >= (y[c] - y[a]) * (x[b] - x[a]))
+
+
+def _prices(budget: BoundBudget, counts: Counts, multipliers: Floats) -> Floats:
+    """Cost of one unit of each group as a part of the budget, limits weighted, [groups]."""
+    without = np.tile(counts, (len(counts), 1))
+    np.fill_diagonal(without, 0)
+    total = np.full(len(counts), 1e-12)
+    for item, multiplier in zip(budget.constraints, multipliers, strict=True):
+        total += multiplier * (item.cost.at(counts) - item.cost.many(without)) / item.bound
+    return total / counts

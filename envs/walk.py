@@ -1,0 +1,251 @@
+"""The walk over a network's groups, as pure functions on frozen values.
+
+``initial``, ``observe``, ``transition``, ``terminal``, ``reward``. One step decides one group, in
+execution order. Every action is feasible, and the one taken is the one that counts: it is a
+position inside the interval that the budget leaves to the group.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoprune.cost.budget import BoundBudget
+from autoprune.envs import features as portrait
+from autoprune.envs.features import at_fractions, portray, squash
+from autoprune.envs.lagrangian import Guide
+from autoprune.problem.problem import PruningProblem
+from autoprune.structure.plan import Plan
+
+Floats = NDArray[np.float64]
+Observation = NDArray[np.float32]
+
+VERSION: Final = 3
+"""Changes with the meaning of any entry of the observation; a policy only runs on its own."""
+
+_GRID: Final = 64
+
+ENTRIES: Final[Mapping[str, str]] = {
+    **portrait.ENTRIES,
+    "depth": "groups decided over all groups, [0, 1]",
+    "budget": "least limit over its dense cost, whatever its unit, [0, 1]",
+    "rest": "keep fraction of all undecided groups that spends the budget exactly, [0, 1]",
+    "slack": "place of the budget between the cost of the least and the most to come, [0, 1]",
+    "low": "least the group may keep, of its size, [0, 1]",
+    "middle": "what action 0 keeps, of the group's size, [0, 1]",
+    "high": "most the group may keep, of its size, [0, 1]",
+    "guided": "action that keeps what the error curves alone suggest from here on, [-1, 1]",
+    "error_here": "squashed error of the group at ``middle``, [0, 1]",
+    "error_rest": "squashed mean error of all undecided groups at ``rest``, [0, 1]",
+    "error_so_far": "squashed mean error of the decided groups, [0, 1]",
+    "previous_action": "the action taken one step before, 0 at the first, [-1, 1]",
+}
+"""Every entry of the observation, in order: what it says of the group about to be decided.
+
+An error e, which may exceed 1, is squashed to sqrt(e / (1 + e)).
+"""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What stays the same during a walk: the budget and what is known of every group.
+
+    ``own`` [groups, entries]: the static part of the observation. ``errors``: for each group its
+    error by count, [size + 1]. ``grid`` [groups, 65]: the same by keep fraction in 64ths.
+    ``guide``: what the errors alone would keep.
+    """
+
+    budget: BoundBudget
+    own: NDArray[np.float32]
+    errors: tuple[Floats, ...]
+    grid: Floats
+    guide: Guide
+
+    @classmethod
+    def of(cls, problem: PruningProblem, errors: Sequence[Floats] | None = None) -> Course:
+        """Gather it from a problem; ``errors`` takes the place of its error curves."""
+        errors = tuple(errors or curves(problem))
+        fractions = np.linspace(0, 1, _GRID + 1)
+        grid = np.array([at_fractions(curve, fractions) for curve in errors]).reshape(-1, _GRID + 1)
+        guide = Guide.of(problem.budget, errors)
+        return cls(problem.budget, portray(problem, errors), errors, grid, guide)
+
+    @property
+    def length(self) -> int:
+        """Steps of a walk: the number of groups."""
+        return len(self.errors)
+
+    def error(self, kept: tuple[int, ...]) -> float:
+        """Sum of the errors of the first groups when they keep ``kept``."""
+        return float(sum(curve[k] for curve, k in zip(self.errors, kept, strict=False)))
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a walk stands: what is decided, and what the next group may keep.
+
+    ``kept``: counts of the decided groups. ``low``, ``middle``, ``high``: what actions -1, 0 and +1
+    would keep of the next; ``middle`` may be fractional. ``rest``: keep fraction of all undecided
+    groups that spends the budget. ``previous``: the last action.
+    """
+
+    kept: tuple[int, ...]
+    low: int
+    middle: float
+    high: int
+    rest: float
+    previous: float
+
+    @property
+    def group(self) -> int:
+        """Index of the group about to be decided."""
+        return len(self.kept)
+
+
+def curves(problem: PruningProblem) -> tuple[Floats, ...]:
+    """Return the error of each group by count, [size + 1] each."""
+    errors = problem.ranking.errors
+    return tuple(np.asarray(errors[group.name], np.float64) for group in problem.structure.groups)
+
+
+def initial(course: Course) -> State:
+    """Return the state before the first group."""
+    return _state(course, (), 0.0)
+
+
+def terminal(course: Course, state: State) -> bool:
+    """Whether every group is decided."""
+    return len(state.kept) == course.length
+
+
+def count_for(course: Course, state: State, action: float) -> int:
+    """Units that ``action`` in [-1, 1] keeps: linear from low to middle to high, then rounded."""
+    if action < 0:
+        units = state.low + (1 + action) * (state.middle - state.low)
+    else:
+        units = state.middle + action * (state.high - state.middle)
+    return course.budget.nearest(state.group, units, state.low, state.high)
+
+
+def action_for(state: State, count: int) -> float:
+    """Return the action that keeps ``count``: the inverse of ``count_for``.
+
+    Raises ValueError if the budget does not leave that count to the group.
+    """
+    if not state.low <= count <= state.high:
+        raise ValueError(f"{count} is not in the interval [{state.low}, {state.high}]")
+    return _position(state, count)
+
+
+def guided(guide: Guide, state: State) -> float:
+    """Return the action that keeps what a guide suggests from here on."""
+    units = guide.units(state.kept)
+    return _position(state, min(max(units, state.low), state.high))
+
+
+def transition(course: Course, state: State, action: float) -> State:
+    """Decide the next group; the result's ``previous`` is the action itself."""
+    kept = (*state.kept, count_for(course, state, action))
+    return _state(course, kept, action)
+
+
+def reward(
+    course: Course, before: State, after: State, earned: float = 0.0, shaping: bool = False
+) -> float:
+    """Return what one step earns: ``earned`` by the plan it completed, and the shaping.
+
+    The shaping is the difference of a potential, 0 at both ends of a walk: minus the mean error of
+    all groups, undecided ones counted as whole. It tells the price of a decision at once and
+    changes the sum of no walk (Ng, Harada and Russell 1999, theorem 1, gamma 1). Raises ValueError
+    if the reward is not finite.
+    """
+    value = earned
+    if shaping:
+        value += _potential(course, after) - _potential(course, before)
+    if not math.isfinite(value):
+        raise ValueError(f"a reward must be finite, not {value}")
+    return value
+
+
+def plan_of(course: Course, state: State) -> Plan:
+    """Return the plan of a terminal state."""
+    return course.budget.cost.plan(state.kept)
+
+
+def walk_to(course: Course, plan: Mapping[str, int]) -> list[tuple[State, float]]:
+    """States and actions of the walk that ends in ``plan``.
+
+    Raises ValueError if no walk does: the plan exceeds the budget or wastes some of it.
+    """
+    state, steps = initial(course), []
+    for count in course.budget.cost.counts(plan):
+        action = action_for(state, int(count))
+        steps.append((state, action))
+        state = transition(course, state, action)
+    return steps
+
+
+def observe(course: Course, state: State) -> Observation:
+    """Describe the group about to be decided and what is left for it, float32 [len(ENTRIES)].
+
+    Entries and ranges: ``ENTRIES``. After the last group, the group's own entries are 0.
+    """
+    budget, group = course.budget, state.group
+    tightest = min(budget.fractions.values(), default=1.0)
+    shared = [group / course.length, tightest, state.rest]
+    so_far = squash(course.error(state.kept) / max(group, 1))
+    if group == course.length:
+        tail = [0.0] * 7 + [so_far, state.previous]
+        return np.array([0.0] * len(portrait.ENTRIES) + shared + tail, np.float32)
+    column = round(state.rest * _GRID)
+    size = len(course.errors[group]) - 1
+    tail = [
+        _slack(budget, state.kept),
+        state.low / size,
+        state.middle / size,
+        state.high / size,
+        guided(course.guide, state),
+        squash(float(course.grid[group, round(state.middle / size * _GRID)])),
+        squash(float(course.grid[group:, column].mean())),
+        so_far,
+        state.previous,
+    ]
+    return np.concatenate((course.own[group], np.array(shared + tail, np.float32)))
+
+
+def _state(course: Course, kept: tuple[int, ...], previous: float) -> State:
+    budget = course.budget
+    if len(kept) == course.length:
+        return State(kept, 0, 0.0, 0, 0.0, previous)
+    low, high = budget.interval(kept)
+    rest = budget.continuation(kept)
+    middle = min(max(rest * float(budget.largest[len(kept)]), low), high)
+    return State(kept, low, middle, high, rest, previous)
+
+
+def _position(state: State, units: float) -> float:
+    """Place of ``units`` in the interval of the state, [-1, 1], 0 for ``middle``."""
+    if units < state.middle:
+        return (units - state.middle) / (state.middle - state.low)
+    span = state.high - state.middle
+    return (units - state.middle) / span if span else 0.0
+
+
+def _potential(course: Course, state: State) -> float:
+    return 0.0 if terminal(course, state) else -course.error(state.kept) / course.length
+
+
+def _slack(budget: BoundBudget, kept: tuple[int, ...]) -> float:
+    group, places = len(kept), [1.0]
+    least = np.array([*kept, *budget.smallest[group:]], np.int64)
+    most = np.array([*kept, *budget.largest[group:]], np.int64)
+    for item in budget.constraints:
+        low, high = item.cost.at(least), item.cost.at(most)
+        if high > item.bound:
+            places.append((item.bound - low) / (high - low))
+    return min(places)

@@ -1,0 +1,148 @@
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoprune.data import lines as rendered
+from autoprune.data import load_data
+from autoprune.data.ctc import CTC, distance, read
+from autoprune.data.task import Classification, Task, check_task, metric, resolve_task
+from autoprune.errors import UsageError
+from autoprune.networks import zoo
+from autoprune.networks.check import check
+from autoprune.networks.score import measure
+
+TASK = CTC()
+WORDS = st.lists(st.integers(1, 3), max_size=5)
+
+
+def collapse(path):
+    return [item for item, _ in itertools.groupby(path) if item]
+
+
+def spell(paths, classes):
+    """Logits whose best path is the one given, [lines, columns, classes]."""
+    return torch.nn.functional.one_hot(torch.tensor(paths), classes).float() * 5
+
+
+@pytest.fixture(scope="module")
+def few():
+    """The first lines of what ``ocr-lines`` would render."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rendered, "COUNTS", {"train": 60, "test": 20})
+        patch.setattr(rendered, "cached", lambda name, make: make())
+        yield load_data("ocr-lines"), load_data("ocr-lines", seed=1)
+
+
+def test_ctc_is_a_task():
+    assert isinstance(TASK, Task) and check_task(TASK) is TASK
+    assert resolve_task("ctc") == TASK
+    assert metric(TASK) == "sequence accuracy" and metric(Classification()) == "accuracy"
+
+
+def test_the_loss_is_minus_the_log_of_all_paths_that_say_the_text():
+    torch.manual_seed(0)
+    logits, texts = torch.randn(2, 4, 3), torch.tensor([[1, 2], [2, 0]])
+    probabilities = logits.softmax(2)
+    expected = 0.0
+    for line, text in enumerate(texts.tolist()):
+        wanted = [item for item in text if item]
+        total = sum(
+            math.prod(float(probabilities[line, at, item]) for at, item in enumerate(path))
+            for path in itertools.product(range(3), repeat=4)
+            if collapse(path) == wanted
+        )
+        expected -= math.log(total) / len(wanted) / 2
+    assert float(TASK.loss(logits, (None, texts))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_text_too_long_for_the_columns_does_not_spoil_the_loss():
+    loss = TASK.loss(torch.randn(1, 2, 3, requires_grad=True), (None, torch.tensor([[1, 1, 2]])))
+    assert loss.item() == 0.0
+
+
+@given(st.lists(st.lists(st.integers(0, 3), min_size=6, max_size=6), min_size=1, max_size=4))
+def test_reading_joins_repetitions_and_drops_blanks(paths):
+    assert read(spell(paths, 4)) == [collapse(path) for path in paths]
+
+
+def by_definition(one, two):
+    if not one or not two:
+        return len(one) + len(two)
+    return min(
+        by_definition(one[1:], two) + 1,
+        by_definition(one, two[1:]) + 1,
+        by_definition(one[1:], two[1:]) + (one[0] != two[0]),
+    )
+
+
+@given(WORDS, WORDS)
+def test_distances_are_least_edits(one, two):
+    assert distance(one, two) == by_definition(one, two)
+
+
+def test_scores_count_whole_lines_and_rates_count_edits():
+    outputs = spell([[1, 1, 0, 2], [3, 0, 3, 3], [0, 0, 0, 0]], 4)
+    batch = (None, torch.tensor([[1, 2, 0], [3, 2, 0], [1, 2, 3]]))
+    assert TASK.score(outputs, batch).tolist() == [1, 0, 0]
+    assert TASK.rates(outputs, batch) == {"character error rate": (4.0, 7.0)}
+
+
+def test_rates_are_summed_over_a_split_before_they_are_divided(few):
+    class Says(torch.nn.Module):
+        """Reads every line as the character of class 1."""
+
+        def __init__(self):
+            super().__init__()
+            self.bias = torch.nn.Parameter(torch.zeros(63).index_fill_(0, torch.tensor(1), 9.0))
+
+        def forward(self, x):
+            return self.bias.expand(len(x), 32, 63)
+
+    split = few[0].test
+    texts = split.content[1]
+    edits = sum(distance([1], [item for item in text if item]) for text in texts.tolist())
+    found = measure(Says(), split, TASK, batch_size=7)
+    assert found.other == {"character error rate": edits / int((texts > 0).sum())}
+
+
+def test_lines_are_the_same_every_time_and_the_seed_moves_none_into_the_test_split(few):
+    one, other = few
+    for name in ("train", "test"):
+        for mine, yours in zip(one.splits[name].content, other.splits[name].content, strict=True):
+            assert torch.equal(mine, yours)
+    assert not torch.equal(one.search.content[0], other.search.content[0])
+    everything = torch.cat([split.content[0].flatten(1) for split in one.splits.values()])
+    assert len(everything.unique(dim=0)) == len(everything) == 80
+
+
+def test_lines_hold_what_they_say(few):
+    images, texts = few[0].train.content
+    assert images.dtype == torch.uint8 and images.shape[1:] == (1, 32, 128)
+    lengths = (texts > 0).sum(1)
+    assert 3 <= int(lengths.min()) and int(lengths.max()) <= 7 and int(texts.max()) <= 62
+    paper = images.flatten(1).float().median(1).values
+    inked = ((images.float() - paper[:, None, None, None]).abs() > 60).flatten(1).float().mean(1)
+    long, short = inked[lengths >= 6].mean(), inked[lengths <= 4].mean()
+    assert long > 1.3 * short, "longer texts take more ink"
+
+
+def test_ocrnet_fits_the_lines_and_nothing_else_does(few):
+    torch.manual_seed(0)
+    data, net = few[0], zoo.build("ocrnet", classes=63)
+    check(net, data, TASK)
+    with pytest.raises(UsageError, match="lines of text need --task ctc"):
+        check(net, data, Classification())
+    with pytest.raises(UsageError, match="tells 9 characters apart, but a text holds number"):
+        check(zoo.build("ocrnet", classes=10), data, TASK)
+    flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(32 * 128, 63))
+    with pytest.raises(UsageError, match=r"returns \[2, 63\], not logits"):
+        check(flat, data, TASK)
+
+
+def test_a_name_that_is_nearly_right():
+    with pytest.raises(UsageError, match="did you mean ocr-lines"):
+        load_data("ocr_lines")

@@ -1,0 +1,188 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from autoprune.data import load_data
+from autoprune.data.cache import directory
+from autoprune.errors import DamagedError, UsageError
+from autoprune.foundation.progress import Terminal
+from autoprune.foundation.waiting import heard_by
+
+Image = pytest.importorskip("PIL.Image")
+datasets = pytest.importorskip("datasets")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def pixels(count, colour, seed=0):
+    shape = (count, 6, 5, 3) if colour else (count, 6, 5)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def folder(root, arrays, classes=("ant", "bee")):
+    for index, array in enumerate(arrays):
+        place = root / classes[index % len(classes)]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(place / f"{index:03}.png")
+    return root
+
+
+def table(root, parts, image="picture", label="kind", names=("ant", "bee")):
+    """Write the layout of the hub: data/<split>-00000-of-00001.parquet."""
+    features = datasets.Features(
+        {
+            image: datasets.Image(),
+            "id": datasets.Value("int64"),
+            label: datasets.ClassLabel(names=names),
+        }
+    )
+    (root / "data").mkdir(parents=True)
+    for part, arrays in parts.items():
+        rows = []
+        for index, array in enumerate(arrays):
+            stream = io.BytesIO()
+            Image.fromarray(array).save(stream, "png")
+            picture = {"bytes": stream.getvalue(), "path": None}
+            rows.append({image: picture, "id": index, label: index % len(names)})
+        made = datasets.Dataset.from_list(rows, features=features)
+        made.to_parquet(str(root / "data" / f"{part}-00000-of-00001.parquet"))
+    return root
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_hub_layout(tmp_path, colour):
+    train, test = pixels(40, colour), pixels(10, colour, seed=1)
+    root = table(tmp_path / "mine", {"train": train, "test": test})
+    data = load_data(str(root))
+    assert data.name == "mine" and data.classes == 2
+    assert data.image_shape == (3 if colour else 1, 6, 5)
+    images, labels = data.test.content
+    assert images.dtype == torch.uint8 and labels.tolist() == [0, 1] * 5
+    expected = test.transpose(0, 3, 1, 2) if colour else test[:, None]
+    assert np.array_equal(images.numpy(), expected)
+    assert np.array_equal(
+        data.train.content[0].numpy(),
+        (train.transpose(0, 3, 1, 2) if colour else train[:, None])[:36],
+    )
+
+
+def test_decoded_once(tmp_path, monkeypatch):
+    root = table(tmp_path / "mine", {"train": pixels(20, True), "test": pixels(4, True)})
+    first = load_data(root)
+    monkeypatch.setattr(datasets, "load_dataset", None)  # a second decoding would call it
+    assert load_data(root).fingerprint == first.fingerprint
+    assert [path.suffix for path in directory().iterdir()] == [".safetensors"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x08\0\0\0\0\0\0\0{}      ", b"garbage" * 100])
+def test_an_unreadable_cache_is_rebuilt(tmp_path, damage):
+    root = folder(tmp_path / "mine", pixels(20, True))
+    first = load_data(root)
+    cached = next(directory().iterdir())
+    cached.write_bytes(damage)
+    assert load_data(root).fingerprint == first.fingerprint
+    assert cached.stat().st_size > len(damage)
+
+
+def test_a_changed_source_is_decoded_again(tmp_path):
+    root = folder(tmp_path / "mine", pixels(20, True))
+    first = load_data(root)
+    folder(root, pixels(20, True, seed=9))
+    assert load_data(root).fingerprint != first.fingerprint
+
+
+def test_a_cache_that_cannot_be_written_is_left_out(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert len(load_data(folder(tmp_path / "mine", pixels(20, True))).train) > 0
+
+
+def test_image_folder_with_splits(tmp_path):
+    train, test = pixels(30, False), pixels(6, False, seed=1)
+    folder(tmp_path / "mine" / "train", train)
+    folder(tmp_path / "mine" / "test", test)
+    data = load_data(str(tmp_path / "mine"))
+    assert data.classes == 2 and len(data.test) == 6
+    by_class = np.concatenate([test[0::2], test[1::2]])
+    assert np.array_equal(data.test.content[0][:, 0].numpy(), by_class)
+    assert data.test.content[1].tolist() == [0, 0, 0, 1, 1, 1]
+    held = torch.cat([data.search.content[1], data.validation.content[1]])
+    assert set(held.tolist()) == {0, 1}  # rows come sorted by class
+
+
+def test_colour_decides_by_the_first_image(tmp_path):
+    arrays = [*pixels(20, True), *pixels(2, False)]
+    assert load_data(folder(tmp_path / "mine", arrays)).image_shape == (3, 6, 5)
+
+
+def test_errors_of_folders(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="holds no data set"):
+        load_data(str(tmp_path / "empty"))
+    root = folder(tmp_path / "corrupt", pixels(10, True))
+    (root / "ant" / "000.png").write_bytes(b"not a picture")
+    with pytest.raises(DamagedError, match=r"ant.000\.png cannot be read"):
+        load_data(root)
+    uneven = folder(tmp_path / "uneven", [*pixels(10, True), pixels(1, True)[0, :4]])
+    with pytest.raises(UsageError, match=r"differ in size: .*010\.png has 5x4, the first 5x6"):
+        load_data(uneven)
+    folder(tmp_path / "strange" / "train", pixels(10, True))
+    folder(tmp_path / "strange" / "test", pixels(4, True), classes=("ant", "cow"))
+    with pytest.raises(UsageError, match="cow is no class of the training images"):
+        load_data(tmp_path / "strange")
+
+
+def test_errors_of_tables(tmp_path):
+    root = tmp_path / "words"
+    root.mkdir()
+    datasets.Dataset.from_dict({"text": ["a", "b"]}).to_parquet(str(root / "train.parquet"))
+    with pytest.raises(UsageError, match=r"no column of images.*its columns are text"):
+        load_data(root)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "train.parquet").write_bytes(b"PAR1 nothing")
+    with pytest.raises(UsageError, match=r"cannot load .*broken") as caught:
+        load_data(tmp_path / "broken")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("HF_HUB_OFFLINE", True), ("ENDPOINT", "http://127.0.0.1:9")]
+)
+def test_a_hub_name_without_network_is_one_line_after_one_try(name, value, monkeypatch, caplog):
+    monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+    with pytest.raises(UsageError, match="cannot load nobody/nothing: the hub is out of reach"):
+        load_data("nobody/nothing")
+    assert "Retrying" not in caplog.text
+
+
+def test_whoever_waits_for_data_is_told(tmp_path, monkeypatch):
+    root = folder(tmp_path / "mine", pixels(10, True))
+    monkeypatch.setattr("autoprune.data.images.MANY", 10)
+    monkeypatch.setattr("autoprune.data.cache.LARGE", 0)
+    out = io.StringIO()
+    with heard_by(Terminal(Console(file=out, width=80)).phase):
+        load_data(root)
+        load_data(root)
+    lines = [line.partition(" in ")[0] for line in out.getvalue().splitlines()]
+    assert lines.count("reading     10 images") == 1, "the second time it lies in the cache"
+    assert sum(line.startswith("checking") and not line.endswith("...") for line in lines) == 2
+
+
+def test_without_the_extra(tmp_path, monkeypatch):
+    root = table(tmp_path / "mine", {"train": pixels(10, True)})
+    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
+    with pytest.raises(UsageError, match=r"pip install 'autoprune\[data\]'"):
+        load_data(root)
+
+
+def test_cifar10_jpeg(cifar10_jpeg):
+    data = cifar10_jpeg
+    assert [len(split) for split in data.splits.values()] == [45_000, 2_500, 2_500, 10_000]
+    assert data.train.form.mean == (0.4914, 0.4822, 0.4465)
+    assert torch.bincount(data.test.content[1]).tolist() == [1_000] * 10

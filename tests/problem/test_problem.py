@@ -1,0 +1,101 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from autoprune.errors import UsageError
+from autoprune.problem.problem import Evaluation, Ledger, OutOfEvaluations, weight_statistics
+from autoprune.structure.plan import Plan
+from tests.landscape import chain_landscape
+from tests.synthetic import residual
+
+
+def problem_with(evaluate):
+    return dataclasses.replace(chain_landscape(0, groups=3), evaluate=evaluate)
+
+
+def plans(problem, number):
+    """Distinct plans within the budget."""
+    counts = problem.budget.smallest
+    return [problem.cost.plan([counts[0] + i, *counts[1:]]) for i in range(number)]
+
+
+def test_a_repeat_is_free_and_the_limit_holds():
+    calls = []
+    problem = problem_with(lambda plan: calls.append(plan) or Evaluation(0.5, 1.0))
+    ledger = Ledger(problem, 2)
+    first, second, third = plans(problem, 3)
+    for plan in (first, first, dict(reversed(list(first.items()))), second, first):
+        ledger.evaluate(plan)
+    assert calls == [first, second]
+    assert (ledger.count, ledger.left) == (2, 0)
+    with pytest.raises(OutOfEvaluations):
+        ledger.evaluate(third)
+    assert ledger.evaluate(second).score == 0.5
+    assert first in ledger and third not in ledger
+    assert [record.number for record in ledger.history] == [1, 2]
+
+
+def test_best_is_by_score_then_loss_then_first():
+    results = iter([(0.5, 1.0), (0.7, 2.0), (0.7, 1.0), (0.7, 1.0), (0.6, 0.1)])
+    problem = problem_with(lambda plan: Evaluation(*next(results)))
+    ledger = Ledger(problem, 5)
+    for plan in plans(problem, 5):
+        ledger.evaluate(plan)
+    assert ledger.best.number == 3
+
+
+@pytest.mark.parametrize("bad", [(math.nan, 1.0), (0.9, math.inf), (0.9, math.nan)])
+def test_a_non_finite_evaluation_fails_finitely_and_is_never_best(bad):
+    results = iter([bad, (0.0, 5.0)])
+    problem = problem_with(lambda plan: Evaluation(*next(results), seconds=2.0))
+    seen = []
+    ledger = Ledger(problem, 2, seen.append)
+    failed, fine = (ledger.evaluate(plan) for plan in plans(problem, 2))
+    assert failed.failed and failed.score == 0.0 and math.isfinite(failed.loss)
+    assert failed.seconds == 2.0
+    assert ledger.best.evaluation == fine
+    assert [record.evaluation for record in seen] == [failed, fine]
+
+
+def test_known_evaluations_count_but_are_not_computed():
+    calls = []
+    problem = problem_with(lambda plan: calls.append(plan) or Evaluation(0.5, 1.0))
+    first, second = plans(problem, 2)
+    ledger = Ledger(problem, 2, known={first: Evaluation(0.9, 0.1)})
+    assert ledger.evaluate(first).score == 0.9
+    ledger.evaluate(second)
+    assert calls == [second]
+    assert [record.recalled for record in ledger.history] == [True, False]
+
+
+def test_nothing_over_the_budget_is_ever_evaluated():
+    problem = problem_with(lambda plan: pytest.fail("evaluated"))
+    with pytest.raises(ValueError, match="exceeds the budget"):
+        Ledger(problem, 1).evaluate(Plan.dense(problem.structure))
+
+
+def test_a_search_needs_an_evaluation():
+    problem = chain_landscape(0, groups=3)
+    with pytest.raises(UsageError, match="at least 1"):
+        Ledger(problem, 0)
+    with pytest.raises(UsageError, match="nothing was evaluated"):
+        _ = Ledger(problem, 1).best
+
+
+def test_weight_statistics_follow_the_norms_of_the_producers():
+    structure = residual([4], 2)
+    tensors = {
+        info.name: torch.zeros([extent(structure.sizes) for extent in info.shape])
+        for info in structure.tensors
+    }
+    tensors["a0.weight"][0] = 5.0  # all of inner0 in one unit
+    tensors["b0.weight"][:] = 1.0  # both units of the stream alike
+    found = weight_statistics(structure, tensors)
+    norms = np.array([0, 0, 0, 4])
+    assert found["inner0"].tolist() == [norms.std() / (1 + norms.std()), 0.0, 1.0]
+    np.testing.assert_allclose(found["stream"], [0.0, 1.0, 0.5], atol=1e-12)
+    tensors["b0.weight"][0, 0, 0, 0] = math.nan
+    assert np.isfinite(weight_statistics(structure, tensors)["stream"]).all()

@@ -1,0 +1,373 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from autoprune.commands.inspect.config import InspectConfig
+from autoprune.errors import AutopruneError, DamagedError, LockedError, UsageError
+from autoprune.foundation import files
+from autoprune.foundation.files import canonical, digest, pretty
+from autoprune.networks.save import write_tensors
+from autoprune.pipeline.config import SearchConfig
+from autoprune.runs.artifacts import Artifacts
+from autoprune.runs.run import Run
+from tests.full_disk import room_for
+
+CONFIG = SearchConfig(budget="0.5flops")
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing handles it."""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run"
+
+
+def finished_run(path):
+    with Run(path, CONFIG) as run:
+        run.expect(data="d1", weights="w1")
+        run.journal.append({"plan": {"conv1": 3}, "score": 0.5})
+        run.publish_json("plan.json", {"conv1": 3})
+        run.publish("model.safetensors", lambda p: save_file({"w": torch.arange(9.0)}, p))
+        run.publish_json("result.json", {"score": 0.5})
+    return path
+
+
+def test_a_new_run_says_what_was_asked_and_in_what_environment(path):
+    with Run(path, CONFIG) as run:
+        assert (run.resumed, run.finished, run.bit_exact, run.warnings) == (False, False, True, [])
+    saved = json.loads((path / "config.json").read_text())
+    assert saved["format"] == 1
+    assert SearchConfig.from_json(saved["config"]) == CONFIG
+    assert saved["environment"]["threads"] == torch.get_num_threads()
+    assert saved["environment"]["versions"]["torch"] == torch.__version__
+
+
+def test_the_same_configuration_continues_with_what_is_known(path):
+    finished_run(path)
+    with Run(path, CONFIG) as run:
+        assert run.resumed
+        assert run.finished
+        assert run.journal.records == [{"plan": {"conv1": 3}, "score": 0.5}]
+        run.expect(data="d1")
+
+
+def test_reopening_a_run_changes_no_byte(path):
+    before = {item.name: item.read_bytes() for item in finished_run(path).iterdir()}
+    Run(path, CONFIG).close()
+    assert {item.name: item.read_bytes() for item in path.iterdir()} == before
+
+
+def test_another_configuration_is_refused_naming_the_field(path):
+    finished_run(path)
+    with pytest.raises(UsageError, match=r"has budget='0.5flops', not '0.4flops'"):
+        Run(path, SearchConfig(budget="0.4flops"))
+    with pytest.raises(UsageError, match="holds a run of search, not of inspect"):
+        Run(path, InspectConfig())
+    with Run(path, CONFIG) as run, pytest.raises(UsageError, match="the weights changed"):
+        run.expect(data="d1", weights="w2")
+
+
+def test_fresh_keeps_every_old_run_aside(path):
+    for number in range(3):
+        with Run(path, CONFIG, fresh=True) as run:
+            assert not run.resumed
+            run.journal.append({"number": number})
+    kept = {
+        item.name: (item / "evaluations.jsonl").read_text() for item in path.parent.glob("run*")
+    }
+    assert sorted(kept) == ["run", "run.old-1", "run.old-2"]
+    assert '"number":0' in kept["run.old-1"]
+    assert '"number":1' in kept["run.old-2"]
+
+
+def test_a_directory_of_somebody_else_is_left_alone(path):
+    path.mkdir()
+    (path / "thesis.tex").write_text("mine")
+    with pytest.raises(UsageError, match=r"thesis\.tex"):
+        Run(path, CONFIG)
+    assert [item.name for item in path.iterdir()] == ["thesis.tex"]
+
+
+def test_another_environment_is_said_and_remembered(path):
+    finished_run(path)
+    torch.set_num_threads(2)
+    try:
+        with Run(path, CONFIG) as run:
+            assert not run.bit_exact
+            (warning,) = run.warnings
+            assert warning.startswith("this run began with threads 1 instead of 2: ")
+    finally:
+        torch.set_num_threads(1)
+    with Run(path, CONFIG) as run:
+        assert not run.bit_exact
+
+
+def test_another_state_of_the_code_is_another_environment(path, monkeypatch):
+    finished_run(path)
+    monkeypatch.setattr("autoprune.runs.run._code", lambda: "another")
+    with Run(path, CONFIG) as run:
+        assert "code" in run.warnings[0] and "instead of another" in run.warnings[0]
+        assert not run.bit_exact
+
+
+def test_a_journal_that_was_cut_after_the_end_is_noticed(path):
+    with Run(finished_run(path), CONFIG) as run:
+        run.journal.append({"plan": {"conv1": 2}, "score": 0.4})
+        assert run.damaged == []
+    journal = path / "evaluations.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:-1]))
+    with Run(path, CONFIG) as run:
+        assert run.damaged == []  # what came after the result was never promised
+    journal.write_text(lines[0])
+    with Run(path, CONFIG) as run:
+        assert run.damaged == ["evaluations.jsonl"]
+
+
+def test_a_damaged_file_is_kept_when_it_is_made_anew(path):
+    finished_run(path)
+    (path / "plan.json").write_text("garbage")
+    with Run(path, CONFIG) as run:
+        run.publish_json("plan.json", {"conv1": 3})
+        run.publish_json("plan.json", {"conv1": 4})
+    assert (path / "plan.json.damaged-1").read_text() == "garbage"
+    assert not (path / "plan.json.damaged-2").exists()
+    assert Artifacts(path).json("plan.json") == {"conv1": 4}
+
+
+def test_one_writer_at_a_time_and_readers_always(path):
+    with Run(finished_run(path), CONFIG):
+        for fresh in (False, True):
+            with pytest.raises(LockedError, match="another process is writing"):
+                Run(path, CONFIG, fresh=fresh)
+        assert Artifacts(path).json("result.json") == {"score": 0.5}
+    Run(path, CONFIG).close()
+
+
+def test_a_refused_run_does_not_stay_locked(path):
+    finished_run(path)
+    with pytest.raises(UsageError):
+        Run(path, SearchConfig(budget="0.4flops"))
+    Run(path, CONFIG).close()
+
+
+def test_the_lock_of_a_killed_process_is_free_at_once(path):
+    code = (
+        "import sys, time; from pathlib import Path; from autoprune.runs.run import Run;"
+        "from autoprune.pipeline.config import SearchConfig;"
+        "run = Run(Path(sys.argv[1]), SearchConfig(budget='0.5flops'));"
+        "print('open', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
+    )
+    with holder:
+        assert holder.stdout.readline() == b"open\n"
+        with pytest.raises(LockedError):
+            Run(path, CONFIG)
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        with Run(path, CONFIG) as run:
+            assert run.resumed
+
+
+def test_artifacts_come_back_as_they_were_published(path):
+    found = Artifacts(finished_run(path))
+    assert found.names == ["config.json", "plan.json", "model.safetensors", "result.json"]
+    assert found.json("plan.json") == {"conv1": 3}
+    assert torch.equal(load_file(found.file("model.safetensors"))["w"], torch.arange(9.0))
+
+
+def test_every_flipped_bit_and_every_truncation_of_an_artifact_is_noticed(path):
+    finished_run(path)
+    for name in ("plan.json", "model.safetensors", "result.json"):
+        whole = (path / name).read_bytes()
+        flips = (flip(whole, bit) for bit in range(0, 8 * len(whole), 7))
+        cuts = (whole[:size] for size in range(len(whole)))
+        for content in (*flips, *cuts, whole + b"\0"):
+            (path / name).write_bytes(content)
+            with pytest.raises(DamagedError, match=name):
+                Artifacts(path).file(name)
+        (path / name).write_bytes(whole)
+    Artifacts(path).file("plan.json")
+
+
+def test_every_flipped_bit_of_the_manifest_is_noticed(path):
+    finished_run(path)
+    whole = (path / "manifest.json").read_bytes()
+    for bit in range(0, 8 * len(whole), 7):
+        (path / "manifest.json").write_bytes(flip(whole, bit))
+        with pytest.raises(DamagedError, match=r"manifest\.json"):
+            Artifacts(path)
+    for size in range(0, len(whole) - 1, 3):
+        (path / "manifest.json").write_bytes(whole[:size])
+        with pytest.raises(DamagedError, match=r"manifest\.json"):
+            Artifacts(path)
+
+
+def flip(content, bit):
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def test_swapped_missing_and_unpublished_files_are_not_read(path):
+    finished_run(path)
+    (path / "plan.json").write_bytes((path / "result.json").read_bytes())
+    (path / "result.json").unlink()
+    (path / "extra.json").write_text("{}")
+    found = Artifacts(path)
+    for name in ("plan.json", "result.json", "extra.json", "../config.json"):
+        with pytest.raises(DamagedError):
+            found.file(name)
+
+
+@pytest.mark.parametrize("name", ["../plan.json", "/etc/passwd", "a/b", ".."])
+def test_a_manifest_that_points_outside_is_refused(path, name):
+    finished_run(path)
+    entries = {name: {"bytes": 1, "sha256": "0", "previous": None}}
+    sealed = {"format": 1, "files": entries, "check": digest(canonical(entries))}
+    (path / "manifest.json").write_text(pretty(sealed))
+    with pytest.raises(DamagedError, match="outside"):
+        Artifacts(path)
+
+
+def test_a_kill_before_any_step_of_publishing_leaves_the_old_content_or_the_new(path, monkeypatch):
+    finished_run(path)
+    seen = set()
+    for deadline in range(20):
+        steps = iter(range(20))
+
+        def step(real, *arguments, _steps=steps, _deadline=deadline, **options):
+            if next(_steps) == _deadline:
+                raise Killed
+            return real(*arguments, **options)
+
+        with monkeypatch.context() as patch, Run(path, CONFIG) as run:
+            for owner, name in ((files.os, "fsync"), (Path, "replace"), (Path, "unlink")):
+                real = getattr(owner, name)
+                patch.setattr(owner, name, lambda *a, _r=real, _s=step, **o: _s(_r, *a, **o))
+            try:
+                run.publish_json("plan.json", {"conv1": 100 + deadline})
+                break
+            except Killed:
+                pass
+        content = Artifacts(path).json("plan.json")
+        seen.add(content == {"conv1": 100 + deadline})
+        with Run(path, CONFIG) as run:
+            run.publish_json("plan.json", {"conv1": 3})
+        assert Artifacts(path).json("plan.json") == {"conv1": 3}
+        assert not list(path.glob(".tmp-*"))
+    assert deadline >= 5
+    assert seen == {False, True}
+
+
+def test_a_kill_before_the_run_is_described_begins_it_anew(path):
+    finished_run(path)
+    for name in ("config.json", "evaluations.jsonl", "plan.json", "model.safetensors"):
+        (path / name).unlink()
+    (path / "result.json").rename(path / ".tmp-result.json")
+    with Run(path, CONFIG) as run:
+        assert not run.resumed
+
+
+def test_a_full_disk_leaves_the_published_content(path):
+    finished_run(path)
+    with Run(path, CONFIG) as run:
+        with room_for(1000), pytest.raises(AutopruneError, match=r"cannot write .*plan\.json"):
+            run.publish_json("plan.json", ["x" * 2000])
+        assert Artifacts(path).json("plan.json") == {"conv1": 3}
+        run.publish_json("plan.json", ["x" * 2000])
+    assert Artifacts(path).json("plan.json") == ["x" * 2000]
+
+
+def test_a_full_disk_is_named_whatever_is_written(path):
+    finished_run(path)
+    with Run(path, CONFIG) as run:
+        tensors = partial(write_tensors, tensors={"w": torch.zeros(1000)})
+        with (
+            room_for(1000),
+            pytest.raises(AutopruneError, match=r"cannot write .*model.*too large"),
+        ):
+            run.publish("model.safetensors", tensors)
+        assert torch.equal(
+            load_file(run.artifacts.file("model.safetensors"))["w"], torch.arange(9.0)
+        )
+        with room_for(1000), pytest.raises(AutopruneError, match=r"cannot write .*events"):
+            with run.events() as events:
+                for step in range(1000):
+                    events.add_scalar("reward", 0.5, step)
+        assert not list(path.glob(".tmp-*"))
+
+
+def test_results_that_are_no_numbers_are_not_published(path):
+    with Run(path, CONFIG) as run, pytest.raises(ValueError, match="JSON"):
+        run.publish_json("result.json", {"score": float("nan")})
+
+
+def test_a_moved_copied_or_renamed_run_is_still_one(path, tmp_path):
+    finished_run(path).rename(tmp_path / "ünï code")
+    with Run(tmp_path / "ünï code", CONFIG) as run:
+        assert run.finished
+    Artifacts(tmp_path / "ünï code").copy(tmp_path / "deep" / "copy")
+    with Run(tmp_path / "deep" / "copy", CONFIG) as run:
+        assert run.finished
+        assert run.journal.records == []  # the journal is no artifact
+    with pytest.raises(UsageError, match="not empty"):
+        Artifacts(tmp_path / "deep" / "copy").copy(tmp_path / "deep")
+
+
+def test_curves_of_a_continued_run_replace_the_old_ones(path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for value in (1.0, 2.0):
+        with Run(path, CONFIG) as run:
+            writer = run.events()
+            for step in range(3):
+                writer.add_scalar("reward", value, step)
+            writer.close()
+    accumulator = EventAccumulator(str(path))
+    accumulator.Reload()
+    assert [(e.step, e.value) for e in accumulator.Scalars("reward")] == [
+        (0, 2.0),
+        (1, 2.0),
+        (2, 2.0),
+    ]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AutopruneError, match=r"cannot write .*file"):
+        Run(tmp_path / "file" / "run", CONFIG)
+
+
+@pytest.mark.parametrize("entry", [None, "x", {}, {"sha256": "0"}])
+def test_a_manifest_that_says_too_little_is_refused(path, entry):
+    finished_run(path)
+    entries = {"plan.json": entry}
+    sealed = {"format": 1, "files": entries, "check": digest(canonical(entries))}
+    (path / "manifest.json").write_text(pretty(sealed))
+    with pytest.raises(DamagedError, match=r"too little about plan\.json"):
+        Artifacts(path)
+
+
+@pytest.mark.parametrize("part", ["format", "command", "config", "environment", "facts"])
+def test_a_description_that_lacks_a_part_is_refused(path, part):
+    finished_run(path)
+    described = json.loads((path / "config.json").read_text())
+    del described[part]
+    Artifacts(path).publish("config.json", files.text_writer(pretty(described)))
+    with pytest.raises(AutopruneError):
+        Run(path, CONFIG)
