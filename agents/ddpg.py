@@ -32,8 +32,8 @@ from autoprune.agents.random_search import random_walk
 from autoprune.agents.reward_model import Belief
 from autoprune.agents.rollouts import Propose, Walk, acting, damage, retrace, roll
 from autoprune.envs import rewards
-from autoprune.envs import walk as core
 from autoprune.envs.layer_pruning import LayerPruning
+from autoprune.envs.walk import Observation, WalkContext
 from autoprune.networks.execution import one_thread
 from autoprune.problem.problem import Ledger, PruningProblem
 from autoprune.structure.plan import Plan
@@ -143,7 +143,7 @@ class _Learner:
     ) -> None:
         self.config, self.problem, self.ledger, self.rng = config, problem, ledger, rng
         self.start = start
-        self.course = core.Course.of(problem)
+        self.context = WalkContext.of(problem)
         self.evaluated: list[Walk] = []
         self.rewards: list[float] = []
         self.doubts: list[float] = []
@@ -170,7 +170,7 @@ class _Learner:
     def first(self) -> list[Plan]:
         """Return what is evaluated before anything is learned."""
         if not self.config.seeded:
-            return propose(self.ledger, lambda: random_walk(self.course, self.rng))
+            return propose(self.ledger, lambda: random_walk(self.context, self.rng))
         seeds = dict.fromkeys([*self.given(), *seed_plans(self.problem)])
         return list(seeds)[: self.ledger.left]
 
@@ -194,7 +194,7 @@ class _Learner:
         for plan, found in zip(plans, self.ledger.evaluate_all(plans), strict=True):
             self.rewards.append(rewards.loss(found))
             self.doubts.append(rewards.loss_error(found))
-            self.evaluated.append(retrace(self.course, plan))
+            self.evaluated.append(retrace(self.context, plan))
 
     def draw(self) -> Plan:
         """Return what would be best in a world drawn from what is known so far.
@@ -202,7 +202,7 @@ class _Learner:
         In turns the best of all plans, and the best new one among many walks.
         """
         if not self.config.imagine:
-            (walk,) = roll(self.course, self.act(np.array([self.sigma])), 1)
+            (walk,) = roll(self.context, self.act(np.array([self.sigma])), 1)
             return self.plan(walk)
         world = self.belief().world(self.rng)
         self.turn += 1
@@ -210,7 +210,7 @@ class _Learner:
             return least_error(self.problem, world.coefficients)
         walks = self.walk(self.sigma)
         self.imagined = (self.imagined + walks)[-self.config.remembered :]
-        order = np.argsort(-world.expect(damage(self.course, walks)))
+        order = np.argsort(-world.expect(damage(self.context, walks)))
         plans = [self.plan(walks[i]) for i in order]
         return next((plan for plan in plans if plan not in self.ledger), plans[0])
 
@@ -231,8 +231,8 @@ class _Learner:
         bases = [self.evaluated[i].actions for i in self.rng.choice(best, number)]
         actions = np.stack([self.mutate(base, sigma) for base in bases])
         return [
-            *(roll(self.course, self.act(np.linspace(0, sigma, led)), led) if led else ()),
-            *roll(self.course, lambda step, _: actions[:, step], number),
+            *(roll(self.context, self.act(np.linspace(0, sigma, led)), led) if led else ()),
+            *roll(self.context, lambda step, _: actions[:, step], number),
         ]
 
     def mutate(self, actions: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
@@ -245,19 +245,19 @@ class _Learner:
 
     def belief(self) -> Belief:
         """Fit the belief to all evaluations."""
-        errors = damage(self.course, self.evaluated)
+        errors = damage(self.context, self.evaluated)
         return Belief.of(errors, np.array(self.rewards), np.array(self.doubts))
 
     def learn(self) -> dict[str, float]:
         """Take gradient steps on evaluated and imagined walks; return the losses."""
         known, expected = np.array(self.rewards), np.zeros(0)
         if self.imagined:
-            expected = self.belief().expect(damage(self.course, self.imagined))
+            expected = self.belief().expect(damage(self.context, self.imagined))
         everything = np.concatenate((known, expected))
-        centre, scale = np.median(everything), everything.std() + 1e-6
+        center, scale = np.median(everything), everything.std() + 1e-6
         cast(WalkBuffer, self.model.replay_buffer).load(
             [
-                (walks, np.clip((returns - centre) / scale, -3, 3))
+                (walks, np.clip((returns - center) / scale, -3, 3))
                 for walks, returns in ((self.evaluated, known), (self.imagined, expected))
             ]
         )
@@ -273,7 +273,7 @@ class _Learner:
 
 
 def build(
-    env: gymnasium.Env[core.Observation, NDArray[np.float32]],
+    env: gymnasium.Env[Observation, NDArray[np.float32]],
     widths: list[int],
     learning_rate: float,
     seed: int,

@@ -16,7 +16,7 @@ from autoprune.agents.initial_plans import cheap_plans
 from autoprune.agents.noise import truncated_normal
 from autoprune.agents.random_search import random_walk
 from autoprune.agents.rollouts import retrace
-from autoprune.envs import walk as core
+from autoprune.envs.walk import WalkContext, initial, plan_of, transition
 from autoprune.problem.problem import Ledger, PruningProblem
 from autoprune.structure.plan import Plan
 
@@ -43,18 +43,18 @@ class Evolution:
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
         """Breed until no evaluation is left or nothing new turns up."""
-        course = core.Course.of(problem)
+        context = WalkContext.of(problem)
         with isolated(seed) as rng:
             ledger.evaluate_all(cheap_plans(problem)[: ledger.left])
-            ledger.evaluate_all(propose(ledger, lambda: random_walk(course, rng), FOUNDERS))
-            while plans := propose(ledger, lambda: _child(course, ledger, rng)):
+            ledger.evaluate_all(propose(ledger, lambda: random_walk(context, rng), FOUNDERS))
+            while plans := propose(ledger, lambda: _child(context, ledger, rng)):
                 ledger.evaluate_all(plans)
 
 
-def _child(course: core.Course, ledger: Ledger, rng: np.random.Generator) -> Plan:
+def _child(context: WalkContext, ledger: Ledger, rng: np.random.Generator) -> Plan:
     best = ranked(ledger)[:PARENTS]
     chosen = rng.integers(len(best), size=2)
-    one, other = (retrace(course, best[i]).actions for i in chosen)
+    one, other = (retrace(context, best[i]).actions for i in chosen)
     genome = one.copy()
     if rng.uniform() < CROSSING:
         swapped = rng.uniform(size=len(genome)) < 0.5
@@ -63,11 +63,11 @@ def _child(course: core.Course, ledger: Ledger, rng: np.random.Generator) -> Pla
     mutated = rng.uniform(size=len(genome)) < MUTATED
     mutated[rng.integers(len(genome))] = True
     genome[mutated] = truncated_normal(genome[mutated], sigma, rng)
-    return _grown(course, genome)
+    return _grown(context, genome)
 
 
-def _grown(course: core.Course, genome: Genome) -> Plan:
-    state = core.initial(course)
+def _grown(context: WalkContext, genome: Genome) -> Plan:
+    state = initial(context)
     for action in genome:
-        state = core.transition(course, state, float(action))
-    return core.plan_of(course, state)
+        state = transition(context, state, float(action))
+    return plan_of(context, state)

@@ -22,13 +22,13 @@ from autoprune.agents.base import isolated, propose
 from autoprune.agents.imitation import JITTER, apprentice, imitate, lessons
 from autoprune.agents.initial_plans import cheap_plans
 from autoprune.agents.policy import Policy
-from autoprune.agents.practice import OnRound, PracticeConfig, Syllabus, practise
+from autoprune.agents.practice import OnRound, PracticeConfig, Syllabus, practice
 from autoprune.agents.rollouts import retrace
 from autoprune.agents.shared_reward_model import Evidence, SharedBelief, features, imagine
 from autoprune.agents.surrogate import WORST, Exercise, planned
 from autoprune.envs import rewards
-from autoprune.envs import walk as core
 from autoprune.envs.lagrangian import Guide
+from autoprune.envs.walk import WalkContext
 from autoprune.networks.execution import one_thread
 from autoprune.problem.problem import Evaluation, Ledger, PruningProblem, Record
 from autoprune.structure.plan import Plan
@@ -64,9 +64,9 @@ class Case:
     exams: Sequence[PruningProblem] = field(default=())
 
     @cached_property
-    def courses(self) -> list[core.Course]:
-        """The course of every problem."""
-        return [core.Course.of(problem) for problem in self.problems]
+    def contexts(self) -> list[WalkContext]:
+        """The context of every problem."""
+        return [WalkContext.of(problem) for problem in self.problems]
 
     def budget(self, trial: Trial) -> str:
         """Return the budget of one of its trials."""
@@ -134,25 +134,25 @@ class Generalist:
             on_trial(case, trial)
 
     def train(self, on_step: OnStep, on_round: OnRound = lambda number, reward: None) -> Trained:
-        """Imitate the guide of the world that the evaluations speak for, then practise in it.
+        """Imitate the guide of the world that the evaluations speak for, then practice in it.
 
         ``on_step`` is called with the gradient steps done and the loss, a hundred times in all.
         """
         belief, config = self.belief(), self.config
         with isolated(self.seed) as rng, one_thread():
             actor: nn.Module = apprentice(config.width)
-            courses = [self._courses(case, case.problems, rng) for case in self.cases]
+            contexts = [self._courses(case, case.problems, rng) for case in self.cases]
             taught = [
                 lessons(each, belief.damage(each), rng, config.walks)
-                for found in courses
+                for found in contexts
                 for each in found
             ]
             imitate(actor, taught, config.steps, self.seed, on_step)
             imitation = Policy.of(actor, "relu", "tanh", {})
             if self.agent is None:
                 return Trained(imitation, belief, imitation)
-            syllabus = self._syllabus(belief, courses, rng)
-            found = practise(self.agent, actor, syllabus, config.practice, self.seed, on_round)
+            syllabus = self._syllabus(belief, contexts, rng)
+            found = practice(self.agent, actor, syllabus, config.practice, self.seed, on_round)
         exam = {
             "planner": planned(syllabus.exam),
             "imitation": found.before,
@@ -174,24 +174,27 @@ class Generalist:
 
     def _courses(
         self, case: Case, problems: Sequence[PruningProblem], rng: np.random.Generator
-    ) -> list[core.Course]:
-        """Return a case's course for each problem, and of networks like it whose errors differ."""
+    ) -> list[WalkContext]:
+        """Return a case's context for each problem, and of networks like it whose errors differ."""
         found = []
         for problem in problems:
-            course = core.Course.of(problem)
-            jitter = np.exp(rng.normal(0, JITTER, (self.config.variants, course.length)))
-            found.append(course)
+            context = WalkContext.of(problem)
+            jitter = np.exp(rng.normal(0, JITTER, (self.config.variants, context.length)))
+            found.append(context)
             for factors in jitter:
-                errors = [f * e for f, e in zip(factors, course.errors, strict=True)]
-                found.append(core.Course.of(problem, errors))
+                errors = [f * e for f, e in zip(factors, context.errors, strict=True)]
+                found.append(WalkContext.of(problem, errors))
         return found
 
     def _syllabus(
-        self, belief: SharedBelief, courses: Sequence[list[core.Course]], rng: np.random.Generator
+        self,
+        belief: SharedBelief,
+        contexts: Sequence[list[WalkContext]],
+        rng: np.random.Generator,
     ) -> Syllabus:
         """Set exercises, the exam, and what evaluated walks really earned."""
         exercises = [
-            [Exercise.of(each, belief.damage(each)) for each in found] for found in courses
+            [Exercise.of(each, belief.damage(each)) for each in found] for found in contexts
         ]
         held = [each for case in self.cases for each in self._courses(case, case.exams, rng)]
         exam = [Exercise.of(each, belief.damage(each)) for each in held]
@@ -202,7 +205,7 @@ class Generalist:
             own = mine[:: 1 + self.config.variants]  # one per budget, as it is
             for trial, reward in zip(trials, _relative(trials), strict=True):
                 exercise = own[trial.budget]
-                walks.append(retrace(exercise.course, trial.record.plan))
+                walks.append(retrace(exercise.context, trial.record.plan))
                 earned.append(max(reward / scale[trial.budget] / exercise.unit, WORST))
         flat = [exercise for mine in exercises for exercise in mine]
         return Syllabus(flat, exam or flat, walks, np.array(earned))
@@ -223,13 +226,13 @@ def draw(case: Case, budget: int, ledger: Ledger, rng: np.random.Generator) -> P
 
     None if draws only repeat what was evaluated.
     """
-    problem, course = case.problems[budget], case.courses[budget]
+    problem, context = case.problems[budget], case.contexts[budget]
     first = [plan for plan in cheap_plans(problem)[1::-1] if plan not in ledger]
     if first:
         return first[0]
 
     def best() -> Plan:
-        counts = Guide.of(problem.budget, imagine(course, rng)).counts
+        counts = Guide.of(problem.budget, imagine(context, rng)).counts
         return problem.budget.top_up(problem.cost.plan(counts))
 
     return next(iter(propose(ledger, best, 1)), None)
@@ -237,9 +240,9 @@ def draw(case: Case, budget: int, ledger: Ledger, rng: np.random.Generator) -> P
 
 def _evidence(case: Case, trials: Sequence[Trial]) -> Evidence:
     counts = [tuple(trial.record.plan.values()) for trial in trials]
-    curves = case.courses[0].errors
+    curves = case.contexts[0].errors
     return Evidence(
-        features(case.courses[0]),
+        features(case.contexts[0]),
         np.array([[e[k] for e, k in zip(curves, row, strict=True)] for row in counts]),
         np.array([rewards.loss(trial.record.evaluation) for trial in trials]),
         np.array([trial.budget for trial in trials]),

@@ -1,4 +1,4 @@
-"""Greedy search, NetAdapt's way, along the budget instead of towards it.
+"""Greedy search, NetAdapt's way, along the budget instead of toward it.
 
 NetAdapt (Yang et al. 2018, arXiv:1804.03230, algorithm 1) shortens one layer at a time by what
 frees a given cost, tries every layer, and goes on from the best. Here every plan lies on the

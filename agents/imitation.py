@@ -13,8 +13,8 @@ from stable_baselines3.common.torch_layers import create_mlp
 from torch import nn
 
 from autoprune.agents.noise import truncated_normal
-from autoprune.envs import walk as core
 from autoprune.envs.lagrangian import Guide
+from autoprune.envs.walk import ENTRIES, WalkContext, guided, initial, observe, terminal, transition
 
 Floats = NDArray[np.float64]
 
@@ -36,21 +36,21 @@ class Lessons:
 
 
 def lessons(
-    course: core.Course, damage: Sequence[Floats], rng: np.random.Generator, walks: int
+    context: WalkContext, damage: Sequence[Floats], rng: np.random.Generator, walks: int
 ) -> Lessons:
     """Walk with more and more noise around the guide of ``damage`` by count, [size + 1] each.
 
     So the policy also learns the way back (Ross, Gordon and Bagnell 2011 say why it must).
     """
-    guide = Guide.of(course.budget, damage)
+    guide = Guide.of(context.budget, damage)
     observations, actions = [], []
     for sigma in np.linspace(0, STRAY, walks):
-        state = core.initial(course)
-        while not core.terminal(course, state):
-            action = np.array([core.guided(guide, state)], np.float32)
-            observations.append(core.observe(course, state))
+        state = initial(context)
+        while not terminal(context, state):
+            action = np.array([guided(guide, state)], np.float32)
+            observations.append(observe(context, state))
             actions.append(action[0])
-            state = core.transition(course, state, float(truncated_normal(action, sigma, rng)[0]))
+            state = transition(context, state, float(truncated_normal(action, sigma, rng)[0]))
     return Lessons(np.stack(observations), np.array(actions, np.float32))
 
 
@@ -62,9 +62,9 @@ def apprentice(width: int) -> nn.Module:
     negative side by side; the weights of all other units on the action are 0. So on networks unlike
     any it learned from it falls back on the error curves, not on chance.
     """
-    layers = create_mlp(len(core.ENTRIES), 1, [width, width], nn.ReLU, squash_output=True)
+    layers = create_mlp(len(ENTRIES), 1, [width, width], nn.ReLU, squash_output=True)
     first, second, last = (layer for layer in layers if isinstance(layer, nn.Linear))
-    column = list(core.ENTRIES).index("guided")
+    column = list(ENTRIES).index("guided")
     knots = torch.tensor(_KNOTS)
     slopes = torch.diff(torch.atanh(knots)) / torch.diff(knots)
     bends = torch.diff(slopes, prepend=torch.zeros(1))

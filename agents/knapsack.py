@@ -1,7 +1,7 @@
 """The plan of least total error on a budget: a multiple-choice knapsack over the groups' curves.
 
 Every group takes one of its counts, at an error and a price (Frantar and Alistarh 2022, SPDY,
-arXiv:2201.13096, section 3.1). Costs are products of neighbouring widths, so a count's price
+arXiv:2201.13096, section 3.1). Costs are products of neighboring widths, so a count's price
 depends on the other groups: prices are taken at a plan, the knapsack is solved for them by dynamic
 programming, and the plan it gives prices the next round. Exchanges between two groups, at true
 costs, then mend what rounding and the last change of prices left.
@@ -126,7 +126,7 @@ def _prices(
 
 
 def _between(budget: BoundBudget, good: Places, wanted: Places) -> Places:
-    """Go from a plan that fits as far towards ``wanted`` as still fits."""
+    """Go from a plan that fits as far toward ``wanted`` as still fits."""
     share = np.linspace(1, 0, 33)[:, None]
     line = np.rint(good + share * (wanted - good)).astype(np.int64)
     found: Places = line[int(np.argmax(_fits(budget, line)))]

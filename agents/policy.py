@@ -20,7 +20,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from autoprune.envs import walk as core
+from autoprune.envs.walk import (
+    ENTRIES,
+    VERSION,
+    WalkContext,
+    initial,
+    observe,
+    plan_of,
+    terminal,
+    transition,
+)
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.files import parse
 from autoprune.problem.problem import Ledger, PruningProblem
@@ -117,12 +126,12 @@ class Policy:
 
         Single units that the walk leaves room for are added.
         """
-        course = core.Course.of(problem)
-        state = core.initial(course)
-        while not core.terminal(course, state):
-            action = self(core.observe(course, state)[None])
-            state = core.transition(course, state, float(action[0]))
-        return problem.budget.top_up(core.plan_of(course, state))
+        context = WalkContext.of(problem)
+        state = initial(context)
+        while not terminal(context, state):
+            action = self(observe(context, state)[None])
+            state = transition(context, state, float(action[0]))
+        return problem.budget.top_up(plan_of(context, state))
 
     def is_like(self, network: nn.Module, hidden: Hidden, output: Output) -> bool:
         """Whether the network has the same layers, and the policy the given activations."""
@@ -151,7 +160,7 @@ class Policy:
         """Return the description that goes beside the tensors."""
         return {
             "format": FORMAT,
-            "observation": {"version": core.VERSION, "entries": list(core.ENTRIES)},
+            "observation": {"version": VERSION, "entries": list(ENTRIES)},
             "widths": [int(weight.shape[0]) for weight in self.weights],
             "hidden": self.hidden,
             "output": self.output,
@@ -177,7 +186,7 @@ class Policy:
             tensors = safetensors.numpy.load(content)
         except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
             raise DamagedError(f"the policy's weights cannot be read: {error}", _AGAIN) from None
-        widths = [len(core.ENTRIES), *data["widths"]]
+        widths = [len(ENTRIES), *data["widths"]]
         shapes: dict[str, tuple[int, ...]] = {}
         for i, (into, out) in enumerate(pairwise(widths)):
             shapes |= {f"{i}.weight": (out, into), f"{i}.bias": (out,)}
@@ -235,7 +244,7 @@ def _described(description: object) -> dict[str, Any]:
     data = description if isinstance(description, dict) else {}
     if data.get("format") != FORMAT:
         raise DamagedError("not a policy of a format this version knows", _ANOTHER)
-    if data.get("observation") != {"version": core.VERSION, "entries": list(core.ENTRIES)}:
+    if data.get("observation") != {"version": VERSION, "entries": list(ENTRIES)}:
         raise DamagedError("the policy was trained on other observations than ours", _ANOTHER)
     widths = data.get("widths")
     fits = (

@@ -18,8 +18,8 @@ from autoprune.agents.base import REPEATS, OnStep, isolated, silent
 from autoprune.agents.initial_plans import cheap_plans
 from autoprune.agents.policy import Policy, origin
 from autoprune.envs import rewards
-from autoprune.envs import walk as core
 from autoprune.envs.layer_pruning import LayerPruning
+from autoprune.envs.walk import WalkContext
 from autoprune.networks.execution import one_thread
 from autoprune.problem.problem import Evaluation, Ledger, OutOfEvaluations, PruningProblem
 from autoprune.structure.plan import Plan
@@ -54,16 +54,16 @@ class PPOSearcher:
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
         """Evaluate cheap plans, rehearse on the error model, then learn from evaluations."""
         uniform, guided, *_ = cheap_plans(problem)
-        course = core.Course.of(problem)
+        context = WalkContext.of(problem)
         with isolated(seed):
-            model = _build(self.config, _env(problem, _additive(course), uniform, guided), seed)
+            model = _build(self.config, _env(problem, _additive(context), uniform, guided), seed)
             with one_thread():
-                model.learn(self.config.rehearsal * course.length, log_interval=_NEVER)
+                model.learn(self.config.rehearsal * context.length, log_interval=_NEVER)
             try:
                 env = _env(problem, _until_stale(ledger), uniform, guided)
                 model.set_env(env)
                 model.learn(
-                    ledger.limit * REPEATS * course.length,
+                    ledger.limit * REPEATS * context.length,
                     callback=_Report(self._on_step),
                     log_interval=_NEVER,
                 )
@@ -102,12 +102,12 @@ def _env(
     return LayerPruning(problem, evaluate, reward=scale)
 
 
-def _additive(course: core.Course) -> Callable[[Plan], Evaluation]:
+def _additive(context: WalkContext) -> Callable[[Plan], Evaluation]:
     """Score plans by minus the sum of their groups' errors."""
 
     def evaluate(plan: Plan) -> Evaluation:
-        kept = tuple(int(count) for count in course.budget.cost.counts(plan))
-        return Evaluation(-course.error(kept), 0.0)
+        kept = tuple(int(count) for count in context.budget.cost.counts(plan))
+        return Evaluation(-context.error(kept), 0.0)
 
     return evaluate
 
@@ -127,7 +127,7 @@ def _until_stale(ledger: Ledger) -> Callable[[Plan], Evaluation]:
 
 
 def _build(config: PPOConfig, env: LayerPruning, seed: int) -> PPO:
-    steps = config.walks * env.course.length
+    steps = config.walks * env.context.length
     model = PPO(
         "MlpPolicy",
         env,

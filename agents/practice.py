@@ -65,7 +65,7 @@ class PracticeConfig:
 
 @dataclass(frozen=True, eq=False)
 class Syllabus:
-    """What there is to practise on.
+    """What there is to practice on.
 
     ``exercises`` to learn from, ``exam`` to judge by, and walks that were ``evaluated`` for real
     with what each of them earned, [walks].
@@ -78,7 +78,7 @@ class Syllabus:
 
 
 @dataclass(frozen=True)
-class Practised:
+class Practiced:
     """The better actor, and what both came to in the exam: as it was, and at its best after."""
 
     actor: nn.Module
@@ -86,22 +86,22 @@ class Practised:
     after: float
 
 
-def practise(
+def practice(
     agent: str,
     actor: nn.Module,
     syllabus: Syllabus,
     config: PracticeConfig,
     seed: int,
     said: OnRound,
-) -> Practised:
-    """Let an actor of ``tutor.apprentice`` practise as ``ddpg`` or ``ppo``; it is not changed.
+) -> Practiced:
+    """Let an actor of ``tutor.apprentice`` practice as ``ddpg`` or ``ppo``; it is not changed.
 
     The caller isolates the global random states.
     """
     best = _Best(actor, syllabus.exam)
     practice = {"ddpg": _ddpg, "ppo": _ppo}[agent]
     practice(actor, syllabus, config, seed, said, best)
-    return Practised(best.actor, best.before, best.after)
+    return Practiced(best.actor, best.before, best.after)
 
 
 class _Best:
@@ -164,7 +164,7 @@ def _explore(
         strays = rng.random(config.walks) < config.strays
         return truncated_normal(act(observations), np.where(strays, spread, 0.0), rng)
 
-    return roll(exercise.course, noisy, config.walks)
+    return roll(exercise.context, noisy, config.walks)
 
 
 def _ppo(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from autoprune.agents.base import isolated, propose
-from autoprune.envs import walk as core
+from autoprune.envs.walk import WalkContext, initial, plan_of, terminal, transition
 from autoprune.problem.problem import Ledger, PruningProblem
 from autoprune.structure.plan import Plan
 
@@ -19,16 +19,16 @@ class Random:
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
         """Walk until no evaluation is left or walks only repeat what was seen."""
-        course = core.Course.of(problem)
+        context = WalkContext.of(problem)
         ledger.evaluate(problem.budget.uniform())
         with isolated(seed) as rng:
-            while plans := propose(ledger, lambda: random_walk(course, rng)):
+            while plans := propose(ledger, lambda: random_walk(context, rng)):
                 ledger.evaluate_all(plans)
 
 
-def random_walk(course: core.Course, rng: np.random.Generator) -> Plan:
+def random_walk(context: WalkContext, rng: np.random.Generator) -> Plan:
     """Return the plan at the end of one random walk."""
-    scale, state = rng.uniform(), core.initial(course)
-    while not core.terminal(course, state):
-        state = core.transition(course, state, float(rng.uniform(-scale, scale)))
-    return core.plan_of(course, state)
+    scale, state = rng.uniform(), initial(context)
+    while not terminal(context, state):
+        state = transition(context, state, float(rng.uniform(-scale, scale)))
+    return plan_of(context, state)

@@ -45,8 +45,8 @@ class Belief:
         noise = NOISE * spread * (1 + (rewards.max() - rewards) / spread)
         if doubts is not None:
             noise = np.hypot(noise, doubts)
-        centre = float(np.average(rewards + weight * errors.sum(axis=1), weights=noise**-2))
-        prior = np.concatenate(([centre], np.full(groups, -weight)))
+        center = float(np.average(rewards + weight * errors.sum(axis=1), weights=noise**-2))
+        prior = np.concatenate(([center], np.full(groups, -weight)))
         precision = np.concatenate(([spread**-2], np.full(groups, (SPREAD * weight) ** -2)))
         design = np.column_stack((np.ones(len(errors)), errors))
         weighted = design / noise[:, None] ** 2

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from autoprune.envs import walk as core
+from autoprune.envs.walk import WalkContext, initial, observe, transition, walk_to
 
 Actions = NDArray[np.float32]
 Act = Callable[[NDArray[np.float32]], Actions]
@@ -39,36 +39,36 @@ def acting(actor: nn.Module) -> Act:
     return act
 
 
-def roll(course: core.Course, propose: Propose, number: int) -> list[Walk]:
+def roll(context: WalkContext, propose: Propose, number: int) -> list[Walk]:
     """Take ``number`` walks side by side."""
-    states = [core.initial(course)] * number
+    states = [initial(context)] * number
     seen, taken = [], []
-    for step in range(course.length):
-        seen.append(np.stack([core.observe(course, state) for state in states]))
+    for step in range(context.length):
+        seen.append(np.stack([observe(context, state) for state in states]))
         taken.append(propose(step, seen[-1]))
         states = [
-            core.transition(course, state, float(action))
+            transition(context, state, float(action))
             for state, action in zip(states, taken[-1], strict=True)
         ]
     observations, actions = np.stack(seen, axis=1), np.stack(taken, axis=1)
     return [Walk(observations[i], actions[i], states[i].kept) for i in range(number)]
 
 
-def retrace(course: core.Course, plan: Mapping[str, int]) -> Walk:
+def retrace(context: WalkContext, plan: Mapping[str, int]) -> Walk:
     """Return the walk that ends in ``plan``; raises ValueError if there is none."""
-    steps = core.walk_to(course, plan)
+    steps = walk_to(context, plan)
     return Walk(
-        np.stack([core.observe(course, state) for state, _ in steps]),
+        np.stack([observe(context, state) for state, _ in steps]),
         np.array([action for _, action in steps], np.float32),
-        tuple(int(count) for count in course.budget.cost.counts(plan)),
+        tuple(int(count) for count in context.budget.cost.counts(plan)),
     )
 
 
-def damage(course: core.Course, walks: list[Walk]) -> NDArray[np.float64]:
+def damage(context: WalkContext, walks: list[Walk]) -> NDArray[np.float64]:
     """Error that each group is left with, [walks, groups]."""
     return np.array(
         [
-            [curve[count] for curve, count in zip(course.errors, walk.kept, strict=True)]
+            [curve[count] for curve, count in zip(context.errors, walk.kept, strict=True)]
             for walk in walks
         ]
     )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprune.envs import features as portrait
-from autoprune.envs import walk as core
+from autoprune.envs.walk import WalkContext
 
 Floats = NDArray[np.float64]
 
@@ -38,9 +38,9 @@ LEAST: Final = 0.1
 """No weight falls below it: error never helps."""
 
 
-def features(course: core.Course) -> Floats:
-    """Describe the groups of a course, [groups, len(FEATURES)]; the same for every budget."""
-    rows = course.own.astype(np.float64)
+def features(context: WalkContext) -> Floats:
+    """Describe the groups of a context, [groups, len(FEATURES)]; the same for every budget."""
+    rows = context.own.astype(np.float64)
     column = dict(zip(portrait.ENTRIES, rows.T, strict=True))
     depth = np.linspace(-1, 1, len(rows)) if len(rows) > 1 else np.zeros(1)
     return np.column_stack(
@@ -55,18 +55,18 @@ def features(course: core.Course) -> Floats:
     )
 
 
-def imagine(course: core.Course, rng: np.random.Generator) -> list[Floats]:
+def imagine(context: WalkContext, rng: np.random.Generator) -> list[Floats]:
     """Return the damage by group and count in a world drawn before anything was evaluated.
 
     [size + 1] for each group. Errors matter by what groups are like and by chance, and add up after
     some power.
     """
-    described = features(course)
+    described = features(context)
     logs = described @ rng.normal(0, 0.4, described.shape[1]) + rng.normal(
         0, SPREAD, len(described)
     )
     power = np.exp(rng.uniform(np.log(0.7), np.log(2.0)))
-    return [np.exp(log) * curve**power for log, curve in zip(logs, course.errors, strict=True)]
+    return [np.exp(log) * curve**power for log, curve in zip(logs, context.errors, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,10 +132,10 @@ class SharedBelief:
         """Return the expected weights of groups, [groups], none below ``LEAST``."""
         return np.maximum(features @ self.mean, LEAST)
 
-    def damage(self, course: core.Course) -> list[Floats]:
+    def damage(self, context: WalkContext) -> list[Floats]:
         """Return the expected damage by group and count, [size + 1] for each group."""
-        weights = self.weights(features(course))
-        pairs = zip(weights, course.errors, strict=True)
+        weights = self.weights(features(context))
+        pairs = zip(weights, context.errors, strict=True)
         return [weight * _bent(curve, self.curvature) for weight, curve in pairs]
 
 
@@ -188,7 +188,7 @@ class _Explained:
 def _explain(item: Evidence, curvature: float, prior: float) -> _Explained:
     """Find the scale and the noise of each series that make its rewards likeliest.
 
-    Errors and rewards are centred within each series; rewards and noise are divided by its scale,
+    Errors and rewards are centered within each series; rewards and noise are divided by its scale,
     so that weights are about 1.
     """
     errors, rewards = _bent(item.errors, curvature), item.rewards.copy()
@@ -207,7 +207,7 @@ def _explain(item: Evidence, curvature: float, prior: float) -> _Explained:
 def _scaled(
     errors: Floats, features: Floats, rewards: Floats, prior: float
 ) -> tuple[float, Floats]:
-    """Return the likeliest scale and noise [plans] of a centred series, by the prior of weights."""
+    """Return the most likely scale and noise [plans] of a centered series under the prior."""
     spread, expected = max(float(rewards.std()), 1e-6), -errors.sum(axis=1)
     design = errors @ features
     expectable = prior**2 * design @ design.T + SPREAD**2 * errors @ errors.T

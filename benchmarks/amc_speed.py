@@ -4,7 +4,7 @@ AMC (He et al. 2018; code of mit-han-lab/amc, `channel_pruning_env.py`) solves, 
 for every layer it prunes, a scikit-learn least squares on 3,000 images x 10 points, and then runs
 its validation images in batches of 50, in float32. Its solves are timed here on the real layers'
 input patches, at the widths of the uniform plan on the budget, one episode's worth; validation of
-the dense network, masked as AMC's is, on the search images that ours has. What is left out favours
+the dense network, masked as AMC's is, on the search images that ours has. What is left out favors
 AMC: storing features, masking, its agent.
 
 Ours is timed whole: ranking, the evaluator, and a search of 100 evaluations with its agent.

@@ -26,7 +26,7 @@ from autoprune.cost.budget import Budget
 from autoprune.cost.polynomial import CostModel
 from autoprune.data import Split, load_data
 from autoprune.data.task import Classification
-from autoprune.envs import walk as core
+from autoprune.envs.walk import WalkContext
 from autoprune.networks import zoo
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form
@@ -138,10 +138,10 @@ def prepare(chosen: argparse.Namespace) -> tuple[Bench, PruningProblem]:
 
 def plans(problem: PruningProblem, number: int) -> list[Plan]:
     """Draw different random walks."""
-    course, rng = core.Course.of(problem), np.random.default_rng(0)
+    context, rng = WalkContext.of(problem), np.random.default_rng(0)
     found: dict[Plan, None] = {}
     while len(found) < number:
-        found[random_walk(course, rng)] = None
+        found[random_walk(context, rng)] = None
     return list(found)
 
 

@@ -1,4 +1,4 @@
-"""MNIST in halves by class: digits 0-4, and 5-9 relabelled 0-4.
+"""MNIST in halves by class: digits 0-4, and 5-9 relabeled 0-4.
 
 As data of autoprune: ``benchmarks/halves.py:low`` and ``:high``; the directory of MNIST comes from
 the environment variable MNIST.

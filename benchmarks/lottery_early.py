@@ -1,4 +1,4 @@
-"""Masks of LeNet-300-100 by when they are drawn: early, by rules, at initialisation.
+"""Masks of LeNet-300-100 by when they are drawn: early, by rules, at initialization.
 
 python benchmarks/lottery_early.py --data DIR [--rounds 7] [--write]
 """

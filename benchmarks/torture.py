@@ -160,7 +160,7 @@ def _soak(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
         f" {100 * cost['searcher']:.1f} %; search {cost['seconds']:.1f} s of the processor"
     )
     yield _row(
-        "evaluations journalled and replayed", Tally(cost["evaluations"], bad), said, "< 1 %, < 5 %"
+        "evaluations journaled and replayed", Tally(cost["evaluations"], bad), said, "< 1 %, < 5 %"
     )
 
 

@@ -103,7 +103,7 @@ def main() -> None:
                 rows.append(row)
                 progress.note(canonical(row))
     networks = [
-        f"{item.network.name} on {item.session.subject.data.name},"
+        f"{item.network.name} on {item.session.inputs.data.name},"
         f" {len(item.network.grain.units.groups)} groups"
         for item in posed
     ]
@@ -116,7 +116,7 @@ def options_of() -> argparse.Namespace:
     options.add_argument("--models", required=True, help="as autoprune train-policy takes them")
     options.add_argument("--data", default="digits", help="for networks that name none")
     options.add_argument("--cache", required=True, help="directory that keeps what was evaluated")
-    options.add_argument("--agent", default="ppo", help="who practises: ppo or ddpg")
+    options.add_argument("--agent", default="ppo", help="who practices: ppo or ddpg")
     options.add_argument("--test-budgets", default="0.3flops,0.5flops,0.7flops")
     options.add_argument("--evaluations", type=int, default=30, help="on each network trained on")
     options.add_argument("--refine", type=int, default=0, help="evaluations of apply and of dp")
@@ -133,7 +133,7 @@ def session_of(network: Network, run: Run, curves: Curves, progress: Progress) -
     """Make what the phases of a search work with."""
     first, *_ = network.budgets.values()
     return Session(
-        network.subject,
+        network.inputs,
         network.config,
         network.grain,
         first,
@@ -279,9 +279,9 @@ def accuracy(
 
 def test_of(item: Posed, images: int) -> tuple[Split, Task]:
     """Return some images of the test split, drawn by chance and always the same, and the task."""
-    subject = item.session.subject
-    test = subject.data.test
-    return test.take(min(images, len(test)), seed=0).to(subject.device), subject.task
+    inputs = item.session.inputs
+    test = inputs.data.test
+    return test.take(min(images, len(test)), seed=0).to(inputs.device), inputs.task
 
 
 if __name__ == "__main__":

@@ -11,7 +11,17 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from autoprune.envs import rewards
-from autoprune.envs import walk as core
+from autoprune.envs.walk import (
+    ENTRIES,
+    Observation,
+    WalkContext,
+    initial,
+    observe,
+    plan_of,
+    step_reward,
+    terminal,
+    transition,
+)
 from autoprune.errors import UsageError
 from autoprune.problem.problem import Evaluation, PruningProblem
 from autoprune.structure.plan import Plan
@@ -19,15 +29,15 @@ from autoprune.structure.plan import Plan
 Action = NDArray[np.float32]
 
 
-class LayerPruning(gymnasium.Env[core.Observation, Action]):
+class LayerPruning(gymnasium.Env[Observation, Action]):
     """Decide, group after group in execution order, how many units stay.
 
-    Observation: float32 [len(core.ENTRIES)] in [-1, 1], about the group that the next action
+    Observation: float32 [len(ENTRIES)] in [-1, 1], about the group that the next action
     decides. Action: float32 [1] in [-1, 1]; -1 keeps the least and +1 the most that the budget
     leaves to the group, 0 what it would keep if all undecided groups kept the same fraction.
     An episode has one step per group. Its reward is 0 until the last step, which scores the plan
     (``reward``: a function, or its name in ``rewards.MODES``); with ``shaping`` every step also
-    earns its difference of a potential (``core.reward``). The last step's info holds the ``plan``
+    earns its difference of a potential (``reward``). The last step's info holds the ``plan``
     and its ``evaluation``.
 
     ``evaluate`` scores plans: ``ledger.evaluate`` counts and caches them; by default it is the
@@ -47,40 +57,40 @@ class LayerPruning(gymnasium.Env[core.Observation, Action]):
     ) -> None:
         if isinstance(reward, str) and reward not in rewards.MODES:
             raise UsageError(f"unknown reward {reward!r}", f"one of {', '.join(rewards.MODES)}")
-        self.course = core.Course.of(problem)
-        self.observation_space = spaces.Box(-1.0, 1.0, (len(core.ENTRIES),), np.float32)
+        self.context = WalkContext.of(problem)
+        self.observation_space = spaces.Box(-1.0, 1.0, (len(ENTRIES),), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
-        self.state = core.initial(self.course)
+        self.state = initial(self.context)
         self._evaluate = evaluate or problem.evaluate
         self._reward = rewards.MODES[reward] if isinstance(reward, str) else reward
         self._shaping = shaping
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[core.Observation, dict[str, Any]]:
+    ) -> tuple[Observation, dict[str, Any]]:
         """Start a new walk; there is no randomness to seed and there are no options."""
         super().reset(seed=seed, options=options)
-        self.state = core.initial(self.course)
-        return core.observe(self.course, self.state), {}
+        self.state = initial(self.context)
+        return observe(self.context, self.state), {}
 
-    def step(self, action: Action) -> tuple[core.Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decide the next group; see the class for observation, reward and info.
 
         Raises ResetNeeded after the last step, InvalidAction for an action outside [-1, 1], and
         whatever evaluating the plan raises, such as ``OutOfEvaluations``.
         """
         value = float(action[0])
-        if core.terminal(self.course, self.state):
+        if terminal(self.context, self.state):
             raise gymnasium.error.ResetNeeded("the walk is over: call reset()")
         if not -1 <= value <= 1:
             raise gymnasium.error.InvalidAction(f"an action lies in [-1, 1], not {value}")
-        before, self.state = self.state, core.transition(self.course, self.state, value)
+        before, self.state = self.state, transition(self.context, self.state, value)
         info: dict[str, Any] = {}
         earned = 0.0
-        terminated = core.terminal(self.course, self.state)
+        terminated = terminal(self.context, self.state)
         if terminated:
-            info["plan"] = core.plan_of(self.course, self.state)
+            info["plan"] = plan_of(self.context, self.state)
             info["evaluation"] = self._evaluate(info["plan"]).finite()
             earned = self._reward(info["evaluation"])
-        reward = core.reward(self.course, before, self.state, earned, self._shaping)
-        return core.observe(self.course, self.state), reward, terminated, False, info
+        reward = step_reward(self.context, before, self.state, earned, self._shaping)
+        return observe(self.context, self.state), reward, terminated, False, info

@@ -1,6 +1,6 @@
 """The walk over a network's groups, as pure functions on frozen values.
 
-``initial``, ``observe``, ``transition``, ``terminal``, ``reward``. One step decides one group, in
+``initial``, ``observe``, ``transition``, ``terminal``, ``step_reward``. One step decides one group in
 execution order. Every action is feasible, and the one taken is the one that counts: it is a
 position inside the interval that the budget leaves to the group.
 """
@@ -52,7 +52,7 @@ An error e, which may exceed 1, is squashed to sqrt(e / (1 + e)).
 
 
 @dataclass(frozen=True)
-class Course:
+class WalkContext:
     """What stays the same during a walk: the budget and what is known of every group.
 
     ``own`` [groups, entries]: the static part of the observation. ``errors``: for each group its
@@ -67,7 +67,7 @@ class Course:
     guide: Guide
 
     @classmethod
-    def of(cls, problem: PruningProblem, errors: Sequence[Floats] | None = None) -> Course:
+    def of(cls, problem: PruningProblem, errors: Sequence[Floats] | None = None) -> WalkContext:
         """Gather it from a problem; ``errors`` takes the place of its error curves."""
         errors = tuple(errors or curves(problem))
         fractions = np.linspace(0, 1, _GRID + 1)
@@ -113,23 +113,23 @@ def curves(problem: PruningProblem) -> tuple[Floats, ...]:
     return tuple(np.asarray(errors[group.name], np.float64) for group in problem.structure.groups)
 
 
-def initial(course: Course) -> State:
+def initial(context: WalkContext) -> State:
     """Return the state before the first group."""
-    return _state(course, (), 0.0)
+    return _state(context, (), 0.0)
 
 
-def terminal(course: Course, state: State) -> bool:
+def terminal(context: WalkContext, state: State) -> bool:
     """Whether every group is decided."""
-    return len(state.kept) == course.length
+    return len(state.kept) == context.length
 
 
-def count_for(course: Course, state: State, action: float) -> int:
+def count_for(context: WalkContext, state: State, action: float) -> int:
     """Units that ``action`` in [-1, 1] keeps: linear from low to middle to high, then rounded."""
     if action < 0:
         units = state.low + (1 + action) * (state.middle - state.low)
     else:
         units = state.middle + action * (state.high - state.middle)
-    return course.budget.nearest(state.group, units, state.low, state.high)
+    return context.budget.nearest(state.group, units, state.low, state.high)
 
 
 def action_for(state: State, count: int) -> float:
@@ -148,14 +148,14 @@ def guided(guide: Guide, state: State) -> float:
     return _position(state, min(max(units, state.low), state.high))
 
 
-def transition(course: Course, state: State, action: float) -> State:
+def transition(context: WalkContext, state: State, action: float) -> State:
     """Decide the next group; the result's ``previous`` is the action itself."""
-    kept = (*state.kept, count_for(course, state, action))
-    return _state(course, kept, action)
+    kept = (*state.kept, count_for(context, state, action))
+    return _state(context, kept, action)
 
 
-def reward(
-    course: Course, before: State, after: State, earned: float = 0.0, shaping: bool = False
+def step_reward(
+    context: WalkContext, before: State, after: State, earned: float = 0.0, shaping: bool = False
 ) -> float:
     """Return what one step earns: ``earned`` by the plan it completed, and the shaping.
 
@@ -166,64 +166,64 @@ def reward(
     """
     value = earned
     if shaping:
-        value += _potential(course, after) - _potential(course, before)
+        value += _potential(context, after) - _potential(context, before)
     if not math.isfinite(value):
         raise ValueError(f"a reward must be finite, not {value}")
     return value
 
 
-def plan_of(course: Course, state: State) -> Plan:
+def plan_of(context: WalkContext, state: State) -> Plan:
     """Return the plan of a terminal state."""
-    return course.budget.cost.plan(state.kept)
+    return context.budget.cost.plan(state.kept)
 
 
-def walk_to(course: Course, plan: Mapping[str, int]) -> list[tuple[State, float]]:
+def walk_to(context: WalkContext, plan: Mapping[str, int]) -> list[tuple[State, float]]:
     """States and actions of the walk that ends in ``plan``.
 
     Raises ValueError if no walk does: the plan exceeds the budget or wastes some of it.
     """
-    state, steps = initial(course), []
-    for count in course.budget.cost.counts(plan):
+    state, steps = initial(context), []
+    for count in context.budget.cost.counts(plan):
         action = action_for(state, int(count))
         steps.append((state, action))
-        state = transition(course, state, action)
+        state = transition(context, state, action)
     return steps
 
 
-def observe(course: Course, state: State) -> Observation:
+def observe(context: WalkContext, state: State) -> Observation:
     """Describe the group about to be decided and what is left for it, float32 [len(ENTRIES)].
 
     Entries and ranges: ``ENTRIES``. After the last group, the group's own entries are 0.
     """
-    budget, group = course.budget, state.group
+    budget, group = context.budget, state.group
     tightest = min(budget.fractions.values(), default=1.0)
-    shared = [group / course.length, tightest, state.rest]
-    so_far = squash(course.error(state.kept) / max(group, 1))
-    if group == course.length:
+    shared = [group / context.length, tightest, state.rest]
+    so_far = squash(context.error(state.kept) / max(group, 1))
+    if group == context.length:
         tail = [0.0] * 7 + [so_far, state.previous]
         return np.array([0.0] * len(portrait.ENTRIES) + shared + tail, np.float32)
     column = round(state.rest * _GRID)
-    size = len(course.errors[group]) - 1
+    size = len(context.errors[group]) - 1
     tail = [
         _slack(budget, state.kept),
         state.low / size,
         state.middle / size,
         state.high / size,
-        guided(course.guide, state),
-        squash(float(course.grid[group, round(state.middle / size * _GRID)])),
-        squash(float(course.grid[group:, column].mean())),
+        guided(context.guide, state),
+        squash(float(context.grid[group, round(state.middle / size * _GRID)])),
+        squash(float(context.grid[group:, column].mean())),
         so_far,
         state.previous,
     ]
-    return np.concatenate((course.own[group], np.array(shared + tail, np.float32)))
+    return np.concatenate((context.own[group], np.array(shared + tail, np.float32)))
 
 
-def _state(course: Course, kept: tuple[int, ...], previous: float) -> State:
-    budget = course.budget
-    if len(kept) == course.length:
+def _state(context: WalkContext, kept: tuple[int, ...], previous: float) -> State:
+    budget = context.budget
+    if len(kept) == context.length:
         return State(kept, 0, 0.0, 0, 0.0, previous)
     low, high = budget.interval(kept)
-    rest = budget.continuation(kept)
+    rest = budget.uniform_rest(kept)
     middle = min(max(rest * float(budget.largest[len(kept)]), low), high)
     return State(kept, low, middle, high, rest, previous)
 
@@ -236,8 +236,8 @@ def _position(state: State, units: float) -> float:
     return (units - state.middle) / span if span else 0.0
 
 
-def _potential(course: Course, state: State) -> float:
-    return 0.0 if terminal(course, state) else -course.error(state.kept) / course.length
+def _potential(context: WalkContext, state: State) -> float:
+    return 0.0 if terminal(context, state) else -context.error(state.kept) / context.length
 
 
 def _slack(budget: BoundBudget, kept: tuple[int, ...]) -> float:

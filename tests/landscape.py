@@ -2,7 +2,7 @@
 
 Errors are convex in the keep fraction. The ranking's error curves tell roughly the shapes, but not
 how much each group matters to the score: a hidden weight (log-normal, larger for what many layers
-read, so a few groups are critical) does, with slight interactions of neighbours. The score is
+read, so a few groups are critical) does, with slight interactions of neighbors. The score is
 counted in images, as a real one is.
 """
 

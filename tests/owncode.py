@@ -174,7 +174,7 @@ def uneven():
     return (images[:-1], labels), make(20)
 
 
-def coloured():
+def colored():
     return both(channels=3)
 
 

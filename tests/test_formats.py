@@ -8,7 +8,7 @@ import torch
 
 from autoprune import load
 from autoprune.agents.policy import Policy
-from autoprune.commands.report.status import read_standing
+from autoprune.commands.report.status import read_status
 from autoprune.commands.ticket.ticket import Ticket
 from autoprune.commands.train.config import TrainConfig
 from autoprune.commands.train.result import Trained
@@ -55,7 +55,7 @@ def test_result_plan_and_journal_read():
     assert result.plan == plan == Plan((("conv1", 5), ("conv2", 6)))
     records = read_journal(FIRST / "search" / "evaluations.jsonl")
     assert [record["evaluation"] for record in records] == [1, 2, 3, 4, 5]
-    assert read_standing(FIRST / "search").to_json()["finished"]
+    assert read_status(FIRST / "search").to_json()["finished"]
 
 
 def test_its_policy_is_refused_since_observations_meant_other_errors_then():
@@ -85,10 +85,10 @@ def test_a_training_loads_serves_as_weights_and_goes_on(net, tmp_path):
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
     result = Trained.from_json(Artifacts(FIRST / "train").json("result.json"))
     assert (result.epochs, result.steps, result.accuracy) == (3, 12, 0.4)
-    standing = read_standing(FIRST / "train")
-    assert [record["epoch"] for record in standing.records] == [1, 2, 3]
+    status = read_status(FIRST / "train")
+    assert [record["epoch"] for record in status.records] == [1, 2, 3]
     copy = Path(shutil.copytree(FIRST / "train", tmp_path / "copy"))
-    with Run(copy, TrainConfig.from_json(standing.config)) as run:
+    with Run(copy, TrainConfig.from_json(status.config)) as run:
         assert run.finished and run.damaged == []
 
 

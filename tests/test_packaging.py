@@ -66,7 +66,7 @@ def test_the_wheel_claims_no_name_but_its_own(wheel):
     assert tops == {"autoprune", f"autoprune-{version}.dist-info"}
 
 
-def test_the_wheel_carries_licence_command_and_requirements(wheel):
+def test_the_wheel_carries_license_command_and_requirements(wheel):
     (info,) = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
     assert f"{info}/licenses/LICENSE" in wheel.namelist()
     entries = wheel.read(f"{info}/entry_points.txt").decode()

@@ -133,17 +133,17 @@ def _ticket(config: TicketConfig, progress: Progress) -> Answer:
 
 
 def _report(config: ReportConfig, progress: Progress) -> Answer:
-    from autoprune.commands.report.status import as_written, draw_standing, read_standing
-    from autoprune.commands.report.view import standing_view
+    from autoprune.commands.report.status import as_written, draw_status, read_status
+    from autoprune.commands.report.view import status_view
 
     del progress
-    standing = read_standing(Path(config.run))
-    with as_written(standing.run):
+    status = read_status(Path(config.run))
+    with as_written(status.run):
         if config.plot is not None:
-            draw_standing(standing, Path(config.plot))
-        facts = standing.to_json()
-        result, show = standing.result, _VIEWS.get(standing.command)
-        view = standing_view(facts) if result is None or show is None else show(result)
+            draw_status(status, Path(config.plot))
+        facts = status.to_json()
+        result, show = status.result, _VIEWS.get(status.command)
+        view = status_view(facts) if result is None or show is None else show(result)
     return Answer(facts, lambda: view)
 
 

@@ -184,7 +184,7 @@ class BoundBudget:
             self._most(np.concatenate((prefix, self.smallest[group:])).astype(np.int64), group),
         )
 
-    def continuation(self, prefix: Sequence[int]) -> float:
+    def uniform_rest(self, prefix: Sequence[int]) -> float:
         """Return the keep fraction of all remaining groups that spends the budget, in [0, 1].
 
         Fractional units are allowed in it; the tightest constraint decides.

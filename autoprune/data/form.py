@@ -1,4 +1,4 @@
-"""Which normalisation and augmentation images get."""
+"""Which normalization and augmentation images get."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def image_form(name: str, images: Tensor) -> ImageForm:
     """Return the form for uint8 ``images`` [N, C, H, W] of the source ``name``.
 
     Known sources have their constants; all others the mean and standard deviation of ``images``.
-    Colour photographs are shifted by an eighth of their side and mirrored in augmented batches;
-    grey images (digits, letters) are not.
+    Color photographs are shifted by an eighth of their side and mirrored in augmented batches;
+    gray images (digits, letters) are not.
     """
     known = KNOWN.get(name.rstrip("/").rsplit("/", 1)[-1].lower())
     if known and images.shape[1] == len(known.mean):
         return known
     moments = [_moments(images[:, channel]) for channel in range(images.shape[1])]
     mean, std = zip(*moments, strict=True)
-    colour = images.shape[1] == 3
-    return ImageForm(mean, std, shift=images.shape[-1] // 8 if colour else 0, flip=colour)
+    color = images.shape[1] == 3
+    return ImageForm(mean, std, shift=images.shape[-1] // 8 if color else 0, flip=color)
 
 
 def _moments(values: Tensor) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Labelled images on disk or on the Hugging Face hub, decoded once and kept as uint8."""
+"""Labeled images on disk or on the Hugging Face hub, decoded once and kept as uint8."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ SPLITS = {"train": "train", "test": "test", "validation": "validation"} | dict.f
 )
 """Names that splits have in the wild, and ours."""
 
-GREY = {"1", "L", "LA", "I", "I;16", "F"}
-"""Pillow's modes of images without colour."""
+GRAY = {"1", "L", "LA", "I", "I;16", "F"}
+"""Pillow's modes of images without color."""
 
 MANY = 2000
 """Images that take longer to decode than a user waits without a word."""
@@ -78,7 +78,7 @@ def from_directory(path: Path) -> Images:
 def from_hub(name: str) -> Images:
     """Load a data set from the hub, or from its local cache when there is no network.
 
-    Raises UsageError if it cannot be had, or holds no labelled images.
+    Raises UsageError if it cannot be had, or holds no labeled images.
     """
     loaded = hub.from_hub(name)
     arrows = [Path(file["filename"]) for part in loaded.values() for file in part.cache_files]
@@ -166,7 +166,7 @@ def _decode(source: _Source) -> Images:
         raise UsageError(
             f"loading {source.name} needs pillow", "pip install 'autoprune[data]'"
         ) from None
-    grey: bool | None = None
+    gray: bool | None = None
     parts = {}
     with waiting("decode", source.total, least=MANY) as told:
         for part in sorted(source.rows, key=lambda key: key != "train"):
@@ -174,28 +174,28 @@ def _decode(source: _Source) -> Images:
             labels: list[int] = []
             for content, label in source.rows[part]:
                 where = content if isinstance(content, str) else f"image {len(labels)} of {part}"
-                picture = _picture(content, f"{source.name}: {where}", grey)
+                picture = _picture(content, f"{source.name}: {where}", gray)
                 pictures.append(picture)
-                grey = picture.ndim == 2
+                gray = picture.ndim == 2
                 _check(source, where, pictures, label)
                 labels.append(label)
                 told(1)
             if not pictures:
                 raise UsageError(f"{source.name}: {part} holds no images")
             stacked = torch.from_numpy(np.stack(pictures))
-            stacked = stacked[:, None] if grey else stacked.permute(0, 3, 1, 2).contiguous()
+            stacked = stacked[:, None] if gray else stacked.permute(0, 3, 1, 2).contiguous()
             parts[part] = (stacked, torch.tensor(labels))
     return Images(source.name, parts, source.classes)
 
 
-def _picture(content: str | bytes, what: str, grey: bool | None) -> np.ndarray[Any, Any]:
-    """Decode an image, uint8 [H, W] or [H, W, 3]: as ``grey`` says, or as it is if that is None."""
+def _picture(content: str | bytes, what: str, gray: bool | None) -> np.ndarray[Any, Any]:
+    """Decode an image, uint8 [H, W] or [H, W, 3]: as ``gray`` says, or as it is if that is None."""
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
-            grey = image.mode in GREY if grey is None else grey
-            return np.asarray(image.convert("L" if grey else "RGB"))
+            gray = image.mode in GRAY if gray is None else gray
+            return np.asarray(image.convert("L" if gray else "RGB"))
     except (OSError, SyntaxError, ValueError) as error:
         raise DamagedError(f"{what} cannot be read: {error}") from None
 

@@ -41,13 +41,13 @@ def load_data(spec: object, seed: int = 0) -> Data:
     - python objects: a mapping with the key ``train`` and any of ``search``, ``validation`` and
       ``test``; a tuple (train, test) or (train, validation, test); or one source to cut up. Each is
       a DataLoader, a Dataset, a tuple of tensors or arrays (X, y), or an iterable of batches.
-      Float tensors are passed on as they are, uint8 images [N, C, H, W] are normalised; what a
+      Float tensors are passed on as they are, uint8 images [N, C, H, W] are normalized; what a
       Dataset draws at random (augmentation) is drawn once;
     - a :class:`Data`, returned as it is.
 
     How splits that the source lacks are cut: :func:`autoprune.data.carve.carve`. ``seed`` divides
     what is held out into search and validation samples; it never moves a sample into or out of the
-    training or test split. Images from disk stay uint8 and are normalised as batches are drawn.
+    training or test split. Images from disk stay uint8 and are normalized as batches are drawn.
 
     Raises UsageError, in one line, for data that cannot be found or used.
     """

@@ -33,7 +33,7 @@ class ImageForm:
     shift: int = 0
     flip: bool = False
 
-    def normalise(self, images: Tensor) -> Tensor:
+    def normalize(self, images: Tensor) -> Tensor:
         """Turn uint8 [B, C, H, W] into float32 of the same shape."""
         mean, std = (
             torch.tensor(values, device=images.device).view(1, -1, 1, 1)
@@ -71,7 +71,7 @@ class Split:
     """Samples held in memory.
 
     ``content`` is a pytree (tuple, dict, nested) of tensors whose first dimension is the sample.
-    With ``form``, its first leaf holds uint8 images, normalised as batches are drawn.
+    With ``form``, its first leaf holds uint8 images, normalized as batches are drawn.
     Raises UsageError if it is empty, if lengths differ, or if a float leaf holds NaN or infinity.
     """
 
@@ -186,7 +186,7 @@ class Split:
             if not first:
                 return leaf
             first = False
-            return form.normalise(form.augment(leaf, generator) if generator else leaf)
+            return form.normalize(form.augment(leaf, generator) if generator else leaf)
 
         return tree_map(convert, batch)
 

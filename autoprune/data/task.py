@@ -1,4 +1,4 @@
-"""What a batch is, the loss to train with and the score to maximise.
+"""What a batch is, the loss to train with and the score to maximize.
 
 Everything downstream speaks to a :class:`Task` and never looks inside a batch, so a network with
 several inputs, a regression or a CTC reader prunes like a classifier.

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito 2008: told apart by colour-blind readers too, and in this order."""
+COLORS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito 2008: told apart by color-blind readers too, and in this order."""
 
 _STYLE: Final[Any] = {
     "font.size": 9,
@@ -51,7 +51,7 @@ def canvas(rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
 def draw_curves(axes: Axes, curves: Mapping[str, Curve], *, markers: bool = False) -> None:
     """Draw named curves: with markers and error bars, or as lines with bands."""
     for index, (name, curve) in enumerate(curves.items()):
-        colour = COLOURS[index % len(COLOURS)]
+        color = COLORS[index % len(COLORS)]
         if markers and curve.low:
             below = [y - low for y, low in zip(curve.y, curve.low, strict=True)]
             above = [high - y for y, high in zip(curve.y, curve.high, strict=True)]
@@ -59,7 +59,7 @@ def draw_curves(axes: Axes, curves: Mapping[str, Curve], *, markers: bool = Fals
                 curve.x,
                 curve.y,
                 (below, above),
-                color=colour,
+                color=color,
                 label=name,
                 marker="o",
                 ms=3,
@@ -68,10 +68,10 @@ def draw_curves(axes: Axes, curves: Mapping[str, Curve], *, markers: bool = Fals
             )
             continue
         axes.plot(
-            curve.x, curve.y, color=colour, label=name, lw=1.5, marker="o" if markers else "", ms=3
+            curve.x, curve.y, color=color, label=name, lw=1.5, marker="o" if markers else "", ms=3
         )
         if curve.low:
-            axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.15, lw=0)
+            axes.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.15, lw=0)
     if len(curves) > 1:
         axes.legend(fontsize=8)
 
@@ -81,7 +81,7 @@ def draw_bars(axes: Axes, labels: Sequence[str], series: Mapping[str, Sequence[f
     width = 0.8 / len(series)
     for index, (name, values) in enumerate(series.items()):
         places = [at + (index - (len(series) - 1) / 2) * width for at in range(len(labels))]
-        bars = axes.bar(places, values, width * 0.95, label=name, color=COLOURS[index])
+        bars = axes.bar(places, values, width * 0.95, label=name, color=COLORS[index])
         axes.bar_label(bars, fmt="%.3g", fontsize=7, padding=1)
     axes.set_xticks(range(len(labels)), labels)
     axes.grid(visible=False, axis="x")

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
-Told = Callable[[int], Any]
+OnAdvance = Callable[[int], Any]
 """Called with the number of steps that are done since the last call."""
 
 Listener = Callable[[str, int], AbstractContextManager[Any]]
@@ -32,7 +32,7 @@ def heard_by(listener: Listener) -> Iterator[None]:
 
 
 @contextmanager
-def waiting(name: str, total: int, *, least: int) -> Iterator[Told]:
+def waiting(name: str, total: int, *, least: int) -> Iterator[OnAdvance]:
     """Say that ``total`` steps are waited for, unless they are fewer than ``least``."""
     listener = _listener.get()
     if listener is None or total < least:
@@ -43,7 +43,7 @@ def waiting(name: str, total: int, *, least: int) -> Iterator[Told]:
 
 
 @contextmanager
-def reading(name: str, size: int, *, least: int) -> Iterator[Told]:
+def reading(name: str, size: int, *, least: int) -> Iterator[OnAdvance]:
     """As :func:`waiting`, for bytes, which are told as megabytes."""
     with waiting(name, size // MEGABYTE, least=least // MEGABYTE) as told:
         done = 0

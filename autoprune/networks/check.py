@@ -15,7 +15,7 @@ from autoprune.data.task import Classification, Task, logits
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.execution import device_of, forward, mode, move
-from autoprune.structure.finite import require_sound
+from autoprune.structure.finite import require_finite
 
 
 def check(model: nn.Module, data: Data, task: Task) -> None:
@@ -42,7 +42,7 @@ def check(model: nn.Module, data: Data, task: Task) -> None:
             if isinstance(leaf, Tensor) and not bool(leaf.isfinite().all()):
                 raise UsageError(
                     f"the model returns NaN or infinity on {data.name}",
-                    "it must work before it can be pruned: check weights and normalisation",
+                    "it must work before it can be pruned: check weights and normalization",
                 )
         if isinstance(task, Classification):
             _check_labels(logits(outputs), data, task)
@@ -60,7 +60,7 @@ def _check_weights(model: nn.Module) -> None:
             )
         if is_lazy(value) or value.is_meta:
             raise UsageError(f"{name} of the model has no values yet", "run and train it first")
-    require_sound(model)
+    require_finite(model)
 
 
 def _check_verdict(task: Task, loss: Any, score: Any) -> None:

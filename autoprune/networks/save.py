@@ -30,7 +30,7 @@ SPEC, WEIGHTS = "model.json", "model.safetensors"
 _ANOTHER = "it was saved from another model or version"
 
 
-def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+def state_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return parameters and buffers by name, tied ones once, ready for safetensors."""
     found: dict[str, Tensor] = {}
     seen: set[int] = set()

@@ -1,4 +1,4 @@
-"""The search itself: a searcher spends evaluations, each journalled, here or in workers."""
+"""The search itself: a searcher spends evaluations, each journaled, here or in workers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HELD: Final = 32
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchOutcome:
     """The plan to prune by, its score on the search split if it has one, evaluations spent.
 
     ``network``: the compact network of the plan, if it was built already.
@@ -54,11 +54,11 @@ def find(
     model: nn.Module,
     problem: PruningProblem,
     besides: Sequence[Plan] = (),
-) -> Found:
+) -> SearchOutcome:
     """Search with an agent; its best few plans and ``besides`` are built and scored again."""
     ledger = explore(agent, config, session, model, problem)
     best, network = choose(session, builder(session, model, problem.ranking), ledger, besides)
-    return Found(best.plan, best.evaluation.score, ledger.count, network)
+    return SearchOutcome(best.plan, best.evaluation.score, ledger.count, network)
 
 
 def explore(
@@ -68,7 +68,7 @@ def explore(
     model: nn.Module,
     problem: PruningProblem,
 ) -> Ledger:
-    """Let the searcher spend its evaluations; each is journalled before the next is asked for.
+    """Let the searcher spend its evaluations; each is journaled before the next is asked for.
 
     A learner's policy is stored in the run.
     """
@@ -101,8 +101,8 @@ def crewed(
 
     What is scored does not depend on how many there are: each computes on one thread.
     """
-    parts = evaluator_parts(session, model, problem.ranking, session.subject.data.search)
-    if session.subject.device.type != "cpu":
+    parts = evaluator_parts(session, model, problem.ranking, session.inputs.data.search)
+    if session.inputs.device.type != "cpu":
         workers = workers or 1  # they would only wait for one another
     assert isinstance(problem.evaluate, Evaluator)  # noqa: S101 (what phases.pose makes)
     crew = Crew(problem.evaluate, parts, workers, evaluations)

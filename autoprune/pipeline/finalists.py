@@ -34,13 +34,13 @@ def builder(session: Session, model: nn.Module, ranking: Ranking) -> Build:
     Where the ranking repairs weights, the network is also fitted to the dense one layer after
     layer (:mod:`autoprune.ranking.reconstruction`).
     """
-    subject, slicer = session.subject, Slicer(model, session.structure)
-    calibration = subject.data.calibration(CALIBRATION, session.config.seed).to(subject.device)
+    inputs, slicer = session.inputs, Slicer(model, session.structure)
+    calibration = inputs.data.calibration(CALIBRATION, session.config.seed).to(inputs.device)
     if ranking.repairs and not session.grain.granularity.masked:
-        fit = Reconstruction(model, slicer, subject.task, calibration)
+        fit = Reconstruction(model, slicer, inputs.task, calibration)
         return lambda plan: fit(ranking.kept(plan), ranking.weights(plan))
     samples = Batches(calibration, 128, model, Form(), seed=session.config.seed)
-    recalibrate = Recalibration(model, subject.task, samples)
+    recalibrate = Recalibration(model, inputs.task, samples)
 
     def build(plan: Plan) -> nn.Module:
         weights = ranking.weights(plan) | recalibrate.references
@@ -73,13 +73,13 @@ def choose(
         )
     best = sorted(sound, key=lambda record: record.evaluation.loss)
     finalists = best[:FINALISTS] + [item for item in best[FINALISTS:] if item.plan in besides]
-    subject = session.subject
-    validation = subject.data.validation.to(subject.device)
+    inputs = session.inputs
+    validation = inputs.data.validation.to(inputs.device)
     found = []
     with session.progress.phase("finals", len(finalists)) as phase:
         for record in finalists:
             network = build(record.plan)
-            loss = measure(network, validation, subject.task).loss
+            loss = measure(network, validation, inputs.task).loss
             found.append((loss if isfinite(loss) else inf, record, network))
             phase.advance()
     _, chosen, network = min(found, key=lambda item: item[0])

@@ -19,7 +19,7 @@ from autoprune.foundation import trust
 from autoprune.foundation.user_code import is_factory
 from autoprune.networks.check import check
 from autoprune.networks.execution import device_of
-from autoprune.networks.save import tensors_of
+from autoprune.networks.save import state_tensors
 from autoprune.networks.spec import ModelSpec, model_spec
 from autoprune.networks.weights import load_weights
 from autoprune.pipeline.config import PruningConfig
@@ -32,7 +32,7 @@ EMBEDDED = "digits-resnet"
 
 
 @dataclass(frozen=True)
-class Subject:
+class Inputs:
     """A network with data and task, on one device.
 
     ``spec`` builds the network again, None for a live object; ``trained`` is False if it has fresh
@@ -79,7 +79,7 @@ class Named(Protocol):
         """Seed of fresh weights and of the halves of what is held out."""
 
 
-def from_config(config: Named, *, untrained: bool = False) -> Subject:
+def from_config(config: Named, *, untrained: bool = False) -> Inputs:
     """Find what the command line names; a network without weights only where ``untrained`` may be.
 
     Raises UsageError or DamagedError, in one line, for anything missing, damaged or mismatched.
@@ -99,7 +99,7 @@ def from_config(config: Named, *, untrained: bool = False) -> Subject:
         load_weights(model, config.weights)
     model.to(device)
     check(model, data, task)
-    return Subject(model, spec, data, task, trained=config.weights is not None)
+    return Inputs(model, spec, data, task, trained=config.weights is not None)
 
 
 def of_run(
@@ -143,7 +143,7 @@ def known_config(artifacts: Artifacts) -> dict[str, Any]:
 
 def from_objects(
     model: nn.Module | str, data: object, task: object, config: PruningConfig
-) -> Subject:
+) -> Inputs:
     """Take live objects: a trained network, and data and task as ``search`` accepts them.
 
     Device and seed come from ``config``.
@@ -169,7 +169,7 @@ def from_objects(
     if (spec or config.device != "auto") and device_of(model) != device:
         model = copy.deepcopy(model).to(device)
     check(model, loaded, resolved)
-    return Subject(model, spec, loaded, resolved, trained=spec is None)
+    return Inputs(model, spec, loaded, resolved, trained=spec is None)
 
 
 def _fresh(spec: ModelSpec, seed: int) -> nn.Module:
@@ -198,7 +198,7 @@ def resolve_device(name: str) -> torch.device:
 
 def weights_hash(model: nn.Module) -> str:
     """Content hash of all parameters and buffers."""
-    return tensors_hash(tensors_of(model))
+    return tensors_hash(state_tensors(model))
 
 
 def tensors_hash(tensors: Mapping[str, Tensor]) -> str:

@@ -11,7 +11,7 @@ from autoprune.cost.latency.backends import find_backend
 from autoprune.cost.latency.deployed import samples_in
 from autoprune.networks.bitmap import pack
 from autoprune.networks.execution import move
-from autoprune.networks.save import spec_json, tensors_of, write_tensors
+from autoprune.networks.save import spec_json, state_tensors, write_tensors
 from autoprune.pipeline.result import Measure
 from autoprune.pipeline.session import Session
 from autoprune.ranking import Ranking
@@ -27,17 +27,17 @@ def measure_all(
 
     The dense network has no plan.
     """
-    subject, cost = session.subject, session.cost
-    test = subject.data.test.to(subject.device)
+    inputs, cost = session.inputs, session.cost
+    test = inputs.data.test.to(inputs.device)
     with session.progress.phase("test", len(networks)) as phase:
-        samples = subject.data.train.batches(session.config.latency_batch)
-        batch = move(next(samples), subject.device)  # as many as latency budgets are measured on
+        samples = inputs.data.train.batches(session.config.latency_batch)
+        batch = move(next(samples), inputs.device)  # as many as latency budgets are measured on
         models = [model for model, _ in networks.values()]
-        backend = find_backend(session.config.backend, models[0], subject.task, batch)
+        backend = find_backend(session.config.backend, models[0], inputs.task, batch)
         times = backend.latencies(models)
         result = {}
         for (name, (model, plan)), seconds in zip(networks.items(), times, strict=True):
-            found = measure(model, test, subject.task)
+            found = measure(model, test, inputs.task)
             result[name] = Measure(
                 accuracy=found.score,
                 macs=cost.macs(plan) if plan else cost.macs.dense,
@@ -55,9 +55,9 @@ def publish(
 ) -> None:
     """Store plan, masks and the compact network."""
     run, slicer = session.run, Slicer(dense, session.structure)
-    kept, tensors = ranking.kept(plan), tensors_of(model)
+    kept, tensors = ranking.kept(plan), state_tensors(model)
     sparse = session.grain.masks(ranking, plan)
-    spec = session.subject.spec
+    spec = session.inputs.spec
     if sparse:
         described = spec_json(spec, {}, {}, tuple(sparse))
     else:

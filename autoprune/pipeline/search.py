@@ -24,9 +24,9 @@ from autoprune.pipeline import publish as delivery
 from autoprune.pipeline import stages as phases
 from autoprune.pipeline.config import PruningConfig, SearchConfig
 from autoprune.pipeline.curves import Curves
-from autoprune.pipeline.explore import Found
+from autoprune.pipeline.explore import SearchOutcome
 from autoprune.pipeline.finalists import shrink
-from autoprune.pipeline.inputs import Subject, from_config, from_objects, weights_hash
+from autoprune.pipeline.inputs import Inputs, from_config, from_objects, weights_hash
 from autoprune.pipeline.result import Baseline, GroupKeep, LatencyCheck, Measure, Result
 from autoprune.pipeline.session import LATENCY, Session, bind_budget, find_latency, find_structure
 from autoprune.problem.granularity import Grain, Granularity, check_limits, check_ranking
@@ -37,7 +37,7 @@ from autoprune.structure.plan import Plan
 from autoprune.training.checkpoint import discard
 from autoprune.training.in_run import done
 
-Find = Callable[[Session, nn.Module, PruningProblem], Found]
+Find = Callable[[Session, nn.Module, PruningProblem], SearchOutcome]
 """From the trained network and its problem to the plan to prune by."""
 
 Asked = TypeVar("Asked", bound=SearchConfig)
@@ -88,18 +88,18 @@ def search(
         fresh=fresh,
     )
     _check_words(config)
-    subject, config = given(model, data, task, config)
-    return conduct(subject, config, progress or Silent(), partial(_search, config))
+    inputs, config = given(model, data, task, config)
+    return conduct(inputs, config, progress or Silent(), partial(_search, config))
 
 
 def given(
     model: nn.Module | str, data: object, task: object, config: Asked
-) -> tuple[Subject, Asked]:
+) -> tuple[Inputs, Asked]:
     """Take what a caller in Python brings, and name it in the configuration."""
-    subject = from_objects(model, data, task, config)
-    named = data if isinstance(data, str) else f"{subject.data.name}@{subject.data.fingerprint}"
-    name = _name(model, subject)
-    return subject, replace(config, model=name, data=named, task=subject.task.name)
+    inputs = from_objects(model, data, task, config)
+    named = data if isinstance(data, str) else f"{inputs.data.name}@{inputs.data.fingerprint}"
+    name = _name(model, inputs)
+    return inputs, replace(config, model=name, data=named, task=inputs.task.name)
 
 
 def run_search(config: SearchConfig, progress: Progress) -> Result:
@@ -120,37 +120,37 @@ def check_words(config: PruningConfig) -> None:
     check_ranking(granularity, config.ranking)
 
 
-def _name(model: nn.Module | str, subject: Subject) -> str:
+def _name(model: nn.Module | str, inputs: Inputs) -> str:
     if isinstance(model, str):
         return model
     return f"{type(model).__name__}@{weights_hash(model)[:8]}"
 
 
 def conduct(
-    subject: Subject,
+    inputs: Inputs,
     config: PruningConfig,
     progress: Progress,
     work: Callable[[Session], Result],
 ) -> Result:
     """Do some work in a run: show a finished run again, continue any other, mend a damaged one."""
     began = time.monotonic()
-    structure = find_structure(subject, progress)
+    structure = find_structure(inputs, progress)
     if "energy" in Budget.parse(config.budget).costs:
         progress.note("\n  ".join(("energy is a model:", *EnergyTable().lines())))
-    latency = find_latency(subject, config, structure, progress)
+    latency = find_latency(inputs, config, structure, progress)
     found = latency.cost if latency else None
     grain = Grain.of(structure, Granularity.parse(config.granularity), found)
-    budget = bind_budget(config, grain.cost, subject.device)
+    budget = bind_budget(config, grain.cost, inputs.device)
     with Run(config.directory, config, fresh=config.fresh) as run:
-        run.expect(data=subject.data.fingerprint, weights=weights_hash(subject.model))
+        run.expect(data=inputs.data.fingerprint, weights=weights_hash(inputs.model))
         if done(run, progress):
-            return _finished(run, subject)
-        run.publish_json(SPLITS, describe(subject.data))
+            return _finished(run, inputs)
+        run.publish_json(SPLITS, describe(inputs.data))
         if latency is not None and LATENCY not in run.artifacts.names:
             run.publish_json(LATENCY, latency.to_json())
         with run.events() as writer:
             curves = Curves(writer, grain.cost)
-            session = Session(subject, config, grain, budget, latency, run, curves, progress)
+            session = Session(inputs, config, grain, budget, latency, run, curves, progress)
             result = work(session)
             curves.outcome(
                 config.to_json(),
@@ -166,9 +166,9 @@ def conduct(
             return result
 
 
-def _finished(run: Run, subject: Subject) -> Result:
+def _finished(run: Run, inputs: Inputs) -> Result:
     result = Result.from_json(run.artifacts.json(RESULT))
-    model = load(run.path, copy.deepcopy(subject.model))
+    model = load(run.path, copy.deepcopy(inputs.model))
     return replace(result, model=model, run=run.path)
 
 
@@ -247,7 +247,7 @@ def result_of(
         evaluations=evaluations,
         seconds=0.0,
         seed=config.seed,
-        metric=metric(session.subject.task),
+        metric=metric(session.inputs.task),
         agent=agent,
         ranking=config.ranking,
         granularity=config.granularity,
@@ -257,7 +257,7 @@ def result_of(
         run=run.path,
         latency=check,
         files=FILES,
-        warnings=(*run.warnings, *remarks(grain.granularity, session.subject.device)),
+        warnings=(*run.warnings, *remarks(grain.granularity, session.inputs.device)),
     )
 
 

@@ -15,7 +15,7 @@ from autoprune.foundation.progress import Progress
 from autoprune.networks.execution import move
 from autoprune.pipeline.config import PruningConfig
 from autoprune.pipeline.curves import Curves
-from autoprune.pipeline.inputs import Subject
+from autoprune.pipeline.inputs import Inputs
 from autoprune.problem.granularity import Grain
 from autoprune.runs.artifacts import Artifacts
 from autoprune.runs.run import Run
@@ -29,7 +29,7 @@ LATENCY = "latency.json"
 class Session:
     """Everything the phases share."""
 
-    subject: Subject
+    inputs: Inputs
     config: PruningConfig
     grain: Grain
     budget: BoundBudget
@@ -49,17 +49,17 @@ class Session:
         return self.grain.cost
 
 
-def find_structure(subject: Subject, progress: Progress) -> Structure:
-    """Analyse the network of a subject."""
+def find_structure(inputs: Inputs, progress: Progress) -> Structure:
+    """Analyze the network of a inputs."""
     with progress.phase("inspect", 1) as phase:
-        example = on_device(subject.data.example(subject.task), subject.device)
-        structure = analyze(subject.model, example)
+        example = on_device(inputs.data.example(inputs.task), inputs.device)
+        structure = analyze(inputs.model, example)
         phase.advance()
     return structure
 
 
 def find_latency(
-    subject: Subject, config: PruningConfig, structure: Structure, progress: Progress
+    inputs: Inputs, config: PruningConfig, structure: Structure, progress: Progress
 ) -> LatencyModel | None:
     """Measure the latency of every plan, or take it from the run; None if no limit is on it."""
     if "latency" not in Budget.parse(config.budget).costs:
@@ -68,9 +68,9 @@ def find_latency(
     if not config.fresh and stored.intact(LATENCY):
         return LatencyModel.from_json(stored.json(LATENCY))
     sizes = structure.sizes.values()
-    choices = allowed_counts(sizes, _steps(config, structure, subject.device))
-    batch = move(next(subject.data.train.batches(config.latency_batch)), subject.device)
-    survey = Survey(subject.model, structure, subject.task, batch, choices, config.backend)
+    choices = allowed_counts(sizes, _steps(config, structure, inputs.device))
+    batch = move(next(inputs.data.train.batches(config.latency_batch)), inputs.device)
+    survey = Survey(inputs.model, structure, inputs.task, batch, choices, config.backend)
     for text in survey.notes:
         progress.note(text)
     with progress.phase("latency", max(1, len(survey.missing))) as phase:

@@ -14,7 +14,7 @@ from autoprune.agents import policy as policies
 from autoprune.agents.policy import Policy
 from autoprune.data import Split
 from autoprune.data.task import Classification, Task
-from autoprune.networks.save import tensors_of, write_tensors
+from autoprune.networks.save import state_tensors, write_tensors
 from autoprune.networks.weights import BASE, INITIAL, initial_file
 from autoprune.pipeline.session import Session
 from autoprune.problem.evaluator import Evaluator
@@ -39,18 +39,18 @@ TRAINING = FitConfig(epochs=20, batch_size=64)
 
 def train(session: Session) -> nn.Module:
     """Return the trained dense network: as given, from the run, or trained now and stored there."""
-    model = copy.deepcopy(session.subject.model)
+    model = copy.deepcopy(session.inputs.model)
     run = session.run
-    if session.subject.trained:
+    if session.inputs.trained:
         _adopt(session, model)
         return model
     if not run.artifacts.intact(INITIAL):
-        run.publish(INITIAL, partial(write_tensors, tensors=tensors_of(model)))
+        run.publish(INITIAL, partial(write_tensors, tensors=state_tensors(model)))
     if run.artifacts.intact(BASE):
         model.load_state_dict(load_file(str(run.artifacts.file(BASE))), strict=False)
         return model
     _fit(session, "train", model, TRAINING)
-    run.publish(BASE, partial(write_tensors, tensors=tensors_of(model)))
+    run.publish(BASE, partial(write_tensors, tensors=state_tensors(model)))
     return model
 
 
@@ -60,7 +60,7 @@ def _adopt(session: Session, model: nn.Module) -> None:
     initial = None if weights is None else initial_file(weights)
     if initial and not (run.artifacts.intact(INITIAL) and run.artifacts.intact(BASE)):
         run.publish(INITIAL, lambda path: _write(path, initial.read_bytes()))
-        run.publish(BASE, partial(write_tensors, tensors=tensors_of(model)))
+        run.publish(BASE, partial(write_tensors, tensors=state_tensors(model)))
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -79,20 +79,20 @@ def pose(session: Session, model: nn.Module) -> PruningProblem:
         cost=session.cost,
         budget=session.budget,
         ranking=ranking,
-        evaluate=evaluator(session, model, ranking, session.subject.data.search),
+        evaluate=evaluator(session, model, ranking, session.inputs.data.search),
         statistics=statistics,
     )
 
 
 def order(session: Session, model: nn.Module, before: Masks | None = None) -> Ranking:
     """Rank the units of a network; what the masks ``before`` removed goes first."""
-    config, subject, grain = session.config, session.subject, session.grain
-    calibration = subject.data.calibration(CALIBRATION, config.seed).to(subject.device)
+    config, inputs, grain = session.config, session.inputs, session.grain
+    calibration = inputs.data.calibration(CALIBRATION, config.seed).to(inputs.device)
     with session.progress.phase("rank", len(grain.units.groups)) as phase:
         ranking = grain.rank(
             model,
             config.ranking,
-            task=subject.task,
+            task=inputs.task,
             calibration=calibration,
             seed=config.seed,
             before=before,
@@ -110,15 +110,15 @@ def evaluator_parts(
     session: Session, model: nn.Module, ranking: Ranking, split: Split
 ) -> tuple[nn.Module, Structure, Ranking, Task, Split, Split]:
     """Return what an Evaluator is made of, to make one here or in another process."""
-    subject = session.subject
-    calibration = subject.data.calibration(RECALIBRATION, session.config.seed)
+    inputs = session.inputs
+    calibration = inputs.data.calibration(RECALIBRATION, session.config.seed)
     return (
         model,
         session.structure,
         ranking,
-        subject.task,
-        split.to(subject.device),
-        calibration.to(subject.device),
+        inputs.task,
+        split.to(inputs.device),
+        calibration.to(inputs.device),
     )
 
 
@@ -142,9 +142,9 @@ def recover(
     """
     model = copy.deepcopy(pruned).requires_grad_(True)
     if session.config.finetune_epochs:
-        config = softened(model, len(session.subject.data.train))
+        config = softened(model, len(session.inputs.data.train))
         config = replace(config, epochs=session.config.finetune_epochs)
-        if not isinstance(session.subject.task, Classification):
+        if not isinstance(session.inputs.task, Classification):
             config = replace(config, distill=0.0)  # softened classes mean nothing to other tasks
         try:
             _fit(session, name, model, config, teacher, masks)
@@ -161,14 +161,14 @@ def _fit(
     teacher: nn.Module | None = None,
     masks: Masks | None = None,
 ) -> None:
-    subject = session.subject
+    inputs = session.inputs
     fit_in(
         session.run,
         session.progress,
         name,
         model,
-        subject.data.train.to(subject.device),
-        subject.task,
+        inputs.data.train.to(inputs.device),
+        inputs.task,
         replace(config, seed=session.config.seed),
         teacher=teacher,
         masks=masks,

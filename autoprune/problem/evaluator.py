@@ -27,7 +27,7 @@ from autoprune.networks.execution import (
 )
 from autoprune.networks.folding import find_foldable, folded
 from autoprune.problem.problem import Evaluation
-from autoprune.problem.racing import Heats
+from autoprune.problem.racing import Subsample
 from autoprune.ranking import Ranking
 from autoprune.ranking.recalibration import Recalibration
 from autoprune.structure.plan import Plan
@@ -77,8 +77,8 @@ class Evaluator:
         net = self._slicer({})
         size = batch_size or (CPU_BATCH if device_of(net).type == "cpu" else BATCH)
         self.form, dense = _exact_enough_form(net, task, search, precision, size)
-        self._heats = Heats.draw(dense) if hasattr(task, "losses") else None
-        seen = search.rows(self._heats.order) if self._heats else search
+        self._subsample = Subsample.draw(dense) if hasattr(task, "losses") else None
+        seen = search.rows(self._subsample.order) if self._subsample else search
         self._search = Batches(seen, size, net, self.form)
         samples = Batches(calibration, size, net, self.form, seed=0)
         self._recalibrate = Recalibration(net, task, samples)
@@ -87,7 +87,7 @@ class Evaluator:
     @property
     def races(self) -> bool:
         """Whether plans may be given up before they have seen all samples."""
-        return self._heats is not None
+        return self._subsample is not None
 
     def __call__(self, plan: Mapping[str, int]) -> Evaluation:
         """Score ``plan`` on the search split: mean score, mean loss, seconds taken.
@@ -110,20 +110,20 @@ class Evaluator:
         return replace(evaluation, seconds=time.perf_counter() - start), seen
 
     def _run(self, net: nn.Module, best: Tensor | None) -> Outcome:
-        heats = self._heats
-        if heats is None:
+        subsample = self._subsample
+        if subsample is None:
             loss, score = map(float, _measure(net, self.task, self._search).mean(1))
             return Evaluation(score, loss), None
         seen = torch.empty(2, 0, dtype=torch.float64)
-        stops = deque(heats.stops if best is not None else ())
+        stops = deque(subsample.stops if best is not None else ())
         for more in _each(net, self.task, self._search):
             seen = torch.cat((seen, more), dim=1)
             if best is not None and stops and seen.shape[1] >= stops[0]:
                 stops.popleft()
-                if lost := heats.behind(seen, best):
+                if lost := subsample.behind(seen, best):
                     loss, doubt, score = lost
                     return Evaluation(score, loss, doubt=doubt), None
-        loss, score = map(float, heats.estimate(seen))
+        loss, score = map(float, subsample.estimate(seen))
         return Evaluation(min(max(score, 0.0), 1.0), loss), seen
 
 

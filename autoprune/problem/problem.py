@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from autoprune.ranking import Ranking
 
 FAILED_LOSS: Final = 1e6
-"""Loss of a failed evaluation: finite, so that it can be journalled, and worse than real ones."""
+"""Loss of a failed evaluation: finite, so that it can be journaled, and worse than real ones."""
 
 STATISTICS: Final = ("norm_variation", "norm_low", "norm_top_half")
 """What ``weight_statistics`` says of a group, in this order."""

@@ -33,7 +33,7 @@ chance of 0.31 at each stop, and better ones less. What that costs, and saves: d
 
 
 @dataclass(frozen=True, eq=False)
-class Heats:
+class Subsample:
     """Samples in the order in which plans see them, and what the first of them say of all.
 
     ``order``: LongTensor [drawn], rows of the split. ``dense``: float64 [2, samples], loss and

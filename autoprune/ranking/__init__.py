@@ -16,7 +16,7 @@ from autoprune.ranking.lasso import lasso_order
 from autoprune.ranking.ordering import Ranking
 from autoprune.ranking.regression import refitting
 from autoprune.ranking.sensitivity import sensitivities
-from autoprune.structure.finite import require_sound
+from autoprune.structure.finite import require_finite
 from autoprune.structure.table import Structure
 
 __all__ = ["METHODS", "WITHOUT_DATA", "Ranking", "Sampling", "check_method", "rank"]
@@ -58,7 +58,7 @@ def rank(
     that are NaN or infinite.
     """
     check_method(method)
-    require_sound(model)
+    require_finite(model)
     if method in _BY_WEIGHTS:
         ranked = _BY_WEIGHTS[method](model, structure, seed)
         orders = {name: order for name, (order, _) in ranked.items()}
@@ -71,7 +71,7 @@ def rank(
     consumers = find_consumers(model, structure)
     moments = collect(model, consumers, task, calibration, sampling, seed)
     read = {item.consumer.tensor for item in moments}
-    minded = partial(
+    sensitivity_fn = partial(
         sensitivities,
         model,
         [item for item in consumers if item.tensor in read],
@@ -79,7 +79,7 @@ def rank(
         calibration=calibration,
         seed=seed,
     )
-    return refitting(method, model, structure, moments, minded, _BY_DATA[method])
+    return refitting(method, model, structure, moments, sensitivity_fn, _BY_DATA[method])
 
 
 def check_method(method: str) -> None:

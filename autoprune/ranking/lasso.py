@@ -35,7 +35,7 @@ def lasso_order(group: str, moments: Sequence[Moments]) -> Tensor:
 def unit_products(moments: Moments, group: str) -> Tensor:
     """Return the inner products Z_i . Z_j / rows = tr(W_i' G_ij W_j), [size, size].
 
-    Both are centred if the consumer has a bias, since that takes up their means.
+    Both are centered if the consumer has a bias, since that takes up their means.
     """
     index = moments.consumer.groups[group].to(moments.gram.device)
     own = index.ravel()

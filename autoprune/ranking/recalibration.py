@@ -57,7 +57,7 @@ class Recalibration:
     def __call__(self, net: nn.Module) -> None:
         """Compute the statistics of ``net``, made with ``references``, in place.
 
-        Every batch is normalised by what it makes of the statistics; at the end they are the plain
+        Every batch is normalized by what it makes of the statistics; at the end they are the plain
         average over batches.
         """
         norms = _norms(net)
@@ -78,7 +78,7 @@ class Recalibration:
 
     @torch.no_grad()
     def _run(self, net: nn.Module, see: Callable[[str, _BatchNorm, Moments], None]) -> None:
-        """Run the samples in eval mode; ``see`` is told what each norm is about to normalise."""
+        """Run the samples in eval mode; ``see`` is told what each norm is about to normalize."""
         norms = _norms(net)
         if not norms:
             return

@@ -31,7 +31,7 @@ def refitting(
     model: nn.Module,
     structure: Structure,
     moments: Sequence[Moments],
-    minded: Minded,
+    sensitivity_fn: Minded,
     chooser: Chooser | None = None,
 ) -> Ranking:
     """Rank every group that has consumers by the least-squares error they are left with.
@@ -48,7 +48,7 @@ def refitting(
     orders |= _chosen(moments, chooser) if chooser else _eliminated(moments, energy, structure)
     repairs = _repairs(model, moments, orders)
     refitted = Ranking(method, orders, {}, repairs)
-    sensitivity = minded(refitted.weights(Plan.uniform(structure, 0.5)))
+    sensitivity = sensitivity_fn(refitted.weights(Plan.uniform(structure, 0.5)))
     typical = median(sensitivity.values()) if sensitivity else 1.0
     errors = {name: typical * curve for name, (_, curve) in ranked.items()}
     return replace(refitted, errors=errors | _errors(repairs, energy, sensitivity))

@@ -4,7 +4,7 @@ An error d in the outputs of a layer raises the loss, to second order, by
 
     1/2 E[(g . d)^2],    g the gradient of the loss by these outputs,
 
-the Fisher information standing in for the Hessian (Theis et al. 2018, arXiv:1801.05787, section
+the Fisher information status in for the Hessian (Theis et al. 2018, arXiv:1801.05787, section
 2.2). Not every error of one size is as bad: least squares leaves what varies over channels and
 places in its own way. So d is what it leaves when half of the inputs are gone, and what it raises
 the loss by is divided by its size. Along its own sample's gradient an error is smaller than what
@@ -168,7 +168,7 @@ def _error(
 
     Means by channel are left out: the repaired bias, or a batch norm, takes them up.
     """
-    variation = _centred(module, outputs)
+    variation = _centered(module, outputs)
     if repaired is not None and isinstance(module, (*CONVS, nn.Linear)):
         change = repaired - module.weight
         raw = (
@@ -176,14 +176,14 @@ def _error(
             if isinstance(module, nn.Linear)
             else module._conv_forward(value, change, None)
         )
-        error = _centred(module, raw)
+        error = _centered(module, raw)
         size = float(error.square().sum() / variation.square().sum())
         if size > LEAST_ERROR:
             return error, size
     return variation, 1.0
 
 
-def _centred(module: nn.Module, value: Tensor) -> Tensor:
+def _centered(module: nn.Module, value: Tensor) -> Tensor:
     """Return values with the mean of every channel taken off, in float32."""
     channel = value.ndim - 1
     if isinstance(module, CONVS):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from autoprune.structure import trace_structure
-from autoprune.structure.finite import require_sound
+from autoprune.structure.finite import require_finite
 from autoprune.structure.graph import ExampleInputs, call, slow_attention
 from autoprune.structure.slicing import Slicer, permutation
 from autoprune.structure.table import Extent, Pinned, Product, Structure
@@ -57,7 +57,7 @@ def analyze(model: nn.Module, example_inputs: ExampleInputs) -> Structure:
     changed, whatever its mode or gradient flags. Raises UsageError if it cannot be exported, or if
     a weight is NaN or infinite: then nothing can be proved on it.
     """
-    require_sound(model)
+    require_finite(model)
     structure = trace_structure(model, example_inputs)
     return verify(model, structure, example_inputs).structure
 
@@ -66,8 +66,8 @@ def analyze(model: nn.Module, example_inputs: ExampleInputs) -> Structure:
 def verify(model: nn.Module, structure: Structure, example_inputs: ExampleInputs) -> Verification:
     """Prove a structure on the model, pinning every group that fails.
 
-    Works on a copy in double precision with disturbed weights, so that fresh normalisation layers
-    or zero-initialised branches cannot hide a wrong wire. Costs a few forward passes.
+    Works on a copy in double precision with disturbed weights, so that fresh normalization layers
+    or zero-initialized branches cannot hide a wrong wire. Costs a few forward passes.
     """
     bench = _Bench(model, structure, example_inputs)
     suspects = [group.name for group in structure.groups]

@@ -18,7 +18,7 @@ def unsound(model: nn.Module) -> str | None:
     return next((name for name, bad in _verdicts(model) if bool(bad.any())), None)
 
 
-def require_sound(model: nn.Module) -> None:
+def require_finite(model: nn.Module) -> None:
     """Raise UsageError naming the first tensor that :func:`unsound` finds."""
     name = unsound(model)
     if name is not None:

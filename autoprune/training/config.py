@@ -34,7 +34,7 @@ class FitConfig:
     weight_decay: float = 5e-4
     """Weight decay, on tensors of two or more dimensions (not on biases and norms)."""
     schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
-    """Course of the learning rate."""
+    """WalkContext of the learning rate."""
     label_smoothing: float = 0.0
     """Share of the target spread over all classes (classification only)."""
     augment: bool = True

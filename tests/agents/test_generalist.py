@@ -12,8 +12,8 @@ from autoprune.agents.imitation import apprentice, lessons
 from autoprune.agents.initial_plans import least_error
 from autoprune.agents.shared_reward_model import FEATURES, Evidence, SharedBelief, features
 from autoprune.cost.budget import Budget
-from autoprune.envs import walk as core
 from autoprune.envs.lagrangian import Guide
+from autoprune.envs.walk import ENTRIES, WalkContext, guided, initial, observe, transition
 from autoprune.problem.problem import Evaluation, Ledger
 from tests.landscape import chain_landscape, residual_landscape
 
@@ -23,12 +23,12 @@ QUICK = GeneralistConfig(walks=4, variants=1, steps=800)
 
 def deep_matters(problem):
     """The same problem in a world where an error counts more the later its group."""
-    course = core.Course.of(problem)
-    weights = np.linspace(0.2, 2.0, course.length)
+    context = WalkContext.of(problem)
+    weights = np.linspace(0.2, 2.0, context.length)
 
     def evaluate(plan):
-        errors = [curve[k] for curve, k in zip(course.errors, plan.values(), strict=True)]
-        damage = float(weights @ errors) / course.length
+        errors = [curve[k] for curve, k in zip(context.errors, plan.values(), strict=True)]
+        damage = float(weights @ errors) / context.length
         return Evaluation(float(np.exp(-damage)), damage)
 
     return dataclasses.replace(problem, evaluate=evaluate)
@@ -65,9 +65,9 @@ def test_without_evaluations_it_plans_as_the_error_curves_do_on_a_network_it_nev
     _, trained, _ = train(0)
     assert trained.belief.mean.tolist() == [1.0] + [0.0] * (len(FEATURES) - 1)
     problem = unseen()
-    course = core.Course.of(problem)
+    context = WalkContext.of(problem)
     plans = (problem.budget.uniform(), least_error(problem), trained.policy.plan(problem))
-    uniform, dp, policy = (course.error(tuple(plan.values())) for plan in plans)
+    uniform, dp, policy = (context.error(tuple(plan.values())) for plan in plans)
     assert policy <= dp + 0.1 * (uniform - dp)
 
 
@@ -126,7 +126,7 @@ def test_a_network_with_one_plan_ends_its_turns_early():
 def evidence(seed, coefficients, plans=40):
     """Plans of a made-up network whose weights follow its features exactly."""
     rng = np.random.default_rng(seed)
-    described = features(core.Course.of(chain_landscape(seed, groups=9)))
+    described = features(WalkContext.of(chain_landscape(seed, groups=9)))
     errors = rng.uniform(0, 0.5, (plans, 9))
     series = np.arange(plans) % 2
     rewards = -0.3 * errors @ (described @ coefficients) + 10.0 * series
@@ -137,7 +137,7 @@ def test_the_belief_finds_what_networks_agree_on_whatever_their_series_start_fro
     truth = np.array([1.0, 0.7, 0.0, 0.0, 0.0, 0.0])
     belief = SharedBelief.of([evidence(seed, truth) for seed in range(4)])
     assert 0.35 < belief.mean[1] / belief.mean[0] < 0.8  # shrunk, as three networks warrant
-    other = features(core.Course.of(chain_landscape(9, groups=7)))
+    other = features(WalkContext.of(chain_landscape(9, groups=7)))
     weights = belief.weights(other)
     expected = other @ truth
     assert np.corrcoef(weights, expected)[0, 1] > 0.9
@@ -170,14 +170,14 @@ def test_a_network_whose_losses_the_errors_do_not_explain_has_little_say():
     good = [evidence(seed, truth) for seed in range(3)]
     rng = np.random.default_rng(0)
     noisy = dataclasses.replace(evidence(5, truth), rewards=rng.normal(0, 1, 40))
-    described = features(core.Course.of(chain_landscape(9, groups=7)))
+    described = features(WalkContext.of(chain_landscape(9, groups=7)))
     weights = SharedBelief.of([*good, noisy]).weights(described)
     assert np.corrcoef(weights, described @ truth)[0, 1] > 0.95
     assert SharedBelief.of([*good, noisy]).mean[1] > 0.3
 
 
 def test_nothing_to_learn_from_breaks_no_belief():
-    described = features(core.Course.of(chain_landscape(0, groups=4)))
+    described = features(WalkContext.of(chain_landscape(0, groups=4)))
     for plans in (1, 2):
         flat = Evidence(described, np.full((plans, 4), 0.2), np.zeros(plans), np.zeros(plans, int))
         belief = SharedBelief.of([flat])
@@ -186,10 +186,10 @@ def test_nothing_to_learn_from_breaks_no_belief():
 
 
 def test_an_apprentice_does_what_the_error_curves_suggest_before_it_learns_anything():
-    column = list(core.ENTRIES).index("guided")
+    column = list(ENTRIES).index("guided")
     for seed in range(3):
         torch.manual_seed(seed)
-        observations = torch.rand(500, len(core.ENTRIES)) * 2 - 1
+        observations = torch.rand(500, len(ENTRIES)) * 2 - 1
         with torch.no_grad():
             actions = apprentice(64)(observations)[:, 0]
         assert (actions - observations[:, column]).abs().max() < 0.03
@@ -200,32 +200,32 @@ def test_whatever_it_learned_from_it_falls_back_on_the_error_curves_elsewhere():
     shallow = [case(f"s{seed}", chain_landscape(seed, groups=2)) for seed in range(2)]
     policy = Generalist(shallow, 0, QUICK).train(lambda step, loss: None).policy
     problem = residual_landscape(3, blocks=3)
-    course = core.Course.of(problem)
+    context = WalkContext.of(problem)
     plans = (problem.budget.uniform(), least_error(problem), policy.plan(problem))
-    uniform, dp, own = (course.error(tuple(plan.values())) for plan in plans)
+    uniform, dp, own = (context.error(tuple(plan.values())) for plan in plans)
     assert own <= dp + 0.2 * (uniform - dp)
 
 
 def test_lessons_show_what_the_weighted_guide_does_on_and_off_its_way():
-    course = core.Course.of(chain_landscape(2, groups=6))
+    context = WalkContext.of(chain_landscape(2, groups=6))
     weights = np.array([0.2, 0.2, 0.2, 2.0, 2.0, 2.0])
-    damage = [weight * curve for weight, curve in zip(weights, course.errors, strict=True)]
-    found = lessons(course, damage, np.random.default_rng(0), walks=3)
-    assert found.observations.shape == (18, len(core.ENTRIES))
-    guide, state = Guide.of(course.budget, damage), core.initial(course)
+    damage = [weight * curve for weight, curve in zip(weights, context.errors, strict=True)]
+    found = lessons(context, damage, np.random.default_rng(0), walks=3)
+    assert found.observations.shape == (18, len(ENTRIES))
+    guide, state = Guide.of(context.budget, damage), initial(context)
     for step in range(6):  # the first walk has no noise
-        assert np.array_equal(found.observations[step], core.observe(course, state))
-        assert found.actions[step] == np.float32(core.guided(guide, state))
-        state = core.transition(course, state, float(found.actions[step]))
-    plain = lessons(course, course.errors, np.random.default_rng(0), walks=1)
-    late = course.error(state.kept[:3]) > course.error(tuple(walk(course, plain)[:3]))
+        assert np.array_equal(found.observations[step], observe(context, state))
+        assert found.actions[step] == np.float32(guided(guide, state))
+        state = transition(context, state, float(found.actions[step]))
+    plain = lessons(context, context.errors, np.random.default_rng(0), walks=1)
+    late = context.error(state.kept[:3]) > context.error(tuple(walk(context, plain)[:3]))
     assert late  # what matters less keeps less
 
 
-def walk(course, taught):
-    state = core.initial(course)
-    for action in taught.actions[: course.length]:
-        state = core.transition(course, state, float(action))
+def walk(context, taught):
+    state = initial(context)
+    for action in taught.actions[: context.length]:
+        state = transition(context, state, float(action))
     return state.kept
 
 

@@ -11,10 +11,10 @@ from torch import nn
 from autoprune.agents.base import isolated
 from autoprune.agents.generalist import Generalist, GeneralistConfig
 from autoprune.agents.imitation import apprentice
-from autoprune.agents.practice import AGENTS, PracticeConfig, Syllabus, acting, practise
+from autoprune.agents.practice import AGENTS, PracticeConfig, Syllabus, acting, practice
 from autoprune.agents.rollouts import retrace, roll
 from autoprune.agents.surrogate import WORST, Exercise, Exercises, examine, planned
-from autoprune.envs import walk as core
+from autoprune.envs.walk import WalkContext
 from tests.agents.test_generalist import BUDGETS, QUICK, case, cases
 from tests.landscape import chain_landscape
 
@@ -23,9 +23,9 @@ PRACTICE = PracticeConfig(rounds=24, every=6, warm_up=6, steps=256)
 
 def exercise(seed=0, groups=6, late=1.0):
     """A network where errors of the last group matter ``late`` times as much as of the first."""
-    course = core.Course.of(chain_landscape(seed, groups=groups))
+    context = WalkContext.of(chain_landscape(seed, groups=groups))
     weights = np.linspace(1, late, groups)
-    return Exercise.of(course, [w * e for w, e in zip(weights, course.errors, strict=True)])
+    return Exercise.of(context, [w * e for w, e in zip(weights, context.errors, strict=True)])
 
 
 def exercises(late=1.0):
@@ -34,7 +34,7 @@ def exercises(late=1.0):
 
 def test_rewards_compare_with_what_the_error_curves_suggest():
     one = exercise(late=8.0)
-    assert one.reward(one.course.guide.counts) == 0
+    assert one.reward(one.context.guide.counts) == 0
     everything = [len(curve) - 1 for curve in one.damage]
     assert one.reward(everything) > 0
     assert one.reward([0] * len(everything)) == WORST
@@ -50,7 +50,7 @@ def test_every_exercise_is_drawn_and_its_walks_earn_at_their_end_only():
     drawn = set()
     for seed in range(20):
         env.reset(seed=seed)
-        length, earned = env.now.course.length, []
+        length, earned = env.now.context.length, []
         over = False
         while not over:
             _, reward, over, _, _ = env.step(np.zeros(1, np.float32))
@@ -64,23 +64,23 @@ def test_every_exercise_is_drawn_and_its_walks_earn_at_their_end_only():
 def test_an_exam_walks_as_the_actor_says():
     one = exercise()
     uniform = examine(lambda observations: np.zeros(len(observations), np.float32), [one])
-    (walk,) = roll(one.course, lambda step, observations: np.zeros(1, np.float32), 1)
+    (walk,) = roll(one.context, lambda step, observations: np.zeros(1, np.float32), 1)
     assert uniform == one.reward(walk.kept)
 
 
-def practised(agent, seed=0, late=8.0, evaluated=False):
+def practiced(agent, seed=0, late=8.0, evaluated=False):
     syllabus = Syllabus(exercises(late), exercises(late))
     if evaluated:
-        plans = [each.course.budget.uniform() for each in syllabus.exercises]
+        plans = [each.context.budget.uniform() for each in syllabus.exercises]
         pairs = list(zip(syllabus.exercises, plans, strict=True))
-        walks = [retrace(each.course, plan) for each, plan in pairs]
+        walks = [retrace(each.context, plan) for each, plan in pairs]
         earned = np.array([each.reward(plan.values()) for each, plan in pairs])
         syllabus = dataclasses.replace(syllabus, evaluated=walks, earned=earned)
     with isolated(seed):
         actor = apprentice(64)
         before = {name: tensor.clone() for name, tensor in actor.state_dict().items()}
         rounds = []
-        found = practise(agent, actor, syllabus, PRACTICE, seed, lambda *said: rounds.append(said))
+        found = practice(agent, actor, syllabus, PRACTICE, seed, lambda *said: rounds.append(said))
     assert all(torch.equal(actor.state_dict()[name], old) for name, old in before.items())
     assert [number for number, _ in rounds] == list(range(1, PRACTICE.rounds + 1))
     return found, syllabus
@@ -92,23 +92,23 @@ def weights_of(actor: nn.Module):
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_what_comes_out_is_the_better_actor_and_the_same_for_the_same_seed(agent):
-    found, syllabus = practised(agent, evaluated=agent == "ddpg")
+    found, syllabus = practiced(agent, evaluated=agent == "ddpg")
     kept = examine(acting(found.actor), syllabus.exam)
     assert kept == pytest.approx(max(found.before, found.after))
-    again, _ = practised(agent, evaluated=agent == "ddpg")
+    again, _ = practiced(agent, evaluated=agent == "ddpg")
     assert np.array_equal(weights_of(found.actor), weights_of(again.actor))
     assert (found.before, found.after) == (again.before, again.after)
 
 
 def test_practice_improves_on_the_error_curves_where_they_mislead():
     """By no planner and no evaluation: an actor that follows the curves earns about 0 at first."""
-    found, syllabus = practised("ppo")
+    found, syllabus = practiced("ppo")
     assert abs(found.before) < 0.1
     assert found.after > found.before + 0.05 * planned(syllabus.exam)
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_a_generalist_practises_and_is_examined_at_budgets_it_never_learned_from(agent):
+def test_a_generalist_practices_and_is_examined_at_budgets_it_never_learned_from(agent):
     practice = dataclasses.replace(PRACTICE, rounds=12)
     config = dataclasses.replace(QUICK, steps=300, practice=practice)
     between = case("exam", chain_landscape(0, groups=8)).problems[:2]
@@ -120,14 +120,14 @@ def test_a_generalist_practises_and_is_examined_at_budgets_it_never_learned_from
     assert trained.exam["planner"] >= max(trained.exam["imitation"], trained.exam[agent]) - 0.05
 
 
-def test_really_evaluated_plans_are_practised_on_for_what_they_earned():
+def test_really_evaluated_plans_are_practiced_on_for_what_they_earned():
     teacher = Generalist(cases(), 0, GeneralistConfig(variants=1))
     teacher.explore(27, lambda case, trial: None)
     belief = teacher.belief()
-    courses = [
+    contexts = [
         teacher._courses(each, each.problems, np.random.default_rng(0)) for each in teacher.cases
     ]
-    syllabus = teacher._syllabus(belief, courses, np.random.default_rng(0))
+    syllabus = teacher._syllabus(belief, contexts, np.random.default_rng(0))
     assert len(syllabus.evaluated) == len(syllabus.earned) == 27
     assert len(syllabus.exercises) == 3 * len(BUDGETS) * 2
     earned = syllabus.earned.reshape(3, 3, len(BUDGETS))  # network, turn, budget

@@ -18,7 +18,7 @@ from autoprune.agents.policy import Policy
 from autoprune.agents.ppo import PPOConfig, PPOSearcher
 from autoprune.agents.reward_model import Belief
 from autoprune.agents.rollouts import retrace, roll
-from autoprune.envs import walk as core
+from autoprune.envs.walk import ENTRIES, VERSION, WalkContext, curves, initial, observe, transition
 from autoprune.errors import DamagedError, UsageError
 from autoprune.problem.problem import Evaluation, Ledger
 from tests.landscape import chain_landscape, landscape, residual_landscape
@@ -181,16 +181,16 @@ def test_an_unknown_agent_is_named_with_the_known_ones():
 
 def test_what_is_stored_is_what_was_executed():
     """Every action of a walk, taken again in the observed state, decides the count it kept."""
-    course = core.Course.of(residual_landscape(2, blocks=1, align=4))
+    context = WalkContext.of(residual_landscape(2, blocks=1, align=4))
     rng = np.random.default_rng(0)
-    walks = roll(course, lambda _, o: rng.uniform(-1, 1, len(o)).astype(np.float32), 5)
+    walks = roll(context, lambda _, o: rng.uniform(-1, 1, len(o)).astype(np.float32), 5)
     for walk in walks:
-        state = core.initial(course)
+        state = initial(context)
         for step, action in enumerate(walk.actions):
-            assert np.array_equal(core.observe(course, state), walk.observations[step])
-            state = core.transition(course, state, float(action))
+            assert np.array_equal(observe(context, state), walk.observations[step])
+            state = transition(context, state, float(action))
         assert state.kept == walk.kept
-        assert retrace(course, course.budget.cost.plan(walk.kept)).kept == walk.kept
+        assert retrace(context, context.budget.cost.plan(walk.kept)).kept == walk.kept
 
 
 @settings(max_examples=40)
@@ -225,24 +225,24 @@ def test_least_error_is_within_five_percent_of_the_best_of_all_plans(seed):
 @pytest.mark.parametrize("align", [1, 8])
 def test_the_knapsack_is_better_than_its_start_on_every_cost(budget, align):
     problem = residual_landscape(1, blocks=3, budget=budget, align=align)
-    start = problem.cost.plan(core.Course.of(problem).guide.counts)
+    start = problem.cost.plan(WalkContext.of(problem).guide.counts)
     plan = least_error(problem)
     assert problem.budget.met(plan) and problem.budget.top_up(plan) == plan
     assert summed_error(problem, plan) <= summed_error(problem, start)
     assert summed_error(problem, plan) < summed_error(problem, problem.budget.uniform())
 
 
-def test_coefficients_move_units_to_the_groups_they_favour():
+def test_coefficients_move_units_to_the_groups_they_favor():
     problem = chain_landscape(3)
-    favoured = np.arange(12) % 2 == 0
+    favored = np.arange(12) % 2 == 0
     plain, bent = (
-        np.array(list(least_error(problem, np.where(favoured, c, 1.0)).values())) for c in (1, 9)
+        np.array(list(least_error(problem, np.where(favored, c, 1.0)).values())) for c in (1, 9)
     )
-    assert (bent >= plain)[favoured].all() and (bent < plain)[~favoured].any()
+    assert (bent >= plain)[favored].all() and (bent < plain)[~favored].any()
 
 
 def summed_error(problem, plan):
-    pairs = zip(core.curves(problem), plan.values(), strict=True)
+    pairs = zip(curves(problem), plan.values(), strict=True)
     return float(sum(curve[count] for curve, count in pairs))
 
 
@@ -327,11 +327,11 @@ def test_a_policy_survives_its_files_and_runs_on_another_network(trained):
 
 def test_a_policy_is_the_actor():
     problem = chain_landscape(0, groups=5)
-    observations = np.random.default_rng(0).uniform(-1, 1, (9, len(core.ENTRIES)))
+    observations = np.random.default_rng(0).uniform(-1, 1, (9, len(ENTRIES)))
     observations = observations.astype(np.float32)
     torch.manual_seed(0)
     actor = torch.nn.Sequential(
-        torch.nn.Linear(len(core.ENTRIES), 8),
+        torch.nn.Linear(len(ENTRIES), 8),
         torch.nn.ReLU(),
         torch.nn.Linear(8, 1),
         torch.nn.Tanh(),
@@ -348,7 +348,7 @@ def broken(description, content):
     yield None, content
     yield [1], content
     yield {**description, "format": 2}, content
-    yield json.loads(text.replace(f'"version": {core.VERSION}', '"version": 0')), content
+    yield json.loads(text.replace(f'"version": {VERSION}', '"version": 0')), content
     yield json.loads(text.replace('"depth"', '"deep"')), content
     yield {**description, "widths": [64, 64, 2]}, content
     yield {**description, "widths": [64, 1]}, content

@@ -166,7 +166,7 @@ DATA = {
     "empty": "train data is empty",
     "scarce": "too few",
     "uneven": "59 and 60 samples",
-    "coloured": "[2, 3, 8, 8]: RuntimeError: Given groups=1",
+    "colored": "[2, 3, 8, 8]: RuntimeError: Given groups=1",
     "five": "tells 3 classes apart, but train has label 4",
     "negative": "has label -1",
     "floats": "the labels of train are float32, not integers",
@@ -593,7 +593,7 @@ def test_nan_in_a_live_network_is_named(place):
     assert untouched(place)
 
 
-def test_analysis_of_what_cannot_be_analysed():
+def test_analysis_of_what_cannot_be_analyzed():
     model = small()
     with pytest.raises(UsageError, match=r"does not run on its inputs: .* 3 channels"):
         autoprune.analyze(model, torch.randn(2, 3, 8, 8))

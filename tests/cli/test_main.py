@@ -246,7 +246,7 @@ def test_inspect_says_what_can_be_pruned(capsys):
     assert "digits-resnet" in out
     assert "layer1.0.conv1" in out
     assert "model output" in out
-    assert err.startswith("analysing   ...\nanalysing   in ")
+    assert err.startswith("analyzing   ...\nanalyzing   in ")
 
 
 def test_inspect_of_a_network_from_a_file(tmp_path, capsys, monkeypatch):

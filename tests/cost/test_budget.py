@@ -228,7 +228,7 @@ def test_top_up_refuses_what_it_cannot_grow():
 @settings(max_examples=100)
 @given(bound_budgets())
 def test_continuation_spends_the_budget(bound):
-    fraction = bound.continuation([])
+    fraction = bound.uniform_rest([])
     if fraction == 1:
         assert bound.fits(bound.largest)
         return

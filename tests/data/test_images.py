@@ -20,8 +20,8 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def pixels(count, colour, seed=0):
-    shape = (count, 6, 5, 3) if colour else (count, 6, 5)
+def pixels(count, color, seed=0):
+    shape = (count, 6, 5, 3) if color else (count, 6, 5)
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
@@ -55,20 +55,20 @@ def table(root, parts, image="picture", label="kind", names=("ant", "bee")):
     return root
 
 
-@pytest.mark.parametrize("colour", [True, False])
-def test_hub_layout(tmp_path, colour):
-    train, test = pixels(40, colour), pixels(10, colour, seed=1)
+@pytest.mark.parametrize("color", [True, False])
+def test_hub_layout(tmp_path, color):
+    train, test = pixels(40, color), pixels(10, color, seed=1)
     root = table(tmp_path / "mine", {"train": train, "test": test})
     data = load_data(str(root))
     assert data.name == "mine" and data.classes == 2
-    assert data.image_shape == (3 if colour else 1, 6, 5)
+    assert data.image_shape == (3 if color else 1, 6, 5)
     images, labels = data.test.content
     assert images.dtype == torch.uint8 and labels.tolist() == [0, 1] * 5
-    expected = test.transpose(0, 3, 1, 2) if colour else test[:, None]
+    expected = test.transpose(0, 3, 1, 2) if color else test[:, None]
     assert np.array_equal(images.numpy(), expected)
     assert np.array_equal(
         data.train.content[0].numpy(),
-        (train.transpose(0, 3, 1, 2) if colour else train[:, None])[:36],
+        (train.transpose(0, 3, 1, 2) if color else train[:, None])[:36],
     )
 
 
@@ -116,7 +116,7 @@ def test_image_folder_with_splits(tmp_path):
     assert set(held.tolist()) == {0, 1}  # rows come sorted by class
 
 
-def test_colour_decides_by_the_first_image(tmp_path):
+def test_color_decides_by_the_first_image(tmp_path):
     arrays = [*pixels(20, True), *pixels(2, False)]
     assert load_data(folder(tmp_path / "mine", arrays)).image_shape == (3, 6, 5)
 

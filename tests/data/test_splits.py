@@ -92,7 +92,7 @@ def test_batch_requests_that_make_no_sense():
 # ---- images
 
 
-def test_normalisation_is_the_textbook_formula():
+def test_normalization_is_the_textbook_formula():
     images = torch.randint(256, (5, 3, 4, 4), dtype=torch.uint8)
     batch, labels = next(Split((images, torch.arange(5)), CIFAR).batches(5))
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (CIFAR.mean, CIFAR.std))
@@ -104,7 +104,7 @@ def test_computed_form_whitens():
     images = torch.randint(256, (50, 2, 6, 6), dtype=torch.uint8)
     images[:, 1] //= 8
     form = image_form("mine", images)
-    white = form.normalise(images).double()
+    white = form.normalize(images).double()
     torch.testing.assert_close(white.mean((0, 2, 3)), torch.zeros(2).double(), atol=1e-6, rtol=0)
     torch.testing.assert_close(
         white.std((0, 2, 3), correction=0), torch.ones(2).double(), atol=1e-6, rtol=0
@@ -114,7 +114,7 @@ def test_computed_form_whitens():
 @pytest.mark.parametrize("value", [0, 7, 99, 255])
 def test_a_constant_channel_stays_small(value):
     images = torch.full((4, 1, 3, 3), value, dtype=torch.uint8)
-    assert image_form("mine", images).normalise(images).abs().max() < 1e-6
+    assert image_form("mine", images).normalize(images).abs().max() < 1e-6
 
 
 def test_augmentation_only_shifts_and_mirrors():
@@ -313,7 +313,7 @@ def test_double_arrays_become_single_and_tensors_stay():
     assert load_data((X.double(), Y)).train.content[0].dtype == torch.float64
 
 
-def test_a_users_byte_images_are_normalised_but_never_augmented():
+def test_a_users_byte_images_are_normalized_but_never_augmented():
     images = torch.randint(256, (20, 3, 8, 8), dtype=torch.uint8)
     data = load_data((images, torch.arange(20) % 2))
     plain = torch.cat([x for x, _ in data.train.batches(5)])

@@ -16,8 +16,21 @@ from autoprune.cost.budget import Budget
 from autoprune.cost.polynomial import CostModel
 from autoprune.envs import features as portrait
 from autoprune.envs import rewards
-from autoprune.envs import walk as core
 from autoprune.envs.layer_pruning import LayerPruning
+from autoprune.envs.walk import (
+    ENTRIES,
+    WalkContext,
+    action_for,
+    count_for,
+    guided,
+    initial,
+    observe,
+    plan_of,
+    step_reward,
+    terminal,
+    transition,
+    walk_to,
+)
 from autoprune.errors import InfeasibleError, UsageError
 from autoprune.networks.zoo import build
 from autoprune.problem.problem import Evaluation, Ledger, PruningProblem, weight_statistics
@@ -26,7 +39,7 @@ from autoprune.structure.analyze import analyze
 from tests.landscape import chain_landscape, landscape, residual_landscape
 from tests.synthetic import structures
 
-ENTRY = {name: index for index, name in enumerate(core.ENTRIES)}
+ENTRY = {name: index for index, name in enumerate(ENTRIES)}
 actions = st.floats(-1, 1, width=32)
 
 
@@ -39,20 +52,20 @@ def entry(observation, name):
 
 
 @st.composite
-def courses(draw):
+def contexts(draw):
     structure = draw(structures)
     align = draw(st.sampled_from([1, 1, 4]))
     budget = draw(st.sampled_from(["0.6flops", "0.9flops,0.8params", "1flops", "0.95bytes"]))
     try:
-        return core.Course.of(landscape(structure, draw(st.integers(0, 9)), budget, align))
+        return WalkContext.of(landscape(structure, draw(st.integers(0, 9)), budget, align))
     except InfeasibleError:
-        return core.Course.of(landscape(structure, 0, "1flops", align))
+        return WalkContext.of(landscape(structure, 0, "1flops", align))
 
 
-def walk(course, sequence):
-    states = [core.initial(course)]
+def walk(context, sequence):
+    states = [initial(context)]
     for action in sequence:
-        states.append(core.transition(course, states[-1], action))
+        states.append(transition(context, states[-1], action))
     return states
 
 
@@ -64,50 +77,50 @@ def test_both_checkers_are_clean(shaping):
 
 
 @settings(max_examples=60)
-@given(courses(), st.data())
-def test_any_actions_end_in_a_plan_on_budget(course, data):
-    sequence = [data.draw(actions) for _ in range(course.length)]
-    states = walk(course, sequence)
-    assert [core.terminal(course, s) for s in states] == [False] * course.length + [True]
-    plan = core.plan_of(course, states[-1])
-    assert course.budget.met(plan)
+@given(contexts(), st.data())
+def test_any_actions_end_in_a_plan_on_budget(context, data):
+    sequence = [data.draw(actions) for _ in range(context.length)]
+    states = walk(context, sequence)
+    assert [terminal(context, s) for s in states] == [False] * context.length + [True]
+    plan = plan_of(context, states[-1])
+    assert context.budget.met(plan)
     for state, after, action in zip(states[:-1], states[1:], sequence, strict=True):
         assert state.low <= after.kept[-1] <= state.high
         assert after.previous == action
-        observation = core.observe(course, state)
+        observation = observe(context, state)
         assert observation.dtype == np.float32 and observation.shape == (len(ENTRY),)
         assert np.all(np.abs(observation) <= 1)
 
 
 @settings(max_examples=60)
-@given(courses(), st.data())
-def test_action_for_is_the_exact_inverse(course, data):
-    state = core.initial(course)
-    while not core.terminal(course, state):
-        choices = course.budget.choices[state.group]
+@given(contexts(), st.data())
+def test_action_for_is_the_exact_inverse(context, data):
+    state = initial(context)
+    while not terminal(context, state):
+        choices = context.budget.choices[state.group]
         for count in choices[(choices >= state.low) & (choices <= state.high)].tolist():
-            action = core.action_for(state, count)
+            action = action_for(state, count)
             assert -1 <= action <= 1
-            assert core.count_for(course, state, float(np.float32(action))) == count
+            assert count_for(context, state, float(np.float32(action))) == count
         for outside in (state.low - 1, state.high + 1):
             with pytest.raises(ValueError, match="interval"):
-                core.action_for(state, outside)
-        state = core.transition(course, state, data.draw(actions))
+                action_for(state, outside)
+        state = transition(context, state, data.draw(actions))
 
 
 @settings(max_examples=50)
-@given(courses(), st.data())
-def test_more_action_never_keeps_less(course, data):
-    state = core.initial(course)
-    counts = [core.count_for(course, state, a) for a in np.linspace(-1, 1, 21)]
+@given(contexts(), st.data())
+def test_more_action_never_keeps_less(context, data):
+    state = initial(context)
+    counts = [count_for(context, state, a) for a in np.linspace(-1, 1, 21)]
     assert counts == sorted(counts)
     assert (counts[0], counts[-1]) == (state.low, state.high)
 
 
 def test_zeros_keep_the_uniform_plan():
     problem = residual_landscape(1)
-    course = core.Course.of(problem)
-    plan = core.plan_of(course, walk(course, [0.0] * course.length)[-1])
+    context = WalkContext.of(problem)
+    plan = plan_of(context, walk(context, [0.0] * context.length)[-1])
     uniform = problem.budget.uniform()
     fractions = np.array([plan[n] / s for n, s in problem.structure.sizes.items()])
     even = np.array([uniform[n] / s for n, s in problem.structure.sizes.items()])
@@ -115,47 +128,47 @@ def test_zeros_keep_the_uniform_plan():
     assert problem.cost.macs(plan) > 0.995 * problem.budget.limits["macs"]
 
 
-def follow_the_guide(course):
-    state = core.initial(course)
-    while not core.terminal(course, state):
-        assert entry(core.observe(course, state), "guided") == pytest.approx(
-            core.guided(course.guide, state), abs=1e-6
+def follow_the_guide(context):
+    state = initial(context)
+    while not terminal(context, state):
+        assert entry(observe(context, state), "guided") == pytest.approx(
+            guided(context.guide, state), abs=1e-6
         )
-        state = core.transition(course, state, core.guided(course.guide, state))
+        state = transition(context, state, guided(context.guide, state))
     return state.kept
 
 
 @settings(max_examples=40)
-@given(courses(), st.data())
-def test_what_the_error_curves_suggest_is_a_feasible_action_anywhere(course, data):
-    state = core.initial(course)
-    while not core.terminal(course, state):
-        assert -1 <= core.guided(course.guide, state) <= 1
-        state = core.transition(course, state, data.draw(actions))
+@given(contexts(), st.data())
+def test_what_the_error_curves_suggest_is_a_feasible_action_anywhere(context, data):
+    state = initial(context)
+    while not terminal(context, state):
+        assert -1 <= guided(context.guide, state) <= 1
+        state = transition(context, state, data.draw(actions))
 
 
 @pytest.mark.parametrize("budget", ["0.3flops", "0.7flops", "0.4params", "0.5flops,0.4params"])
 def test_following_the_error_curves_ends_near_the_least_sum_of_errors(budget):
     for make in (chain_landscape, residual_landscape):
         problem = make(4, budget=budget)
-        course = core.Course.of(problem)
-        uniform, best = (course.error(tuple(plan.values())) for plan in cheap_plans(problem))
-        followed = course.error(follow_the_guide(course))
+        context = WalkContext.of(problem)
+        uniform, best = (context.error(tuple(plan.values())) for plan in cheap_plans(problem))
+        followed = context.error(follow_the_guide(context))
         assert followed <= best + 0.1 * (uniform - best)
 
 
 def test_walk_to_retraces_any_walk_and_any_maximal_plan():
     problem = residual_landscape(3, align=4)
-    course = core.Course.of(problem)
+    context = WalkContext.of(problem)
     rng = np.random.default_rng(0)
-    end = core.plan_of(course, walk(course, rng.uniform(-1, 1, course.length))[-1])
+    end = plan_of(context, walk(context, rng.uniform(-1, 1, context.length))[-1])
     for plan in (problem.budget.uniform(), end):
-        steps = core.walk_to(course, plan)
-        states = walk(course, [action for _, action in steps])
+        steps = walk_to(context, plan)
+        states = walk(context, [action for _, action in steps])
         assert states[:-1] == [state for state, _ in steps]
-        assert core.plan_of(course, states[-1]) == plan
+        assert plan_of(context, states[-1]) == plan
     with pytest.raises(ValueError, match="interval"):
-        core.walk_to(course, problem.cost.plan(problem.budget.smallest))
+        walk_to(context, problem.cost.plan(problem.budget.smallest))
 
 
 def test_the_observation_describes_the_group_about_to_be_decided():
@@ -198,11 +211,11 @@ def test_the_observation_describes_the_group_about_to_be_decided():
 
 
 def test_budgets_are_observed():
-    course = core.Course.of(chain_landscape(0, budget="0.6flops,0.4params"))
-    observation = core.observe(course, core.initial(course))
+    context = WalkContext.of(chain_landscape(0, budget="0.6flops,0.4params"))
+    observation = observe(context, initial(context))
     assert entry(observation, "budget") == pytest.approx(0.4, abs=1e-3)
-    dense = core.Course.of(chain_landscape(0, budget="1flops"))
-    whole = core.observe(dense, core.initial(dense))
+    dense = WalkContext.of(chain_landscape(0, budget="1flops"))
+    whole = observe(dense, initial(dense))
     assert [entry(whole, name) for name in ("low", "middle", "high", "rest", "slack")] == [1] * 5
 
 
@@ -263,7 +276,7 @@ def test_misuse_is_refused():
     with pytest.raises(gymnasium.error.ResetNeeded):
         env.step(np.array([0.0]))
     with pytest.raises(ValueError, match="finite"):
-        core.reward(env.course, env.state, env.state, math.inf)
+        step_reward(env.context, env.state, env.state, math.inf)
 
 
 @pytest.mark.parametrize("name", ["resnet20"])
@@ -279,11 +292,11 @@ def test_walks_of_real_networks_land_on_several_budgets(name):
         problem = PruningProblem(
             structure, cost, budget, ranking, lambda plan: Evaluation(0.5, 1.0), statistics
         )
-        course = core.Course.of(problem)
-        assert np.all(course.own[:, [ENTRY["norm_top_half"]]] > 0)
+        context = WalkContext.of(problem)
+        assert np.all(context.own[:, [ENTRY["norm_top_half"]]] > 0)
         for scale in (0.0, 0.3):
-            states = walk(course, rng.uniform(-scale, scale, course.length))
-            plan = core.plan_of(course, states[-1])
+            states = walk(context, rng.uniform(-scale, scale, context.length))
+            plan = plan_of(context, states[-1])
             spent = max(item.cost(plan) / item.bound for item in budget.constraints)
             assert 0.97 < spent <= 1
-            assert core.walk_to(course, budget.top_up(plan))
+            assert walk_to(context, budget.top_up(plan))

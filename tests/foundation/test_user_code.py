@@ -42,9 +42,9 @@ def test_a_file_runs_once_and_again_when_it_changes(write):
     assert changed() == "new" and other.sha256 != factory.sha256
 
 
-def test_a_file_finds_its_neighbours(write):
-    write("WIDTH = 5", "neighbour_of_mine.py")
-    file = write("from neighbour_of_mine import WIDTH\ndef build(): return WIDTH")
+def test_a_file_finds_its_neighbors(write):
+    write("WIDTH = 5", "neighbor_of_mine.py")
+    file = write("from neighbor_of_mine import WIDTH\ndef build(): return WIDTH")
     before = list(sys.path)
     assert factories.load(f"{file}:build")[0]() == 5
     assert sys.path == before

@@ -14,7 +14,7 @@ from autoprune.cost.polynomial import CostModel
 from autoprune.errors import UsageError
 from autoprune.foundation.files import pretty, text_writer
 from autoprune.networks import zoo
-from autoprune.networks.save import SPEC, WEIGHTS, load, spec_json, tensors_of, write_tensors
+from autoprune.networks.save import SPEC, WEIGHTS, load, spec_json, state_tensors, write_tensors
 from autoprune.networks.spec import ModelSpec, model_spec
 from autoprune.ranking import rank
 from autoprune.runs.artifacts import Artifacts
@@ -67,7 +67,7 @@ def test_every_network_analyses_prunes_exports_and_reloads(name: str, tmp_path: 
     artifacts = Artifacts(run)
     described = spec_json(spec, slicer.indices(kept), slicer.widths(kept))
     artifacts.publish(SPEC, text_writer(pretty(described)))
-    artifacts.publish(WEIGHTS, partial(write_tensors, tensors=tensors_of(compact)))
+    artifacts.publish(WEIGHTS, partial(write_tensors, tensors=state_tensors(compact)))
     with torch.no_grad():
         assert torch.equal(load(run)(inputs), output)
         assert torch.equal(load(run, spec.build())(inputs), output), "the user's own class"

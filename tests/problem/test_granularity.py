@@ -14,7 +14,7 @@ from torch.sparse._semi_structured_conversions import (
 from autoprune.cost.budget import Budget
 from autoprune.errors import InfeasibleError, UsageError
 from autoprune.networks.bitmap import pack
-from autoprune.networks.save import tensors_of
+from autoprune.networks.save import state_tensors
 from autoprune.problem.granularity import Grain, Granularity, check_ranking
 from autoprune.problem.granularity.kernels import is_semi_structured, semi_structured
 from autoprune.problem.granularity.layout import STEPS
@@ -118,7 +118,7 @@ def test_masks_and_costs_equal_an_independent_count_at_any_plan(net, grains, dat
     present = sum(int((p != 0).sum()) for n, p in model.named_parameters() if n in masks)
     others = sum(p.numel() for n, p in model.named_parameters() if n not in masks)
     assert grain.cost.parameters(plan) == present + others
-    stored = pack(tensors_of(model), masks).values()
+    stored = pack(state_tensors(model), masks).values()
     assert grain.cost.bytes(plan) == sum(v.numel() * v.element_size() for v in stored)
 
 

@@ -15,7 +15,7 @@ from autoprune.pipeline.explore import Crew, entry, recall
 from autoprune.problem import racing
 from autoprune.problem.evaluator import Evaluator
 from autoprune.problem.problem import Evaluation, Ledger, PruningProblem, Record
-from autoprune.problem.racing import BEHIND, Heats, inclusion
+from autoprune.problem.racing import BEHIND, Subsample, inclusion
 from autoprune.ranking import rank
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
@@ -55,21 +55,21 @@ def test_chances_are_proportional_up_to_one_and_sum_to_the_number_drawn(count):
 
 
 def test_small_splits_and_networks_that_fell_apart_are_scored_whole():
-    assert Heats.draw(losses(samples=racing.LEAST)) is None
+    assert Subsample.draw(losses(samples=racing.LEAST)) is None
     broken = losses()
     broken[0, 7] = math.nan
-    assert Heats.draw(broken) is None
-    assert Heats.draw(torch.zeros(2, SAMPLES, dtype=torch.float64)) is None
+    assert Subsample.draw(broken) is None
+    assert Subsample.draw(torch.zeros(2, SAMPLES, dtype=torch.float64)) is None
 
 
 def test_hard_samples_come_first_each_once_and_the_same_every_time():
     dense = losses()
-    heats, again = Heats.draw(dense), Heats.draw(dense)
-    assert heats.order.equal(again.order)
-    assert len(heats.order.unique()) == len(heats.order) == SAMPLES // 2
-    assert heats.dense[:, : len(heats.order)].equal(dense[:, heats.order])
-    assert dense[0, heats.order[:500]].mean() > 1.5 * dense[0].mean()
-    assert not heats.order.equal(Heats.draw(dense, seed=1).order)
+    subsample, again = Subsample.draw(dense), Subsample.draw(dense)
+    assert subsample.order.equal(again.order)
+    assert len(subsample.order.unique()) == len(subsample.order) == SAMPLES // 2
+    assert subsample.dense[:, : len(subsample.order)].equal(dense[:, subsample.order])
+    assert dense[0, subsample.order[:500]].mean() > 1.5 * dense[0].mean()
+    assert not subsample.order.equal(Subsample.draw(dense, seed=1).order)
 
 
 @pytest.mark.parametrize("part", [400, 800, 2000])
@@ -78,8 +78,8 @@ def test_the_first_samples_stand_for_all_better_than_as_many_at_random(part):
     plan = changed(dense, 0.02, 1)
     drawn, plain = [], []
     for seed in range(60):
-        heats = Heats.draw(dense, seed)
-        drawn.append(heats.estimate(plan[:, heats.order[:part]]))
+        subsample = Subsample.draw(dense, seed)
+        drawn.append(subsample.estimate(plan[:, subsample.order[:part]]))
         rows = torch.randperm(SAMPLES, generator=torch.Generator().manual_seed(seed))[:part]
         plain.append(dense.mean(1) + (plan - dense)[:, rows].mean(1))
     apart = torch.stack(drawn) - plan.mean(1)
@@ -93,10 +93,12 @@ def test_the_first_samples_stand_for_all_better_than_as_many_at_random(part):
 
 def test_who_sees_all_drawn_samples_is_compared_on_them_alone():
     dense = losses()
-    heats = Heats.draw(dense)
-    one, other = (changed(dense, 0, seed)[:, heats.order] for seed in (1, 2))
-    expected = ((one - other) @ heats._weights(one.shape[1])[0])[0]
-    assert (heats.estimate(one) - heats.estimate(other))[0] == pytest.approx(float(expected))
+    subsample = Subsample.draw(dense)
+    one, other = (changed(dense, 0, seed)[:, subsample.order] for seed in (1, 2))
+    expected = ((one - other) @ subsample._weights(one.shape[1])[0])[0]
+    assert (subsample.estimate(one) - subsample.estimate(other))[0] == pytest.approx(
+        float(expected)
+    )
 
 
 # Racing.
@@ -106,14 +108,14 @@ def lost(by, trials=150):
     """How often a plan that is ``by`` standard errors worse loses at the first stop."""
     dense, count = losses(), 0
     for seed in range(trials):
-        heats = Heats.draw(dense, seed)
+        subsample = Subsample.draw(dense, seed)
         best = changed(dense, 0, 1000 + seed)
-        first = heats.order[: heats.stops[0]]
-        error = heats._weights(len(first))[0].square().sum().sqrt()  # of noise of deviation 1
+        first = subsample.order[: subsample.stops[0]]
+        error = subsample._weights(len(first))[0].square().sum().sqrt()  # of noise of deviation 1
         shift = by * 0.4 * float(error)
         plan = changed(dense, 0, 2000 + seed)
         plan[0] += best[0].mean() - plan[0].mean() + shift
-        count += heats.behind(plan[:, first], best[:, heats.order]) is not None
+        count += subsample.behind(plan[:, first], best[:, subsample.order]) is not None
     return count / trials
 
 
@@ -128,25 +130,25 @@ def test_a_plan_as_good_as_the_best_loses_no_oftener_than_is_said_and_better_one
 
 def test_what_lost_is_worse_than_the_best_in_both_numbers_and_says_how_sure_that_is():
     dense = losses()
-    heats = Heats.draw(dense)
-    best = changed(dense, 0, 1)[:, heats.order]
-    plan = changed(dense, 0.5, 2)[:, heats.order[: heats.stops[0]]]
+    subsample = Subsample.draw(dense)
+    best = changed(dense, 0, 1)[:, subsample.order]
+    plan = changed(dense, 0.5, 2)[:, subsample.order[: subsample.stops[0]]]
     plan[1] = 1.0  # though every answer is right
-    loss, doubt, score = heats.behind(plan, best)
-    known = heats.estimate(best)
+    loss, doubt, score = subsample.behind(plan, best)
+    known = subsample.estimate(best)
     assert loss > known[0] and score == pytest.approx(float(known[1]))
     assert 0 < doubt < loss - float(known[0])
-    assert heats.behind(best[:, : heats.stops[0]], best) is None
+    assert subsample.behind(best[:, : subsample.stops[0]], best) is None
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_numbers_that_are_not_finite_lose_at_once_and_count_as_failed(bad):
     dense = losses()
-    heats = Heats.draw(dense)
-    best = dense[:, heats.order]
-    seen = best[:, : heats.stops[0]].clone()
+    subsample = Subsample.draw(dense)
+    best = dense[:, subsample.order]
+    seen = best[:, : subsample.stops[0]].clone()
     seen[0, 3] = bad
-    loss, doubt, score = heats.behind(seen, best)
+    loss, doubt, score = subsample.behind(seen, best)
     assert Evaluation(score, loss, doubt=doubt).finite().failed
 
 

@@ -374,10 +374,10 @@ def test_nested_and_joint_solve_the_same_system(
     (one, nested), (two, joint) = Nested(moments, orders)(plan), Joint(moments, orders)(plan)
     assert one.sort().values.equal(two.sort().values)
     torch.testing.assert_close(nested[one.argsort()], joint[two.argsort()])
-    regularised, extended = damped(moments)
-    direct = torch.linalg.solve(regularised[one][:, one], (regularised @ extended)[one])
+    regularized, extended = damped(moments)
+    direct = torch.linalg.solve(regularized[one][:, one], (regularized @ extended)[one])
     torch.testing.assert_close(nested, direct)
-    torch.testing.assert_close(least_squares(regularised, regularised @ extended, one), direct)
+    torch.testing.assert_close(least_squares(regularized, regularized @ extended, one), direct)
 
 
 def moments_of(gram: Tensor, weights: Tensor, groups: dict[str, Tensor], bias: bool) -> Moments:
@@ -404,13 +404,13 @@ READERS = {"a": ["c"], "b": ["c"], "c": ["d", "head"], "d": ["e"]}
 
 
 @pytest.fixture
-def minded(monkeypatch: pytest.MonkeyPatch) -> None:
+def sensitivity_fn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the loss mind errors by known factors, so that errors can be counted on their own."""
     monkeypatch.setattr("autoprune.ranking.sensitivities", lambda *_, **__: MINDED)
     monkeypatch.setattr("autoprune.ranking.repair.DAMPING", 1e-9)
 
 
-@pytest.mark.usefixtures("minded")
+@pytest.mark.usefixtures("sensitivity_fn")
 @pytest.mark.parametrize("name", ["c", "d"])
 def test_errors_are_what_pruning_a_group_does_to_its_consumers(
     concat_net: tuple[nn.Module, Structure], name: str
@@ -427,7 +427,7 @@ def test_errors_are_what_pruning_a_group_does_to_its_consumers(
         assert ranking.errors[name][count] == pytest.approx(measured, rel=1e-3)
 
 
-@pytest.mark.usefixtures("minded")
+@pytest.mark.usefixtures("sensitivity_fn")
 def test_errors_of_groups_read_side_by_side_add_up_where_all_shrink_alike(
     concat_net: tuple[nn.Module, Structure],
 ) -> None:

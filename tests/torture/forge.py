@@ -182,7 +182,7 @@ def _victim(
 
 
 def _shrink() -> None:
-    """Save small trainings as often as large ones in proportion, and let policies practise less."""
+    """Save small trainings as often as large ones in proportion, and let policies practice less."""
     from autoprune.agents import generalist
     from autoprune.agents.practice import PracticeConfig
     from autoprune.training import checkpoint

@@ -24,7 +24,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def pictures():
-    """Large enough for bfloat16, colour and augmentation."""
+    """Large enough for bfloat16, color and augmentation."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (48, 3, 16, 16), dtype=torch.uint8, generator=generator)
     form = load_data("digits").train.form

@@ -16,7 +16,7 @@ from autoprune.cost.budget import BoundBudget
 from autoprune.foundation.files import canonical, digest
 from autoprune.foundation.progress import Progress, Silent
 from autoprune.pipeline import stages as phases
-from autoprune.pipeline.explore import Found, find
+from autoprune.pipeline.explore import SearchOutcome, find
 from autoprune.pipeline.inputs import from_config
 from autoprune.pipeline.result import Result
 from autoprune.pipeline.search import check_words, conduct, given, prune_by
@@ -73,8 +73,8 @@ def apply(
         fresh=fresh,
     )
     work = _work(config)
-    subject, config = given(model, data, task, config)
-    return conduct(subject, config, progress or Silent(), partial(work, config))
+    inputs, config = given(model, data, task, config)
+    return conduct(inputs, config, progress or Silent(), partial(work, config))
 
 
 def run_apply(config: ApplyConfig, progress: Progress) -> Result:
@@ -96,7 +96,7 @@ def _find(
     session: Session,
     model: nn.Module,
     problem: PruningProblem,
-) -> Found:
+) -> SearchOutcome:
     """Take the policy's plan, or refine it by evaluations."""
     run = session.run
     run.expect(policy=digest(canonical(policy.to_json()) + policy.to_safetensors().hex())[:16])
@@ -105,7 +105,7 @@ def _find(
         agent = DDPGSearcher(on_step=session.curves.learning, start=policy)
         return find(agent, config, session, model, problem, starts(policy, problem))
     phases.keep_policy(run, policy)
-    return Found(policy.plan(problem), None, 0)
+    return SearchOutcome(policy.plan(problem), None, 0)
 
 
 def starts(policy: Policy, problem: PruningProblem) -> list[Plan]:

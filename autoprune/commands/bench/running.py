@@ -17,7 +17,7 @@ from autoprune.cost.latency.layers import module_times
 from autoprune.cost.polynomial import CostModel
 from autoprune.data.task import Batch, Task
 from autoprune.networks.execution import Form, device_of
-from autoprune.networks.save import tensors_of
+from autoprune.networks.save import state_tensors
 from autoprune.problem.prune import prune
 from autoprune.structure.plan import Plan
 from autoprune.structure.table import Structure
@@ -51,8 +51,8 @@ def attempt(name: str, bed: Bed, plan: Plan) -> Try:
     cost = CostModel(structure)
     return Try(
         plan=name,
-        bytes_before=len(save(tensors_of(model))),
-        bytes_after=len(save(tensors_of(compact))),
+        bytes_before=len(save(state_tensors(model))),
+        bytes_after=len(save(state_tensors(compact))),
         ms_before=before,
         ms_after=after,
         macs_before=cost.macs.dense,

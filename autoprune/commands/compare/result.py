@@ -163,7 +163,7 @@ def draw_search(comparison: Comparison, path: Path) -> None:
     )
     lowest = min(100 * value for a in agents for value in comparison.values(budget, a, MEASURES[1]))
     right.set(ylim=(max(0.0, lowest - 5), None), ylabel=f"test {comparison.metric}, %")
-    right.axhline(100 * comparison.base, color="grey", lw=1, ls="--")
+    right.axhline(100 * comparison.base, color="gray", lw=1, ls="--")
     save(figure, path)
 
 
@@ -188,7 +188,7 @@ def draw_budgets(comparison: Comparison, path: Path) -> None:
             },
             markers=True,
         )
-        axes.axhline(100 * comparison.base, color="grey", lw=1, ls="--")
+        axes.axhline(100 * comparison.base, color="gray", lw=1, ls="--")
         axes.set(xlabel="budget, of the dense cost", ylabel=f"test {comparison.metric}, {label}, %")
     save(figure, path)
 

@@ -88,17 +88,17 @@ def _journals(run: Run) -> list[Path]:
 
 
 def _session(config: SearchConfig, run: Run, writer: Events, progress: Progress) -> Session:
-    subject = from_config(config)
-    run.expect(weights=weights_hash(subject.model))
-    structure = find_structure(subject, progress)
-    latency = find_latency(subject, config, structure, progress)
+    inputs = from_config(config)
+    run.expect(weights=weights_hash(inputs.model))
+    structure = find_structure(inputs, progress)
+    latency = find_latency(inputs, config, structure, progress)
     if latency is not None and LATENCY not in run.artifacts.names:
         run.publish_json(LATENCY, latency.to_json())
     found = latency.cost if latency else None
     grain = Grain.of(structure, Granularity.parse(config.granularity), found)
-    budget = bind_budget(config, grain.cost, subject.device)
+    budget = bind_budget(config, grain.cost, inputs.device)
     return Session(
-        subject, config, grain, budget, latency, run, Curves(writer, grain.cost), progress
+        inputs, config, grain, budget, latency, run, Curves(writer, grain.cost), progress
     )
 
 
@@ -112,7 +112,7 @@ def _compare(config: CompareConfig, sessions: dict[str, Session]) -> Comparison:
         seeded = {
             budget: replace(
                 session,
-                subject=replace(session.subject, data=data),
+                inputs=replace(session.inputs, data=data),
                 config=config.search(budget, seed),
             )
             for budget, session in sessions.items()
@@ -124,7 +124,7 @@ def _compare(config: CompareConfig, sessions: dict[str, Session]) -> Comparison:
         evaluations=config.evaluations,
         network=str(config.model),
         data=config.data,
-        metric=metric(first.subject.task),
+        metric=metric(first.inputs.task),
         finetune_epochs=config.finetune_epochs,
         base=base,
         fractions={
@@ -242,13 +242,13 @@ def _tested(
     session: Session, dense: nn.Module, found: dict[Key, _Search]
 ) -> tuple[float, dict[Key, Trial]]:
     """Read the test split, once every decision is made."""
-    subject = session.subject
-    test = subject.data.test.to(subject.device)
+    inputs = session.inputs
+    test = inputs.data.test.to(inputs.device)
     scores: dict[nn.Module, float] = {}
     networks = [dense, *(net for item in found.values() for net in (item.pruned, item.recovered))]
     with session.progress.phase("test", len(set(networks))) as phase:
         for network in dict.fromkeys(networks):
-            scores[network] = measure(network, test, subject.task).score
+            scores[network] = measure(network, test, inputs.task).score
             phase.advance()
     trials = {
         key: Trial(

@@ -1,7 +1,7 @@
 """``autoprune prune``: prune by a rule of thumb, at once or in rounds of pruning and fine-tuning.
 
 Each round starts from the network that the round before left, ranks what is left of it, and prunes
-the same fraction of it: towards a limit of f in N rounds, to f^(1/N), f^(2/N), ... of the dense
+the same fraction of it: toward a limit of f in N rounds, to f^(1/N), f^(2/N), ... of the dense
 cost (Han et al. 2015, arXiv:1506.02626, section 3.4; Zhu and Gupta 2017, arXiv:1710.01878, call it
 gradual pruning). What is gone stays gone. Nothing is searched.
 """
@@ -70,9 +70,9 @@ def _prune(config: PruneConfig, session: Session) -> Result:
 
 def _round(session: Session, plan: Plan, pruned: nn.Module, recovered: nn.Module) -> Round:
     """Score a round on the search split: nothing was chosen by it."""
-    subject, cost = session.subject, session.cost
-    search = subject.data.search.to(subject.device)
-    before, after = (measure(net, search, subject.task).score for net in (pruned, recovered))
+    inputs, cost = session.inputs, session.cost
+    search = inputs.data.search.to(inputs.device)
+    before, after = (measure(net, search, inputs.task).score for net in (pruned, recovered))
     return Round(plan, cost.macs(plan), cost.parameters(plan), before, after)
 
 

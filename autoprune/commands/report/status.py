@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoprune.errors import DamagedError, UsageError
-from autoprune.foundation.charts import COLOURS, Curve, canvas, draw_curves, save
+from autoprune.foundation.charts import COLORS, Curve, canvas, draw_curves, save
 from autoprune.foundation.files import writing
 from autoprune.runs.artifacts import Artifacts
 from autoprune.runs.journal import read_journal
@@ -24,7 +24,7 @@ _ENDINGS = (".png", ".svg")
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunStatus:
     """What a run directory holds: ``result`` is None as long as the run has not finished."""
 
     run: Path
@@ -61,7 +61,7 @@ class Standing:
         }
 
 
-def read_standing(path: Path) -> Standing:
+def read_status(path: Path) -> RunStatus:
     """Read a run directory.
 
     Raises UsageError if it is none, DamagedError if a file of it is not what was written.
@@ -77,7 +77,7 @@ def read_standing(path: Path) -> Standing:
     records = tuple(read_journal(path / JOURNAL))
     with as_written(path):
         command, config = meta["command"], dict(meta["config"])
-        return Standing(path, str(command), config, records, result and dict(result))
+        return RunStatus(path, str(command), config, records, result and dict(result))
 
 
 @contextmanager
@@ -95,44 +95,44 @@ def as_written(path: Path) -> Iterator[None]:
         ) from error
 
 
-def draw_standing(standing: Standing, path: Path) -> None:
+def draw_status(status: RunStatus, path: Path) -> None:
     """Draw the scores of evaluations or of rounds, and what each group of the last or best keeps.
 
     Raises UsageError if the run has neither, or for a file that is neither PNG nor SVG.
     """
     if path.suffix not in _ENDINGS:
         raise UsageError(f"cannot draw {path}", f"end it in {' or '.join(_ENDINGS)}")
-    chosen = standing.rounds[-1] if standing.rounds else standing.best
+    chosen = status.rounds[-1] if status.rounds else status.best
     if chosen is None:
-        hint = "training.svg in it is its picture" if standing.command in TRAININGS else ""
-        raise UsageError(f"{standing.run} holds no evaluations of plans to draw", hint)
+        hint = "training.svg in it is its picture" if status.command in TRAININGS else ""
+        raise UsageError(f"{status.run} holds no evaluations of plans to draw", hint)
     figure, (left, right) = canvas(columns=2)
-    (_draw_rounds if standing.rounds else _draw_evaluations)(left, standing)
+    (_draw_rounds if status.rounds else _draw_evaluations)(left, status)
     left.set(ylabel="score on the search split")
     # A finished run may have chosen another finalist than the first by score, and counts weights
     # where units are several.
-    groups = (standing.result or {}).get("groups", ())
+    groups = (status.result or {}).get("groups", ())
     shares = {item["name"]: item["kept"] / item["size"] for item in groups} or chosen["plan"]
-    right.bar(range(len(shares)), list(shares.values()), color=COLOURS[0], width=0.8)
+    right.bar(range(len(shares)), list(shares.values()), color=COLORS[0], width=0.8)
     right.set_xticks(range(len(shares)), list(shares), rotation=90, fontsize=6)
     right.set(ylabel="fraction kept" if groups else "units kept")
     with writing(path):
         save(figure, path)
 
 
-def _draw_evaluations(axes: Axes, standing: Standing) -> None:
-    scores = [float(record["score"]) for record in standing.plans]
+def _draw_evaluations(axes: Axes, status: RunStatus) -> None:
+    scores = [float(record["score"]) for record in status.plans]
     numbers = list(range(1, len(scores) + 1))
-    axes.scatter(numbers, scores, s=8, color=COLOURS[5], label="evaluation")
+    axes.scatter(numbers, scores, s=8, color=COLORS[5], label="evaluation")
     draw_curves(axes, {"best so far": Curve(numbers, list(accumulate(scores, max)))})
     axes.legend(fontsize=8)
     axes.set(xlabel="evaluations")
 
 
-def _draw_rounds(axes: Axes, standing: Standing) -> None:
-    numbers = list(range(1, len(standing.rounds) + 1))
+def _draw_rounds(axes: Axes, status: RunStatus) -> None:
+    numbers = list(range(1, len(status.rounds) + 1))
     curves = {
-        label: Curve(numbers, [float(record[name]) for record in standing.rounds])
+        label: Curve(numbers, [float(record[name]) for record in status.rounds])
         for label, name in (("pruned", "pruned"), ("fine-tuned", "recovered"))
     }
     draw_curves(axes, curves, markers=True)

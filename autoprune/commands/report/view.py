@@ -13,13 +13,13 @@ from rich.text import Text
 from autoprune.foundation.tables import percent, table_of, title
 
 
-def standing_view(facts: Mapping[str, Any]) -> RenderableType:
+def status_view(facts: Mapping[str, Any]) -> RenderableType:
     """Show what was asked, how far it has come, and how to go on."""
     config, best = facts["config"], facts["best"]
-    subject = " ".join(
+    inputs = " ".join(
         f"{name} {config[name]}" for name in ("model", "data", "budget") if config.get(name)
     )
-    parts: list[RenderableType] = [title(f"{facts['command']}: {subject}", f"{facts['run']}")]
+    parts: list[RenderableType] = [title(f"{facts['command']}: {inputs}", f"{facts['run']}")]
     said = f"not finished: {facts['records']} records in the journal"
     if best:
         said = f"not finished: {facts['records']} of {config.get('evaluations', '?')} evaluations"

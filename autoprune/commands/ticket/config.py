@@ -216,5 +216,5 @@ class TicketConfig(Config):
     @property
     def directory(self) -> Path:
         """Where the run lives: ``run_dir``, or a name made of what is trained and how."""
-        subject = self.model or Path(str(self.run)).name
-        return named_directory(self.run_dir, f"ticket-{slug(subject)}-{slug(self.data)}-{self.key}")
+        inputs = self.model or Path(str(self.run)).name
+        return named_directory(self.run_dir, f"ticket-{slug(inputs)}-{slug(self.data)}-{self.key}")

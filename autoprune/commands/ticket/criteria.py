@@ -93,7 +93,7 @@ CRITERIA: Final[Mapping[str, Callable[[nn.Module, Split, Task, int], m.Masks]]] 
     "grasp": grasp,
     "synflow": synflow,
 }
-"""Each draws masks for a network at initialisation that keep so many weights in all."""
+"""Each draws masks for a network at initialization that keep so many weights in all."""
 
 
 def _weights(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -21,7 +21,7 @@ from autoprune.commands.ticket.summary import Group, Trials, level_json
 from autoprune.commands.ticket.ticket import FACTS, Ticket
 from autoprune.commands.ticket.trial import trial_of
 from autoprune.commands.ticket.verdict import early_verdict
-from autoprune.networks.save import tensors_of
+from autoprune.networks.save import state_tensors
 
 DENSE, END = "dense", "end"
 
@@ -79,9 +79,9 @@ class Draws:
     def __call__(self, step: int, network: nn.Module) -> None:
         """Draw if it is time."""
         if step in self.at:
-            self.drawn[step] = self.prune(tensors_of(network))
+            self.drawn[step] = self.prune(state_tensors(network))
         if step % self.every == 0 and any(bird.at is None for bird in self.birds.values()):
-            masks = self.prune(tensors_of(network))
+            masks = self.prune(state_tensors(network))
             for bird in self.birds.values():
                 bird.see(step, masks)
 

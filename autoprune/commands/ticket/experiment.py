@@ -18,7 +18,7 @@ from autoprune.commands.ticket.ticket import Ticket, Weights, fill
 from autoprune.commands.ticket.trial import Splits, Training, Trial, train
 from autoprune.data import Data
 from autoprune.data.task import Task
-from autoprune.networks.save import tensors_of
+from autoprune.networks.save import state_tensors
 from autoprune.networks.spec import ModelSpec
 from autoprune.training.checkpoint import Checkpoint
 from autoprune.training.loop import FitConfig
@@ -82,7 +82,7 @@ class Setting:
 
     def weights(self, seed: int) -> dict[str, Tensor]:
         """Return initial weights that depend on ``seed`` only."""
-        return {name: value.clone() for name, value in tensors_of(self.network(seed)).items()}
+        return {name: value.clone() for name, value in state_tensors(self.network(seed)).items()}
 
     def train(
         self,
@@ -144,7 +144,7 @@ class Setting:
             checkpoint=None if also else checkpoint(job, home),
         )
         rewound = found.kept.get(self.rewind) or ticket.rewound
-        done = replace(ticket, trained=tensors_of(network), rewound=rewound)
+        done = replace(ticket, trained=state_tensors(network), rewound=rewound)
         return Outcome(done, found.trial, found.trial.record(job, m.remaining(ticket.masks)))
 
     def dense(self, initial: Weights) -> Ticket:

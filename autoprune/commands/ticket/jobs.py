@@ -22,7 +22,7 @@ Record = Mapping[str, Any]
 Records = Mapping[Key, Record]
 
 Tick = Callable[[int], None]
-"""Told now and then how many iterations more are done."""
+"""OnAdvance now and then how many iterations more are done."""
 
 
 class Job(NamedTuple):

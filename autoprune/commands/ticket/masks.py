@@ -133,7 +133,7 @@ def _mixed_blocks(mask: Tensor, block: int, generator: torch.Generator) -> Tenso
 
 
 def distance(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
-    """Return the part of all places at which two masks differ (Hamming, normalised).
+    """Return the part of all places at which two masks differ (Hamming, normalized).
 
     It is small for any two sparse masks: see :func:`overlap`.
     """

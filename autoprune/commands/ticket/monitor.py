@@ -12,12 +12,12 @@ from autoprune.commands.ticket.jobs import Tick
 from autoprune.data import Split
 from autoprune.data.task import Task
 from autoprune.networks.execution import Precision
-from autoprune.networks.save import tensors_of
+from autoprune.networks.save import state_tensors
 from autoprune.networks.score import measure
 from autoprune.training.checkpoint import Checkpoint, State, below, under
 
 Look = Callable[[int, nn.Module], None]
-"""Told after every iteration how many are done, and shown the network."""
+"""OnAdvance after every iteration how many are done, and shown the network."""
 
 
 @dataclass
@@ -112,4 +112,4 @@ class Watched:
 
 def copied(model: nn.Module) -> dict[str, Tensor]:
     """Copy all parameters and buffers."""
-    return {name: value.clone() for name, value in tensors_of(model).items()}
+    return {name: value.clone() for name, value in state_tensors(model).items()}

@@ -24,7 +24,7 @@ from autoprune.commands.ticket.summary import Group, Trials, level_json
 from autoprune.commands.ticket.ticket import Ticket, Weights, fill
 from autoprune.commands.ticket.trial import trial_of
 from autoprune.commands.ticket.verdict import mask_verdict
-from autoprune.networks.save import tensors_of
+from autoprune.networks.save import state_tensors
 from autoprune.training.config import FitConfig
 
 SOFTER = 0.1
@@ -100,7 +100,7 @@ class Retraining:
         if job.stores:
             if job.mask == DENSE:
                 ticket = replace(ticket, rewound=found.kept.get(setting.rewind) or initial)
-            trained = tensors_of(network)
+            trained = state_tensors(network)
             setting.store(job, home, replace(ticket, trained=trained), found.trial)
         return found.trial.record(job, 1.0 if job.mask == DENSE else self.mask.remaining)
 

@@ -65,7 +65,7 @@ def _cores(device: str) -> int:
 
 
 def _train(study: Study, run: Run, workers: int, progress: Progress) -> Records:
-    """Carry out the trainings that are missing; each is journalled when it ends."""
+    """Carry out the trainings that are missing; each is journaled when it ends."""
     known: dict[Key, Record] = {_key(item): item for item in run.journal.records}
     jobs = study.jobs()
     gone = [str(place.relative_to(run.path)) for place in lost(jobs, known, run.path)]

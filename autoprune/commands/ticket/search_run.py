@@ -13,7 +13,7 @@ from torch import Tensor
 
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation import trust
-from autoprune.networks.save import tensors_of
+from autoprune.networks.save import state_tensors
 from autoprune.networks.spec import ModelSpec
 from autoprune.networks.weights import BASE, INITIAL, initial_file, load_weights
 from autoprune.pipeline.config import PruningConfig
@@ -94,7 +94,7 @@ def _given(spec: ModelSpec, path: str | Path) -> dict[str, Tensor]:
     """Read weights that the user names."""
     network = spec.build(trust_code=True)
     load_weights(network, path)
-    return {name: value.clone() for name, value in tensors_of(network).items()}
+    return {name: value.clone() for name, value in state_tensors(network).items()}
 
 
 def _expect(weights: Mapping[str, Tensor], meta: Mapping[str, Any], what: str) -> None:

@@ -93,7 +93,7 @@ def train(
 ) -> Training:
     """Train ``model`` in place, with an eye on it.
 
-    Always trains to the end (as Frankle and Carbin 2019 do); early stopping is read off afterwards.
+    Always trains to the end (as Frankle and Carbin 2019 do); early stopping is read off afterward.
     """
     total = config.length(len(splits.train))
     at = [step for step in AT if config.first < step <= total]

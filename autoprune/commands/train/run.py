@@ -23,7 +23,7 @@ from autoprune.foundation.charts import Curve, canvas, draw_curves, save
 from autoprune.foundation.progress import Progress
 from autoprune.networks.bitmap import pack
 from autoprune.networks.execution import device_of
-from autoprune.networks.save import SPEC, spec_json, tensors_of, write_tensors
+from autoprune.networks.save import SPEC, spec_json, state_tensors, write_tensors
 from autoprune.networks.score import measure
 from autoprune.networks.weights import INITIAL, WEIGHTS
 from autoprune.pipeline.inputs import from_config, weights_hash
@@ -123,7 +123,7 @@ def _carry_out(
         if done(run, progress):
             return replace(Trained.from_json(run.artifacts.json(RESULT)), run=run.path)
         run.publish_json(SPLITS, describe(training.data))
-        run.publish(INITIAL, partial(write_tensors, tensors=tensors_of(training.model)))
+        run.publish(INITIAL, partial(write_tensors, tensors=state_tensors(training.model)))
         model = copy.deepcopy(training.model).requires_grad_(True)
         epochs, seconds = _fit(training, model, run, progress)
         _publish(training, model, epochs, run)
@@ -187,7 +187,7 @@ def _publish(training: Training, model: nn.Module, epochs: list[dict[str, Any]],
         run.publish(name, partial(copyfile, path))
     run.publish_json(SPEC, training.spec)
     sparse = {name: training.masks[name] for name in training.spec.get("sparse", ())}
-    run.publish(WEIGHTS, partial(write_tensors, tensors=pack(tensors_of(model), sparse)))
+    run.publish(WEIGHTS, partial(write_tensors, tensors=pack(state_tensors(model), sparse)))
     numbers = [record["epoch"] for record in epochs]
     figure, (losses, scores) = canvas(columns=2)
     curves = {

@@ -106,7 +106,7 @@ class TrainPolicyConfig(RunConfig):
 
     @property
     def between(self) -> tuple[str, ...]:
-        """The budgets halfway between neighbours of the grid: a policy is judged there."""
+        """The budgets halfway between neighbors of the grid: a policy is judged there."""
         return tuple(
             f"{low + (high - low) * (step + 0.5) / (STEPS - 1):.4g}{unit}"
             for low, high, unit in self.ranges

@@ -10,7 +10,7 @@ from autoprune.foundation.schema import Stored
 
 
 @dataclass(frozen=True)
-class Pupil:
+class TrainingNetwork:
     """A network that the policy was trained on, and the evaluations spent on it.
 
     ``first`` is the score of the error curves' own plan at the middle budget, ``best`` the best
@@ -49,7 +49,7 @@ class PolicyResult(Stored):
 
     policy: Path
     agent: str
-    networks: tuple[Pupil, ...]
+    networks: tuple[TrainingNetwork, ...]
     budgets: str
     evaluations: int
     ranking: str

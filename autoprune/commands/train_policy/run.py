@@ -15,7 +15,7 @@ from autoprune.agents.initial_plans import cheap_plans
 from autoprune.agents.policy import DESCRIPTION, Policy
 from autoprune.agents.shared_reward_model import FEATURES
 from autoprune.commands.train_policy.config import Source, TrainPolicyConfig
-from autoprune.commands.train_policy.result import PlanErrors, PolicyResult, Pupil
+from autoprune.commands.train_policy.result import PlanErrors, PolicyResult, TrainingNetwork
 from autoprune.cost.budget import BoundBudget, Budget
 from autoprune.cost.latency import LatencyModel
 from autoprune.errors import InfeasibleError, UsageError
@@ -25,7 +25,7 @@ from autoprune.foundation.schema import encode
 from autoprune.pipeline import stages as phases
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.curves import Curves, PolicyCurves
-from autoprune.pipeline.inputs import Subject, from_config, weights_hash
+from autoprune.pipeline.inputs import Inputs, from_config, weights_hash
 from autoprune.pipeline.session import Session, bind_budget, find_latency, find_structure
 from autoprune.problem.granularity import Grain, Granularity
 from autoprune.problem.problem import Evaluation, PruningProblem
@@ -40,14 +40,14 @@ from autoprune.training.in_run import done
 
 @dataclass(frozen=True)
 class Network:
-    """A network to train on, found and analysed.
+    """A network to train on, found and analyzed.
 
     ``budgets`` [texts] are those it can meet; ``between`` lie between them and judge a policy.
     """
 
     name: str
     config: SearchConfig
-    subject: Subject
+    inputs: Inputs
     grain: Grain
     latency: LatencyModel | None
     budgets: Mapping[str, BoundBudget]
@@ -65,7 +65,7 @@ def run_train_policy(config: TrainPolicyConfig, progress: Progress) -> PolicyRes
     networks = _told_apart(networks)
     with Run(config.directory, config, fresh=config.fresh) as run:
         for item in networks:
-            facts = f"{weights_hash(item.subject.model)} {item.subject.data.fingerprint}"
+            facts = f"{weights_hash(item.inputs.model)} {item.inputs.data.fingerprint}"
             run.expect(**{f"weights or data of {item.name}": facts})
         if done(run, progress):
             return PolicyResult.from_json(run.artifacts.json(RESULT))
@@ -78,7 +78,7 @@ def run_train_policy(config: TrainPolicyConfig, progress: Progress) -> PolicyRes
 
 
 def find_network(config: TrainPolicyConfig, source: Source, progress: Progress) -> Network:
-    """Find and analyse one network, and bind every budget that it can meet.
+    """Find and analyze one network, and bind every budget that it can meet.
 
     Raises UsageError or DamagedError for what is missing or malformed, InfeasibleError if it can
     meet none of the budgets.
@@ -95,14 +95,14 @@ def find_network(config: TrainPolicyConfig, source: Source, progress: Progress) 
         seed=config.seed,
         device=config.device,
     )
-    subject = from_config(asked)
-    structure = find_structure(subject, progress)
-    latency = find_latency(subject, asked, structure, progress)
+    inputs = from_config(asked)
+    structure = find_structure(inputs, progress)
+    latency = find_latency(inputs, asked, structure, progress)
     grain = Grain.of(structure, Granularity.parse("channel"), latency.cost if latency else None)
     budgets = {}
     for text in config.grid:
         try:
-            budgets[text] = bind_budget(replace(asked, budget=text), grain.cost, subject.device)
+            budgets[text] = bind_budget(replace(asked, budget=text), grain.cost, inputs.device)
         except InfeasibleError as error:
             if text == config.grid[-1] and not budgets:
                 raise
@@ -110,8 +110,8 @@ def find_network(config: TrainPolicyConfig, source: Source, progress: Progress) 
     between = []
     for text in config.between:
         with suppress(InfeasibleError):
-            between.append(bind_budget(replace(asked, budget=text), grain.cost, subject.device))
-    return Network(name, asked, subject, grain, latency, budgets, between)
+            between.append(bind_budget(replace(asked, budget=text), grain.cost, inputs.device))
+    return Network(name, asked, inputs, grain, latency, budgets, between)
 
 
 def _from_run(source: Source, *, trust_code: bool) -> tuple[str, Source]:
@@ -189,7 +189,7 @@ def _teach(
 
 
 def _train(teacher: Generalist, curves: PolicyCurves, progress: Progress) -> Trained:
-    """Imitate and practise, in sight of the user."""
+    """Imitate and practice, in sight of the user."""
     steps, rounds = teacher.config.steps, teacher.config.practice.rounds
     with ExitStack() as stack:
         imitation = stack.enter_context(progress.phase("imitate", steps))
@@ -202,7 +202,7 @@ def _train(teacher: Generalist, curves: PolicyCurves, progress: Progress) -> Tra
         def round_over(done: int, reward: float) -> None:
             if not practice:
                 stack.pop_all().close()
-                practice.append(stack.enter_context(progress.phase("practise", rounds)))
+                practice.append(stack.enter_context(progress.phase("practice", rounds)))
             curves.practice(done, reward)
             practice[0].advance(reward=reward)
 
@@ -220,7 +220,7 @@ def _case(item: Network, run: Run, writer: Events, progress: Progress) -> Case:
     first, *_ = item.budgets.values()
     curves = Curves(writer, item.grain.cost)
     session = Session(
-        item.subject, item.config, item.grain, first, item.latency, run, curves, progress
+        item.inputs, item.config, item.grain, first, item.latency, run, curves, progress
     )
     problem = phases.pose(session, phases.train(session))
     known: list[dict[Plan, Evaluation]] = []
@@ -258,13 +258,13 @@ def _evaluation(entry: Mapping[str, Any]) -> Evaluation:
     return Evaluation(float(entry["score"]), float(entry["loss"]), failed=bool(entry["failed"]))
 
 
-def pupil_of(item: Network, case: Case, trials: Sequence[Trial]) -> Pupil:
+def pupil_of(item: Network, case: Case, trials: Sequence[Trial]) -> TrainingNetwork:
     """Say what was evaluated on a network."""
     middle = len(case.problems) // 2
     scores = [trial.record.evaluation.score for trial in trials if trial.budget == middle]
-    return Pupil(
+    return TrainingNetwork(
         item.name,
-        item.subject.data.name,
+        item.inputs.data.name,
         len(item.grain.units.groups),
         len(trials),
         scores[0] if scores else None,
@@ -273,7 +273,7 @@ def pupil_of(item: Network, case: Case, trials: Sequence[Trial]) -> Pupil:
 
 
 def about(
-    config: TrainPolicyConfig, pupils: Sequence[Pupil], coefficients: Mapping[str, float]
+    config: TrainPolicyConfig, pupils: Sequence[TrainingNetwork], coefficients: Mapping[str, float]
 ) -> dict[str, Any]:
     """Say in the policy what it was trained on; nothing of it names a place on this machine."""
     return {
@@ -290,8 +290,8 @@ def about(
 
 def _plan_errors(case: Case, policy: Policy) -> list[PlanErrors]:
     rows = []
-    for problem, course in zip(case.problems, case.courses, strict=True):
+    for problem, context in zip(case.problems, case.contexts, strict=True):
         plans = (*cheap_plans(problem), policy.plan(problem))
-        errors = [round(course.error(tuple(plan.values())), 6) for plan in plans]
+        errors = [round(context.error(tuple(plan.values())), 6) for plan in plans]
         rows.append(PlanErrors(case.name, str(problem.budget.budget), *errors))
     return rows

@@ -66,7 +66,7 @@ def network_in_onnx(model: nn.Module, task: Task, batch: Batch) -> Work:
 def operation_in_onnx(call: Call, sizes: Sequence[int]) -> Work | None:
     """Build a graph of the one operation.
 
-    None for what onnxruntime fuses into its neighbour (activation functions, additions) or needs
+    None for what onnxruntime fuses into its neighbor (activation functions, additions) or needs
     no time for: the whole networks of the calibration account for the rest of it.
     """
     build = _NODES.get(call.name.rpartition(".")[2])

@@ -83,7 +83,7 @@ class TableCost(Cost):
     def calibrated(self, plans: Counts, measured: Floats) -> Self:
         """Bring the sums of some plans [plans, groups] in line with measured nanoseconds [plans].
 
-        What was measured counts as its nearest neighbour that does not fall as sums rise.
+        What was measured counts as its nearest neighbor that does not fall as sums rise.
         """
         sums, first = np.unique(self.many(plans), return_index=True)
         totals = monotone(measured[first]).round().astype(np.int64)

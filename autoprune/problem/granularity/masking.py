@@ -23,7 +23,7 @@ from autoprune.problem.granularity.words import Granularity
 from autoprune.ranking import Ranking
 from autoprune.ranking.magnitude import named_tensors
 from autoprune.ranking.ordering import Curve, curve
-from autoprune.structure.finite import require_sound
+from autoprune.structure.finite import require_finite
 
 Masks = dict[str, Tensor]
 """Bool tensors by parameter name, True where a weight stays."""
@@ -101,7 +101,7 @@ def rank_weights(
     changed. Raises UsageError for an unknown method or weights that are NaN or infinite.
     """
     check_mask_method(method)
-    require_sound(model)
+    require_finite(model)
     tensors, generator = named_tensors(model), torch.Generator().manual_seed(seed)
     stages, errors, sources, totals = {}, {}, {}, {}
     for item in layouts:

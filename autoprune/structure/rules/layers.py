@@ -153,7 +153,7 @@ def embedding(trace: Trace, node: Node, weight: Any, *args: Any, **kwargs: Any) 
 
 
 def channel_norm(trace: Trace, node: Node, value: Tensor, *args: Any, **kwargs: Any) -> Any:
-    """Normalise each channel on its own: batch norm, instance norm, PReLU."""
+    """Normalize each channel on its own: batch norm, instance norm, PReLU."""
     params = [item for item in (*args, *kwargs.values()) if isinstance(item, Param)]
     column = trace.labels.column(value, 1 if value.dim() > 1 else 0)
     for param in params:
@@ -167,7 +167,7 @@ def channel_norm(trace: Trace, node: Node, value: Tensor, *args: Any, **kwargs: 
 def group_norm(
     trace: Trace, node: Node, value: Tensor, groups: int, *params: Any, **kw: Any
 ) -> Any:
-    """Normalise groups of channels: each loses the same places."""
+    """Normalize groups of channels: each loses the same places."""
     column = trace.labels.column(value, 1)
     trace.normed.append(column)
     _fold(trace, column, groups)
@@ -181,7 +181,7 @@ def group_norm(
 def layer_norm(
     trace: Trace, node: Node, value: Tensor, shape: list[int], *params: Any, **kw: Any
 ) -> Any:
-    """Normalise the last dimensions together (layer norm, RMS norm)."""
+    """Normalize the last dimensions together (layer norm, RMS norm)."""
     offset = value.dim() - len(shape)
     for place in range(len(shape)):
         column = trace.labels.column(value, offset + place)

@@ -15,7 +15,7 @@ from autoprune.cost.latency.onnx import PACKAGES
 from autoprune.errors import AutopruneError, DamagedError, UsageError
 from autoprune.foundation.files import pretty, text_writer
 from autoprune.foundation.progress import Silent
-from autoprune.networks.save import SPEC, WEIGHTS, load, spec_json, tensors_of, write_tensors
+from autoprune.networks.save import SPEC, WEIGHTS, load, spec_json, state_tensors, write_tensors
 from autoprune.networks.spec import ModelSpec
 from autoprune.problem.prune import prune
 from autoprune.ranking import rank
@@ -49,7 +49,7 @@ def make_run(path: Path, *, spec: bool = True, data: str = "digits") -> Path:
     description = spec_json(named if spec else None, slicer.indices(kept), slicer.widths(kept))
     config = {"config": {"data": data, "task": "classification", "seed": 0}}
     run.publish(SPEC, text_writer(pretty(description)))
-    run.publish(WEIGHTS, partial(write_tensors, tensors=tensors_of(compact)))
+    run.publish(WEIGHTS, partial(write_tensors, tensors=state_tensors(compact)))
     run.publish(CONFIG, text_writer(pretty(config)))
     return path
 

@@ -79,7 +79,7 @@ def test_names_are_shown_as_they_are_not_as_markup():
     assert "[bold]net" in show(inspect_view("[bold]net", inspect_json(residual([8, 12], 16))))
 
 
-def test_no_colour_and_no_unicode_are_fine():
+def test_no_color_and_no_unicode_are_fine():
     text = show(result_view(example()), no_color=True)
     assert "\x1b[3" not in text
     assert "layer1.0.conv1" in text

@@ -56,7 +56,7 @@ def test_intervals_are_students():
     assert paired.positive and not paired.negative
 
 
-# Two levels of LeNet on digits, short but long enough for the reinitialised ticket to fall behind.
+# Two levels of LeNet on digits, short but long enough for the reinitialized ticket to fall behind.
 SHORT = {"model": "lenet-300-100", "levels": 2, "iterations": 60, "seeds": 2, "rate": 0.5}
 ALONE = SHORT | {"workers": 1}
 

@@ -140,7 +140,7 @@ def arguments_of(asked):
 
 def test_training_killed_again_and_again_ends_byte_for_byte_like_one_that_was_not(place):
     killed = config("killed")
-    for phase, steps in (("search", 3), ("search", 6), ("imitate", 50), ("practise", 4)):
+    for phase, steps in (("search", 3), ("search", 6), ("imitate", 50), ("practice", 4)):
         with pytest.raises(Killed):
             run_train_policy(killed, Dies(phase, steps))
     run_train_policy(killed, Silent())
