@@ -45,6 +45,32 @@ class Task(Protocol):
         """Return one score per sample, shape [B], in [0, 1], higher is better."""
 
 
+@runtime_checkable
+class PerSampleTask(Task, Protocol):
+    """A task that also returns the loss of every sample.
+
+    With it a search evaluates plans on a subsample chosen by importance; without it, on all of the
+    search split. Nothing else needs it.
+    """
+
+    def losses(self, outputs: Any, batch: Batch) -> Tensor:
+        """Return the loss of each sample, shape [B]; their mean is ``loss``."""
+
+
+@runtime_checkable
+class RatedTask(Task, Protocol):
+    """A task that also reports rates beside its score, such as a character error rate.
+
+    They are measured and printed, never optimized.
+    """
+
+    def rates(self, outputs: Any, batch: Batch) -> Mapping[str, tuple[float, float]]:
+        """Return name -> (part, whole) for the batch.
+
+        Both are summed over the split before they are divided.
+        """
+
+
 @dataclass(frozen=True)
 class Classification:
     """One class out of several: cross-entropy and top-1 accuracy.

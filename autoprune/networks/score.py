@@ -1,4 +1,4 @@
-"""How good a network is on a split: the task's score and its loss."""
+"""Score and loss of a network on a split."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from autoprune.data import Split
-from autoprune.data.task import Batch, Task
+from autoprune.data.task import Batch, RatedTask, Task
 from autoprune.networks.execution import (
     Precision,
     device_of,
@@ -44,15 +44,14 @@ def measure(
 ) -> Score:
     """Return the mean score and mean loss of ``model`` over ``split``, in eval mode.
 
-    A task may have a method ``rates(outputs, batch)`` beside its score: parts and wholes by name,
-    each summed over the split before they are divided. Train or eval mode of every module is
-    restored.
+    The rates of a :class:`autoprune.data.task.RatedTask` come under ``other``. Train or eval mode
+    of every module is restored.
     """
     device = device_of(model)
     size = batch_size or (CPU_BATCH if device.type == "cpu" else BATCH)
     form = fastest_form(model, task, first(split), precision)
     score, loss = 0.0, 0.0
-    rates = getattr(task, "rates", None)
+    rated = task if isinstance(task, RatedTask) else None
     counts: dict[str, list[float]] = {}
     with torch.inference_mode(), mode(model, train=False), laid_out(model, form):
         for batch in split.batches(size):
@@ -61,7 +60,7 @@ def measure(
             scores = task.score(outputs, moved)
             score += float(scores.double().sum())
             loss += float(task.loss(outputs, moved)) * len(scores)
-            for name, (part, whole) in rates(outputs, moved).items() if rates else ():
+            for name, (part, whole) in rated.rates(outputs, moved).items() if rated else ():
                 held = counts.setdefault(name, [0.0, 0.0])
                 counts[name] = [held[0] + part, held[1] + whole]
     other = {name: part / whole if whole else 0.0 for name, (part, whole) in counts.items()}
