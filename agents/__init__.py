@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Final, cast
 
 from autoprune.agents.base import OnStep, Searcher, silent
+from autoprune.envs.rewards import LOSS, Reward
 from autoprune.errors import UsageError
 
 __all__ = ["LEARNERS", "NAMES", "OnStep", "Searcher", "check_name", "searcher"]
@@ -27,15 +28,15 @@ LEARNERS: Final = tuple(_LEARNING)
 NAMES: Final = (*LEARNERS, *_PLAIN)
 
 
-def searcher(name: str, on_step: OnStep = silent) -> Searcher:
-    """Make the searcher of that name; learners report to ``on_step``.
+def searcher(name: str, on_step: OnStep = silent, reward: Reward = LOSS) -> Searcher:
+    """Make the searcher of that name; learners maximize ``reward`` and report to ``on_step``.
 
     Raises UsageError for a name that is not in ``NAMES``.
     """
     check_name(name)
     if name in _PLAIN:
         return cast(Searcher, _load(*_PLAIN[name])())
-    return cast(Searcher, _load(*_LEARNING[name])(on_step=on_step))
+    return cast(Searcher, _load(*_LEARNING[name])(on_step=on_step, reward=reward))
 
 
 def check_name(name: str, among: Sequence[str] = NAMES) -> None:

@@ -27,9 +27,9 @@ from autoprune.agents.ddpg import DDPGConfig, DDPGSearcher
 from autoprune.agents.dp import DynamicProgramming
 from autoprune.agents.random_search import Random
 from autoprune.foundation.statistics import Estimate, difference, estimate
-from autoprune.pipeline.stages import CALIBRATION, RECALIBRATION
+from autoprune.pipeline.tuning import SampleConfig
 from autoprune.problem.evaluator import Evaluator
-from autoprune.problem.problem import Record
+from autoprune.problem.ledger import Record
 
 VARIANTS: dict[str, Callable[[], Searcher]] = {
     "ddpg": DDPGSearcher,
@@ -82,8 +82,8 @@ def one_seed(
     }
     if missing:
         posed = Posed.of(chosen, seed)
-        score = posed.evaluator(posed.data.search, RECALIBRATION)
-        unseen = posed.evaluator(posed.data.validation, CALIBRATION)
+        score = posed.evaluator(posed.data.search, SampleConfig().evaluation)
+        unseen = posed.evaluator(posed.data.validation, SampleConfig().ranking)
     for name, wanted in lengths.items():
         if name in missing:
             began = time.monotonic()

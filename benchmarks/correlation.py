@@ -31,7 +31,8 @@ from autoprune.networks import zoo
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form
 from autoprune.networks.weights import load_weights
-from autoprune.problem.problem import Evaluation, PruningProblem
+from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.problem import PruningProblem
 from autoprune.ranking import Ranking, rank
 from autoprune.ranking.recalibration import Recalibration
 from autoprune.structure.analyze import analyze

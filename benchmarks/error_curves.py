@@ -23,7 +23,7 @@ from reporting import parser, report
 from autoprune.agents.initial_plans import least_error
 from autoprune.cost.budget import Budget
 from autoprune.envs.walk import curves
-from autoprune.pipeline.stages import CALIBRATION
+from autoprune.pipeline.tuning import SampleConfig
 from autoprune.problem.evaluator import Evaluator
 from autoprune.problem.problem import PruningProblem
 from autoprune.ranking import DEFAULT, Ranking
@@ -67,7 +67,7 @@ def rows_of(chosen: argparse.Namespace, model: str, weights: str) -> Iterator[Ma
     """Yield one row per budget of a network."""
     asked = argparse.Namespace(model=model, weights=weights, data=chosen.data, budget="1flops")
     posed = Posed.of(asked, chosen.seed)
-    score = posed.evaluator(posed.data.validation, CALIBRATION)
+    score = posed.evaluator(posed.data.validation, SampleConfig().ranking)
     rankings = {"alike": alike(posed), "by the loss": posed.ranking}
     for text in chosen.budgets.split(","):
         budget = Budget.parse(text).bind(posed.budget.cost)
@@ -82,7 +82,7 @@ def alike(posed: Posed) -> Ranking:
     """Rank the same units in the same order, every layer's relative error counting alike."""
     structure, samples = (
         posed.budget.cost.structure,
-        posed.data.calibration(CALIBRATION, posed.seed),
+        posed.data.calibration(SampleConfig().ranking, posed.seed),
     )
     consumers = find_consumers(posed.model, structure)
     moments = collect(posed.model, consumers, TASK, samples, DEFAULT, posed.seed)

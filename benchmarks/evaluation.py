@@ -26,8 +26,8 @@ from autoprune.data.task import Batch, Classification
 from autoprune.networks import zoo
 from autoprune.networks.execution import Form, forward, laid_out
 from autoprune.networks.folding import find_foldable, folded
-from autoprune.pipeline.stages import RECALIBRATION
-from autoprune.problem.evaluator import CPU_BATCH, Evaluator
+from autoprune.pipeline.tuning import SampleConfig
+from autoprune.problem.evaluator import CPU_BATCH, Evaluator, EvaluatorParts
 from autoprune.problem.racing import SHARE
 from autoprune.ranking import rank
 from autoprune.structure import Structure
@@ -48,9 +48,9 @@ def main() -> None:
     rows = [network(name) for name in NETWORKS]
     notes = [
         f"{SEARCH:,} search images, of which {round(SHARE * SEARCH):,} are seen, and"
-        f" {RECALIBRATION} calibration images of 3x32x32, regression ranking, a new random plan"
-        f" each round; medians of {ROUNDS} rounds, interleaved, of the thread's own time. Aim:"
-        f" ratio to folded <= {AIM:.2f}.",
+        f" {SampleConfig().evaluation} calibration images of 3x32x32, regression ranking, a new"
+        f" random plan each round; medians of {ROUNDS} rounds, interleaved, of the thread's own"
+        f" time. Aim: ratio to folded <= {AIM:.2f}.",
         "`folded` is the bare forward pass with batch norms folded into the convolutions, `ratio to"
         " all` the ratio to that over all search images.",
     ]
@@ -62,9 +62,9 @@ def network(name: str) -> dict[str, Any]:
     torch.manual_seed(0)
     model = zoo.build(name).eval()
     structure = analyze(model, torch.randn(2, 3, 32, 32))
-    search, calibration = images(SEARCH), images(RECALIBRATION)
+    search, calibration = images(SEARCH), images(SampleConfig().evaluation)
     ranking = rank(model, structure, "regression", task=TASK, calibration=calibration)
-    evaluate = Evaluator(model, structure, ranking, TASK, search, calibration)
+    evaluate = Evaluator(EvaluatorParts(model, structure, ranking, TASK, search, calibration))
     slicer = Slicer(model, structure)
     seen = search.take(round(SHARE * SEARCH))
     batches = [laid(batch, evaluate.form) for batch in seen.batches(CPU_BATCH)]

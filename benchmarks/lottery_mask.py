@@ -59,7 +59,7 @@ def main() -> None:
             f"A training is {chosen.iterations} iterations, an epoch is 352: far too short for the"
             " last word. Searched with ddpg and regression,"
             f" {chosen.evaluations} evaluations, seed 0; pruned, before any training:"
-            f" {100 * found.pruned.accuracy:.2f} %.",
+            f" {100 * found.pruned.score:.2f} %.",
             "",
             *result["verdict"],
         ],

@@ -16,10 +16,12 @@ from autoprune.data import Data, Split, load_data
 from autoprune.data.task import Classification
 from autoprune.networks import zoo
 from autoprune.networks.weights import load_weights
-from autoprune.pipeline.explore import Crew
-from autoprune.pipeline.stages import CALIBRATION
-from autoprune.problem.evaluator import Evaluator
-from autoprune.problem.problem import Ledger, PruningProblem, Record
+from autoprune.pipeline.tuning import SampleConfig
+from autoprune.problem.evaluator import Evaluator, EvaluatorParts
+from autoprune.problem.ledger import Ledger, Record
+from autoprune.problem.pool import ScorerPool
+from autoprune.problem.problem import PruningProblem
+from autoprune.problem.racing import RacingConfig
 from autoprune.ranking import Ranking, rank
 from autoprune.structure.analyze import analyze
 
@@ -57,24 +59,27 @@ class Posed:
         model: nn.Module = zoo.build(chosen.model).eval()
         load_weights(model, chosen.weights)
         structure = analyze(model, data.example(TASK))
-        samples = data.calibration(CALIBRATION, seed)
+        samples = data.calibration(SampleConfig().ranking, seed)
         ranking = rank(model, structure, "regression", task=TASK, calibration=samples, seed=seed)
         budget = Budget.parse(chosen.budget).bind(CostModel(structure))
         return cls(model, budget, ranking, data, seed)
 
-    def evaluator(self, split: Split, statistics: int) -> Evaluator:
+    def evaluator(
+        self, split: Split, statistics: int, racing: RacingConfig | None = None
+    ) -> Evaluator:
         """Make what scores plans on a split, statistics moved by so many samples."""
         samples = self.data.calibration(statistics, self.seed)
         structure = self.budget.cost.structure
-        return Evaluator(self.model, structure, self.ranking, TASK, split, samples)
+        parts = EvaluatorParts(
+            self.model, structure, self.ranking, TASK, split, samples, racing or RacingConfig()
+        )
+        return Evaluator(parts)
 
     def search(self, agent: Searcher, score: Evaluator, evaluations: int) -> tuple[Record, ...]:
         """Let a searcher spend its evaluations; plans race as in ``autoprune search``."""
-        crew = Crew(score, (), 1, evaluations)
+        pool = ScorerPool(score, 1, evaluations)
         cost = self.budget.cost
-        problem = PruningProblem(
-            cost.structure, cost, self.budget, self.ranking, crew.one, spread=crew
-        )
+        problem = PruningProblem(cost.structure, cost, self.budget, self.ranking, pool)
         ledger = Ledger(problem, evaluations)
         agent.search(problem, ledger, self.seed)
         return ledger.history

@@ -1,7 +1,7 @@
 """The walk over a network's groups, as pure functions on frozen values.
 
-``initial``, ``observe``, ``transition``, ``terminal``, ``step_reward``. One step decides one group in
-execution order. Every action is feasible, and the one taken is the one that counts: it is a
+``initial``, ``observe``, ``transition``, ``terminal``, ``step_reward``. One step decides one group,
+in execution order. Every action is feasible, and the one taken is the one that counts: it is a
 position inside the interval that the budget leaves to the group.
 """
 

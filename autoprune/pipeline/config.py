@@ -96,6 +96,8 @@ class SearchConfig(PruningConfig):
 
     agent: Name = "ddpg"
     """Searcher: ddpg or ppo (learning); dp, evolution, greedy, random or uniform (not)."""
+    reward: Name = "loss"
+    """What a learning agent maximizes: loss (its negative) or score."""
     evaluations: int = 100
     """Plans the searcher may try."""
     baseline: Flag = True

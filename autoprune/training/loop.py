@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
@@ -17,6 +16,7 @@ from autoprune.data import Split
 from autoprune.data.task import Batch, Classification, Task, logits
 from autoprune.errors import AutopruneError, DamagedError, UsageError
 from autoprune.foundation.schema import encode_fields
+from autoprune.foundation.seeds import Seeds
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.execution import (
     device_of,
@@ -34,9 +34,6 @@ from autoprune.training.config import FitConfig
 
 __all__ = ["Diverged", "FitConfig", "Score", "fit", "measure"]
 
-
-STRIDE = 0x9E3779B97F4A7C15
-"""Between the seeds of two trainings, so that steps of one draw other dropout than the other's."""
 
 Step = Callable[[int, int, float], None]
 """Called with (steps done, steps in all, loss of this step)."""
@@ -151,7 +148,7 @@ class _Run:
 
     def epoch(self, epoch: int, on_step: Step | None, checkpoint: Checkpoint | None) -> None:
         """Train what is left of one epoch, append its mean loss and take the weights for good."""
-        seed = int(np.random.SeedSequence([self.config.seed, epoch]).generate_state(1)[0])
+        seed = Seeds(self.config.seed).epoch(epoch)
         begin = epoch * self.size
         end = min(begin + self.size, self.total)
         batches = self.split.batches(self.config.batch_size, seed=seed, augment=self.config.augment)
@@ -209,7 +206,7 @@ class _Run:
     def _advance(self, batch: Batch) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate(self.step / self.total)
-        torch.manual_seed((self.config.seed * STRIDE + self.step) % 2**64)
+        torch.manual_seed(Seeds(self.config.seed).step(self.step))
         loss = self._loss(batch)
         value = loss.item()
         self.step += 1

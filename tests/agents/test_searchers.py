@@ -20,7 +20,9 @@ from autoprune.agents.reward_model import Belief
 from autoprune.agents.rollouts import retrace, roll
 from autoprune.envs.walk import ENTRIES, VERSION, WalkContext, curves, initial, observe, transition
 from autoprune.errors import DamagedError, UsageError
-from autoprune.problem.problem import Evaluation, Ledger
+from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.ledger import Ledger
+from autoprune.problem.scorer import FunctionScorer
 from tests.landscape import chain_landscape, landscape, residual_landscape
 from tests.synthetic import chain, structures
 
@@ -106,7 +108,7 @@ def test_searchers_spend_exactly_their_evaluations_and_never_fall_below_uniform(
         ledger = found(problem, make(name), evaluations)
         assert ledger.count == (1 if name == "uniform" else evaluations)
         first = least_error(problem) if name == "dp" else problem.budget.uniform()
-        assert ledger.best.evaluation.key >= problem.evaluate(first).key
+        assert ledger.best.evaluation.loss <= problem.evaluate(first).loss
         assert len({record.plan for record in ledger.history}) == ledger.count
 
 
@@ -150,7 +152,7 @@ def test_failing_evaluations_do_not_stop_the_search(name, bad):
         return base.evaluate(plan) if rng.random() < 0.3 else Evaluation(bad, 1.0)
 
     for broken in (evaluate, lambda plan: Evaluation(bad, bad)):
-        ledger = found(dataclasses.replace(base, evaluate=broken), make(name), 12)
+        ledger = found(dataclasses.replace(base, scorer=FunctionScorer(broken)), make(name), 12)
         assert ledger.count == (1 if name == "uniform" else 12)
 
 
@@ -160,7 +162,7 @@ def test_learners_report_finite_metrics(name):
     found(chain_landscape(0, groups=5), make(name, on_step=seen.append), 20)
     assert len(seen) >= 14
     assert all(math.isfinite(value) for metrics in seen for value in metrics.values())
-    assert {"reward"} < set(seen[-1])
+    assert {"reward_loss"} < set(seen[-1])
 
 
 def test_budgets_over_several_costs_and_widths_are_kept():
@@ -252,12 +254,13 @@ def test_batches_scored_elsewhere_change_nothing(name):
     problem = residual_landscape(0, blocks=2)
     asked = []
 
-    def spread(plans, best):
-        asked.append(len(plans))
-        return [problem.evaluate(plan) for plan in plans]
+    class Elsewhere:
+        def score(self, plans, best=None):
+            asked.append(len(plans))
+            return iter([problem.evaluate(plan) for plan in plans])
 
     alone = found(problem, make(name), 21)
-    shared = found(dataclasses.replace(problem, evaluate=None, spread=spread), make(name), 21)
+    shared = found(dataclasses.replace(problem, scorer=Elsewhere()), make(name), 21)
     assert shared.history == alone.history
     assert sum(asked) == 21 and max(asked) > 1
 

@@ -63,5 +63,11 @@ class CompareConfig(PruningConfig):
     def search(self, budget: str, seed: int) -> SearchConfig:
         """Return the search that one budget and one seed stand for."""
         shared = {item.name: getattr(self, item.name) for item in fields(PruningConfig)}
-        own = {"budget": budget, "seed": seed, "run": str(self.directory)}
+        own = {
+            "budget": budget,
+            "seed": seed,
+            "run": str(self.directory),
+            "evaluations": self.evaluations,
+            "workers": self.workers,
+        }
         return SearchConfig(**(shared | own))

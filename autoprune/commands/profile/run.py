@@ -21,8 +21,7 @@ from autoprune.networks.check import check
 from autoprune.networks.execution import move
 from autoprune.networks.spec import resolve_model
 from autoprune.networks.weights import load_weights
-from autoprune.pipeline.inputs import resolve_device
-from autoprune.pipeline.session import on_device
+from autoprune.pipeline.inputs import on_device, resolve_device
 from autoprune.structure.analyze import analyze
 from autoprune.structure.table import Layer, Structure, TensorInfo
 

@@ -23,7 +23,7 @@ from autoprune.commands.ticket.summary import Group, Trials, level_json
 from autoprune.commands.ticket.ticket import Ticket
 from autoprune.commands.ticket.trial import Splits, trial_of
 from autoprune.commands.ticket.verdict import weekly_verdict
-from autoprune.pipeline.session import on_device
+from autoprune.pipeline.inputs import on_device
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
 

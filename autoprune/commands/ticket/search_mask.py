@@ -14,7 +14,7 @@ from autoprune.commands.ticket.search_run import Source
 from autoprune.commands.ticket.ticket import fill
 from autoprune.cost.polynomial import CostModel
 from autoprune.errors import UsageError
-from autoprune.pipeline.session import on_device
+from autoprune.pipeline.inputs import on_device
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
 from autoprune.structure.slicing import Slicer

@@ -26,8 +26,7 @@ from autoprune.networks.execution import device_of
 from autoprune.networks.save import SPEC, spec_json, state_tensors, write_tensors
 from autoprune.networks.score import measure
 from autoprune.networks.weights import INITIAL, WEIGHTS
-from autoprune.pipeline.inputs import from_config, weights_hash
-from autoprune.pipeline.session import on_device
+from autoprune.pipeline.inputs import from_config, on_device, weights_hash
 from autoprune.problem.granularity.layout import divide
 from autoprune.problem.granularity.words import Granularity
 from autoprune.runs.run import RESULT, Run

@@ -1,7 +1,7 @@
-"""What a unit is: a channel that is removed, or single weights that are masked.
+"""Granularities: a unit is a channel that is removed, or a set of weights that are masked.
 
-A :class:`Grain` is a network seen at one granularity: its units, their price and their ranking.
-Everything that decides (budget, environment, agents, ledger) works on ``units`` and never asks.
+:class:`PruningUnits` are those of one network: the groups, their costs and their ranking. Whatever
+decides (budget, environment, agents, ledger) works on them and never asks what a unit is.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from autoprune.ranking import Ranking, check_method, rank
 from autoprune.structure.table import Structure
 
 __all__ = [
-    "Grain",
     "Granularity",
     "Layout",
     "Masking",
     "Masks",
+    "PruningUnits",
     "SparseCost",
     "check_limits",
     "check_ranking",
@@ -77,16 +77,16 @@ class SparseCost(CostModel):
 
 
 @dataclass(frozen=True)
-class Grain:
-    """A network at one granularity.
+class PruningUnits:
+    """Units of a network at one granularity.
 
-    ``structure`` says how its tensors hang together, ``units`` what a plan decides on (the same
+    ``structure`` says how its tensors hang together, ``decisions`` what a plan decides on (the same
     object for channels), ``cost`` what a plan of units costs; ``layouts`` is empty for channels.
     """
 
     granularity: Granularity
     structure: Structure
-    units: Structure
+    decisions: Structure
     cost: CostModel
     layouts: tuple[Layout, ...] = ()
 
@@ -133,7 +133,7 @@ class Grain:
         weights = {item.group: (item.size, item.kept(plan[item.group])) for item in self.layouts}
         return {
             group.name: weights.get(group.name, (group.size, plan[group.name]))
-            for group in self.units.groups
+            for group in self.decisions.groups
         }
 
 

@@ -123,12 +123,12 @@ def test_levels_and_seeds_can_be_added_and_a_killed_run_ends_the_same(whole, tmp
     config = TicketConfig(run_dir=str(tmp_path / "run"), **ALONE)
     run_ticket(replace(config, levels=1, seeds=1), Silent())
     with pytest.raises(Killed):
-        run_ticket(config, Dies(150))
+        run_ticket(config, Dies("tickets", 150))
     again = run_ticket(config, Silent())
     assert {**again, "run": ""} == {**result, "run": ""}
     same_tickets(home, config.directory)
     assert not list(config.directory.rglob("*under-way*")), "nothing half done is left"
-    assert run_ticket(config, Dies(1)) == again, "nothing is trained twice"
+    assert run_ticket(config, Dies("tickets", 1)) == again, "nothing is trained twice"
 
 
 class Notes(Silent):
@@ -187,7 +187,7 @@ def test_a_run_killed_in_the_middle_of_a_level_goes_on_from_there(whole, tmp_pat
     monkeypatch.setattr(checkpoint, "SHARE", 1e9)
     config = TicketConfig(run_dir=str(tmp_path / "run"), **ALONE)
     with pytest.raises(Killed):
-        run_ticket(config, Dies(5 * 60 + 43))
+        run_ticket(config, Dies("tickets", 5 * 60 + 43))
     states = sorted(config.directory.rglob("*.checkpoint.safetensors"), key=written)
     spoil(states[-1])
     notes, steps = Notes(), []
@@ -345,7 +345,9 @@ def test_rewinding_to_a_later_iteration(tmp_path):
 )
 def test_bad_requests_are_refused_before_any_training(change, message, tmp_path):
     with pytest.raises(UsageError, match=message):
-        run_ticket(TicketConfig(run_dir=str(tmp_path / "run"), **(SHORT | change)), Dies(0))
+        run_ticket(
+            TicketConfig(run_dir=str(tmp_path / "run"), **(SHORT | change)), Dies("tickets", 0)
+        )
 
 
 def test_where_a_run_lives():

@@ -20,7 +20,7 @@ from autoprune.commands.ticket.ticket import Ticket
 from autoprune.cost.polynomial import CostModel
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.progress import Silent
-from autoprune.pipeline import stages as phases
+from autoprune.pipeline.tuning import Tuning
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.search import run_search
 from autoprune.problem.granularity.words import Granularity
@@ -35,7 +35,6 @@ def search_run(tmp_path_factory):
     """A search with a network that trains in no time."""
     home = tmp_path_factory.mktemp("search") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases, "TRAINING", FitConfig(epochs=1, batch_size=64))
         config = SearchConfig(
             budget="0.3flops",
             agent="uniform",
@@ -45,7 +44,7 @@ def search_run(tmp_path_factory):
             baseline=False,
             run=str(home),
         )
-        run_search(config, Silent())
+        run_search(config, Silent(), Tuning(training=FitConfig(epochs=1, batch_size=64)))
     return home
 
 
@@ -54,7 +53,7 @@ def test_the_mask_of_a_search_is_trained_from_every_start(search_run, tmp_path):
         run=str(search_run), run_dir=str(tmp_path), iterations=4, seeds=1, workers=1
     )
     with pytest.raises(Killed):
-        run_ticket(config, Dies(6))
+        run_ticket(config, Dies("tickets", 6))
     result = run_ticket(config, Silent())
     (entry,) = result["levels"][0]["seeds"]
     assert set(STARTS) < set(entry)
@@ -209,7 +208,7 @@ def test_early_masks_keep_as_many_weights_and_start_from_the_same(tmp_path):
     assert facts["10it"]["overlap"] < facts["1ep"]["overlap"] < 1
     assert facts["snip"]["overlap"] < facts["magnitude"]["overlap"]
     with pytest.raises(Killed):
-        run_ticket(replace(config, seeds=2), Dies(40))
+        run_ticket(replace(config, seeds=2), Dies("tickets", 40))
     again = run_ticket(config, Silent())
     assert again["levels"] == result["levels"]
     before = {path: path.read_bytes() for path in sorted(tmp_path.rglob("seed-0/*/*.safetensors"))}
@@ -280,7 +279,7 @@ def test_a_ticket_for_other_inputs_is_refused(halves, tmp_path):
         **SHORT,
     )
     with pytest.raises(UsageError, match=r"does not fit .*: fc1.weight is"):
-        run_ticket(config, Dies(0))
+        run_ticket(config, Dies("tickets", 0))
     assert not (tmp_path / "run").exists()
 
 
