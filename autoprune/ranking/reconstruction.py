@@ -33,17 +33,22 @@ from autoprune.ranking.gram import add_products, patches
 from autoprune.ranking.recalibration import Recalibration
 from autoprune.structure.slicing import Slicer
 
-ROWS: Final = 16_000
-"""Most input patches that a layer is fitted to."""
 
-PATCH_BYTES: Final = 1 << 28
-"""Most bytes of them; wide layers are fitted to fewer."""
+@dataclass(frozen=True)
+class ReconstructionConfig:
+    """Settings of a reconstruction: how much data and memory it takes, and its damping."""
 
-ACTIVATION_BYTES: Final = 1 << 28
-"""Most bytes of any one activation of the pass; large inputs mean fewer samples."""
+    rows: int = 16_000
+    """Most input patches that a layer is fitted to."""
+    patch_bytes: int = 1 << 28
+    """Most bytes of them; wide layers are fitted to fewer."""
+    activation_bytes: int = 1 << 28
+    """Most bytes of any one activation of the pass; large inputs mean fewer samples."""
+    damping: float = 1e-2
+    """eps, relative to the mean of the diagonal of X'X'."""
 
-DAMPING: Final = 1e-2
-"""eps, relative to the mean of the diagonal of X'X'."""
+
+DEFAULT: Final = ReconstructionConfig()
 
 
 @dataclass(frozen=True)
@@ -62,14 +67,21 @@ class _Target:
 class Reconstruction:
     """Makes compact networks of one dense ``model`` and fits their layers to its outputs, in turn.
 
-    ``calibration``: training samples; as many are used as ACTIVATION_BYTES allow. Fitted are
+    ``calibration``: training samples; as many are used as ``activation_bytes`` allow. Fitted are
     convolutions without groups and linear layers that are called once and share no weight. The
     dense model is not changed.
     """
 
-    def __init__(self, model: nn.Module, slicer: Slicer, task: Task, calibration: Split) -> None:
-        self._slicer, self._task = slicer, task
-        count = max(2, ACTIVATION_BYTES // _widest(model, task, calibration.take(2)))
+    def __init__(
+        self,
+        model: nn.Module,
+        slicer: Slicer,
+        task: Task,
+        calibration: Split,
+        config: ReconstructionConfig = DEFAULT,
+    ) -> None:
+        self._slicer, self._task, self._config = slicer, task, config
+        count = max(2, config.activation_bytes // _widest(model, task, calibration.take(2)))
         samples = calibration.take(min(count, len(calibration)))
         self._batches = Batches(samples, len(samples), model, Form(), seed=0)
         self._recalibrate = Recalibration(model, task, self._batches)
@@ -94,7 +106,7 @@ class Reconstruction:
                     wanted: Tensor = wanted,
                 ) -> None:
                     """Solve for the layer when its input is there."""
-                    _fit(module, target.rows(module, args[0]), wanted)
+                    _fit(module, target.rows(module, args[0]), wanted, self._config.damping)
 
                 handle = net.get_submodule(path).register_forward_pre_hook(fit)
                 stack.callback(handle.remove)
@@ -119,7 +131,8 @@ class Reconstruction:
                 ) -> None:
                     """Draw patches of a layer's input and note what it makes of them."""
                     calls[path] += 1
-                    limit = min(ROWS, PATCH_BYTES // (4 * _matrix(module).shape[1]))
+                    fitting = self._config.patch_bytes // (4 * _matrix(module).shape[1])
+                    limit = min(self._config.rows, fitting)
                     rows = _rows(module, args[0], limit, seed)
                     targets[path] = _Target(seed, limit, _product(module, rows))
 
@@ -172,13 +185,13 @@ def _product(module: nn.Module, rows: Tensor) -> Tensor:
     return rows @ _solution(module)
 
 
-def _fit(module: nn.Module, rows: Tensor, wanted: Tensor) -> None:
+def _fit(module: nn.Module, rows: Tensor, wanted: Tensor, damping: float) -> None:
     """Solve for the weights (and bias) that come nearest to ``wanted``, in place."""
     before = _solution(module).double()
     products = rows.new_zeros(rows.shape[1], rows.shape[1])
     add_products(products, rows)
     gram = products.double() / len(rows)  # its lower triangle is what a Cholesky factor is made of
-    eps = DAMPING * gram.diagonal().mean() + torch.finfo(torch.float32).tiny
+    eps = damping * gram.diagonal().mean() + torch.finfo(torch.float32).tiny
     right = (rows.T @ wanted).double() / len(rows) + eps * before
     gram.diagonal().add_(eps)
     found = torch.cholesky_solve(right, torch.linalg.cholesky(gram)).T

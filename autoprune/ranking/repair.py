@@ -17,13 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from autoprune.ranking.gram import Moments
-
-DAMPING = 1e-3
-"""eps, relative to the mean of G's diagonal."""
-
-REMEMBERED = 16 << 20
-"""Bytes of repaired values remembered per tensor, for the counts that were asked for last."""
+from autoprune.ranking.gram import DEFAULT, Moments
 
 
 def damped(moments: Moments) -> tuple[Tensor, Tensor]:
@@ -36,7 +30,7 @@ def damped(moments: Moments) -> tuple[Tensor, Tensor]:
     ones = 1 if moments.consumer.bias else 0
     gram = moments.gram[: size + ones, : size + ones].clone()
     diagonal = gram.diagonal()[:size]
-    diagonal += DAMPING * diagonal.mean() + torch.finfo(gram.dtype).tiny
+    diagonal += moments.damping * diagonal.mean() + torch.finfo(gram.dtype).tiny
     weights = moments.weights
     return gram, torch.cat([weights, weights.new_zeros(ones, weights.shape[1])])
 
@@ -136,11 +130,15 @@ class LeastSquares:
     """Repaired weight (and bias) of one consumer, which may have been split into several parts."""
 
     def __init__(
-        self, parts: Sequence[Moments], orders: Mapping[str, Tensor], bias: Tensor | None
+        self,
+        parts: Sequence[Moments],
+        orders: Mapping[str, Tensor],
+        bias: Tensor | None,
+        remembered: int = DEFAULT.remembered,
     ) -> None:
         consumer = parts[0].consumer
         self.tensor, self.weight = consumer.tensor, consumer.weight
-        self.bias_name, self.bias = consumer.bias, bias
+        self.bias_name, self.bias, self.remembered = consumer.bias, bias, remembered
         self.sizes = {
             name: len(index) for part in parts for name, index in part.consumer.groups.items()
         }
@@ -160,7 +158,7 @@ class LeastSquares:
             return {}
         if counts not in self._memory:
             self._memory[counts] = self._repair(plan)
-            while len(self._memory) > max(1, REMEMBERED // self.weight.nbytes):
+            while len(self._memory) > max(1, self.remembered // self.weight.nbytes):
                 self._memory.popitem(last=False)
         self._memory.move_to_end(counts)
         return self._memory[counts]

@@ -50,14 +50,23 @@ class Run:
     made in one environment, so that it repeats bit for bit; ``warnings`` say why not.
     """
 
-    def __init__(self, path: Path, config: Config, *, fresh: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        *,
+        fresh: bool = False,
+        environment: Mapping[str, Any] | None = None,
+    ) -> None:
         """Open the run in ``path``, or begin one.
 
         Raises LockedError while another process has it, UsageError when it belongs to another
         configuration or is not a run, DamagedError when it cannot be trusted. ``fresh`` moves what
-        is there to ``NAME.old-N`` and begins anew.
+        is there to ``NAME.old-N`` first. ``environment`` is what decides whether numbers repeat
+        bit for bit, by default that of this process (:func:`current_environment`).
         """
         self.path, self.config = path, config
+        self._environment = environment
         self.warnings: list[str] = []
         self._lock = taken(path)
         try:
@@ -148,7 +157,7 @@ class Run:
                 "format": FORMAT,
                 "command": self.config.command,
                 "config": self.config.to_json(),
-                "environment": environment(),
+                "environment": self._environment or current_environment(),
                 "bit_exact": True,
                 "facts": {},
             }
@@ -176,7 +185,7 @@ class Run:
                 "name another directory with --run",
             )
         self._compare(type(self.config).from_json(meta.get("config")).to_json())
-        changed = _differences(meta["environment"], environment())
+        changed = _differences(meta["environment"], self._environment or current_environment())
         if changed:
             self.warnings.append(
                 f"this run began with {changed}: its repetition may differ in the last bits"
@@ -198,7 +207,7 @@ class Run:
         return meta
 
 
-def environment() -> dict[str, Any]:
+def current_environment() -> dict[str, Any]:
     """Return what decides whether numbers repeat bit for bit: versions, machine, threads."""
     import torch
 

@@ -14,19 +14,20 @@ from torch import Tensor, nn
 from autoprune.data import Split
 from autoprune.data.task import Classification
 from autoprune.errors import UsageError
-from autoprune.ranking import METHODS, WITHOUT_DATA, Ranking, Sampling, rank
+from autoprune.ranking import METHODS, WITHOUT_DATA, Ranking, RegressionConfig, rank
 from autoprune.ranking.consumers import Consumer, find_consumers, split
 from autoprune.ranking.elimination import Reader, eliminate
 from autoprune.ranking.gram import Moments, collect, patches, within_memory
 from autoprune.ranking.lasso import lasso_order, unit_products
 from autoprune.ranking.ordering import by_importance
+from autoprune.ranking.regression import refitting
 from autoprune.ranking.repair import Joint, Nested, damped, least_squares
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
 
-EVERYTHING = Sampling(rows=10**9)
+EVERYTHING = RegressionConfig(rows=10**9)
 TASK = Classification()
 
 
@@ -107,7 +108,7 @@ def concat_net() -> tuple[nn.Module, Structure]:
 def regression(
     net: tuple[nn.Module, Structure], calibration: Split, method: str = "regression"
 ) -> Ranking:
-    return rank(*net, method, task=TASK, calibration=calibration, sampling=EVERYTHING)
+    return rank(*net, method, task=TASK, calibration=calibration, config=EVERYTHING)
 
 
 def spd(size: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -311,12 +312,11 @@ def test_sampled_patches_are_some_of_all() -> None:
 
 @pytest.mark.parametrize("panel", [7, 1000])
 def test_gram_matrices_are_those_of_all_patches(
-    plain_net: tuple[nn.Module, Structure], panel: int, monkeypatch: pytest.MonkeyPatch
+    plain_net: tuple[nn.Module, Structure], panel: int
 ) -> None:
-    monkeypatch.setattr("autoprune.ranking.gram.PANEL", panel)
     model, structure = plain_net
     data = images()
-    small = Sampling(batch=7, rows=10**9)
+    small = RegressionConfig(batch=7, rows=10**9, panel=panel)
     moments = collect(model, find_consumers(model, structure), TASK, data, small)
     found = {item.consumer.tensor: item for item in moments}
     assert set(found) == {"b.weight", "head.weight"}
@@ -391,7 +391,7 @@ def moments_of(gram: Tensor, weights: Tensor, groups: dict[str, Tensor], bias: b
 def test_nothing_missing_changes_nothing(plain_net: tuple[nn.Module, Structure]) -> None:
     """With damping on both sides the solution for all columns is the weights as they are."""
     model, structure = plain_net
-    moments = collect(model, find_consumers(model, structure), TASK, images(4), Sampling())
+    moments = collect(model, find_consumers(model, structure), TASK, images(4), RegressionConfig())
     for item in moments:
         ((name, index),) = item.consumer.groups.items()
         columns, solved = Nested(item, {name: torch.arange(len(index))})({name: len(index)})
@@ -399,55 +399,54 @@ def test_nothing_missing_changes_nothing(plain_net: tuple[nn.Module, Structure])
         torch.testing.assert_close(inner, item.weights, rtol=1e-5, atol=1e-6)
 
 
-MINDED = {"c.weight": 3.0, "d.weight": 0.5, "e.weight": 2.0, "head.weight": 7.0}
+SENSITIVITY = {"c.weight": 3.0, "d.weight": 0.5, "e.weight": 2.0, "head.weight": 7.0}
 READERS = {"a": ["c"], "b": ["c"], "c": ["d", "head"], "d": ["e"]}
 
 
-@pytest.fixture
-def sensitivity_fn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the loss mind errors by known factors, so that errors can be counted on their own."""
-    monkeypatch.setattr("autoprune.ranking.sensitivities", lambda *_, **__: MINDED)
-    monkeypatch.setattr("autoprune.ranking.repair.DAMPING", 1e-9)
+def weighted(net: tuple[nn.Module, Structure], data: Split) -> Ranking:
+    """Rank by known sensitivities and almost no damping, so that errors can be computed here."""
+    model, structure = net
+    config = RegressionConfig(rows=10**9, damping=1e-9)
+    moments = collect(model, find_consumers(model, structure), TASK, data, config)
+    return refitting("regression", model, structure, moments, lambda _: SENSITIVITY)
 
 
-@pytest.mark.usefixtures("sensitivity_fn")
 @pytest.mark.parametrize("name", ["c", "d"])
 def test_errors_are_what_pruning_a_group_does_to_its_consumers(
     concat_net: tuple[nn.Module, Structure], name: str
 ) -> None:
     model, structure = concat_net
     data = images(64)
-    ranking = regression(concat_net, data)
+    ranking = weighted(concat_net, data)
     for count in (1, structure.sizes[name] // 2):
         plan = Plan.of(structure.sizes | {name: count})
         measured = sum(
-            MINDED[f"{one}.weight"] * output_error(model, ranking, plan, one, data)
+            SENSITIVITY[f"{one}.weight"] * output_error(model, ranking, plan, one, data)
             for one in READERS[name]
         )
         assert ranking.errors[name][count] == pytest.approx(measured, rel=1e-3)
 
 
-@pytest.mark.usefixtures("sensitivity_fn")
 def test_errors_of_groups_read_side_by_side_add_up_where_all_shrink_alike(
     concat_net: tuple[nn.Module, Structure],
 ) -> None:
     """Alone, either would be made up for by the other."""
     model, structure = concat_net
     data = images(64)
-    ranking = regression(concat_net, data)
+    ranking = weighted(concat_net, data)
     for a, b in ((3, 4), (0, 0)):
         kept = {"a": a, "b": b}
         whole = ranking.errors["a"][a] + ranking.errors["b"][b]
         if a:
             plan = Plan.of(structure.sizes | kept)
-            joint = MINDED["c.weight"] * output_error(model, ranking, plan, "c", data)
+            joint = SENSITIVITY["c.weight"] * output_error(model, ranking, plan, "c", data)
             assert whole == pytest.approx(joint, rel=1e-3)
             for name in kept:
                 alone = Plan.of(structure.sizes | {name: kept[name]})
                 by_itself = output_error(model, ranking, alone, "c", data)
-                assert ranking.errors[name][kept[name]] > MINDED["c.weight"] * by_itself
+                assert ranking.errors[name][kept[name]] > SENSITIVITY["c.weight"] * by_itself
         else:
-            assert whole == pytest.approx(MINDED["c.weight"], rel=1e-3)
+            assert whole == pytest.approx(SENSITIVITY["c.weight"], rel=1e-3)
 
 
 def output_error(model: nn.Module, ranking: Ranking, plan: Plan, path: str, data: Split) -> float:
@@ -508,11 +507,9 @@ def test_regression_keeps_the_output_better_than_l1(
 def test_same_seed_same_ranking(concat_net: tuple[nn.Module, Structure]) -> None:
     model, structure = concat_net
     plan = Plan.uniform(structure, 0.5)
-    few = Sampling(rows=150)
+    few = RegressionConfig(rows=150)
     one, again, other = (
-        rank(
-            model, structure, "regression", task=TASK, calibration=images(), seed=seed, sampling=few
-        )
+        rank(model, structure, "regression", task=TASK, calibration=images(), seed=seed, config=few)
         for seed in (0, 0, 1)
     )
     assert all(one.orders[name].equal(again.orders[name]) for name in one.orders)
@@ -522,18 +519,18 @@ def test_same_seed_same_ranking(concat_net: tuple[nn.Module, Structure]) -> None
     assert (one.errors["a"] != other.errors["a"]).any()
 
 
-def test_repairs_are_remembered_within_bounds(
-    plain_net: tuple[nn.Module, Structure], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_repairs_are_remembered_within_bounds(plain_net: tuple[nn.Module, Structure]) -> None:
     ranking = regression(plain_net, images())
     plan = Plan.of({"a": 5, "b": 5})
     first = ranking.weights(plan)
     assert ranking.weights(plan)["b.weight"] is first["b.weight"]
     assert ranking.weights(Plan.of({"a": 5, "b": 4}))["b.weight"] is first["b.weight"]
-    monkeypatch.setattr("autoprune.ranking.repair.REMEMBERED", 0)
-    ranking.weights(Plan.of({"a": 7, "b": 7}))
-    assert ranking.weights(plan)["b.weight"] is not first["b.weight"]
-    assert ranking.weights(plan)["b.weight"].equal(first["b.weight"])
+    config = RegressionConfig(rows=10**9, remembered=0)
+    forgetful = rank(*plain_net, "regression", task=TASK, calibration=images(), config=config)
+    before = forgetful.weights(plan)["b.weight"]
+    forgetful.weights(Plan.of({"a": 7, "b": 7}))
+    assert forgetful.weights(plan)["b.weight"] is not before
+    assert forgetful.weights(plan)["b.weight"].equal(first["b.weight"])
 
 
 # What is a consumer and what is not.
@@ -637,10 +634,10 @@ def test_wide_consumers_are_split_by_place(plain_net: tuple[nn.Module, Structure
             assert torch.cat(pieces, 1).sort(1).values.equal(consumer.columns[whole])
         assert split(consumer, 5) == []
     consumers = find_consumers(model, structure)
-    fitted = within_memory(consumers, Sampling(memory=60_000))
+    fitted = within_memory(consumers, RegressionConfig(memory=60_000))
     assert sum(8 * (len(part.columns) + 1) ** 2 for part in fitted) <= 60_000
     assert len(fitted) > len(consumers)
-    assert within_memory(consumers, Sampling(memory=0)) == []
+    assert within_memory(consumers, RegressionConfig(memory=0)) == []
 
 
 def test_split_repairs_still_repair(plain_net: tuple[nn.Module, Structure]) -> None:
@@ -649,8 +646,8 @@ def test_split_repairs_still_repair(plain_net: tuple[nn.Module, Structure]) -> N
     fresh, slicer = images(64).content[0], Slicer(model, structure)
     errors = []
     for columns_at_most in (4608, 40):
-        few = Sampling(rows=10**9, columns=columns_at_most)
-        ranking = rank(model, structure, "regression", task=TASK, calibration=data, sampling=few)
+        few = RegressionConfig(rows=10**9, columns=columns_at_most)
+        ranking = rank(model, structure, "regression", task=TASK, calibration=data, config=few)
         with torch.no_grad():
             compact = slicer(ranking.kept(plan), ranking.weights(plan))(fresh)
             bare = slicer(ranking.kept(plan))(fresh)
