@@ -2,8 +2,8 @@
 
 Each row is a process of its own, so that its peak is its own. Beside it stands what the Gram
 matrices of all consumers would take unbounded, and what they take within the default limits
-(`RegressionConfig`: at most 4,608 columns and 2 GiB; wider or more consumers are split, correlations
-between parts taken as 0).
+(`RegressionConfig`: at most 4,608 columns and 2 GiB; wider or more consumers are split,
+correlations between parts taken as 0).
 
 python benchmarks/memory.py [--write]
 """

@@ -27,9 +27,9 @@ from autoprune.cli.parse import parse
 from autoprune.errors import AutopruneError
 from autoprune.foundation.config import Config
 from autoprune.foundation.files import canonical
-from autoprune.foundation.progress import Terminal
+from autoprune.foundation.progress import shown_by
 from autoprune.foundation.signals import INTERRUPTED, Interrupts, interruptible
-from autoprune.foundation.waiting import heard_by
+from autoprune.foundation.terminal import Terminal
 from autoprune.runs.lock import claimed
 
 _NARROWEST: Final = 60
@@ -124,5 +124,5 @@ def _answer(config: Config, debug: bool) -> Answer:
             warnings.simplefilter("ignore")  # other libraries'; ours are part of the result
         held = claimed(config.directory) if config.directory else contextlib.nullcontext()
         progress = Terminal(Console(stderr=True))
-        with held, heard_by(progress.phase):
+        with held, shown_by(progress.phase):
             return run(config, progress)

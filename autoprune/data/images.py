@@ -16,7 +16,7 @@ from torch import Tensor
 from autoprune.data import hub
 from autoprune.data.cache import cached, fingerprint
 from autoprune.errors import DamagedError, UsageError
-from autoprune.foundation.waiting import waiting
+from autoprune.foundation.progress import slow_phase
 
 TABLES = {".parquet", ".arrow", ".jsonl", ".csv"}
 """Files by which a directory is known to have the layout of the hub."""
@@ -32,7 +32,7 @@ GRAY = {"1", "L", "LA", "I", "I;16", "F"}
 """Pillow's modes of images without color."""
 
 MANY = 2000
-"""Images that take longer to decode than a user waits without a word."""
+"""From so many images on, decoding takes long enough to be shown as progress."""
 
 Row = tuple[str | bytes, int]
 """An image, as the path of its file or as the file's content, and its label."""
@@ -168,7 +168,7 @@ def _decode(source: _Source) -> Images:
         ) from None
     gray: bool | None = None
     parts = {}
-    with waiting("decode", source.total, least=MANY) as told:
+    with slow_phase("decode", source.total, least=MANY) as advance:
         for part in sorted(source.rows, key=lambda key: key != "train"):
             pictures: list[np.ndarray[Any, Any]] = []
             labels: list[int] = []
@@ -179,7 +179,7 @@ def _decode(source: _Source) -> Images:
                 gray = picture.ndim == 2
                 _check(source, where, pictures, label)
                 labels.append(label)
-                told(1)
+                advance(1)
             if not pictures:
                 raise UsageError(f"{source.name}: {part} holds no images")
             stacked = torch.from_numpy(np.stack(pictures))
