@@ -30,7 +30,7 @@ from autoprune.foundation.files import canonical
 from autoprune.foundation.progress import shown_by
 from autoprune.foundation.signals import INTERRUPTED, Interrupts, interruptible
 from autoprune.foundation.terminal import Terminal
-from autoprune.runs.lock import claimed
+from autoprune.runs.lock import hold_lock
 
 _NARROWEST: Final = 60
 _FAILED: Final = 1
@@ -122,7 +122,7 @@ def _answer(config: Config, debug: bool) -> Answer:
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")  # other libraries'; ours are part of the result
-        held = claimed(config.directory) if config.directory else contextlib.nullcontext()
+        held = hold_lock(config.directory) if config.directory else contextlib.nullcontext()
         progress = Terminal(Console(stderr=True))
         with held, shown_by(progress.phase):
             return run(config, progress)

@@ -121,7 +121,7 @@ class BoundBudget:
     steps: tuple[int, ...]
     ceiling: tuple[int, ...] = ()
 
-    def part(self, share: float, ceiling: Mapping[str, int]) -> BoundBudget:
+    def partial(self, share: float, ceiling: Mapping[str, int]) -> BoundBudget:
         """Go a part of the way to the budget, in (0, 1], below the counts of a plan.
 
         A limit to the fraction f of the dense cost becomes one to f**share: as many parts in a row
@@ -193,11 +193,11 @@ class BoundBudget:
         start[: len(prefix)] = prefix
         direction[: len(prefix)] = 0
         return min(
-            (item.cost.reach(start, direction, item.bound) for item in self.constraints),
+            (item.cost.solve_fraction(start, direction, item.bound) for item in self.constraints),
             default=1.0,
         )
 
-    def nearest(self, group: int, units: float, lo: int, hi: int) -> int:
+    def round_count(self, group: int, units: float, lo: int, hi: int) -> int:
         """Return the allowed count of a group nearest to ``units`` (ties go up) within [lo, hi]."""
         choices = self.choices[group]
         choices = choices[np.searchsorted(choices, lo) : np.searchsorted(choices, hi, "right")]
@@ -263,7 +263,7 @@ class BoundBudget:
     def _evenly(self, fraction: float) -> Counts:
         return np.array(
             [
-                self.nearest(g, fraction * size, int(choices[0]), int(choices[-1]))
+                self.round_count(g, fraction * size, int(choices[0]), int(choices[-1]))
                 for g, (choices, size) in enumerate(
                     zip(self.choices, self.cost.structure.sizes.values(), strict=True)
                 )

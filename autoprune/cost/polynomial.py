@@ -50,7 +50,7 @@ class Cost(ABC):
         """Evaluate ``counts`` with each candidate [n] in place of one group's; returns [n]."""
 
     @abstractmethod
-    def reach(self, start: Counts, direction: Counts, bound: int) -> float:
+    def solve_fraction(self, start: Counts, direction: Counts, bound: int) -> float:
         """Return the largest x in [0, 1] with ``start + x * direction`` within ``bound``, or 0."""
 
     def at(self, counts: Counts) -> int:
@@ -160,7 +160,7 @@ class Polynomial(Cost):
             total = total * candidates + coefficient
         return total
 
-    def reach(self, start: Counts, direction: Counts, bound: int) -> float:
+    def solve_fraction(self, start: Counts, direction: Counts, bound: int) -> float:
         """Return the root of the polynomial along a line; fractional units are allowed in it."""
         coefficients = self.line(start, direction).tolist()
         low, high = 0.0, 1.0

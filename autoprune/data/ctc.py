@@ -63,18 +63,18 @@ class CTC:
 
     def score(self, outputs: Any, batch: Any) -> Tensor:
         """Return 1 for a line read without a mistake, else 0: the mean is the sequence accuracy."""
-        pairs = zip(read(_logits(outputs)), _texts(batch[-1]), strict=True)
+        pairs = zip(best_path_texts(_logits(outputs)), _texts(batch[-1]), strict=True)
         return torch.tensor([float(found == true) for found, true in pairs])
 
     def rates(self, outputs: Any, batch: Any) -> Mapping[str, tuple[float, float]]:
         """Return the character error rate: edits needed, and characters there were."""
         truth = _texts(batch[-1])
-        pairs = zip(read(_logits(outputs)), truth, strict=True)
-        edits = sum(distance(found, true) for found, true in pairs)
+        pairs = zip(best_path_texts(_logits(outputs)), truth, strict=True)
+        edits = sum(edit_distance(found, true) for found, true in pairs)
         return {"character error rate": (float(edits), float(sum(map(len, truth))))}
 
 
-def read(logits: Tensor) -> list[list[int]]:
+def best_path_texts(logits: Tensor) -> list[list[int]]:
     """Return the best path of every line, repetitions joined and blanks dropped.
 
     ``logits``: [B, columns, classes].
@@ -85,7 +85,7 @@ def read(logits: Tensor) -> list[list[int]]:
     return [line[kept].tolist() for line, kept in zip(best, new & (best != BLANK), strict=True)]
 
 
-def distance(one: Sequence[int], two: Sequence[int]) -> int:
+def edit_distance(one: Sequence[int], two: Sequence[int]) -> int:
     """Return the least number of insertions, deletions and substitutions (Levenshtein 1966)."""
     if one == two:
         return 0

@@ -23,7 +23,7 @@ TABLES = {".parquet", ".arrow", ".jsonl", ".csv"}
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 
-SPLITS = {"train": "train", "test": "test", "validation": "validation"} | dict.fromkeys(
+SPLIT_NAMES = {"train": "train", "test": "test", "validation": "validation"} | dict.fromkeys(
     ("val", "valid"), "validation"
 )
 """Names that splits have in the wild, and ours."""
@@ -112,7 +112,7 @@ def _columns(name: str, loaded: Mapping[str, Any]) -> _Source:
     """Find the image and the label column by their types."""
     import datasets
 
-    parts = {SPLITS[key]: part for key, part in loaded.items() if key in SPLITS}
+    parts = {SPLIT_NAMES[key]: part for key, part in loaded.items() if key in SPLIT_NAMES}
     if "train" not in parts:
         raise UsageError(f"{name} has no split 'train'", f"it has {', '.join(loaded) or 'none'}")
     features = parts["train"].features
@@ -140,7 +140,9 @@ def _raw_rows(part: Any, image: str, label: str) -> Iterator[Row]:
 
 def _folder(path: Path) -> _Source:
     """List class sub-directories, inside ``train/``, ``test/`` and ``val/`` if those are there."""
-    inside = {SPLITS[child.name]: child for child in path.iterdir() if child.name in SPLITS}
+    inside = {
+        SPLIT_NAMES[child.name]: child for child in path.iterdir() if child.name in SPLIT_NAMES
+    }
     if "train" not in inside:
         inside = {"train": path}
     classes = sorted(child.name for child in inside["train"].iterdir() if child.is_dir())

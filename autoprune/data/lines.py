@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoprune.data.cache import Content, cached
-from autoprune.data.carve import carve
-from autoprune.data.form import image_form
+from autoprune.data.normalization import image_form
 from autoprune.data.split import Data
+from autoprune.data.splitting import make_splits
 from autoprune.foundation.files import file_digest
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def lines(seed: int) -> Data:
     tensors, _ = cached(f"ocr-lines-{_key()}", _render)
     parts = {part: (tensors[f"{part}.images"], tensors[f"{part}.texts"]) for part in COUNTS}
     form = image_form("ocr-lines", parts["train"][0])
-    return carve("ocr-lines", parts, seed, form=form, classes=len(ALPHABET) + 1)
+    return make_splits("ocr-lines", parts, seed, form=form, classes=len(ALPHABET) + 1)
 
 
 def _key() -> str:

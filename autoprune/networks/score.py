@@ -49,7 +49,7 @@ def measure(
     """
     device = device_of(model)
     size = batch_size or (CPU_BATCH if device.type == "cpu" else BATCH)
-    form = fastest_form(model, task, first(split), precision)
+    form = fastest_form(model, task, first_samples(split), precision)
     score, loss = 0.0, 0.0
     rated = task if isinstance(task, RatedTask) else None
     counts: dict[str, list[float]] = {}
@@ -67,6 +67,6 @@ def measure(
     return Score(score / len(split), loss / len(split), other)
 
 
-def first(split: Split) -> Batch:
+def first_samples(split: Split) -> Batch:
     """Return two samples, to try things on."""
     return next(split.take(2).batches(2))

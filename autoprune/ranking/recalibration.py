@@ -29,7 +29,7 @@ from autoprune.data.task import Task
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import forward, mode
 
-Moments = tuple[Tensor, Tensor]
+ChannelStatistics = tuple[Tensor, Tensor]
 """Mean and unbiased variance of each channel, [channels] both."""
 
 
@@ -44,7 +44,7 @@ class Recalibration:
 
     def __init__(self, model: nn.Module, task: Task, batches: Batches) -> None:
         self._task, self._batches = task, batches
-        seen: dict[str, list[Moments]] = defaultdict(list)
+        seen: dict[str, list[ChannelStatistics]] = defaultdict(list)
         self._run(model, lambda path, norm, moments: seen[path].append(moments))
         norms = _norms(model)
         self.references: dict[str, Tensor] = {}
@@ -65,9 +65,9 @@ class Recalibration:
         if not paths:
             return
         references = {path: _statistics(norms[path]) for path in paths}
-        found: dict[str, list[Moments]] = defaultdict(list)
+        found: dict[str, list[ChannelStatistics]] = defaultdict(list)
 
-        def follow(path: str, norm: _BatchNorm, moments: Moments) -> None:
+        def follow(path: str, norm: _BatchNorm, moments: ChannelStatistics) -> None:
             if path in references:
                 found[path].append(_moved(moments, references[path], norm.eps))
                 norm.running_mean, norm.running_var = found[path][-1]
@@ -77,7 +77,9 @@ class Recalibration:
             norms[path].running_mean, norms[path].running_var = _average(moments)
 
     @torch.no_grad()
-    def _run(self, net: nn.Module, see: Callable[[str, _BatchNorm, Moments], None]) -> None:
+    def _run(
+        self, net: nn.Module, see: Callable[[str, _BatchNorm, ChannelStatistics], None]
+    ) -> None:
         """Run the samples in eval mode; ``see`` is told what each norm is about to normalize."""
         norms = _norms(net)
         if not norms:
@@ -104,24 +106,26 @@ def _norms(model: nn.Module) -> dict[str, _BatchNorm]:
     }
 
 
-def _statistics(norm: _BatchNorm) -> Moments:
+def _statistics(norm: _BatchNorm) -> ChannelStatistics:
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None and variance is not None  # noqa: S101 (what _norms looked for)
     return mean, variance
 
 
-def _moments(value: Tensor, norm: _BatchNorm) -> Moments:
+def _moments(value: Tensor, norm: _BatchNorm) -> ChannelStatistics:
     """Mean and variance by torch's own kernel, the fastest there is for any type and layout."""
     mean, variance = map(torch.zeros_like, _statistics(norm))
     torch.batch_norm_update_stats(value, mean, variance, 1.0)
     return mean, variance
 
 
-def _moved(moments: Moments, reference: Moments, eps: float) -> Moments:
+def _moved(
+    moments: ChannelStatistics, reference: ChannelStatistics, eps: float
+) -> ChannelStatistics:
     (mean, variance), (shift, ratio) = moments, reference
     return mean + shift, ((variance + eps) * ratio - eps).clamp_min(0)
 
 
-def _average(moments: list[Moments]) -> Moments:
+def _average(moments: list[ChannelStatistics]) -> ChannelStatistics:
     means, variances = (torch.stack(each).mean(0) for each in zip(*moments, strict=True))
     return means, variances

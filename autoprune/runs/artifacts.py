@@ -31,7 +31,7 @@ MANIFEST = "manifest.json"
 STATE = ".checkpoint.safetensors"
 """What names of saved states of trainings end in."""
 
-ANEW = "start over with --fresh; the damaged run is kept beside the new one"
+START_OVER = "start over with --fresh; the damaged run is kept beside the new one"
 _AGAIN = "run the same command again to make it anew, or start over with --fresh"
 
 
@@ -149,15 +149,15 @@ def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:
     try:
         data = read_json(path)
     except DamagedError as error:
-        raise DamagedError(str(error), ANEW) from None
+        raise DamagedError(str(error), START_OVER) from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise DamagedError(f"{path} is not a manifest this version knows", ANEW)
+        raise DamagedError(f"{path} is not a manifest this version knows", START_OVER)
     files = data.get("files")
     if not isinstance(files, dict) or data.get("check") != digest(canonical(files)):
-        raise DamagedError(f"{path} is damaged: its check does not fit", ANEW)
+        raise DamagedError(f"{path} is damaged: its check does not fit", START_OVER)
     for name, entry in files.items():
         if Path(name).name != name or name in (".", ".."):
-            raise DamagedError(f"{path} names a file outside its directory: {name!r}", ANEW)
+            raise DamagedError(f"{path} names a file outside its directory: {name!r}", START_OVER)
         if not isinstance(entry, dict) or not entry.keys() >= {"sha256", "previous"}:
-            raise DamagedError(f"{path} says too little about {name}", ANEW)
+            raise DamagedError(f"{path} says too little about {name}", START_OVER)
     return files

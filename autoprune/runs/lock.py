@@ -20,11 +20,11 @@ OURS = ("config.json", MANIFEST)
 """Files of which a run has at least one."""
 
 _held: dict[Path, FileLock] = {}
-"""Locks of runs that this process has claimed and not opened yet."""
+"""Locks of runs that this process has hold_lock and not opened yet."""
 
 
 @contextmanager
-def claimed(path: Path) -> Iterator[None]:
+def hold_lock(path: Path) -> Iterator[None]:
     """Hold the lock of a run before anything is known of it; who opens the run takes it over.
 
     So of two commands that begin at once one is refused at once, not when it has loaded its data.
@@ -46,15 +46,15 @@ def claimed(path: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def taken(path: Path) -> FileLock:
-    """Return the lock of a run: what this process has claimed, or else a new one.
+def take_lock(path: Path) -> FileLock:
+    """Return the lock of a run: what this process has hold_lock, or else a new one.
 
-    Raises as :func:`claimed` does.
+    Raises as :func:`hold_lock` does.
     """
     return _held.pop(_lock_file(path), None) or _lock(path)
 
 
-def refuse_strangers(path: Path, unless: Sequence[str] = ()) -> None:
+def refuse_foreign_files(path: Path, unless: Sequence[str] = ()) -> None:
     """Leave files and directories of somebody else alone; ``unless``: what shows they are ours."""
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file, not a directory", "name a new directory with --run")
@@ -68,7 +68,7 @@ def refuse_strangers(path: Path, unless: Sequence[str] = ()) -> None:
 
 
 def _lock(path: Path) -> FileLock:
-    refuse_strangers(path, unless=OURS)  # before the lock leaves a file there
+    refuse_foreign_files(path, unless=OURS)  # before the lock leaves a file there
     place = _lock_file(path)
     with writing(path):
         place.parent.mkdir(parents=True, exist_ok=True)

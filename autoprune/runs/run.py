@@ -33,9 +33,9 @@ from autoprune.foundation.files import (
     text_writer,
     writing,
 )
-from autoprune.runs.artifacts import ANEW, Artifacts, set_aside
+from autoprune.runs.artifacts import START_OVER, Artifacts, set_aside
 from autoprune.runs.journal import Journal
-from autoprune.runs.lock import refuse_strangers, taken
+from autoprune.runs.lock import refuse_foreign_files, take_lock
 from autoprune.runs.tensorboard import Events
 
 FORMAT = 1
@@ -68,14 +68,14 @@ class Run:
         self.path, self.config = path, config
         self._environment = environment
         self.warnings: list[str] = []
-        self._lock = taken(path)
+        self._lock = take_lock(path)
         try:
             if fresh and path.exists():
                 set_aside(path, "old")
             make_directory(path)
             self.resumed = (path / CONFIG).exists()
             if not self.resumed:
-                refuse_strangers(path)
+                refuse_foreign_files(path)
             _clear_temporaries(path)
             self.artifacts = Artifacts(path)
             self._meta = self._continue() if self.resumed else self._begin()
@@ -167,7 +167,7 @@ class Run:
         try:
             meta = self.artifacts.json(CONFIG)
         except DamagedError as error:
-            raise DamagedError(str(error.args[0]), ANEW) from None
+            raise DamagedError(str(error.args[0]), START_OVER) from None
         if (
             not isinstance(meta, dict)
             or meta.get("format") != FORMAT

@@ -10,7 +10,7 @@ from torch.nn.parameter import is_lazy
 from autoprune.errors import UsageError
 
 
-def unsound(model: nn.Module) -> str | None:
+def first_nonfinite(model: nn.Module) -> str | None:
     """Return the name of a parameter that is not finite or a buffer that holds NaN, if any.
 
     Buffers may hold infinity: masks of attention do. Tensors without values are passed over.
@@ -19,8 +19,8 @@ def unsound(model: nn.Module) -> str | None:
 
 
 def require_finite(model: nn.Module) -> None:
-    """Raise UsageError naming the first tensor that :func:`unsound` finds."""
-    name = unsound(model)
+    """Raise UsageError naming the first tensor that :func:`first_nonfinite` finds."""
+    name = first_nonfinite(model)
     if name is not None:
         raise UsageError(f"{name} of the model holds NaN or infinity", "load sound weights")
 

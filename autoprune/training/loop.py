@@ -26,9 +26,9 @@ from autoprune.networks.execution import (
     mode,
     move,
 )
-from autoprune.networks.score import Score, first, measure
-from autoprune.runs.artifacts import ANEW
-from autoprune.structure.finite import unsound
+from autoprune.networks.score import Score, first_samples, measure
+from autoprune.runs.artifacts import START_OVER
+from autoprune.structure.finite import first_nonfinite
 from autoprune.training.checkpoint import Checkpoint, State, below, key, memory, remind, under
 from autoprune.training.config import FitConfig
 
@@ -117,7 +117,7 @@ class _Run:
         if config.distill and teacher is None:
             raise UsageError("distillation needs a teacher", "pass teacher=, or distill=0")
         self.device = device_of(model)
-        self.form = fastest_form(model, task, first(split), config.precision, training=True)
+        self.form = fastest_form(model, task, first_samples(split), config.precision, training=True)
         self.optimizer = config.start(model)
         self.masked = _masked(model, masks)
         self.step, self.total = config.first, config.length(len(split))
@@ -163,7 +163,7 @@ class _Run:
                 on_step(self.step, self.total, loss)
             if checkpoint and self.step < end and checkpoint.due:
                 checkpoint.save(self.state())
-        name = unsound(self.model)
+        name = first_nonfinite(self.model)
         if name is not None:
             raise Diverged(f"{name} became NaN or infinite")
         self.means.append(self.sum / (end - max(begin, self.config.first)))
@@ -196,7 +196,9 @@ class _Run:
             self.good = below("good", state) or self._weights()
             remind(self.optimizer, below("optimizer", state))
         except (KeyError, IndexError, ValueError, RuntimeError) as error:
-            raise DamagedError(f"the state of the training is damaged: {error}", ANEW) from None
+            raise DamagedError(
+                f"the state of the training is damaged: {error}", START_OVER
+            ) from None
 
     def restore(self) -> None:
         """Go back to the weights after the last good epoch."""

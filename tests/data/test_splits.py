@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 from autoprune.data import Data, ImageForm, Split, describe, load_data
-from autoprune.data.carve import carve
-from autoprune.data.form import CIFAR, image_form
+from autoprune.data.normalization import CIFAR, image_form
+from autoprune.data.splitting import make_splits
 from autoprune.errors import UsageError
 
 
@@ -158,13 +158,13 @@ def test_carved_splits_are_disjoint_and_complete(count, given_, seed):
     parts = {"train": numbered(count)}
     for number, key in enumerate(sorted(given_)):
         parts[key] = numbered(10, offset=1000 * (number + 1))
-    data = carve("mine", parts, seed)
+    data = make_splits("mine", parts, seed)
     assert everything(data) == sorted(float(v) for x, _ in parts.values() for v in x)
 
 
 def test_the_last_rows_are_held_out_whatever_the_seed():
     parts = {"train": numbered(100), "test": numbered(10)}
-    one, two = (carve("mine", parts, seed) for seed in (1, 2))
+    one, two = (make_splits("mine", parts, seed) for seed in (1, 2))
     for data in (one, two):
         assert values(data.train) == list(range(90))
         assert sorted(values(data.search) + values(data.validation)) == list(range(90, 100))
@@ -173,7 +173,7 @@ def test_the_last_rows_are_held_out_whatever_the_seed():
 
 
 def test_seeds_never_move_a_sample_to_or_from_train_and_test():
-    one, two = (carve("mine", {"train": numbered(100)}, seed) for seed in (1, 2))
+    one, two = (make_splits("mine", {"train": numbered(100)}, seed) for seed in (1, 2))
     assert values(one.train) == values(two.train)
     assert values(one.test) == values(two.test)
     assert len(one.test) == 20
@@ -181,7 +181,7 @@ def test_seeds_never_move_a_sample_to_or_from_train_and_test():
 
 def test_rows_sorted_by_class_are_shuffled_before_the_cut():
     x = torch.arange(100).float()[:, None]
-    data = carve("mine", {"train": (x, torch.arange(100) // 25), "test": numbered(5)}, 0)
+    data = make_splits("mine", {"train": (x, torch.arange(100) // 25), "test": numbered(5)}, 0)
     held = torch.cat([data.search.content[1], data.validation.content[1]])
     assert len(held.unique()) > 1
     assert everything(data) == sorted(list(range(100)) + list(range(5)))
@@ -189,21 +189,21 @@ def test_rows_sorted_by_class_are_shuffled_before_the_cut():
 
 def test_a_given_validation_split_becomes_both():
     parts = {"train": numbered(30), "validation": numbered(10, offset=100), "test": numbered(5)}
-    data = carve("mine", parts, 0)
+    data = make_splits("mine", parts, 0)
     assert values(data.train) == list(range(30))
     assert sorted(values(data.search) + values(data.validation)) == list(range(100, 110))
 
 
 def test_validation_stands_in_for_test():
-    data = carve("mine", {"train": numbered(30), "validation": numbered(10, offset=100)}, 0)
+    data = make_splits("mine", {"train": numbered(30), "validation": numbered(10, offset=100)}, 0)
     assert values(data.test) == list(range(100, 110))
 
 
 def test_too_few_samples():
     with pytest.raises(UsageError, match="too few"):
-        carve("mine", {"train": numbered(1)}, 0)
+        make_splits("mine", {"train": numbered(1)}, 0)
     with pytest.raises(UsageError, match="no training data"):
-        carve("mine", {"test": numbered(5)}, 0)
+        make_splits("mine", {"test": numbered(5)}, 0)
 
 
 # ---- sources

@@ -44,7 +44,7 @@ def _prune(config: PruneConfig, session: Session) -> Result:
     rounds: list[Round] = []
     total = config.steps or 1
     for number in range(1, total + 1):
-        budget = session.budget.part(number / total, plan)
+        budget = session.budget.partial(number / total, plan)
         ranking = phases.order(session, model, masks)
         plan = heuristic_plan(config.heuristic, budget, ranking)
         masks = session.grain.masks(ranking, plan)

@@ -101,7 +101,7 @@ class TableCost(Cost):
         others = self._sum(counts[None], np.flatnonzero(~touched))
         return self._whole(others + self._sum(plans, np.flatnonzero(touched)))
 
-    def reach(self, start: Counts, direction: Counts, bound: int) -> float:
+    def solve_fraction(self, start: Counts, direction: Counts, bound: int) -> float:
         """Return the largest x, to a thousandth, at which the plan on a line fits."""
         low, span = 0.0, 1.0
         for _ in range(2):

@@ -18,7 +18,7 @@ from autoprune.networks.execution import device_of, forward, mode, move
 from autoprune.structure.finite import require_finite
 
 
-def check(model: nn.Module, data: Data, task: Task) -> None:
+def check_compatible(model: nn.Module, data: Data, task: Task) -> None:
     """Run two training samples through ``model`` to see whether model, data and task fit.
 
     Raises UsageError, in one line, if the model cannot be copied, keeps other things than tensors

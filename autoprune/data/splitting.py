@@ -23,7 +23,7 @@ seed would be tested on its own training samples under the next."""
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
-def carve(
+def make_splits(
     name: str,
     parts: Mapping[str, Any],
     seed: int,
