@@ -1,6 +1,6 @@
-"""What a plan costs, in exact integers and without a forward pass.
+"""Costs of a plan, in exact integers and without a forward pass.
 
-A ``Cost`` never falls when a count rises; that is all that landing plans on a budget rests on.
+A ``Cost`` never falls when a count rises, the only property that spending a budget exactly needs.
 MACs, parameters, bytes and energy are sums of products of extents, and an extent is affine in the
 counts of a plan. So each of them is one integer ``Polynomial``, and along any line of plans (one
 group varying, or all that remain shrinking together) a polynomial in one variable of low degree.
@@ -29,6 +29,7 @@ FLOPS_PER_MAC: Final = 2
 
 
 BISECTIONS: Final = 40
+"""Halvings of [0, 1] in a search for a fraction."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class Polynomial(Cost):
 
 @dataclass(frozen=True)
 class CostModel:
-    """The costs of one model: ``macs(plan)`` is an int, ``macs`` itself offers the vector forms.
+    """All costs of a model: ``macs(plan)`` is an int, ``macs`` itself offers the vector forms.
 
     MACs are per sample: convolution, linear, recurrent and attention products, each multiply-add
     once, nothing else. Bytes are those of all parameters and buffers. Energy is counted in

@@ -1,4 +1,4 @@
-"""The embedded default: scikit-learn's copy of the UCI optical digits, 1,797 images of 8x8."""
+"""Digits, the embedded default data: scikit-learn's copy of the UCI digits, 1,797 images of 8x8."""
 
 from __future__ import annotations
 

@@ -19,14 +19,14 @@ from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.progress import slow_phase
 
 TABLES = {".parquet", ".arrow", ".jsonl", ".csv"}
-"""Files by which a directory is known to have the layout of the hub."""
+"""Endings of files that show a directory to have the layout of the hub."""
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 
 SPLIT_NAMES = {"train": "train", "test": "test", "validation": "validation"} | dict.fromkeys(
     ("val", "valid"), "validation"
 )
-"""Names that splits have in the wild, and ours."""
+"""Common names of splits -> our names."""
 
 GRAY = {"1", "L", "LA", "I", "I;16", "F"}
 """Pillow's modes of images without color."""
@@ -134,8 +134,8 @@ def _columns(name: str, loaded: Mapping[str, Any]) -> _Source:
 def _raw_rows(part: Any, image: str, label: str) -> Iterator[Row]:
     for batch in part.select_columns([image, label]).iter(1000):
         for picture, number in zip(batch[image], batch[label], strict=True):
-            found = picture or {}
-            yield found.get("bytes") or found.get("path") or b"", number
+            stored = picture or {}
+            yield stored.get("bytes") or stored.get("path") or b"", number
 
 
 def _folder(path: Path) -> _Source:

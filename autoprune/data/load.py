@@ -1,4 +1,4 @@
-"""``--data``: from a name, a path or python objects to :class:`Data`."""
+"""Loading of data (``--data``): a :class:`Data` from a name, a path or Python objects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from autoprune.foundation import trust
 from autoprune.foundation.user_code import call, is_factory, load, refuse_malformed
 
 EMBEDDED = {"digits": digits, "ocr-lines": lines}
-"""Data that need no file: a function of the seed each."""
+"""Data that need no file: name -> function of the seed."""
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -45,9 +45,9 @@ def load_data(spec: object, seed: int = 0) -> Data:
       Dataset draws at random (augmentation) is drawn once;
     - a :class:`Data`, returned as it is.
 
-    How splits that the source lacks are cut: :func:`autoprune.data.splitting.make_splits`. ``seed`` divides
-    what is held out into search and validation samples; it never moves a sample into or out of the
-    training or test split. Images from disk stay uint8 and are normalized as batches are drawn.
+    Splits that the source lacks are cut by :func:`autoprune.data.splitting.make_splits`. ``seed``
+    divides the held-out samples into search and validation; it never moves a sample into or out of
+    the training or test split. Images from disk stay uint8 and are normalized as batches are drawn.
 
     Raises UsageError, in one line, for data that cannot be found or used.
     """

@@ -105,7 +105,7 @@ class Terminal:
 
 @dataclass
 class _State:
-    """State of a phase: steps done, facts known, and the pace of late."""
+    """State of a phase: steps done, facts known, and the recent pace."""
 
     label: str
     unit: str

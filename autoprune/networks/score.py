@@ -22,12 +22,12 @@ from autoprune.networks.execution import (
 )
 
 CPU_BATCH, BATCH = 64, 512
-"""Samples per forward pass. On a CPU, whose cache has to hold the activations, 512 take twice as
-long (a ResNet-20; a DenseNet-40 2.4 times)."""
+"""Samples per forward pass. On a CPU, whose cache has to hold the activations, batches of 512 take
+twice as long (a ResNet-20; a DenseNet-40 2.4 times)."""
 
 
 class Score(NamedTuple):
-    """Mean score in [0, 1] and mean loss over a split, and what else the task counts there."""
+    """Mean score in [0, 1] and mean loss over a split; ``other``: the rates of a rated task."""
 
     score: float
     loss: float
@@ -68,5 +68,5 @@ def measure(
 
 
 def first_samples(split: Split) -> Batch:
-    """Return two samples, to try things on."""
+    """Return a batch of the first two samples."""
     return next(split.take(2).batches(2))

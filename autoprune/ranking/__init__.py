@@ -30,7 +30,7 @@ _BY_WEIGHTS = {
 _BY_DATA = {"regression": None, "lasso": lasso_order}
 
 WITHOUT_DATA = tuple(_BY_WEIGHTS)
-"""Methods that see weights only and repair nothing."""
+"""Methods that use weights only and repair nothing."""
 
 METHODS = (*_BY_DATA, *_BY_WEIGHTS)
 """Names that :func:`rank` knows."""
@@ -50,7 +50,7 @@ def rank(
 
     ``regression`` and ``lasso`` run the model over ``calibration`` (all of it; ``config`` says
     how many patches they keep) and can repair weights; the others see weights only. ``seed`` draws
-    patches, and the order of ``random``. The model is not changed.
+    patches and the order of ``random``. The model is not changed.
 
     Raises UsageError for an unknown method, missing calibration data, and weights or activations
     that are NaN or infinite.

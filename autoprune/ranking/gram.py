@@ -1,4 +1,4 @@
-"""Gram matrices of the consumers' input patches over the calibration data, in one streamed pass."""
+"""Gram matrices of the consumers' input patches, summed in one pass over the calibration data."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def collect(
     config: RegressionConfig = DEFAULT,
     seed: int = 0,
 ) -> list[Moments]:
-    """Run the model over the calibration data; consumers that are never called drop out.
+    """Return the moments of the consumers over the calibration data, without those never called.
 
     Memory beyond a forward pass: the Gram matrices, and the patches that one consumer draws from
     one batch. Raises UsageError if activations are NaN or infinite.
@@ -102,7 +102,7 @@ def within_memory(consumers: Sequence[Consumer], config: RegressionConfig) -> li
 
 
 def input_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
-    """Return what a module was called on; of a packed sequence, its data."""
+    """Return the input of a module's call; of a packed sequence, its data."""
     value: Tensor | PackedSequence = args[0] if args else kwargs["input"]
     return value.data if isinstance(value, PackedSequence) else value
 
@@ -147,7 +147,7 @@ def add_products(gram: Tensor, rows: Tensor, panel: int = PANEL) -> None:
 
 
 class _Sum:
-    """X'X of one consumer, summed batch by batch."""
+    """Sum of X'X of one consumer, batch by batch."""
 
     def __init__(self, consumer: Consumer, config: RegressionConfig) -> None:
         size, device = len(consumer.columns) + 1, consumer.weight.device
@@ -161,7 +161,7 @@ class _Sum:
         self.rows += len(own)
 
     def moments(self) -> Moments:
-        """Return what was added up, as means over rows; UsageError if it is not finite."""
+        """Return the sums as means over rows; raise UsageError if they are not finite."""
         gram = self.gram.div_(self.rows).tril_()
         gram += gram.tril(-1).T
         if not bool(gram.diagonal().isfinite().all()):

@@ -1,11 +1,12 @@
-"""Batch-norm statistics of compact networks, out of a few samples.
+"""Recalibration of the batch-norm statistics of compact networks, from a few samples.
 
 Pruning shifts what batch norms see, so their running statistics have to follow (Li et al. 2020,
-EagleEye, arXiv:2007.02491, section 3.2). Taken anew over a few samples they do harm as well: the
-samples are few, and lack the augmentation under which the dense network's were gathered (a trained
-ResNet-20 loses 4 points of accuracy with nothing pruned). So only the change is measured. With m
-and v the mean and the variance of a norm's input over the samples, m' and v' those in the dense
-network, and M and V the dense network's running statistics,
+EagleEye, arXiv:2007.02491, section 3.2). Recomputing them from a few
+samples does harm as well: the samples are few, and lack the augmentation under which the dense
+network's were gathered (a trained ResNet-20 loses 4 points of accuracy with nothing pruned).
+Therefore only the change is measured. With m and v the mean and the variance of a norm's input over
+the samples, m' and v' those in the dense network, and M and V the dense network's running
+statistics,
 
     mean = M + (m - m'),    variance + eps = (V + eps) * (v + eps) / (v' + eps).
 
@@ -32,9 +33,12 @@ from autoprune.networks.execution import forward, mode
 ChannelStatistics = tuple[Tensor, Tensor]
 """Mean and unbiased variance of each channel, [channels] both."""
 
+Listener = Callable[[str, _BatchNorm, ChannelStatistics], None]
+"""Called with the path of a norm, the norm, and the statistics of its input."""
+
 
 class Recalibration:
-    """Gives the compact networks of one dense ``model`` batch-norm statistics that fit them.
+    """Recalibration of the batch-norm statistics of compact networks of one dense ``model``.
 
     ``references`` (buffer name -> tensor in the dense shape) take the place of the running
     statistics while a :class:`autoprune.structure.slicing.Slicer` makes the compact network (pass
@@ -57,7 +61,7 @@ class Recalibration:
     def __call__(self, net: nn.Module) -> None:
         """Compute the statistics of ``net``, made with ``references``, in place.
 
-        Every batch is normalized by what it makes of the statistics; at the end they are the plain
+        Every batch is normalized by the statistics that follow from it; at the end they are the
         average over batches.
         """
         norms = _norms(net)
@@ -77,10 +81,8 @@ class Recalibration:
             norms[path].running_mean, norms[path].running_var = _average(moments)
 
     @torch.no_grad()
-    def _run(
-        self, net: nn.Module, see: Callable[[str, _BatchNorm, ChannelStatistics], None]
-    ) -> None:
-        """Run the samples in eval mode; ``see`` is told what each norm is about to normalize."""
+    def _run(self, net: nn.Module, see: Listener) -> None:
+        """Run the samples in eval mode; call ``see`` with the statistics of each norm's input."""
         norms = _norms(net)
         if not norms:
             return
@@ -127,5 +129,5 @@ def _moved(
 
 
 def _average(moments: list[ChannelStatistics]) -> ChannelStatistics:
-    means, variances = (torch.stack(each).mean(0) for each in zip(*moments, strict=True))
+    means, variances = (torch.stack(part).mean(0) for part in zip(*moments, strict=True))
     return means, variances

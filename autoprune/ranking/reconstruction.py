@@ -1,8 +1,8 @@
-"""Reconstruction of a compact network, layer after layer, on what its own earlier layers deliver.
+"""Reconstruction of a compact network, layer by layer, from the outputs of its earlier layers.
 
-A ranking repairs each layer as if only its own inputs were missing. In the compact network errors
-of earlier layers arrive too. So its layers are fitted once more in the order in which they run: to
-the dense network's outputs Y, from the inputs X' that the part already fitted delivers (He et al.
+A ranking repairs each layer as if only its own inputs were missing. In the compact network it also
+gets the errors of earlier layers. Therefore the layers are fitted once more in execution order: to
+the dense network's outputs Y, from the inputs X' that the already fitted layers yield (He et al.
 2017, arXiv:1707.06168, section 3.2, "whole model pruning"),
 
     W' = argmin |X' W' - Y|^2 + eps |W' - W|^2 = (X'X' + eps I)^-1 (X'Y + eps W),
@@ -53,7 +53,7 @@ DEFAULT: Final = ReconstructionConfig()
 
 @dataclass(frozen=True)
 class _Target:
-    """What the dense network's layer makes of the patches drawn by ``seed``, [rows, outputs]."""
+    """Target of a layer: the dense layer's outputs on the patches drawn by ``seed``."""
 
     seed: int
     limit: int
@@ -65,7 +65,7 @@ class _Target:
 
 
 class Reconstruction:
-    """Makes compact networks of one dense ``model`` and fits their layers to its outputs, in turn.
+    """Builder of compact networks whose layers are fitted to a dense ``model``'s outputs, in turn.
 
     ``calibration``: training samples; as many are used as ``activation_bytes`` allow. Fitted are
     convolutions without groups and linear layers that are called once and share no weight. The
@@ -117,7 +117,7 @@ class Reconstruction:
         return net
 
     def _aim(self, model: nn.Module) -> dict[str, _Target]:
-        """Pass the samples through the dense network and note what its layers come to."""
+        """Return the targets of the layers, from one pass through the dense network."""
         targets: dict[str, _Target] = {}
         calls: Counter[str] = Counter()
         with ExitStack() as stack:
@@ -129,7 +129,7 @@ class Reconstruction:
                     path: str = path,
                     seed: int = seed,
                 ) -> None:
-                    """Draw patches of a layer's input and note what it makes of them."""
+                    """Draw patches of a layer's input and keep its outputs on them."""
                     calls[path] += 1
                     fitting = self._config.patch_bytes // (4 * _matrix(module).shape[1])
                     limit = min(self._config.rows, fitting)
@@ -186,7 +186,7 @@ def _product(module: nn.Module, rows: Tensor) -> Tensor:
 
 
 def _fit(module: nn.Module, rows: Tensor, wanted: Tensor, damping: float) -> None:
-    """Solve for the weights (and bias) that come nearest to ``wanted``, in place."""
+    """Solve for the weights (and bias) nearest to ``wanted``, in place."""
     before = _solution(module).double()
     products = rows.new_zeros(rows.shape[1], rows.shape[1])
     add_products(products, rows)
@@ -194,15 +194,15 @@ def _fit(module: nn.Module, rows: Tensor, wanted: Tensor, damping: float) -> Non
     eps = damping * gram.diagonal().mean() + torch.finfo(torch.float32).tiny
     right = (rows.T @ wanted).double() / len(rows) + eps * before
     gram.diagonal().add_(eps)
-    found = torch.cholesky_solve(right, torch.linalg.cholesky(gram)).T
-    if not bool(found.isfinite().all()):
+    solved = torch.cholesky_solve(right, torch.linalg.cholesky(gram)).T
+    if not bool(solved.isfinite().all()):
         return
     columns = _matrix(module).shape[1]
     weight, bias = module._parameters["weight"], module._parameters.get("bias")
     assert weight is not None  # noqa: S101 (what _layers looked for)
-    weight.data.copy_(found[:, :columns].reshape(weight.shape))
+    weight.data.copy_(solved[:, :columns].reshape(weight.shape))
     if bias is not None:
-        bias.data.copy_(found[:, columns])
+        bias.data.copy_(solved[:, columns])
 
 
 @torch.no_grad()

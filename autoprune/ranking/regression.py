@@ -35,7 +35,7 @@ def refitting(
     chooser: Chooser | None = None,
     config: RegressionConfig = DEFAULT,
 ) -> Ranking:
-    """Rank every group that has consumers by the least-squares error they are left with.
+    """Rank every group that has consumers by the least-squares error left in their outputs.
 
     The order is found by backward elimination, or given by ``chooser``. Errors are sums over the
     consumers of squared output error / variance of the output, times its sensitivity. Of

@@ -72,7 +72,7 @@ def sensitivities(
     seed: int = 0,
     config: SensitivityConfig = DEFAULT,
 ) -> dict[str, float]:
-    """Return by consumer's tensor what an error adds to the loss, over the relative error.
+    """Return consumer's tensor -> rise of the loss by an error, divided by the relative error.
 
     Relative: the squared error over the variance of the outputs. ``repaired``: consumer's tensor ->
     its weights where half of the inputs are gone, dense shape, zeros for what is gone; where there
@@ -116,7 +116,7 @@ def _settings(
 
 @dataclass(frozen=True)
 class _Probe:
-    """The error in what a consumer delivered in one call, and zeros that were added to it.
+    """Error in a consumer's outputs of one call, and zeros that were added to these outputs.
 
     ``size``: the squared error over the variance of the outputs. The gradient by the zeros is that
     by the outputs. ``bytes``: of the call's input and outputs.
@@ -175,9 +175,9 @@ def _error(
     repaired: Tensor | None,
     least_error: float,
 ) -> tuple[Tensor, float]:
-    """Return what repaired weights change of a layer's outputs, and how much that is of them.
+    """Return the error that repaired weights make in a layer's outputs, and its relative size.
 
-    Means by channel are left out: the repaired bias, or a batch norm, takes them up.
+    Means by channel are left out: the repaired bias, or a batch norm, absorbs them.
     """
     variation = _centered(module, outputs)
     if repaired is not None and isinstance(module, (*CONVS, nn.Linear)):
@@ -212,14 +212,14 @@ def _measure(loss: Tensor, probes: Sequence[_Probe], samples: int) -> Iterator[t
     for probe, gradient in zip(probes, gradients, strict=True):
         if gradient is None:
             continue
-        slopes, errors = (_by_sample(each, samples) for each in (gradient.float(), probe.error))
+        slopes, errors = (_by_sample(part, samples) for part in (gradient.float(), probe.error))
         if slopes is not None and errors is not None:
             products = (slopes @ errors.mT).square()
             yield probe.tensor, float(_between(products).mean()) / 2 / probe.size
 
 
 def _between(products: Tensor) -> Tensor:
-    """Return what [samples, samples] says of two different samples; all of it if there is one."""
+    """Return the entries [samples, samples] of two different samples; all if there is one."""
     other = ~torch.eye(len(products), dtype=torch.bool, device=products.device)
     return products[other] if len(products) > 1 else products
 
@@ -239,6 +239,7 @@ def _complete(
     """Give every consumer a sensitivity above 0."""
     finite = {name: value for name, value in known.items() if isfinite(value)}
     if not any(finite.values()):
-        return {item.tensor: 1.0 for item in consumers}
+        return {consumer.tensor: 1.0 for consumer in consumers}
     least, middle = floor * fmean(finite.values()), median(finite.values())
-    return {item.tensor: max(finite.get(item.tensor, middle), least) for item in consumers}
+    tensors = [consumer.tensor for consumer in consumers]
+    return {tensor: max(finite.get(tensor, middle), least) for tensor in tensors}

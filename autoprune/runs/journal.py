@@ -1,13 +1,13 @@
-"""The append-only record of a run: one line of JSON per evaluation, checked and synced.
+"""Journal of a run: append-only, one line of JSON per evaluation, checked and synced.
 
 Format 1: the first line is ``{"check": ..., "format": 1, "journal": NAME}``; every further line is
 a record with a ``check`` of its own, the first 16 hexadecimal digits of the sha256 over the check
 before it and the record, so that a changed, removed, repeated or reordered line is noticed. Records
 hold nothing that differs between a run and its repetition (no clock): journals can be compared.
 
-A line is on the disk when ``append`` returns. To sync it may take longer than an evaluation, so a
-search lets it be put off: then no kill loses the line, and what a power cut loses is evaluated
-again, to the same bits. What goes with a training's state must not be: later weights are others.
+A line is on the disk when ``append`` returns. Syncing can take longer than an evaluation, so a
+search may delay it: a kill still loses no line, and lines lost in a power cut are evaluated again,
+to the same bits. Lines that belong to a training's state must not be delayed: later weights differ.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DEFAULT: Final = JournalConfig()
 
 
 class Journal:
-    """One journal file, open for appending; use it from the one process that holds the run's lock.
+    """A journal file, open for appending by the one process that holds the run's lock.
 
     Opening cuts a torn last line (a kill in the middle of a write) and verifies all others. Raises
     DamagedError naming the line if one is not what was written.

@@ -1,4 +1,4 @@
-"""One run, one directory: what was asked, what was tried, what came of it, and nobody else writing.
+"""Run directory: configuration, journal and artifacts of one run, with a single writer.
 
 Format 1 of a run directory:
 
@@ -46,8 +46,8 @@ _VERSIONS = ("autoprune", "torch", "numpy", "gymnasium", "stable-baselines3", "s
 class Run:
     """A run directory that this process alone writes to. Use it as a context manager.
 
-    ``resumed`` tells whether there was a run before; ``bit_exact`` whether everything in it was
-    made in one environment, so that it repeats bit for bit; ``warnings`` say why not.
+    ``resumed``: whether the run existed before. ``bit_exact``: whether everything in it was
+    computed in one environment and therefore repeats bit for bit; ``warnings`` say why not.
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class Run:
         """Open the run in ``path``, or begin one.
 
         Raises LockedError while another process has it, UsageError when it belongs to another
-        configuration or is not a run, DamagedError when it cannot be trusted. ``fresh`` moves what
-        is there to ``NAME.old-N`` first. ``environment`` is what decides whether numbers repeat
+        configuration or is not a run, DamagedError when it cannot be trusted. ``fresh`` moves an
+        existing run to ``NAME.old-N`` first. ``environment`` is what decides whether numbers repeat
         bit for bit, by default that of this process (:func:`current_environment`).
         """
         self.path, self.config = path, config
@@ -97,22 +97,22 @@ class Run:
 
     @property
     def bit_exact(self) -> bool:
-        """Whether the whole run was made in one environment."""
+        """Whether the whole run was computed in one environment."""
         return self._meta.get("bit_exact") is True
 
     @property
     def finished(self) -> bool:
-        """Whether the result is there."""
+        """Whether the run has its result."""
         return RESULT in self.artifacts.names
 
     @property
     def damaged(self) -> list[str]:
-        """Names of everything that is missing or not what it was, a shortened journal included."""
+        """Names of all files that are missing or changed, a shortened journal included."""
         short = len(self.journal.records) < self._meta.get("records", 0)
         return [*self.artifacts.damaged, *([JOURNAL] if short else [])]
 
     def expect(self, **facts: str) -> None:
-        """State what the results rest on (hashes of data, weights, model): recorded, then held to.
+        """Record what the results depend on (hashes of data, weights, model), or check it.
 
         Raises UsageError naming the fact that has changed since the run began.
         """
@@ -129,7 +129,7 @@ class Run:
     def publish(self, name: str, writer: Callable[[Path], None]) -> Path:
         """Publish an artifact; see :meth:`Artifacts.publish`.
 
-        With the result it is written down how long the journal is: its end can be cut unseen.
+        With the result, the length of the journal is recorded: a cut at its end would go unnoticed.
         """
         self.journal.sync()
         if name == RESULT:
@@ -145,7 +145,7 @@ class Run:
         return Events(self.path, purge=self.resumed)
 
     def close(self) -> None:
-        """Close the journal and let others write."""
+        """Close the journal and release the lock."""
         try:
             self.journal.close()
         finally:
@@ -208,7 +208,7 @@ class Run:
 
 
 def current_environment() -> dict[str, Any]:
-    """Return what decides whether numbers repeat bit for bit: versions, machine, threads."""
+    """Return all that decides whether numbers repeat bit for bit: versions, machine, threads."""
     import torch
 
     return {
@@ -221,10 +221,10 @@ def current_environment() -> dict[str, Any]:
 
 
 def _code() -> str:
-    """Hash our own sources: a run that a change of them divides is no longer one computation."""
+    """Hash our own sources: a run during which they change is not one computation any more."""
     package = Path(__file__).parents[1]
-    places = {(package / name).resolve() for name in ("", "envs", "agents")}
-    files = {file for place in places for file in place.rglob("*.py")}
+    folders = {(package / name).resolve() for name in ("", "envs", "agents")}
+    files = {file for folder in folders for file in folder.rglob("*.py")}
     return digest("".join(sorted(f"{file.name} {file_digest(file)}\n" for file in files)))[:16]
 
 
@@ -246,7 +246,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _clear_temporaries(path: Path) -> None:
-    """Remove what a killed writer left; the lock says that nobody is writing now."""
+    """Remove the files a killed writer left; the lock guarantees that nobody is writing now."""
     with writing(path):
-        for item in path.glob(f"{TEMPORARY}*"):
-            item.unlink()
+        for file in path.glob(f"{TEMPORARY}*"):
+            file.unlink()

@@ -1,4 +1,4 @@
-"""Whether the weights of a network are numbers."""
+"""Check of a network for NaN and infinity."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from autoprune.errors import UsageError
 
 
 def first_nonfinite(model: nn.Module) -> str | None:
-    """Return the name of a parameter that is not finite or a buffer that holds NaN, if any.
+    """Return the name of the first parameter that is not finite or buffer that holds NaN, if any.
 
-    Buffers may hold infinity: masks of attention do. Tensors without values are passed over.
+    Buffers may hold infinity: masks of attention do. Tensors without values are skipped.
     """
     return next((name for name, bad in _verdicts(model) if bool(bad.any())), None)
 

@@ -113,7 +113,7 @@ def discard(artifacts: Artifacts) -> None:
         artifacts.remove(path.name)
 
 
-def key(config: Mapping[str, object], samples: int, weights: State) -> Tensor:
+def identity(config: Mapping[str, object], samples: int, weights: State) -> Tensor:
     """Return the hash that identifies a training, uint8 [32].
 
     It covers the configuration, the number of samples, and the names and shapes of the weights.
@@ -129,13 +129,13 @@ def under(prefix: str, tensors: State) -> dict[str, Tensor]:
 
 
 def below(prefix: str, tensors: State) -> dict[str, Tensor]:
-    """Return what stands under ``prefix``, without it."""
+    """Return the tensors whose names start with ``prefix``, without it."""
     start = f"{prefix}."
     return {name[len(start) :]: value for name, value in tensors.items() if name.startswith(start)}
 
 
-def memory(optimizer: Optimizer) -> dict[str, Tensor]:
-    """Return what an optimizer remembers, by number of the parameter and its own name."""
+def optimizer_state(optimizer: Optimizer) -> dict[str, Tensor]:
+    """Return the state of an optimizer, by number of the parameter and name of the value."""
     return {
         f"{number}.{kind}": value
         for number, parameter in enumerate(_parameters(optimizer))
@@ -144,8 +144,8 @@ def memory(optimizer: Optimizer) -> dict[str, Tensor]:
     }
 
 
-def remind(optimizer: Optimizer, remembered: State) -> None:
-    """Give an optimizer what :func:`memory` returned, laid out as its parameters are.
+def restore_optimizer(optimizer: Optimizer, remembered: State) -> None:
+    """Load what :func:`optimizer_state` returned, in the memory layout of the parameters.
 
     In another layout the same sums would run in another order.
     """

@@ -14,7 +14,7 @@ from autoprune.foundation.progress import Phase, Progress
 from autoprune.runs.damage import note_damage
 from autoprune.runs.run import Run
 from autoprune.training.checkpoint import FileCheckpoint, discard
-from autoprune.training.loop import Epoch, FitConfig, fit
+from autoprune.training.loop import FitConfig, OnEpoch, fit
 from autoprune.training.pace import PaceConfig, current_pace
 
 _MEMORY: Final = 0.95
@@ -46,7 +46,7 @@ def fit_in(
     *,
     teacher: nn.Module | None = None,
     masks: Mapping[str, Tensor] | None = None,
-    on_epoch: Epoch | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> float:
     """Train ``model`` in place with :func:`autoprune.training.loop.fit`, as part ``name`` of a run.
 

@@ -136,7 +136,7 @@ def test_ocrnet_fits_the_lines_and_nothing_else_does(few):
     check_compatible(net, data, TASK)
     with pytest.raises(UsageError, match="lines of text need --task ctc"):
         check_compatible(net, data, Classification())
-    with pytest.raises(UsageError, match="tells 9 characters apart, but a text holds number"):
+    with pytest.raises(UsageError, match="has outputs for 9 characters, but a text holds number"):
         check_compatible(zoo.build("ocrnet", classes=10), data, TASK)
     flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(32 * 128, 63))
     with pytest.raises(UsageError, match=r"returns \[2, 63\], not logits"):

@@ -291,7 +291,7 @@ class Endless(nn.Module):
     ("model", "message"),
     [
         (zoo.build("resnet20"), r"does not accept a batch of digits of shape \[2, 1, 8, 8\]"),
-        (zoo.build("digits-resnet", classes=5), "tells 5 classes apart, but train has label 9"),
+        (zoo.build("digits-resnet", classes=5), "has outputs for 5 classes, but train has label 9"),
         (Endless(), "returns NaN or infinity"),
         (nn.Flatten(0), "not logits"),
     ],

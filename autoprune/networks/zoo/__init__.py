@@ -1,4 +1,4 @@
-"""The networks that come with autoprune, each from its paper: ``build(name)``."""
+"""Zoo of networks, each built as in its paper: ``build(name)``."""
 
 from autoprune.networks.zoo.registry import NETWORKS, ZooNetwork, build, find
 

@@ -1,4 +1,4 @@
-"""Networks by name."""
+"""Registry of the zoo: networks by name."""
 
 from __future__ import annotations
 
