@@ -12,7 +12,7 @@ import torch
 from reporting import parser, report
 from rich.console import Console
 
-from autoprune.foundation.progress import Terminal
+from autoprune.foundation.terminal import Terminal
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.result import Result
 from autoprune.pipeline.search import run_search

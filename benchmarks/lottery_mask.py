@@ -13,7 +13,7 @@ from reporting import report
 from rich.console import Console
 from tickets import options, setup, starts, ticket
 
-from autoprune.foundation.progress import Terminal
+from autoprune.foundation.terminal import Terminal
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.search import run_search
 

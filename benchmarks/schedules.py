@@ -23,7 +23,8 @@ from autoprune.commands.prune.run import run_prune
 from autoprune.commands.train.config import TrainConfig
 from autoprune.commands.train.run import run_train
 from autoprune.foundation.charts import Curve, canvas, draw_curves, save
-from autoprune.foundation.progress import Progress, Silent, Terminal
+from autoprune.foundation.progress import Progress, Silent
+from autoprune.foundation.terminal import Terminal
 from autoprune.pipeline.result import Result
 
 WAYS = ("one shot", "one shot + fine-tuning", "iterative")

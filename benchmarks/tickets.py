@@ -15,7 +15,7 @@ from rich.console import Console
 
 from autoprune.commands.ticket.config import TicketConfig
 from autoprune.commands.ticket.run import run_ticket
-from autoprune.foundation.progress import Terminal
+from autoprune.foundation.terminal import Terminal
 
 
 def options(description: str, **defaults: int) -> argparse.ArgumentParser:

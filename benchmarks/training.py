@@ -19,8 +19,8 @@ from rich.console import Console
 from autoprune.commands.train.config import TrainConfig
 from autoprune.commands.train.result import Trained
 from autoprune.commands.train.run import run_train
-from autoprune.foundation.progress import Terminal, duration
 from autoprune.foundation.tables import count
+from autoprune.foundation.terminal import Terminal, duration
 
 TRAININGS: dict[str, dict[str, Any]] = {
     "lenet-300-100": {"data": "mnist", "epochs": 10},

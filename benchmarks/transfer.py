@@ -43,7 +43,8 @@ from autoprune.commands.train_policy.run import (
 from autoprune.data import Split
 from autoprune.data.task import Task
 from autoprune.foundation.files import canonical, pretty
-from autoprune.foundation.progress import Progress, Terminal
+from autoprune.foundation.progress import Progress
+from autoprune.foundation.terminal import Terminal
 from autoprune.networks.score import measure
 from autoprune.pipeline import stages
 from autoprune.pipeline.config import SearchConfig

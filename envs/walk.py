@@ -129,7 +129,7 @@ def count_for(context: WalkContext, state: State, action: float) -> int:
         units = state.low + (1 + action) * (state.middle - state.low)
     else:
         units = state.middle + action * (state.high - state.middle)
-    return context.budget.nearest(state.group, units, state.low, state.high)
+    return context.budget.round_count(state.group, units, state.low, state.high)
 
 
 def action_for(state: State, count: int) -> float:

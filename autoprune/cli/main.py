@@ -27,10 +27,10 @@ from autoprune.cli.parse import parse
 from autoprune.errors import AutopruneError
 from autoprune.foundation.config import Config
 from autoprune.foundation.files import canonical
-from autoprune.foundation.progress import Terminal
+from autoprune.foundation.progress import shown_by
 from autoprune.foundation.signals import INTERRUPTED, Interrupts, interruptible
-from autoprune.foundation.waiting import heard_by
-from autoprune.runs.lock import claimed
+from autoprune.foundation.terminal import Terminal
+from autoprune.runs.lock import hold_lock
 
 _NARROWEST: Final = 60
 _FAILED: Final = 1
@@ -122,7 +122,7 @@ def _answer(config: Config, debug: bool) -> Answer:
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")  # other libraries'; ours are part of the result
-        held = claimed(config.directory) if config.directory else contextlib.nullcontext()
+        held = hold_lock(config.directory) if config.directory else contextlib.nullcontext()
         progress = Terminal(Console(stderr=True))
-        with held, heard_by(progress.phase):
+        with held, shown_by(progress.phase):
             return run(config, progress)

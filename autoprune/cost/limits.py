@@ -1,4 +1,4 @@
-"""The grammar of a budget.
+"""Limits of a budget, and the grammar they are written in.
 
 ``number[k|M|G]unit``, several joined by commas (all must hold). Units: ``flops`` (2 x MACs),
 ``macs``, ``params``, ``bytes`` (also ``B``, as in ``2MB``), ``energy`` and ``latency`` (fractions
@@ -54,7 +54,7 @@ class Limit:
 
     @property
     def cost(self) -> str:
-        """Name of the cost it limits: that of an attribute of ``CostModel``."""
+        """Name of the limited cost: an attribute of ``CostModel``."""
         names = {"flops": "macs", "params": "parameters", "ms": "latency"}
         return names.get(self.unit, self.unit)
 
@@ -66,7 +66,7 @@ class Limit:
 
     @property
     def scale(self) -> Fraction:
-        """How many of its unit one of the cost is: 2 for flops, a millionth for ms."""
+        """Factor from the cost to the unit: 2 from MACs to flops, a millionth from ns to ms."""
         return {"flops": Fraction(FLOPS_PER_MAC), "ms": Fraction(1, _NANOSECONDS)}.get(
             self.unit, Fraction(1)
         )
@@ -78,7 +78,7 @@ class Limit:
 
 
 def amount(value: Fraction | int, unit: str, digits: int = 4) -> str:
-    """Write an absolute amount of a unit, where the grammar takes it the way it reads it."""
+    """Write an absolute amount of a unit, as the grammar reads it where it takes the unit."""
     if unit == "energy":
         return joules(float(value))
     if unit == "latency":

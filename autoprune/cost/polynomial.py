@@ -1,6 +1,6 @@
-"""What a plan costs, in exact integers and without a forward pass.
+"""Costs of a plan, in exact integers and without a forward pass.
 
-A ``Cost`` never falls when a count rises; that is all that landing plans on a budget rests on.
+A ``Cost`` never falls when a count rises, the only property that spending a budget exactly needs.
 MACs, parameters, bytes and energy are sums of products of extents, and an extent is affine in the
 counts of a plan. So each of them is one integer ``Polynomial``, and along any line of plans (one
 group varying, or all that remain shrinking together) a polynomial in one variable of low degree.
@@ -29,6 +29,7 @@ FLOPS_PER_MAC: Final = 2
 
 
 BISECTIONS: Final = 40
+"""Halvings of [0, 1] in a search for a fraction."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Cost(ABC):
         """Evaluate ``counts`` with each candidate [n] in place of one group's; returns [n]."""
 
     @abstractmethod
-    def reach(self, start: Counts, direction: Counts, bound: int) -> float:
+    def solve_fraction(self, start: Counts, direction: Counts, bound: int) -> float:
         """Return the largest x in [0, 1] with ``start + x * direction`` within ``bound``, or 0."""
 
     def at(self, counts: Counts) -> int:
@@ -160,7 +161,7 @@ class Polynomial(Cost):
             total = total * candidates + coefficient
         return total
 
-    def reach(self, start: Counts, direction: Counts, bound: int) -> float:
+    def solve_fraction(self, start: Counts, direction: Counts, bound: int) -> float:
         """Return the root of the polynomial along a line; fractional units are allowed in it."""
         coefficients = self.line(start, direction).tolist()
         low, high = 0.0, 1.0
@@ -176,7 +177,7 @@ class Polynomial(Cost):
 
 @dataclass(frozen=True)
 class CostModel:
-    """The costs of one model: ``macs(plan)`` is an int, ``macs`` itself offers the vector forms.
+    """All costs of a model: ``macs(plan)`` is an int, ``macs`` itself offers the vector forms.
 
     MACs are per sample: convolution, linear, recurrent and attention products, each multiply-add
     once, nothing else. Bytes are those of all parameters and buffers. Energy is counted in

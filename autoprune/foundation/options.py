@@ -1,4 +1,4 @@
-"""Options that several commands share: their types, and what ``--help`` says of them."""
+"""Types of the options that several commands share, with their help texts."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ Device = Annotated[
 Workers = Annotated[
     int,
     tyro.conf.arg(
-        help="Processes that evaluate plans; 0: as many as pay. The result does not depend on it."
+        help="Processes that evaluate plans; 0: chosen automatically. Results do not depend on it."
     ),
 ]
 Given = Annotated[str, tyro.conf.arg(metavar="DIR")]

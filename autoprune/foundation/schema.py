@@ -1,7 +1,7 @@
 """Dataclasses as schemas: strict reading and writing of JSON.
 
 A value is accepted only if it has the type its field declares; unknown and missing fields are
-refused by name. So what reads without an error needs no further checking of its shape.
+refused by name. Hence what is read without an error needs no further checks of its form.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import (
 from autoprune.errors import DamagedError
 
 OUTSIDE: Final = {"outside": True}
-"""Metadata of a field that is not written, because the object means the same without."""
+"""Metadata of a field that is not written: it does not change what the object means."""
 
 
 def stored_as(key: str) -> dict[str, str]:
@@ -41,7 +41,7 @@ def key_of(item: Field[Any]) -> str:
 
 @dataclass(frozen=True)
 class Stored:
-    """What a command comes to, as ``result.json`` holds it: its fields and their format."""
+    """Result of a command, as stored in ``result.json``: its fields and their format."""
 
     form: ClassVar[int] = 1
 

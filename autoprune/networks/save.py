@@ -1,4 +1,4 @@
-"""A compact network on disk: a spec in JSON and its weights in safetensors; nothing pickled.
+"""Saved compact networks: a spec in JSON and the weights in safetensors; nothing is pickled.
 
 ``model.json``, format 1: ``{"format", "model": factory or null, "indices": [[tensor, dim, [...]]],
 "widths": [[module, attribute, size]], "sparse": [tensor]}``. Loading builds the dense network,

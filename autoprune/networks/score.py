@@ -22,12 +22,12 @@ from autoprune.networks.execution import (
 )
 
 CPU_BATCH, BATCH = 64, 512
-"""Samples per forward pass. On a CPU, whose cache has to hold the activations, 512 take twice as
-long (a ResNet-20; a DenseNet-40 2.4 times)."""
+"""Samples per forward pass. On a CPU, whose cache has to hold the activations, batches of 512 take
+twice as long (a ResNet-20; a DenseNet-40 2.4 times)."""
 
 
 class Score(NamedTuple):
-    """Mean score in [0, 1] and mean loss over a split, and what else the task counts there."""
+    """Mean score in [0, 1] and mean loss over a split; ``other``: the rates of a rated task."""
 
     score: float
     loss: float
@@ -49,7 +49,7 @@ def measure(
     """
     device = device_of(model)
     size = batch_size or (CPU_BATCH if device.type == "cpu" else BATCH)
-    form = fastest_form(model, task, first(split), precision)
+    form = fastest_form(model, task, first_samples(split), precision)
     score, loss = 0.0, 0.0
     rated = task if isinstance(task, RatedTask) else None
     counts: dict[str, list[float]] = {}
@@ -67,6 +67,6 @@ def measure(
     return Score(score / len(split), loss / len(split), other)
 
 
-def first(split: Split) -> Batch:
-    """Return two samples, to try things on."""
+def first_samples(split: Split) -> Batch:
+    """Return a batch of the first two samples."""
     return next(split.take(2).batches(2))

@@ -19,12 +19,12 @@ from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation import trust
 from autoprune.foundation.seeds import Seeds
 from autoprune.foundation.user_code import is_factory
-from autoprune.networks.check import check
+from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.execution import device_of, move
 from autoprune.networks.save import state_tensors
 from autoprune.networks.spec import ModelSpec, model_spec
 from autoprune.networks.weights import load_weights
-from autoprune.runs.artifacts import ANEW, Artifacts
+from autoprune.runs.artifacts import START_OVER, Artifacts
 
 CONFIG = "config.json"
 
@@ -133,7 +133,7 @@ def from_config(config: Selection, *, untrained: bool = False) -> Inputs:
     if config.weights is not None:
         load_weights(model, config.weights)
     model.to(device)
-    check(model, data, task)
+    check_compatible(model, data, task)
     return Inputs(model, spec, data, task, trained=config.weights is not None)
 
 
@@ -170,9 +170,11 @@ def known_config(artifacts: Artifacts) -> dict[str, Any]:
         isinstance(config.get(name), kind | None)
         for name, kind in (("model", str), ("data", str), ("task", str), ("weights", str))
     ):
-        raise DamagedError(f"{artifacts.path / CONFIG} is not the configuration of a run", ANEW)
+        raise DamagedError(
+            f"{artifacts.path / CONFIG} is not the configuration of a run", START_OVER
+        )
     if type(config.get("seed", 0)) is not int:
-        raise DamagedError(f"{artifacts.path / CONFIG} has a damaged seed", ANEW)
+        raise DamagedError(f"{artifacts.path / CONFIG} has a damaged seed", START_OVER)
     return config
 
 
@@ -202,7 +204,7 @@ def from_objects(model: nn.Module | str, data: object, task: object, config: Sel
         model = _fresh(spec, seeds)
     if (spec or config.device != "auto") and device_of(model) != device:
         model = copy.deepcopy(model).to(device)
-    check(model, loaded, resolved)
+    check_compatible(model, loaded, resolved)
     return Inputs(model, spec, loaded, resolved, trained=spec is None)
 
 

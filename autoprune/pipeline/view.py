@@ -10,7 +10,6 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from autoprune.foundation.progress import duration
 from autoprune.foundation.tables import (
     bar,
     count,
@@ -21,6 +20,7 @@ from autoprune.foundation.tables import (
     title,
     warning,
 )
+from autoprune.foundation.terminal import duration
 from autoprune.pipeline.result import GroupKeep, LatencyCheck, Result
 
 

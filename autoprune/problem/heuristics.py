@@ -125,7 +125,7 @@ def _spend(budget: BoundBudget, exponents: Floats) -> Plan:
         wanted = x**exponents * sizes
         return np.array(
             [
-                budget.nearest(g, wanted[g], int(choices[0]), int(choices[-1]))
+                budget.round_count(g, wanted[g], int(choices[0]), int(choices[-1]))
                 for g, choices in enumerate(budget.choices)
             ],
             np.int64,

@@ -11,7 +11,7 @@ from autoprune.data.task import Task
 from autoprune.errors import UsageError
 from autoprune.ranking import magnitude
 from autoprune.ranking.consumers import find_consumers
-from autoprune.ranking.gram import Sampling, collect
+from autoprune.ranking.gram import DEFAULT, RegressionConfig, collect
 from autoprune.ranking.lasso import lasso_order
 from autoprune.ranking.ordering import Ranking
 from autoprune.ranking.regression import refitting
@@ -19,9 +19,7 @@ from autoprune.ranking.sensitivity import sensitivities
 from autoprune.structure.finite import require_finite
 from autoprune.structure.table import Structure
 
-__all__ = ["METHODS", "WITHOUT_DATA", "Ranking", "Sampling", "check_method", "rank"]
-
-DEFAULT = Sampling()
+__all__ = ["METHODS", "WITHOUT_DATA", "Ranking", "RegressionConfig", "check_method", "rank"]
 
 _BY_WEIGHTS = {
     "l1": magnitude.l1,
@@ -32,7 +30,7 @@ _BY_WEIGHTS = {
 _BY_DATA = {"regression": None, "lasso": lasso_order}
 
 WITHOUT_DATA = tuple(_BY_WEIGHTS)
-"""Methods that see weights only and repair nothing."""
+"""Methods that use weights only and repair nothing."""
 
 METHODS = (*_BY_DATA, *_BY_WEIGHTS)
 """Names that :func:`rank` knows."""
@@ -46,13 +44,13 @@ def rank(
     task: Task | None = None,
     calibration: Split | None = None,
     seed: int = 0,
-    sampling: Sampling = DEFAULT,
+    config: RegressionConfig = DEFAULT,
 ) -> Ranking:
     """Rank the units of every group of ``structure`` by ``method``.
 
-    ``regression`` and ``lasso`` run the model over ``calibration`` (all of it; ``sampling`` says
+    ``regression`` and ``lasso`` run the model over ``calibration`` (all of it; ``config`` says
     how many patches they keep) and can repair weights; the others see weights only. ``seed`` draws
-    patches, and the order of ``random``. The model is not changed.
+    patches and the order of ``random``. The model is not changed.
 
     Raises UsageError for an unknown method, missing calibration data, and weights or activations
     that are NaN or infinite.
@@ -69,7 +67,7 @@ def rank(
             f"pass task and calibration, or choose from {', '.join(WITHOUT_DATA)}",
         )
     consumers = find_consumers(model, structure)
-    moments = collect(model, consumers, task, calibration, sampling, seed)
+    moments = collect(model, consumers, task, calibration, config, seed)
     read = {item.consumer.tensor for item in moments}
     sensitivity_fn = partial(
         sensitivities,
@@ -79,7 +77,7 @@ def rank(
         calibration=calibration,
         seed=seed,
     )
-    return refitting(method, model, structure, moments, sensitivity_fn, _BY_DATA[method])
+    return refitting(method, model, structure, moments, sensitivity_fn, _BY_DATA[method], config)
 
 
 def check_method(method: str) -> None:

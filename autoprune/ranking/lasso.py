@@ -1,4 +1,4 @@
-"""The lasso's choice of units (He et al. 2017, arXiv:1707.06168), from Gram matrices."""
+"""Lasso ranking of units (He et al. 2017, arXiv:1707.06168), from Gram matrices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ranking by regression: what the loss is to lose when a group's consumers are refitted."""
+"""Ranking by regression: the expected rise of the loss when a group's consumers are refitted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autoprune.ranking.elimination import Reader, eliminate
-from autoprune.ranking.gram import Moments
+from autoprune.ranking.gram import DEFAULT, Moments, RegressionConfig
 from autoprune.ranking.magnitude import l1, named_tensors
 from autoprune.ranking.ordering import Curve, Ranking, accumulate
 from autoprune.ranking.repair import LeastSquares, damped
@@ -21,9 +21,9 @@ from autoprune.structure.table import Structure
 Chooser = Callable[[str, Sequence[Moments]], Tensor]
 """(group, its consumers) -> order of its units, most important first."""
 
-Minded = Callable[[Mapping[str, Tensor]], Mapping[str, float]]
-"""Tensor -> its repaired values with half of the units gone; to how much the loss minds a relative
-error of 1 in a consumer's outputs, by its tensor (:func:`sensitivity.sensitivities`)."""
+SensitivityFn = Callable[[Mapping[str, Tensor]], Mapping[str, float]]
+"""(tensor -> its repaired values with half of the units gone) -> by consumer's tensor, what a
+relative error of 1 in its outputs adds to the loss (:func:`sensitivity.sensitivities`)."""
 
 
 def refitting(
@@ -31,13 +31,14 @@ def refitting(
     model: nn.Module,
     structure: Structure,
     moments: Sequence[Moments],
-    sensitivity_fn: Minded,
+    sensitivity_fn: SensitivityFn,
     chooser: Chooser | None = None,
+    config: RegressionConfig = DEFAULT,
 ) -> Ranking:
-    """Rank every group that has consumers by the least-squares error they are left with.
+    """Rank every group that has consumers by the least-squares error left in their outputs.
 
     The order is found by backward elimination, or given by ``chooser``. Errors are sums over the
-    consumers of squared output error / variance of the output, times what the loss minds that. Of
+    consumers of squared output error / variance of the output, times its sensitivity. Of
     a consumer of several groups, each group's part is what its units add when all of them shrink
     side by side. Groups whose units nothing reads through a module (hidden states, functional
     products) fall back on :func:`magnitude.l1`, their relative error counted as if by the median
@@ -46,7 +47,7 @@ def refitting(
     ranked, energy = l1(model, structure), energies(moments)
     orders = {name: order for name, (order, _) in ranked.items()}
     orders |= _chosen(moments, chooser) if chooser else _eliminated(moments, energy, structure)
-    repairs = _repairs(model, moments, orders)
+    repairs = _repairs(model, moments, orders, config.remembered)
     refitted = Ranking(method, orders, {}, repairs)
     sensitivity = sensitivity_fn(refitted.weights(Plan.uniform(structure, 0.5)))
     typical = median(sensitivity.values()) if sensitivity else 1.0
@@ -118,14 +119,14 @@ def _readers(moments: Sequence[Moments], energy: Mapping[str, float]) -> dict[st
 
 
 def _repairs(
-    model: nn.Module, moments: Sequence[Moments], orders: Mapping[str, Tensor]
+    model: nn.Module, moments: Sequence[Moments], orders: Mapping[str, Tensor], remembered: int
 ) -> tuple[LeastSquares, ...]:
     parts: dict[str, list[Moments]] = defaultdict(list)
     for item in moments:
         parts[item.consumer.tensor].append(item)
     tensors = named_tensors(model)
     return tuple(
-        LeastSquares(items, orders, None if bias is None else tensors[bias].detach())
+        LeastSquares(items, orders, None if bias is None else tensors[bias].detach(), remembered)
         for items in parts.values()
         for bias in (items[0].consumer.bias,)
     )

@@ -34,7 +34,7 @@ class _Place:
 
 
 class Slicer:
-    """Makes compact networks out of one dense network.
+    """Builder of compact networks from one dense network.
 
     Calling it returns a shell that the next call overwrites: evaluation mode, plain tensors, made
     for scoring many candidates. ``build`` returns a network of its own, ready for training.
@@ -86,7 +86,7 @@ class Slicer:
         weights: Mapping[str, Tensor] | None = None,
         widths: Widths | None = None,
     ) -> nn.Module:
-        """Return the shell with each tensor indexed as told; by default nothing gets narrower."""
+        """Return the shell with each tensor indexed; ``widths`` are dense by default."""
         weights = weights or {}
         for stack, names, key in self._stacks:
             rows = stack.index_select(1, indices[key].to(stack.device)).unbind()
@@ -218,7 +218,7 @@ def permutation(structure: Structure, order: Mapping[str, Tensor]) -> dict[tuple
 def _patterns(
     structure: Structure,
 ) -> list[tuple[Callable[[Mapping[str, Tensor]], Tensor], list[tuple[str, int]]]]:
-    """Group the (tensor, dim) that always keep the same indices."""
+    """Group the (tensor, dim) keys that always keep the same indices."""
     alike: dict[Any, list[tuple[str, int]]] = defaultdict(list)
     for (tensor, dim), entries in structure.shared.items():
         size = structure.dimension(tensor, dim)

@@ -285,5 +285,5 @@ def test_nearest_is_the_nearest_allowed_count(units, data):
     lo, hi = sorted(data.draw(st.tuples(st.sampled_from(choices), st.sampled_from(choices))))
     units += data.draw(st.floats(-0.5, 0.5))
     inside = [k for k in choices if lo <= k <= hi]
-    found = bound.nearest(0, units, lo, hi)
+    found = bound.round_count(0, units, lo, hi)
     assert found in inside and abs(found - units) == min(abs(k - units) for k in inside)

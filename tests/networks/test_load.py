@@ -10,7 +10,7 @@ from autoprune.data import load_data
 from autoprune.data.task import Classification
 from autoprune.errors import DamagedError, UsageError
 from autoprune.networks import zoo
-from autoprune.networks.check import check
+from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.save import write_tensors
 from autoprune.networks.spec import ModelSpec, model_spec, resolve_model
 from autoprune.networks.weights import load_weights
@@ -273,7 +273,7 @@ def test_other_absences(tmp_path):
 def test_a_sound_model_passes_and_stays_as_it_was(digits):
     model = net().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    check(model, digits, TASK)
+    check_compatible(model, digits, TASK)
     assert model.training and model.bn1.training
     assert equal(model.state_dict(), before)
 
@@ -291,7 +291,7 @@ class Endless(nn.Module):
     ("model", "message"),
     [
         (zoo.build("resnet20"), r"does not accept a batch of digits of shape \[2, 1, 8, 8\]"),
-        (zoo.build("digits-resnet", classes=5), "tells 5 classes apart, but train has label 9"),
+        (zoo.build("digits-resnet", classes=5), "has outputs for 5 classes, but train has label 9"),
         (Endless(), "returns NaN or infinity"),
         (nn.Flatten(0), "not logits"),
     ],
@@ -299,7 +299,7 @@ class Endless(nn.Module):
 )
 def test_mismatches_are_one_line(digits, model, message):
     with pytest.raises(UsageError, match=message) as caught:
-        check(model, digits, TASK)
+        check_compatible(model, digits, TASK)
     assert "\n" not in str(caught.value)
 
 
@@ -308,15 +308,15 @@ def test_nan_weights_are_named(digits):
     with torch.no_grad():
         model.layer2[0].bn1.bias[3] = torch.nan
     with pytest.raises(UsageError, match=r"layer2\.0\.bn1\.bias of the model holds NaN"):
-        check(model, digits, TASK)
+        check_compatible(model, digits, TASK)
 
 
 def test_labels_that_are_no_classes(digits):
     x = torch.randn(40, 1, 8, 8)
     with pytest.raises(UsageError, match="labels of train are float32, not integers"):
-        check(net(), load_data((x, torch.rand(40))), TASK)
+        check_compatible(net(), load_data((x, torch.rand(40))), TASK)
     with pytest.raises(UsageError, match="train has label -1"):
-        check(net(), load_data((x, torch.arange(40) % 4 - 1)), TASK)
+        check_compatible(net(), load_data((x, torch.arange(40) % 4 - 1)), TASK)
 
 
 class Total(Classification):
@@ -326,7 +326,7 @@ class Total(Classification):
 
 def test_a_task_must_score_each_sample(digits):
     with pytest.raises(UsageError, match=r"scores of shape \[\] for 2 samples"):
-        check(net(), digits, Total())
+        check_compatible(net(), digits, Total())
 
 
 # ---- the checkpoints that come with the project

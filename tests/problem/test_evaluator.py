@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from autoprune.data import Split
-from autoprune.data.form import CIFAR
+from autoprune.data.normalization import CIFAR
 from autoprune.data.task import Batch, Classification
 from autoprune.networks import zoo
 from autoprune.networks.batches import Batches

@@ -17,7 +17,7 @@ from autoprune.foundation.files import canonical, digest, pretty
 from autoprune.networks.save import write_tensors
 from autoprune.pipeline.config import SearchConfig
 from autoprune.runs.artifacts import Artifacts
-from autoprune.runs.run import Run
+from autoprune.runs.run import Run, current_environment
 from tests.full_disk import room_for
 
 CONFIG = SearchConfig(budget="0.5flops")
@@ -112,10 +112,10 @@ def test_another_environment_is_said_and_remembered(path):
         assert not run.bit_exact
 
 
-def test_another_state_of_the_code_is_another_environment(path, monkeypatch):
+def test_another_state_of_the_code_is_another_environment(path):
     finished_run(path)
-    monkeypatch.setattr("autoprune.runs.run._code", lambda: "another")
-    with Run(path, CONFIG) as run:
+    changed = {**current_environment(), "code": "another"}
+    with Run(path, CONFIG, environment=changed) as run:
         assert "code" in run.warnings[0] and "instead of another" in run.warnings[0]
         assert not run.bit_exact
 

@@ -17,7 +17,7 @@ from autoprune.data import load_data
 from autoprune.data.task import resolve_task
 from autoprune.foundation.progress import Progress
 from autoprune.foundation.schema import encode_fields
-from autoprune.networks.check import check
+from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.execution import move
 from autoprune.networks.spec import resolve_model
 from autoprune.networks.weights import load_weights
@@ -74,7 +74,7 @@ def run_profile(config: ProfileConfig, progress: Progress) -> Profile:
         if config.weights is not None:
             load_weights(model, config.weights)
         model.to(device)
-        check(model, data, task)
+        check_compatible(model, data, task)
         structure = analyze(model, on_device(data.example(task), device))
         phase.advance()
         batch = move(next(data.train.batches(config.latency_batch)), device)

@@ -45,7 +45,7 @@ def _prune(session: Session[PruneConfig]) -> Result:
     rounds: list[Round] = []
     total = config.steps or 1
     for number in range(1, total + 1):
-        budget = session.budget.part(number / total, plan)
+        budget = session.budget.partial(number / total, plan)
         ranking = rank_units(session, model, masks)
         plan = heuristic_plan(config.heuristic, budget, ranking)
         masks = session.units.masks(ranking, plan)

@@ -13,7 +13,7 @@ from autoprune.commands.train.config import FinetuneConfig, TrainConfig
 from autoprune.data import Data
 from autoprune.data.task import Classification, Task
 from autoprune.errors import UsageError
-from autoprune.networks.check import check
+from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.save import SPEC, load, spec_json
 from autoprune.networks.spec import ModelSpec, model_spec, resolve_model
 from autoprune.networks.weights import BASE, load_weights, read_tensors
@@ -83,7 +83,7 @@ def _of_run(config: FinetuneConfig, run: Path) -> Source:
     spec = artifacts.json(SPEC)
     dense = resolve_model(config.model, data) if config.model else None
     model = load(run, dense, trust_code=config.trust_code).to(device)
-    check(model, data, task)
+    check_compatible(model, data, task)
     known = known_config(artifacts)
     teacher = None
     if _taught(config, task):

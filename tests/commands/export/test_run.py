@@ -1,4 +1,5 @@
 import json
+import sys
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -178,7 +179,7 @@ def test_data_that_only_the_run_names_is_not_executed(tmp_path, data, error):
 
 
 def test_missing_packages_are_named_with_the_extra(run, monkeypatch):
-    monkeypatch.setattr("autoprune.cost.latency.onnx.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(UsageError, match=r"onnx is not installed \(pip install 'autoprune\[onnx\]"):
         run_export(ExportConfig(run=str(run), to="onnx"), Silent())
 

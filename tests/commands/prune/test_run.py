@@ -174,7 +174,7 @@ def test_parts_of_a_budget_prune_the_same_fraction_each_time():
     cost = CostModel(chain([64, 128, 96]))
     budget = Budget.parse("0.25macs,0.5params").bind(cost)
     dense = Plan.dense(cost.structure)
-    half = budget.part(0.5, dense)
+    half = budget.partial(0.5, dense)
     assert half.limits == {
         "macs": int(cost.macs.dense * (budget.limits["macs"] / cost.macs.dense) ** 0.5),
         "parameters": int(
@@ -182,7 +182,7 @@ def test_parts_of_a_budget_prune_the_same_fraction_each_time():
         ),
     }
     first = half.uniform()
-    last = budget.part(1.0, first)
+    last = budget.partial(1.0, first)
     assert last.limits == budget.limits
     assert all(last.choices[i][-1] == count for i, count in enumerate(first.values()))
     assert last.uniform() == budget.uniform()

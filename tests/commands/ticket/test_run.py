@@ -29,8 +29,8 @@ from autoprune.foundation.progress import Silent
 from autoprune.foundation.statistics import difference, estimate
 from autoprune.networks.score import measure
 from autoprune.runs.journal import read_journal
-from autoprune.training import checkpoint
 from autoprune.training.loop import fit
+from autoprune.training.pace import PaceConfig, paced
 from tests.killing import Dies, Killed
 
 
@@ -182,11 +182,8 @@ def test_a_level_that_comes_out_otherwise_is_said(whole, tmp_path, monkeypatch):
 
 def test_a_run_killed_in_the_middle_of_a_level_goes_on_from_there(whole, tmp_path, monkeypatch):
     home, result = whole
-    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
-    monkeypatch.setattr(checkpoint.FileCheckpoint.__init__, "__defaults__", (0.0,))
-    monkeypatch.setattr(checkpoint, "SHARE", 1e9)
     config = TicketConfig(run_dir=str(tmp_path / "run"), **ALONE)
-    with pytest.raises(Killed):
+    with pytest.raises(Killed), paced(PaceConfig(save_every=0.0, save_share=1e9)):
         run_ticket(config, Dies("tickets", 5 * 60 + 43))
     states = sorted(config.directory.rglob("*.checkpoint.safetensors"), key=written)
     spoil(states[-1])

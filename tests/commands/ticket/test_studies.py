@@ -20,9 +20,9 @@ from autoprune.commands.ticket.ticket import Ticket
 from autoprune.cost.polynomial import CostModel
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.progress import Silent
-from autoprune.pipeline.tuning import Tuning
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.search import run_search
+from autoprune.pipeline.tuning import Tuning
 from autoprune.problem.granularity.words import Granularity
 from autoprune.training.loop import FitConfig
 from tests.killing import Dies, Killed
@@ -34,17 +34,16 @@ SHORT = {"levels": 2, "iterations": 30, "seeds": 1, "rate": 0.5, "workers": 1}
 def search_run(tmp_path_factory):
     """A search with a network that trains in no time."""
     home = tmp_path_factory.mktemp("search") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        config = SearchConfig(
-            budget="0.3flops",
-            agent="uniform",
-            ranking="l1",
-            evaluations=1,
-            finetune_epochs=0,
-            baseline=False,
-            run=str(home),
-        )
-        run_search(config, Silent(), Tuning(training=FitConfig(epochs=1, batch_size=64)))
+    config = SearchConfig(
+        budget="0.3flops",
+        agent="uniform",
+        ranking="l1",
+        evaluations=1,
+        finetune_epochs=0,
+        baseline=False,
+        run=str(home),
+    )
+    run_search(config, Silent(), Tuning(training=FitConfig(epochs=1, batch_size=64)))
     return home
 
 

@@ -23,7 +23,7 @@ from autoprune.networks.zoo import build
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.search import run_search
 from autoprune.runs.artifacts import Artifacts
-from autoprune.training.checkpoint import FileCheckpoint
+from autoprune.training.pace import PaceConfig, paced
 from autoprune.training.recipes import recipe, softened
 
 LENET = {"model": "lenet-300-100", "data": "digits", "steps": 40}
@@ -85,12 +85,11 @@ def test_training_learns_and_says_what_it_came_to(dense):
     assert json.loads((home / "result.json").read_text())["accuracy"] == result.accuracy
 
 
-def test_a_killed_training_ends_byte_for_byte_like_one_that_was_not(dense, tmp_path, monkeypatch):
-    monkeypatch.setattr(FileCheckpoint, "due", property(lambda self: True))
-    monkeypatch.setattr("autoprune.training.in_run._SECONDS_BETWEEN_REPORTS", 0.0)
+def test_a_killed_training_ends_byte_for_byte_like_one_that_was_not(dense, tmp_path):
+    eager = PaceConfig(save_every=0.0, save_share=1e9, report_every=0.0)
     config = TrainConfig(run=str(tmp_path / "killed"), **LENET)
     for steps in (3, 21, 40):
-        with pytest.raises(Killed):
+        with pytest.raises(Killed), paced(eager):
             run_train(config, Dies("train", steps))
         assert (tmp_path / "killed" / "initial.safetensors").exists()
     result = run_train(config, Silent())

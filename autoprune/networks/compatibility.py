@@ -1,4 +1,4 @@
-"""Whether network, data and task fit together, found out on two samples before any work."""
+"""Check that network, data and task fit together, on two samples before any work."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from autoprune.networks.execution import device_of, forward, mode, move
 from autoprune.structure.finite import require_finite
 
 
-def check(model: nn.Module, data: Data, task: Task) -> None:
-    """Run two training samples through ``model`` to see whether model, data and task fit.
+def check_compatible(model: nn.Module, data: Data, task: Task) -> None:
+    """Run two training samples through ``model`` to check that model, data and task fit together.
 
     Raises UsageError, in one line, if the model cannot be copied, keeps other things than tensors
     or insists on a number of samples, if a weight is NaN or infinite, if the model does not accept
@@ -105,7 +105,7 @@ def _check_labels(outputs: Tensor, data: Data, task: Classification) -> None:
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= classes:
             raise UsageError(
-                f"the model tells {classes} classes apart, but {name} has label"
+                f"the model has outputs for {classes} classes, but {name} has label"
                 f" {low if low < 0 else high}",
                 "labels run from 0 to classes - 1",
             )

@@ -1,4 +1,4 @@
-"""Which normalization and augmentation images get."""
+"""Normalization and augmentation of images, by the name of their source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which sample is in which split, for the record of a run."""
+"""Record of a run's splits: which sample is in which."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 from autoprune.data.split import Data, Split
 
 SPLITS = "splits.json"
-"""Where a run keeps the record."""
+"""File of a run that holds the record."""
 
 
 def describe(data: Data) -> dict[str, Any]:
     """Return the splits as a JSON-able object, format 1.
 
-    For each: how many ``samples``, the ``sha256`` of their content in order, and, where they were
+    For each: the number of ``samples``, the ``sha256`` of their content in order, and, if they were
     cut out of a source, the part they are ``from`` and its ``rows`` as ranges [first, past the
     last), in ascending order.
     """

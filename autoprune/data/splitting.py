@@ -1,4 +1,4 @@
-"""Cutting four disjoint splits out of what a source offers."""
+"""Splitting of a source into four disjoint splits."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ HELD_OUT = 5_000
 """Most training rows that become the search and validation splits."""
 
 SHUFFLE = 20_160_607
-"""Seed of every shuffle that must not depend on the user's seed, else a network trained under one
-seed would be tested on its own training samples under the next."""
+"""Seed of every shuffle that must not depend on the user's seed. Otherwise a network trained under
+one seed would be tested on its own training samples under another."""
 
 
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
-def carve(
+def make_splits(
     name: str,
     parts: Mapping[str, Any],
     seed: int,
@@ -48,10 +48,10 @@ def carve(
     if "train" not in pieces:
         raise UsageError(f"{name}: no training data", "name a split 'train'")
     train = pieces.pop("train")
-    taken = "test" if "test" in pieces else "validation" if "validation" in pieces else "train"
-    sources = dict.fromkeys(("train", "search", "validation"), "train") | {"test": taken}
-    if taken in pieces:
-        test = pieces.pop(taken)
+    test_from = "test" if "test" in pieces else "validation" if "validation" in pieces else "train"
+    sources = dict.fromkeys(("train", "search", "validation"), "train") | {"test": test_from}
+    if test_from in pieces:
+        test = pieces.pop(test_from)
     else:
         train, test = _cut(train.take(len(train), SHUFFLE), max(1, len(train) // 5))
     if len(pieces) == 2:
@@ -82,7 +82,7 @@ def class_labels(split_content: Any) -> Tensor | None:
 
 
 def _numbered(split: Split) -> Split:
-    """Put the number of each row beside it; NaN is looked for while they are still in order."""
+    """Put the number of each row beside it; check for NaN while rows are still in order."""
     split.check_finite()
     return replace(split, content=(split.content, torch.arange(len(split))))
 
