@@ -33,7 +33,8 @@ from autoprune.networks.execution import Form
 from autoprune.networks.weights import load_weights
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.problem import PruningProblem
-from autoprune.ranking import Ranking, rank
+from autoprune.ranking.ordering import Ranking
+from autoprune.ranking.rank import rank
 from autoprune.ranking.recalibration import Recalibration
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan

@@ -26,10 +26,11 @@ from autoprune.envs.walk import curves
 from autoprune.pipeline.tuning import SampleConfig
 from autoprune.problem.evaluator import Evaluator
 from autoprune.problem.problem import PruningProblem
-from autoprune.ranking import DEFAULT, Ranking
+from autoprune.ranking import DEFAULT
 from autoprune.ranking.consumers import find_consumers
 from autoprune.ranking.gram import collect
-from autoprune.ranking.regression import refitting
+from autoprune.ranking.ordering import Ranking
+from autoprune.ranking.regression import eliminated, refitting
 from autoprune.structure.plan import Plan
 
 SPREAD = 0.5
@@ -92,6 +93,7 @@ def alike(posed: Posed) -> Ranking:
         structure,
         moments,
         lambda repaired: {item.consumer.tensor: 1.0 for item in moments},
+        eliminated,
     )
     return replace(posed.ranking, errors=found.errors)
 

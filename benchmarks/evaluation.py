@@ -29,7 +29,7 @@ from autoprune.networks.folding import find_foldable, folded
 from autoprune.pipeline.tuning import SampleConfig
 from autoprune.problem.evaluator import CPU_BATCH, Evaluator, EvaluatorParts
 from autoprune.problem.racing import SHARE
-from autoprune.ranking import rank
+from autoprune.ranking.rank import rank
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan

@@ -24,9 +24,9 @@ from torch import nn
 from autoprune.data import Split
 from autoprune.data.task import Classification
 from autoprune.networks import zoo
-from autoprune.ranking import RegressionConfig, rank
 from autoprune.ranking.consumers import find_consumers
-from autoprune.ranking.gram import within_memory
+from autoprune.ranking.gram import RegressionConfig, within_memory
+from autoprune.ranking.rank import rank
 from autoprune.structure.analyze import analyze
 
 SAMPLES = 64

@@ -22,7 +22,8 @@ from autoprune.problem.ledger import Ledger, Record
 from autoprune.problem.pool import ScorerPool
 from autoprune.problem.problem import PruningProblem
 from autoprune.problem.racing import RacingConfig
-from autoprune.ranking import Ranking, rank
+from autoprune.ranking.ordering import Ranking
+from autoprune.ranking.rank import rank
 from autoprune.structure.analyze import analyze
 
 TASK = Classification()

@@ -16,7 +16,7 @@ from reporting import parser, report
 from torch import nn
 
 from autoprune.networks import zoo
-from autoprune.ranking import rank
+from autoprune.ranking.rank import rank
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from autoprune.data import Split
 from autoprune.data.task import Classification
-from autoprune.ranking import Ranking, RegressionConfig, rank
+from autoprune.ranking.gram import RegressionConfig
+from autoprune.ranking.ordering import Ranking
+from autoprune.ranking.rank import rank
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
 

@@ -13,7 +13,7 @@ from autoprune.networks.execution import Form
 from autoprune.networks.score import measure
 from autoprune.pipeline.session import PruningSession
 from autoprune.problem.ledger import Ledger, Record
-from autoprune.ranking import Ranking
+from autoprune.ranking.ordering import Ranking
 from autoprune.ranking.recalibration import Recalibration
 from autoprune.ranking.reconstruction import Reconstruction
 from autoprune.structure.plan import Plan

@@ -14,7 +14,7 @@ from autoprune.networks.save import spec_json, state_tensors, write_tensors
 from autoprune.networks.score import measure
 from autoprune.pipeline.result import Measure
 from autoprune.pipeline.session import PruningSession
-from autoprune.ranking import Ranking
+from autoprune.ranking.ordering import Ranking
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
 

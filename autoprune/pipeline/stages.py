@@ -21,7 +21,7 @@ from autoprune.problem.evaluator import Evaluator, EvaluatorParts
 from autoprune.problem.granularity.masking import Masks
 from autoprune.problem.problem import PruningProblem
 from autoprune.problem.statistics import error_statistics, weight_statistics
-from autoprune.ranking import Ranking
+from autoprune.ranking.ordering import Ranking
 from autoprune.runs.run import Run
 from autoprune.training.in_run import fit_in
 from autoprune.training.loop import Diverged, FitConfig

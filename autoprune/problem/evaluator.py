@@ -27,7 +27,7 @@ from autoprune.networks.execution import (
 from autoprune.networks.folding import find_foldable, folded
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.racing import RacingConfig, Subsample
-from autoprune.ranking import Ranking
+from autoprune.ranking.ordering import Ranking
 from autoprune.ranking.recalibration import Recalibration
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer

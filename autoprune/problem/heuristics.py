@@ -24,7 +24,7 @@ from autoprune.cost.budget import BoundBudget
 from autoprune.cost.polynomial import Counts
 from autoprune.errors import UsageError
 from autoprune.problem.granularity import Masking
-from autoprune.ranking import Ranking
+from autoprune.ranking.ordering import Ranking
 from autoprune.structure.plan import Plan
 
 Floats = NDArray[np.float64]

@@ -12,7 +12,7 @@ from autoprune.cost.budget import BoundBudget
 from autoprune.cost.polynomial import CostModel
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.scorer import Scorer
-from autoprune.ranking import Ranking
+from autoprune.ranking.ordering import Ranking
 from autoprune.structure.plan import Plan
 from autoprune.structure.table import Structure
 

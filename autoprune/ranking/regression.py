@@ -18,8 +18,9 @@ from autoprune.ranking.repair import LeastSquares, damped
 from autoprune.structure.plan import Plan
 from autoprune.structure.table import Structure
 
-Chooser = Callable[[str, Sequence[Moments]], Tensor]
-"""(group, its consumers) -> order of its units, most important first."""
+OrderFn = Callable[[Sequence[Moments], Mapping[str, float], Structure], Mapping[str, Tensor]]
+"""(Gram matrices of all consumers, variance of each consumer's output, structure) -> for every
+group that has consumers, the order of its units [size], most important first."""
 
 SensitivityFn = Callable[[Mapping[str, Tensor]], Mapping[str, float]]
 """(tensor -> its repaired values with half of the units gone) -> by consumer's tensor, what a
@@ -32,12 +33,12 @@ def refitting(
     structure: Structure,
     moments: Sequence[Moments],
     sensitivity_fn: SensitivityFn,
-    chooser: Chooser | None = None,
+    order_fn: OrderFn,
     config: RegressionConfig = DEFAULT,
 ) -> Ranking:
     """Rank every group that has consumers by the least-squares error left in their outputs.
 
-    The order is found by backward elimination, or given by ``chooser``. Errors are sums over the
+    ``order_fn`` gives the order of the units. Errors are sums over the
     consumers of squared output error / variance of the output, times its sensitivity. Of
     a consumer of several groups, each group's part is what its units add when all of them shrink
     side by side. Groups whose units nothing reads through a module (hidden states, functional
@@ -46,7 +47,7 @@ def refitting(
     """
     ranked, energy = l1(model, structure), energies(moments)
     orders = {name: order for name, (order, _) in ranked.items()}
-    orders |= _chosen(moments, chooser) if chooser else _eliminated(moments, energy, structure)
+    orders |= order_fn(moments, energy, structure)
     repairs = _repairs(model, moments, orders, config.remembered)
     refitted = Ranking(method, orders, {}, repairs)
     sensitivity = sensitivity_fn(refitted.weights(Plan.uniform(structure, 0.5)))
@@ -55,16 +56,7 @@ def refitting(
     return replace(refitted, errors=errors | _errors(repairs, energy, sensitivity))
 
 
-def _chosen(moments: Sequence[Moments], chooser: Chooser) -> dict[str, Tensor]:
-    """Return the order that ``chooser`` gives to every group that has consumers."""
-    names = dict.fromkeys(name for item in moments for name in item.consumer.groups)
-    return {
-        name: chooser(name, [item for item in moments if name in item.consumer.groups])
-        for name in names
-    }
-
-
-def _eliminated(
+def eliminated(
     moments: Sequence[Moments], energy: Mapping[str, float], structure: Structure
 ) -> dict[str, Tensor]:
     """Return the order of every group that has consumers, by backward elimination."""

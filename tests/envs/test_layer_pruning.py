@@ -38,7 +38,7 @@ from autoprune.problem.ledger import Ledger
 from autoprune.problem.problem import PruningProblem
 from autoprune.problem.scorer import FunctionScorer
 from autoprune.problem.statistics import weight_statistics
-from autoprune.ranking import rank
+from autoprune.ranking.rank import rank
 from autoprune.structure.analyze import analyze
 from tests.landscape import chain_landscape, landscape, residual_landscape
 from tests.synthetic import structures

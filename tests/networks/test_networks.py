@@ -16,7 +16,7 @@ from autoprune.foundation.files import pretty, text_writer
 from autoprune.networks import zoo
 from autoprune.networks.save import SPEC, WEIGHTS, load, spec_json, state_tensors, write_tensors
 from autoprune.networks.spec import ModelSpec, model_spec
-from autoprune.ranking import rank
+from autoprune.ranking.rank import rank
 from autoprune.runs.artifacts import Artifacts
 from autoprune.structure.analyze import analyze
 from autoprune.structure.slicing import Slicer

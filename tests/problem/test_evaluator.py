@@ -20,7 +20,8 @@ from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form, bfloat16_pays
 from autoprune.networks.folding import find_foldable, folded
 from autoprune.problem.evaluator import Evaluator, EvaluatorParts
-from autoprune.ranking import Ranking, rank
+from autoprune.ranking.ordering import Ranking
+from autoprune.ranking.rank import rank
 from autoprune.ranking.recalibration import Recalibration
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze

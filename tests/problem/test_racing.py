@@ -18,7 +18,7 @@ from autoprune.problem.ledger import Ledger, Record
 from autoprune.problem.pool import ScorerPool
 from autoprune.problem.problem import PruningProblem
 from autoprune.problem.racing import RacingConfig, Subsample, inclusion
-from autoprune.ranking import rank
+from autoprune.ranking.rank import rank
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
 from tests.landscape import chain_landscape

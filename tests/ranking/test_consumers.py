@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoprune.data import Split
-from autoprune.ranking import RegressionConfig, rank
 from autoprune.ranking.consumers import find_consumers, split
-from autoprune.ranking.gram import collect, within_memory
+from autoprune.ranking.gram import RegressionConfig, collect, within_memory
+from autoprune.ranking.rank import rank
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan

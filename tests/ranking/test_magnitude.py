@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from autoprune.ranking import rank
+from autoprune.ranking.rank import rank
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
 

@@ -6,14 +6,16 @@ import torch
 from torch import nn
 
 from autoprune.errors import UsageError
-from autoprune.ranking import METHODS, WITHOUT_DATA, RegressionConfig, rank
+from autoprune.ranking.gram import RegressionConfig
+from autoprune.ranking.rank import rank
+from autoprune.ranking.registry import RANKINGS, without_data
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
 from tests.small_nets import TASK, images
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RANKINGS)
 def test_every_method_orders_every_unit_once(
     concat_net: tuple[nn.Module, Structure], method: str
 ) -> None:
@@ -33,7 +35,7 @@ def test_every_method_orders_every_unit_once(
         assert (np.diff(ranking.errors[group.name]) <= 0).all()
         kept = ranking.kept(plan)[group.name]
         assert kept.tolist() == sorted(ranking.orders[group.name][: plan[group.name]].tolist())
-    assert bool(ranking.weights(plan)) == (method not in WITHOUT_DATA)
+    assert bool(ranking.weights(plan)) == (method not in without_data())
     assert ranking.weights(Plan.dense(structure)) == {}
 
 

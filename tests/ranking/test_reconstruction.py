@@ -7,7 +7,7 @@ from autoprune.data import Split
 from autoprune.data.task import Classification
 from autoprune.networks import zoo
 from autoprune.networks.weights import load_weights
-from autoprune.ranking import rank
+from autoprune.ranking.rank import rank
 from autoprune.ranking.reconstruction import Reconstruction, ReconstructionConfig
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from autoprune.data import Split
-from autoprune.ranking import Ranking, RegressionConfig
 from autoprune.ranking.consumers import find_consumers
-from autoprune.ranking.gram import collect
-from autoprune.ranking.regression import refitting
+from autoprune.ranking.gram import RegressionConfig, collect
+from autoprune.ranking.ordering import Ranking
+from autoprune.ranking.regression import eliminated, refitting
 from autoprune.structure import Structure
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
@@ -25,7 +25,7 @@ def weighted(net: tuple[nn.Module, Structure], data: Split) -> Ranking:
     model, structure = net
     config = RegressionConfig(rows=10**9, damping=1e-9)
     moments = collect(model, find_consumers(model, structure), TASK, data, config)
-    return refitting("regression", model, structure, moments, lambda _: SENSITIVITY)
+    return refitting("regression", model, structure, moments, lambda _: SENSITIVITY, eliminated)
 
 
 @pytest.mark.parametrize("name", ["c", "d"])

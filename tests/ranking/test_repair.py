@@ -9,9 +9,10 @@ from sklearn.linear_model import LinearRegression
 from torch import Tensor, nn
 
 from autoprune.data import Split
-from autoprune.ranking import Ranking, RegressionConfig, rank
 from autoprune.ranking.consumers import Consumer, find_consumers
-from autoprune.ranking.gram import Moments, collect
+from autoprune.ranking.gram import Moments, RegressionConfig, collect
+from autoprune.ranking.ordering import Ranking
+from autoprune.ranking.rank import rank
 from autoprune.ranking.repair import Joint, Nested, damped, least_squares
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze

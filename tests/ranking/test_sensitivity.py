@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from autoprune.data import Split
 from autoprune.data.task import Classification
-from autoprune.ranking import rank
 from autoprune.ranking.consumers import Consumer, find_consumers
+from autoprune.ranking.rank import rank
 from autoprune.ranking.sensitivity import SensitivityConfig, sensitivities
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan

@@ -38,7 +38,7 @@ from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.ledger import Ledger, Record
 from autoprune.problem.problem import PruningProblem
 from autoprune.problem.scorer import Scorer
-from autoprune.ranking import Ranking
+from autoprune.ranking.ordering import Ranking
 from autoprune.runs.journal import Journal
 from autoprune.runs.run import JOURNAL, RESULT, Run
 from autoprune.runs.tensorboard import Events

@@ -27,7 +27,7 @@ from autoprune.pipeline.tuning import Tuning
 from autoprune.problem.granularity import Masks
 from autoprune.problem.granularity.words import CHANNEL
 from autoprune.problem.heuristics import check_heuristic, heuristic_plan
-from autoprune.ranking import Ranking
+from autoprune.ranking.ordering import Ranking
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
 

@@ -31,7 +31,7 @@ from autoprune.pipeline.stages import keep_policy, pose, train
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.granularity import PruningUnits
 from autoprune.problem.problem import PruningProblem
-from autoprune.ranking import check_method
+from autoprune.ranking.registry import find_ranking
 from autoprune.runs.artifacts import Artifacts
 from autoprune.runs.run import CONFIG, RESULT, Run
 from autoprune.runs.tensorboard import Events
@@ -61,7 +61,7 @@ def run_train_policy(
 ) -> PolicyResult:
     """Train a policy in a run; raises AutopruneError for anything a user can mend."""
     began = time.monotonic()
-    check_method(config.ranking)
+    find_ranking(config.ranking)
     check_name(config.agent, LEARNERS)
     for text in config.grid:
         Budget.parse(text)

@@ -21,7 +21,9 @@ from autoprune.errors import UsageError
 from autoprune.problem.granularity.layout import Layout, divide, structure_of
 from autoprune.problem.granularity.masking import Masking, Masks, check_mask_method, rank_weights
 from autoprune.problem.granularity.words import Granularity
-from autoprune.ranking import Ranking, check_method, rank
+from autoprune.ranking.ordering import Ranking
+from autoprune.ranking.rank import rank
+from autoprune.ranking.registry import find_ranking
 from autoprune.structure.table import Structure
 
 __all__ = [
@@ -41,7 +43,7 @@ COUNTED = ("macs", "parameters", "bytes", "energy")
 
 def check_ranking(granularity: Granularity, method: str) -> None:
     """Raise UsageError unless ``method`` ranks units of that granularity."""
-    (check_mask_method if granularity.masked else check_method)(method)
+    (check_mask_method if granularity.masked else find_ranking)(method)
 
 
 def check_limits(granularity: Granularity, budget: Budget) -> None:

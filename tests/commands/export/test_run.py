@@ -19,7 +19,7 @@ from autoprune.foundation.progress import Silent
 from autoprune.networks.save import SPEC, WEIGHTS, load, spec_json, state_tensors, write_tensors
 from autoprune.networks.spec import ModelSpec
 from autoprune.problem.prune import prune
-from autoprune.ranking import rank
+from autoprune.ranking.rank import rank
 from autoprune.runs.artifacts import Artifacts
 from autoprune.runs.run import CONFIG
 from autoprune.structure.analyze import analyze

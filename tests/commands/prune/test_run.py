@@ -18,7 +18,7 @@ from autoprune.commands.prune.run import run_prune
 from autoprune.cost.budget import Budget
 from autoprune.cost.polynomial import CostModel
 from autoprune.foundation import user_code as factories
-from autoprune.ranking import rank
+from autoprune.ranking.rank import rank
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer

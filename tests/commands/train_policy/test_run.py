@@ -316,7 +316,7 @@ def test_the_shipped_policy_plans_for_families_of_networks(name):
     from autoprune.cost.polynomial import CostModel
     from autoprune.problem.problem import PruningProblem
     from autoprune.problem.statistics import weight_statistics
-    from autoprune.ranking import rank
+    from autoprune.ranking.rank import rank
     from autoprune.structure.analyze import analyze
 
     model = build_zoo(name)
