@@ -28,7 +28,7 @@ def main() -> None:
     data = json.loads((chosen.run / "result.json").read_text(encoding="utf-8"))
     console = Console(record=True, width=82, file=io.StringIO(), force_terminal=True)
     console.print(result_view(Result.from_json(data)))
-    title = "autoprune search --budget 0.5flops"
+    title = f"autoprune search --budget {data['budget']}"
     picture = console.export_svg(title=title, theme=DEFAULT_TERMINAL_THEME)
     if chosen.write:
         PICTURE.write_text(picture, encoding="utf-8")
