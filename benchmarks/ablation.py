@@ -19,8 +19,8 @@ from pathlib import Path
 from statistics import fmean
 
 import torch
-from posed import BEST, Posed, best_of, options_of
-from reporting import percent, report
+from support.posed import BEST, Posed, best_of, options_of
+from support.reporting import percent, report
 
 from autoprune.agents.base import Searcher
 from autoprune.agents.ddpg import DDPGConfig, DDPGSearcher

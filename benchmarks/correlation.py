@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from reporting import parser, report
+from support.reporting import parser, report
 from torch import nn
 
 from autoprune.agents.random_search import random_walk

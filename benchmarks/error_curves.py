@@ -17,8 +17,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from posed import TASK, Posed
-from reporting import parser, report
+from support.posed import TASK, Posed
+from support.reporting import parser, report
 
 from autoprune.agents.initial_plans import least_error
 from autoprune.cost.budget import Budget

@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from reporting import parser, report
+from support.reporting import parser, report
 from torch import nn
 from torch.utils._pytree import tree_map
 

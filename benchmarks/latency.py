@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from reporting import parser, report
+from support.reporting import parser, report
 
 from autoprune.cost.budget import BoundBudget, Budget, allowed_counts
 from autoprune.cost.latency import Survey, width_steps

@@ -18,8 +18,8 @@ from statistics import fmean
 from unittest import mock
 
 import torch
-from posed import BEST, Posed, best_of, options_of
-from reporting import percent, report
+from support.posed import BEST, Posed, best_of, options_of
+from support.reporting import percent, report
 
 from autoprune.agents import searcher
 from autoprune.foundation.statistics import difference, estimate

@@ -1,6 +1,6 @@
 """Draw the README's picture from a finished run: what the command prints, as SVG.
 
-python benchmarks/picture.py logs/RUN [--write]
+python benchmarks/support/picture.py logs/RUN [--write]
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from autoprune.pipeline.result import Result
 from autoprune.pipeline.view import result_view
 
-PICTURE = Path(__file__).parents[1] / "docs" / "search.svg"
+PICTURE = Path(__file__).parents[2] / "docs" / "search.svg"
 
 
 def main() -> None:
