@@ -1,8 +1,8 @@
-"""The predicted latency of plans beside the measured one.
+"""Predicted latency of plans, compared with the measured one.
 
-For each network and budget three plans land on the budget: uniform, the rule of thumb that prunes
+For each network and budget three plans land on the budget: uniform, the heuristic that prunes
 costly groups harder, and a random walk. None of them is among the whole networks that the tables
-were brought in line with. Dense and pruned networks take turns.
+were corrected with. Dense and pruned networks take turns.
 
 python benchmarks/latency.py [--networks NAME ...] [--backend torch] [--write]
 """

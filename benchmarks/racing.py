@@ -1,8 +1,8 @@
-"""What a search gains by seeing hard samples first and by giving up plans that are behind.
+"""What a search gains by seeing hard samples first and abandoning plans that fall behind.
 
-The same searches by ddpg with and without each of it: processor time, and how good the plans
-found are on validation images that no search saw (all of them for every row, statistics moved by
-1,000 samples; the test split is not read).
+The same searches by ddpg with and without each of these: processor time, and the quality of the
+plans found, on validation images that no search saw (all of them for every row, statistics adapted
+on 1,000 samples; the test split is not read).
 
 python benchmarks/racing.py --model resnet20 --weights FILE --data DIR [--write]
 """
