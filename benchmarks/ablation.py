@@ -1,10 +1,10 @@
-"""What each part of the agent is worth, and fifty evaluations of it beside hundreds without help.
+"""What each part of the agent contributes, and its fifty evaluations against hundreds without help.
 
 One search per variant and seed on a trained network and real data. ``bare`` is what AMC does: the
-actor's own noisy walks, each evaluated, nothing given and nothing imagined. Plans are scored on the
-search split, where they race as in `autoprune search`; the five of least loss are scored again on
-validation images that no search saw (the test split is not read). Variants of one seed share
-ranking and images.
+actor's own noisy rollouts, each evaluated, without initial plans or imagined rollouts. Plans are
+scored on the search split, where they race as in `autoprune search`; the five of least loss are
+scored again on validation images that no search saw (the test split is not read). Variants of one
+seed share ranking and images.
 
 python benchmarks/ablation.py --model resnet20 --weights FILE --data DIR [--write]
 """
@@ -19,8 +19,8 @@ from pathlib import Path
 from statistics import fmean
 
 import torch
-from posed import BEST, Posed, best_of, options_of
-from reporting import percent, report
+from support.posed import BEST, Posed, best_of, options_of
+from support.reporting import percent, report
 
 from autoprune.agents.base import Searcher
 from autoprune.agents.ddpg import DDPGConfig, DDPGSearcher

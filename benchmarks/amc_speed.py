@@ -19,8 +19,8 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from reporting import parser, report
 from sklearn.linear_model import LinearRegression
+from support.reporting import parser, report
 from torch import nn
 
 from autoprune.agents import searcher

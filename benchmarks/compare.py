@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from reporting import parser, percent, report
 from rich.console import Console
+from support.reporting import parser, percent, report
 
 from autoprune.commands.compare.config import CompareConfig
 from autoprune.commands.compare.result import Comparison

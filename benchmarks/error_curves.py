@@ -1,10 +1,11 @@
-"""What error curves say of plans before any is evaluated: of relative errors, and of the loss.
+"""What error curves predict before any evaluation: relative errors, and weighted by the loss.
 
-Two rankings that differ in one thing: in the first an error counts as a part of what its layer
-delivers, whatever the layer; in the second as the loss minds it (`autoprune search`). For both: how
-the sum of a plan's errors goes with its loss, and what the plan of least sum comes to. Plans are
-those of either curves with coefficients drawn by chance. All are scored on validation images that
-no ranking saw, statistics moved; neither the search split nor the test split is read.
+Two rankings differ in one thing. In the first an error is relative to the output of its layer,
+whatever the layer; in the second it is weighted by its effect on the loss (`autoprune search`).
+Measured for both: the correlation of a plan's summed error with its loss, and the loss of the plan
+of least error. Plans are those of either kind of curve with random coefficients. All are scored on
+validation images that no ranking saw, with statistics adapted; neither the search split nor the
+test split is read.
 
 python benchmarks/error_curves.py --networks resnet20=FILE resnet56=FILE --data DIR [--write]
 """
@@ -17,8 +18,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from posed import TASK, Posed
-from reporting import parser, report
+from support.posed import TASK, Posed
+from support.reporting import parser, report
 
 from autoprune.agents.initial_plans import least_error
 from autoprune.cost.budget import Budget
@@ -53,7 +54,7 @@ def main() -> None:
     rows = [row for spec in chosen.networks for row in rows_of(chosen, *spec.split("=", 1))]
     report(
         "error_curves",
-        "Plans of error curves that count errors alike, and as the loss minds them",
+        "Plans of least error: relative errors, and errors weighted by the loss",
         rows,
         [
             f"Seed {chosen.seed}; {2 * PLANS} plans a row. r: correlation of the sum of errors with"

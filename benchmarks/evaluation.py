@@ -1,10 +1,10 @@
-"""One candidate evaluation beside the bare forward pass of the same compact network.
+"""One evaluation of a plan, compared with the bare forward pass of the same compact network.
 
 An evaluation takes a plan it has not seen: it looks up the units and solves for the repaired
-weights, slices, moves the batch statistics by the calibration images, folds the batch norms, runs
-the search images that it sees (half of them, see autoprune/racing.py) and scores them. The bare
-forward pass runs the compact network, ready made, over as many images in the same arithmetic. Plans
-do not race here: one that falls behind takes less.
+weights, slices, adapts the batch statistics on the calibration images, folds the batch norms, runs
+the search images that it sees (half of them, see autoprune/problem/racing.py) and scores them. The
+bare forward pass runs the finished compact network over as many images in the same arithmetic.
+Plans do not race here: one that falls behind takes less.
 
 python benchmarks/evaluation.py [--write]
 """
@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from reporting import parser, report
+from support.reporting import parser, report
 from torch import nn
 from torch.utils._pytree import tree_map
 

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 import torch
-from reporting import parser, report
 from rich.console import Console
+from support.reporting import parser, report
 
 from autoprune.foundation.terminal import Terminal
 from autoprune.pipeline.config import SearchConfig

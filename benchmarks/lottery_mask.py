@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 
 import torch
-from reporting import report
 from rich.console import Console
-from tickets import options, setup, starts, ticket
+from support.reporting import report
+from support.tickets import options, setup, starts, ticket
 
 from autoprune.foundation.terminal import Terminal
 from autoprune.pipeline.config import SearchConfig

@@ -18,7 +18,7 @@ import time
 from typing import Any
 
 import torch
-from reporting import parser, report
+from support.reporting import parser, report
 from torch import nn
 
 from autoprune.data import Split

@@ -1,8 +1,8 @@
-"""What a search gains by seeing hard samples first and by giving up plans that are behind.
+"""What a search gains by seeing hard samples first and abandoning plans that fall behind.
 
-The same searches by ddpg with and without each of it: processor time, and how good the plans
-found are on validation images that no search saw (all of them for every row, statistics moved by
-1,000 samples; the test split is not read).
+The same searches by ddpg with and without each of these: processor time, and the quality of the
+plans found, on validation images that no search saw (all of them for every row, statistics adapted
+on 1,000 samples; the test split is not read).
 
 python benchmarks/racing.py --model resnet20 --weights FILE --data DIR [--write]
 """
@@ -15,8 +15,8 @@ from pathlib import Path
 from statistics import fmean
 
 import torch
-from posed import BEST, Posed, best_of, options_of
-from reporting import percent, report
+from support.posed import BEST, Posed, best_of, options_of
+from support.reporting import percent, report
 
 from autoprune.agents import searcher
 from autoprune.foundation.statistics import difference, estimate

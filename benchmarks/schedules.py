@@ -15,8 +15,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import torch
-from reporting import RESULTS, parser, report
 from rich.console import Console
+from support.reporting import RESULTS, parser, report
 
 from autoprune.commands.prune.config import PruneConfig
 from autoprune.commands.prune.run import run_prune

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from statistics import median
 
 import torch
-from reporting import parser, report
+from support.reporting import parser, report
 from torch import nn
 
 from autoprune.networks import zoo

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from reporting import parser, report
 from rich.console import Console
+from support.reporting import parser, report
 
 from autoprune.commands.train.config import TrainConfig
 from autoprune.commands.train.result import Trained

@@ -19,10 +19,10 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from reporting import parser
 from rich.console import Console
+from support.reporting import parser
+from support.transfer_table import finish
 from torch import nn
-from transfer_table import finish
 
 from autoprune.agents import Searcher
 from autoprune.agents.ddpg import DDPGSearcher

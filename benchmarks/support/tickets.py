@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from reporting import parser
 from rich.console import Console
+from support.reporting import parser
 
 from autoprune.commands.ticket.config import TicketConfig
 from autoprune.commands.ticket.run import run_ticket

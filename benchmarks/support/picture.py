@@ -1,6 +1,6 @@
 """Draw the README's picture from a finished run: what the command prints, as SVG.
 
-python benchmarks/picture.py logs/RUN [--write]
+python benchmarks/support/picture.py logs/RUN [--write]
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from autoprune.pipeline.result import Result
 from autoprune.pipeline.view import result_view
 
-PICTURE = Path(__file__).parents[1] / "docs" / "search.svg"
+PICTURE = Path(__file__).parents[2] / "docs" / "search.svg"
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     data = json.loads((chosen.run / "result.json").read_text(encoding="utf-8"))
     console = Console(record=True, width=82, file=io.StringIO(), force_terminal=True)
     console.print(result_view(Result.from_json(data)))
-    title = "autoprune search --budget 0.5flops"
+    title = f"autoprune search --budget {data['budget']}"
     picture = console.export_svg(title=title, theme=DEFAULT_TERMINAL_THEME)
     if chosen.write:
         PICTURE.write_text(picture, encoding="utf-8")

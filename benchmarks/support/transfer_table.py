@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 import numpy as np
-from reporting import report
+from support.reporting import report
 
 
 def finish(

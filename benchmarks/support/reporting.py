@@ -13,7 +13,7 @@ import torch
 
 from autoprune.foundation.statistics import Estimate
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 
 Row = Mapping[str, Any]
 

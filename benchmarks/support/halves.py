@@ -1,7 +1,7 @@
 """MNIST in halves by class: digits 0-4, and 5-9 relabeled 0-4.
 
-As data of autoprune: ``benchmarks/halves.py:low`` and ``:high``; the directory of MNIST comes from
-the environment variable MNIST.
+As data of autoprune: ``benchmarks/support/halves.py:low`` and ``:high``; the environment variable
+MNIST names the directory of MNIST.
 """
 
 from __future__ import annotations

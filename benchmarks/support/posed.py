@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from typing import Self
 
-from reporting import parser
+from support.reporting import parser
 from torch import nn
 
 from autoprune.agents import Searcher
