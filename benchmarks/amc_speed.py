@@ -23,7 +23,7 @@ from sklearn.linear_model import LinearRegression
 from support.reporting import parser, report
 from torch import nn
 
-from autoprune.agents import searcher
+from autoprune.agents.registry import searcher
 from autoprune.cost.budget import BoundBudget, Budget
 from autoprune.cost.polynomial import CostModel
 from autoprune.data import Data, load_data

@@ -27,9 +27,8 @@ from autoprune.envs.walk import curves
 from autoprune.pipeline.tuning import SampleConfig
 from autoprune.problem.evaluator import Evaluator
 from autoprune.problem.problem import PruningProblem
-from autoprune.ranking import DEFAULT
 from autoprune.ranking.consumers import find_consumers
-from autoprune.ranking.gram import collect
+from autoprune.ranking.gram import DEFAULT, collect
 from autoprune.ranking.ordering import Ranking
 from autoprune.ranking.regression import eliminated, refitting
 from autoprune.structure.plan import Plan

@@ -28,7 +28,7 @@ from autoprune.networks.execution import Form, forward, laid_out
 from autoprune.networks.folding import find_foldable, folded
 from autoprune.pipeline.tuning import SampleConfig
 from autoprune.problem.evaluator import CPU_BATCH, Evaluator, EvaluatorParts
-from autoprune.problem.racing import SHARE
+from autoprune.problem.racing import RacingConfig
 from autoprune.ranking.rank import rank
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
@@ -47,7 +47,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     rows = [network(name) for name in NETWORKS]
     notes = [
-        f"{SEARCH:,} search images, of which {round(SHARE * SEARCH):,} are seen, and"
+        f"{SEARCH:,} search images, of which {round(RacingConfig().share * SEARCH):,} are seen, and"
         f" {SampleConfig().evaluation} calibration images of 3x32x32, regression ranking, a new"
         f" random plan each round; medians of {ROUNDS} rounds, interleaved, of the thread's own"
         f" time. Aim: ratio to folded <= {AIM:.2f}.",
@@ -66,7 +66,7 @@ def network(name: str) -> dict[str, Any]:
     ranking = rank(model, structure, "regression", task=TASK, calibration=calibration)
     evaluate = Evaluator(EvaluatorParts(model, structure, ranking, TASK, search, calibration))
     slicer = Slicer(model, structure)
-    seen = search.take(round(SHARE * SEARCH))
+    seen = search.take(round(RacingConfig().share * SEARCH))
     batches = [laid(batch, evaluate.form) for batch in seen.batches(CPU_BATCH)]
     rounds = []
     for seed in range(ROUNDS + 1):
@@ -83,7 +83,7 @@ def network(name: str) -> dict[str, Any]:
         "ratio": f"{median(e / p for e, p, _ in rounds[1:]):.2f}",
         "folded": f"{fused:.2f} s",
         "ratio to folded": f"{median(e / f for e, _, f in rounds[1:]):.2f}",
-        "ratio to all": f"{median(SHARE * e / f for e, _, f in rounds[1:]):.2f}",
+        "ratio to all": f"{median(RacingConfig().share * e / f for e, _, f in rounds[1:]):.2f}",
     }
 
 

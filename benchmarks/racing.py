@@ -18,7 +18,7 @@ import torch
 from support.posed import BEST, Posed, best_of, options_of
 from support.reporting import percent, report
 
-from autoprune.agents import searcher
+from autoprune.agents.registry import searcher
 from autoprune.foundation.statistics import difference, estimate
 from autoprune.pipeline.tuning import SampleConfig
 from autoprune.problem.evaluator import Evaluator

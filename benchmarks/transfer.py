@@ -24,7 +24,7 @@ from support.reporting import parser
 from support.transfer_table import finish
 from torch import nn
 
-from autoprune.agents import Searcher
+from autoprune.agents.base import Searcher
 from autoprune.agents.ddpg import DDPGSearcher
 from autoprune.agents.dp import DynamicProgramming
 from autoprune.agents.generalist import Case, Generalist, Trial

@@ -50,13 +50,6 @@ GranularityName = Annotated[
         " (masked)."
     ),
 ]
-RankingName = Annotated[
-    Name,
-    tyro.conf.arg(
-        help="Which units go first: regression, lasso, l1, l2, bn-scale or random; of weights l2"
-        " or l1."
-    ),
-]
 Directory = Annotated[
     str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: logs/<generated>)")
 ]

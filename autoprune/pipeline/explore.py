@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from autoprune.agents import Searcher
-from autoprune.agents.base import Learner
+from autoprune.agents.base import Learner, Searcher
 from autoprune.foundation.progress import Phase
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.finalists import builder, choose

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from autoprune.agents import check_name, searcher
+from autoprune.agents.registry import check_name, searcher
 from autoprune.cost.budget import Budget
 from autoprune.envs.rewards import find_reward
 from autoprune.foundation.progress import Progress, Silent

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Final
 
 from autoprune.errors import UsageError
+from autoprune.foundation.lazy import load_reference
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,7 @@ class RankingEntry:
 
     def load(self) -> Callable[..., Any]:
         """Import the function."""
-        module, _, name = self.function.partition(":")
-        function: Callable[..., Any] = getattr(import_module(module), name)
+        function: Callable[..., Any] = load_reference(self.function)
         return function
 
 

@@ -9,7 +9,7 @@ from typing import Self
 from support.reporting import parser
 from torch import nn
 
-from autoprune.agents import Searcher
+from autoprune.agents.base import Searcher
 from autoprune.cost.budget import BoundBudget, Budget
 from autoprune.cost.polynomial import CostModel
 from autoprune.data import Data, Split, load_data

@@ -16,7 +16,7 @@ from shutil import copyfile
 
 from torch import nn
 
-from autoprune.agents import check_name, searcher
+from autoprune.agents.registry import check_name, searcher
 from autoprune.commands.compare.config import CompareConfig
 from autoprune.commands.compare.result import Comparison, Trial, draw_budgets, draw_search
 from autoprune.cost.budget import Budget

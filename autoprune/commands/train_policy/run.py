@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autoprune.agents import LEARNERS, check_name
 from autoprune.agents.generalist import Case, Generalist, GeneralistConfig, Trained, Trial
 from autoprune.agents.initial_plans import cheap_plans
 from autoprune.agents.policy import DESCRIPTION, Policy
+from autoprune.agents.registry import check_name, learners
 from autoprune.agents.shared_reward_model import FEATURES
 from autoprune.commands.train_policy.config import Source, TrainPolicyConfig
 from autoprune.commands.train_policy.result import PlanErrors, PolicyResult, TrainingNetwork
@@ -62,7 +62,7 @@ def run_train_policy(
     """Train a policy in a run; raises AutopruneError for anything a user can mend."""
     began = time.monotonic()
     find_ranking(config.ranking)
-    check_name(config.agent, LEARNERS)
+    check_name(config.agent, learners())
     for text in config.grid:
         Budget.parse(text)
     networks = [find_network(config, source, progress) for source in config.sources]
