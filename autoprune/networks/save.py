@@ -23,7 +23,7 @@ from autoprune.errors import AutopruneError, DamagedError, UsageError
 from autoprune.networks.bitmap import unpack
 from autoprune.networks.spec import ModelSpec
 from autoprune.runs.artifacts import Artifacts
-from autoprune.structure.slicing import Indices, Widths, cut
+from autoprune.structure.cutting import Indices, Widths, cut
 
 FORMAT = 1
 SPEC, WEIGHTS = "model.json", "model.safetensors"

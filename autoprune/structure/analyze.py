@@ -20,7 +20,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 from autoprune.structure import trace_structure
 from autoprune.structure.finite import require_finite
 from autoprune.structure.graph import ExampleInputs, call, slow_attention
-from autoprune.structure.slicing import Slicer, permutation
+from autoprune.structure.index_patterns import permutation
+from autoprune.structure.slicing import Slicer
 from autoprune.structure.table import Extent, Pinned, Product, Structure
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}

@@ -1,23 +1,15 @@
-"""Every architecture family: wired right, sliced right, counted right."""
+"""Architecture families: a network of each, with the groups and pins it must have."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
-from autoprune.cost.polynomial import CostModel
-from autoprune.errors import UsageError
-from autoprune.problem.prune import mask, prune
 from autoprune.structure import Structure
-from autoprune.structure.analyze import analyze, verify
-from autoprune.structure.graph import as_call, call, slow_attention
-from autoprune.structure.plan import Plan
+from autoprune.structure.graph import call, slow_attention
 
 
 def conv(i: int, o: int, k: int = 3, **kw: int) -> nn.Sequential:
@@ -637,17 +629,6 @@ FAMILIES = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
-def case(request: pytest.FixtureRequest) -> tuple[Family, nn.Module, object, Structure]:
-    family = FAMILIES[request.param]
-    torch.manual_seed(0)
-    model, inputs = family.build().eval(), family.inputs()
-    for buffer in [*model.buffers(), *model.parameters()]:
-        if buffer.is_floating_point() and buffer.dim() < 2:
-            buffer.data.add_(torch.rand(buffer.shape))
-    return family, model, inputs, analyze(model, inputs)
-
-
 Case = tuple[Family, nn.Module, object, Structure]
 
 
@@ -660,130 +641,3 @@ def outputs(model: nn.Module, inputs: object) -> list[Tensor]:
 def difference(one: nn.Module, other: nn.Module, inputs: object) -> float:
     pairs = zip(outputs(one, inputs), outputs(other, inputs), strict=True)
     return max(float((a - b).abs().max()) for a, b in pairs)
-
-
-def test_groups_and_pins(case: Case) -> None:
-    family, _, _, structure = case
-    assert sorted(group.size for group in structure.groups) == sorted(family.sizes)
-    assert any(family.pinned in pin.reason for pin in structure.pinned) or not family.pinned
-    assert bool(structure.renormalized) == family.renormalized
-
-
-def test_verification_holds(case: Case) -> None:
-    _, model, inputs, structure = case
-    found = verify(model, structure, inputs)
-    assert found.ok
-    assert found.permutation_error < 1e-5
-    assert found.mask_error < 1e-5
-
-
-@pytest.mark.parametrize("keep", [0.25, 0.5, 0.8])
-def test_compact_equals_masked(case: Case, keep: float) -> None:
-    _, model, inputs, structure = case
-    plan = Plan.of(
-        {
-            name: structure.sizes[name] if name in structure.renormalized else count
-            for name, count in Plan.uniform(structure, keep).items()
-        }
-    )
-    compact, masked = prune(model, structure, plan), mask(model, structure, plan)
-    assert difference(compact, masked, inputs) <= 1e-5
-
-
-def test_compact_runs_where_norms_change(case: Case) -> None:
-    _, model, inputs, structure = case
-    compact = prune(model, structure, Plan.uniform(structure, 0.5), "random")
-    before, after = outputs(model, inputs), outputs(compact, inputs)
-    assert [out.shape for out in before] == [out.shape for out in after]
-
-
-def test_cost_equals_count_on_compact_model(case: Case) -> None:
-    _, model, inputs, structure = case
-    cost, plan = CostModel(structure), Plan.uniform(structure, 0.5)
-    compact = prune(model, structure, plan)
-    assert cost.parameters(plan) == sum(p.numel() for p in compact.parameters())
-    state = [*compact.parameters(), *compact.buffers()]
-    assert cost.bytes(plan) == sum(t.numel() * t.element_size() for t in state)
-    assert cost.macs(plan) == count_macs(compact, inputs)
-
-
-def count_macs(model: nn.Module, inputs: object) -> int:
-    """Count with PyTorch's own flop counter, and the LSTM, whose kernel it skips, by hand."""
-    total = 0
-
-    def recurrent_macs(module: nn.Module, args: tuple[Tensor, ...], _: object) -> None:
-        nonlocal total
-        rows = args[0].numel() // args[0].shape[-1]
-        matrices = (w for n, w in module.named_parameters() if n.startswith("weight"))
-        total += rows * sum(weight.numel() for weight in matrices)
-
-    hooks = [
-        module.register_forward_hook(recurrent_macs)
-        for module in model.modules()
-        if isinstance(module, nn.LSTM)
-    ]
-    # Fused attention kernels of the CPU are unknown to the counter: spell the products out.
-    with FlopCounterMode(display=False) as counter, torch.no_grad(), slow_attention():
-        with sdpa_kernel(SDPBackend.MATH):
-            call(model, inputs)
-    for hook in hooks:
-        hook.remove()
-    batch = next(leaf for leaf in tree_leaves(as_call(inputs)) if isinstance(leaf, Tensor)).shape[0]
-    return (counter.get_total_flops() // 2 + total) // batch
-
-
-def test_ties_flags_modes_survive() -> None:
-    torch.manual_seed(0)
-    model = TiedWeights().train()
-    model.a.weight.requires_grad_(False)
-    tokens = torch.randint(0, 11, (2, 7))
-    structure = analyze(model, tokens)
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    compact = prune(model, structure, Plan.uniform(structure, 0.5))
-    assert compact.out.weight is compact.embed.weight
-    assert compact.training and model.training
-    assert not compact.a.weight.requires_grad and compact.b.weight.requires_grad
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, before[name])
-
-
-def test_frozen_model_prunes_like_any_other() -> None:
-    torch.manual_seed(0)
-    model = residual_conv()
-    thawed = analyze(model, torch.randn(2, 3, 8, 8))
-    frozen = analyze(model.requires_grad_(False), torch.randn(2, 3, 8, 8))
-    assert frozen.sizes == thawed.sizes
-
-
-def test_wrong_wire_is_found() -> None:
-    """A structure that misses a slice, or ties it to other units, must not verify."""
-    torch.manual_seed(0)
-    model, inputs = residual_conv(), torch.randn(2, 3, 8, 8)
-    structure = analyze(model, inputs)
-    for tensor in ("b.1.weight", "c.0.weight"):
-        wrong = {
-            name: tuple(
-                replace(item, index=item.index.flip(0)) if item.tensor == tensor else item
-                for item in slices
-            )
-            for name, slices in structure.slices.items()
-        }
-        found = verify(model, replace(structure, slices=wrong), inputs)
-        assert not found.ok
-        assert len(found.structure.groups) < len(structure.groups)
-
-
-def test_control_flow_is_refused_with_its_place() -> None:
-    def forward(m: nn.Module, x: Tensor) -> Tensor:
-        return m.head(x) if x.sum() > 0 else m.head(-x)
-
-    with pytest.raises(UsageError, match="cannot be exported") as caught:
-        analyze(Net(forward, head=nn.Linear(4, 2)), torch.randn(2, 4))
-    assert "test_families.py" in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_structure_of_another_model_is_refused() -> None:
-    structure = analyze(residual_conv(), torch.randn(2, 3, 8, 8))
-    with pytest.raises(UsageError, match="another model"):
-        prune(chunk(), structure, Plan.uniform(structure, 0.5))

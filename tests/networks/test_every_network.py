@@ -11,7 +11,6 @@ from torch import nn
 from autoprune.commands.export.run import export_file
 from autoprune.cost.budget import Budget
 from autoprune.cost.polynomial import CostModel
-from autoprune.errors import UsageError
 from autoprune.foundation.files import pretty, text_writer
 from autoprune.networks import zoo
 from autoprune.networks.save import SPEC, WEIGHTS, load, spec_json, state_tensors, write_tensors
@@ -25,6 +24,7 @@ SIDES = {"simplenet": 32, "resnet18": 32, "resnet50": 32, "vgg19": 16} | dict.fr
     ("mobilenetv1", "mobilenetv2"), 16
 )
 """Side of the smallest image that leaves something to see; 8 for all others."""
+
 
 CASES = [*zoo.NETWORKS, "resnet20,shortcut=B"]
 
@@ -86,24 +86,3 @@ def test_the_page_lists_every_network_with_its_figures() -> None:
         assert network.classes == int(classes), name
         with torch.device("meta"):
             assert count(zoo.build(name)) == int(parameters.replace(",", "")), name
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("resnet20,shortcut=C", "no shortcut 'C'"),
-        ("resnet20,B", "'B' is no option"),
-        ("vgg19,shortcut=B", "vgg19 has no option 'shortcut'"),
-        ("resnet21,shortcut=B", "unknown network 'resnet21'"),
-    ],
-)
-def test_options_that_make_no_sense(name: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        model_spec(name).build()
-
-
-def test_options_go_where_the_data_have_their_say() -> None:
-    spec = model_spec("resnet20,shortcut=B", classes=7)
-    assert spec == ModelSpec("resnet20", {"classes": 7, "shortcut": "B"})
-    assert ModelSpec.from_json(spec.to_json()) == spec
-    assert count(spec.build()) > count(model_spec("resnet20", classes=7).build())
