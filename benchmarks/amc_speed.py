@@ -25,7 +25,7 @@ from torch import nn
 
 from autoprune.agents.registry import searcher
 from autoprune.cost.budget import BoundBudget, Budget
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.data import Data, load_data
 from autoprune.data.task import Classification
 from autoprune.networks import zoo

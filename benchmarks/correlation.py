@@ -23,7 +23,7 @@ from torch import nn
 
 from autoprune.agents.random_search import random_walk
 from autoprune.cost.budget import Budget
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.data import Split, load_data
 from autoprune.data.task import Classification
 from autoprune.envs.walk import WalkContext

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from autoprune.cost.budget import Budget
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.problem import PruningProblem
 from autoprune.problem.scorer import FunctionScorer

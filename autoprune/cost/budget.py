@@ -11,7 +11,8 @@ from typing import Self
 import numpy as np
 
 from autoprune.cost.limits import Limit, amount, parse_limits
-from autoprune.cost.polynomial import BISECTIONS, Cost, CostModel, Counts
+from autoprune.cost.model import CostModel
+from autoprune.cost.polynomial import BISECTIONS, Cost, Counts
 from autoprune.errors import InfeasibleError, UsageError
 from autoprune.structure.plan import Plan
 
@@ -46,7 +47,7 @@ class Budget:
             raise UsageError(f"align must be at least 1, not {min(steps)}", "1 allows every width")
         constraints: dict[str, Constraint] = {}
         for limit in self.limits:
-            measure: Cost | None = getattr(cost, limit.cost)
+            measure = cost.named(limit.cost)
             if measure is None:
                 raise UsageError(
                     f"{limit}: the {limit.cost} of this network is not known",

@@ -11,22 +11,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from autoprune.cost.energy import EnergyTable, energy_products
-from autoprune.structure.plan import Plan
 from autoprune.structure.table import Extent, Product, Structure
 
 Counts = NDArray[np.int64]
 """Units kept, one entry per group, in the order of ``Structure.groups``."""
-
-FLOPS_PER_MAC: Final = 2
-
 
 BISECTIONS: Final = 40
 """Halvings of [0, 1] in a search for a fraction."""
@@ -173,67 +168,6 @@ class Polynomial(Cost):
                 value = value * middle + coefficient
             low, high = (middle, high) if value <= bound else (low, middle)
         return low
-
-
-@dataclass(frozen=True)
-class CostModel:
-    """All costs of a model: ``macs(plan)`` is an int, ``macs`` itself offers the vector forms.
-
-    MACs are per sample: convolution, linear, recurrent and attention products, each multiply-add
-    once, nothing else. Bytes are those of all parameters and buffers. Energy is counted in
-    femtojoules per sample at the prices of ``table`` (:mod:`autoprune.cost.energy`). ``latency``
-    is in nanoseconds per sample, None where it was not measured.
-    """
-
-    structure: Structure
-    table: EnergyTable = field(default_factory=EnergyTable)
-    latency: Cost | None = None
-
-    @cached_property
-    def macs(self) -> Polynomial:
-        """Multiply-adds per sample."""
-        return Polynomial.of(
-            self.structure, (p for layer in self.structure.layers for p in layer.macs)
-        )
-
-    @cached_property
-    def parameters(self) -> Polynomial:
-        """Elements of all parameters, tied ones once."""
-        return Polynomial.of(
-            self.structure,
-            (Product(1, info.shape) for info in self.structure.tensors if info.is_parameter),
-        )
-
-    @cached_property
-    def bytes(self) -> Polynomial:
-        """Bytes of all parameters and buffers, tied ones once."""
-        return Polynomial.of(
-            self.structure,
-            (Product(info.itemsize, info.shape) for info in self.structure.tensors),
-        )
-
-    @cached_property
-    def energy(self) -> Polynomial:
-        """Femtojoules per sample."""
-        layers, tensors = self.structure.layers, self.structure.tensors
-        return Polynomial.of(self.structure, energy_products(layers, tensors, self.table))
-
-    def flops(self, plan: Mapping[str, int]) -> int:
-        """Floating point operations per sample: 2 x MACs."""
-        return FLOPS_PER_MAC * self.macs(plan)
-
-    def counts(self, plan: Mapping[str, int]) -> Counts:
-        """Return the counts of a plan in group order."""
-        return np.array([plan[group.name] for group in self.structure.groups], np.int64)
-
-    def plan(self, counts: ArrayLike) -> Plan:
-        """Return the plan of counts in group order; the inverse of ``counts``."""
-        return Plan.of(
-            {
-                group.name: int(count)
-                for group, count in zip(self.structure.groups, np.asarray(counts), strict=True)
-            }
-        )
 
 
 def _merge(products: Iterable[Product]) -> dict[tuple[Extent, ...], int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.envs.rewards import LOSS, find_reward
 from autoprune.pipeline.result import Round
 from autoprune.problem.ledger import Record

@@ -63,9 +63,9 @@ def execute_in_run(
 ) -> Result:
     """Do some work in a run: show a finished run again, continue any other, mend a damaged one."""
     began = time.monotonic()
-    setup = set_up(inputs, config, budget, progress)
     if "energy" in budget.costs:
         progress.note("\n  ".join(("energy is a model:", *EnergyTable().lines())))
+    setup = set_up(inputs, config, budget, progress)
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(data=inputs.data.fingerprint, weights=weights_hash(inputs.model))
         if done(run, progress):

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from autoprune.cost.budget import BoundBudget
 from autoprune.cost.latency import LatencyModel
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.foundation.progress import Progress
 from autoprune.foundation.seeds import Seeds
 from autoprune.pipeline.config import PruningConfig

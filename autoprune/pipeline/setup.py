@@ -8,7 +8,7 @@ import torch
 
 from autoprune.cost.budget import BoundBudget, Budget, allowed_counts
 from autoprune.cost.latency import LatencyModel, Survey, width_steps
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.foundation.progress import Progress
 from autoprune.pipeline.config import PruningConfig
 from autoprune.pipeline.inputs import Inputs

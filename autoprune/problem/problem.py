@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprune.cost.budget import BoundBudget
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.scorer import Scorer
 from autoprune.ranking.ordering import Ranking

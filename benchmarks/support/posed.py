@@ -11,7 +11,7 @@ from torch import nn
 
 from autoprune.agents.base import Searcher
 from autoprune.cost.budget import BoundBudget, Budget
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.data import Data, Split, load_data
 from autoprune.data.task import Classification
 from autoprune.networks import zoo

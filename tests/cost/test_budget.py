@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoprune.cost.budget import Budget
-from autoprune.cost.polynomial import CostModel, Polynomial
+from autoprune.cost.model import CostModel
+from autoprune.cost.polynomial import Polynomial
 from autoprune.errors import InfeasibleError, UsageError
 from autoprune.structure.plan import Plan
 from tests.synthetic import chain, residual, staircase, structures

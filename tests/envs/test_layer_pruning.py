@@ -13,7 +13,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_sb3
 import autoprune.envs  # noqa: F401 - registers the environment
 from autoprune.agents.initial_plans import cheap_plans
 from autoprune.cost.budget import Budget
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.envs import features as portrait
 from autoprune.envs.layer_pruning import LayerPruning
 from autoprune.envs.rewards import LOSS, SCORE

@@ -10,7 +10,7 @@ from torch import nn
 
 from autoprune.commands.export.run import export_file
 from autoprune.cost.budget import Budget
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.foundation.files import pretty, text_writer
 from autoprune.networks import zoo
 from autoprune.networks.save import SPEC, WEIGHTS, load, spec_json, state_tensors, write_tensors

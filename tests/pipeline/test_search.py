@@ -15,7 +15,7 @@ import autoprune
 from autoprune.cli.main import main
 from autoprune.cost.budget import Budget
 from autoprune.cost.latency import LatencyModel
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.data import load_data
 from autoprune.foundation import user_code as factories
 from autoprune.pipeline.config import SearchConfig

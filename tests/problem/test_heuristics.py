@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from autoprune.cost.budget import Budget
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.errors import InfeasibleError, UsageError
 from autoprune.problem.granularity import Granularity, PruningUnits
 from autoprune.problem.heuristics import GLOBAL, NAMES, heuristic_plan

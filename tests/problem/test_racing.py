@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from autoprune.cost.budget import Budget
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.data import Split
 from autoprune.data.task import Classification
 from autoprune.networks import zoo

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.networks import zoo
 from autoprune.problem.prune import prune
 from autoprune.structure.analyze import analyze, pin, verify

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.networks import zoo
 from autoprune.structure.analyze import analyze
 

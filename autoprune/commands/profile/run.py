@@ -12,7 +12,7 @@ from autoprune.cost.energy import EnergyTable, energy_products
 from autoprune.cost.latency.backends import find_backend
 from autoprune.cost.latency.deployed import deployed, samples_in
 from autoprune.cost.latency.layers import module_times, operation_times
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.data import load_data
 from autoprune.data.task import resolve_task
 from autoprune.foundation.progress import Progress

@@ -12,7 +12,7 @@ from autoprune.commands.ticket import masks as m
 from autoprune.commands.ticket.experiment import Setting
 from autoprune.commands.ticket.search_run import Source
 from autoprune.commands.ticket.ticket import fill
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.errors import UsageError
 from autoprune.pipeline.inputs import on_device
 from autoprune.structure import Structure

@@ -16,7 +16,7 @@ from autoprune.commands.train.config import FinetuneConfig, TrainConfig
 from autoprune.commands.train.finetune import find_source
 from autoprune.commands.train.fit_config import fit_config
 from autoprune.commands.train.result import Trained
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.data import SPLITS, Data, describe
 from autoprune.data.task import Task, metric
 from autoprune.foundation.charts import Curve, canvas, draw_curves, save

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Self
 
 from torch import Tensor, nn
 
 from autoprune.cost.budget import Budget
-from autoprune.cost.polynomial import Cost, CostModel, Polynomial
+from autoprune.cost.model import CostModel
+from autoprune.cost.polynomial import Cost, Polynomial
+from autoprune.cost.registry import COSTS
 from autoprune.data import Split
 from autoprune.data.task import Task
 from autoprune.errors import UsageError
@@ -37,9 +38,6 @@ __all__ = [
     "check_ranking",
 ]
 
-COUNTED = ("macs", "parameters", "bytes", "energy")
-"""Costs that masks lower, by what a sparse network needs."""
-
 
 def check_ranking(granularity: Granularity, method: str) -> None:
     """Raise UsageError unless ``method`` ranks units of that granularity."""
@@ -49,7 +47,7 @@ def check_ranking(granularity: Granularity, method: str) -> None:
 def check_limits(granularity: Granularity, budget: Budget) -> None:
     """Raise UsageError for a limit on what masks do not lower, such as time on this machine."""
     for limit in budget.limits:
-        if granularity.masked and limit.cost not in COUNTED:
+        if granularity.masked and not COSTS[limit.cost].sparse:
             raise UsageError(
                 f"a budget of {limit} needs smaller tensors: with --granularity {granularity} the"
                 " zeros stay in place and take as long as before",
@@ -67,15 +65,10 @@ class SparseCost(CostModel):
 
     whole: CostModel | None = None
 
-    @cached_property
-    def bytes(self) -> Polynomial:
-        """Bytes of all parameters and buffers, sparse ones as bitmap and values."""
-        return replace(super().bytes, whole=self.whole.bytes.dense if self.whole else None)
-
-    @cached_property
-    def energy(self) -> Polynomial:
-        """Femtojoules per sample; bitmaps are fetched like weights."""
-        return replace(super().energy, whole=self.whole.energy.dense if self.whole else None)
+    def _count(self, name: str, cost: Polynomial) -> Polynomial:
+        """Cost of a sparse network, related to that of the dense one."""
+        dense = self.whole.named(name) if self.whole else None
+        return replace(cost, whole=dense.dense) if dense else cost
 
 
 @dataclass(frozen=True)

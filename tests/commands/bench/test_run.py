@@ -9,7 +9,7 @@ from autoprune.commands.bench.plans import PLANS
 from autoprune.commands.bench.row import Blame, Reference, Row, Try
 from autoprune.commands.bench.view import bench_markdown, bench_view
 from autoprune.cost.latency import width_steps
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.networks import zoo
 from autoprune.structure.analyze import analyze
 from tests.commands.report.test_views import show

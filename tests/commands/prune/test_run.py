@@ -16,7 +16,7 @@ from autoprune.commands.prune import run as rounds_of
 from autoprune.commands.prune.config import PruneConfig
 from autoprune.commands.prune.run import run_prune
 from autoprune.cost.budget import Budget
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.foundation import user_code as factories
 from autoprune.ranking.rank import rank
 from autoprune.structure.analyze import analyze

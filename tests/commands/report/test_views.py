@@ -11,7 +11,7 @@ from rich.console import Console
 from autoprune.commands.inspect.view import inspect_json, inspect_view
 from autoprune.commands.train.result import Trained
 from autoprune.commands.train.view import trained_view
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.errors import DamagedError
 from autoprune.foundation.tables import count, size
 from autoprune.pipeline.view import result_view

@@ -17,7 +17,7 @@ from autoprune.commands.ticket.search_mask import Mask, masked_macs
 from autoprune.commands.ticket.search_run import read_source
 from autoprune.commands.ticket.studies import prepare
 from autoprune.commands.ticket.ticket import Ticket
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.progress import Silent
 from autoprune.pipeline.config import SearchConfig

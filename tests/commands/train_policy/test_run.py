@@ -313,7 +313,7 @@ def test_the_shipped_policy_is_used_when_none_is_named(capsys):
 @pytest.mark.parametrize("name", ["vgg19", "mobilenetv1", "densenet40", "ocrnet"])
 def test_the_shipped_policy_plans_for_families_of_networks(name):
     from autoprune.cost.budget import Budget
-    from autoprune.cost.polynomial import CostModel
+    from autoprune.cost.model import CostModel
     from autoprune.problem.problem import PruningProblem
     from autoprune.problem.statistics import weight_statistics
     from autoprune.ranking.rank import rank

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from autoprune.cost.latency import LatencyModel, Survey, measure_latency
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.errors import DamagedError
 from tests.timed_net import QUICK, TASK, Mixed, batch, of
 
