@@ -68,11 +68,11 @@ def rank(
         )
     consumers = find_consumers(model, structure)
     moments = collect(model, consumers, task, calibration, config, seed)
-    read = {item.consumer.tensor for item in moments}
+    read = {one.consumer.tensor for one in moments}
     sensitivity_fn = partial(
         sensitivities,
         model,
-        [item for item in consumers if item.tensor in read],
+        [one for one in consumers if one.tensor in read],
         task=task,
         calibration=calibration,
         seed=seed,
