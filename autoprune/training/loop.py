@@ -230,7 +230,7 @@ class _Run:
             ) from None
 
     def restore(self) -> None:
-        """Go back to the weights after the last good epoch, or the best one where one is selected."""
+        """Go back to the weights after the last good epoch, or after the best where one is chosen."""
         self.model.load_state_dict(self.good)
         if self.selection:
             self.selection.apply(self.model)
