@@ -4,7 +4,7 @@ import torch
 
 
 def numbered(count, classes=4, offset=0):
-    """Samples that can be told apart: the value of sample i is offset + i."""
+    """Distinguishable samples: the value of sample i is offset + i."""
     x = torch.arange(offset, offset + count).float()[:, None]
     return x, torch.arange(count) % classes
 

@@ -1,3 +1,5 @@
+"""Energy of one inference."""
+
 import json
 
 import pytest

@@ -1,3 +1,5 @@
+"""Costs as polynomials of the plan."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st

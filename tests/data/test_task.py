@@ -1,3 +1,5 @@
+"""Tasks: batches, losses, scores, and what is refused."""
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy

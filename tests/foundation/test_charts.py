@@ -1,3 +1,5 @@
+"""Plots."""
+
 from autoprune.foundation import charts
 from autoprune.foundation.charts import Curve
 

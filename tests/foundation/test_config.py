@@ -1,3 +1,5 @@
+"""Configurations: JSON, keys, directories, ranges."""
+
 import dataclasses
 
 import pytest

@@ -1,3 +1,5 @@
+"""Files and JSON: strict reading, atomic replacement."""
+
 import json
 import math
 

@@ -1,3 +1,5 @@
+"""Announcements of slow work, and silent progress."""
+
 from contextlib import contextmanager
 
 from autoprune.foundation.files import digest, file_digest

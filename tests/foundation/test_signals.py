@@ -1,3 +1,5 @@
+"""Signals: the first ends in order, the second at once."""
+
 import os
 import signal
 import subprocess

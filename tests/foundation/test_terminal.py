@@ -1,3 +1,5 @@
+"""Progress on a console."""
+
 import io
 
 import pytest

@@ -1,3 +1,5 @@
+"""Trust in user code."""
+
 import pytest
 
 from autoprune.errors import DamagedError

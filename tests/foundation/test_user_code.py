@@ -1,3 +1,5 @@
+"""User functions by name."""
+
 import sys
 
 import pytest

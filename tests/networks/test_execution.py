@@ -1,3 +1,5 @@
+"""Execution: forms, layouts and modes."""
+
 import pytest
 import torch
 from torch import nn

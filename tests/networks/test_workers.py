@@ -1,3 +1,5 @@
+"""Worker processes."""
+
 import os
 import signal
 import time

@@ -1,3 +1,5 @@
+"""Networks of the zoo, against their papers."""
+
 import pytest
 import torch
 from torch import nn

@@ -1,3 +1,5 @@
+"""Reconstruction of compact networks."""
+
 import copy
 
 import torch

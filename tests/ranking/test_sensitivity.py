@@ -1,4 +1,4 @@
-"""How much the loss minds errors: by gradients of single samples, and where none is to be had."""
+"""Sensitivities, by gradients of single samples, and where there are no gradients."""
 
 import copy
 

@@ -1,3 +1,5 @@
+"""Journal: torn, damaged and delayed lines."""
+
 import os
 import random
 from contextlib import nullcontext

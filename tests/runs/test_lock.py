@@ -1,3 +1,5 @@
+"""Ownership of a run directory."""
+
 import subprocess
 import sys
 

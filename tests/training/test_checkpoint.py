@@ -1,3 +1,5 @@
+"""Checkpoints: killed trainings end bit for bit like whole ones."""
+
 import pytest
 import torch
 from torch import nn
