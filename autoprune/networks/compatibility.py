@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from autoprune.data import Data
-from autoprune.data.task import Classification, Task, logits
+from autoprune.data.task import IGNORED, Classification, Task, logits
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.execution import device_of, forward, mode, move
@@ -102,6 +102,10 @@ def _check_labels(outputs: Tensor, data: Data, task: Classification) -> None:
                 f" outputs leave {list(outputs.shape[2:])}",
                 "a label is the number of a class; lines of text need --task ctc",
             )
+        ignored = torch.tensor([label for label in IGNORED if not 0 <= label < classes])
+        labels = labels[~torch.isin(labels, ignored)]
+        if not labels.numel():
+            raise UsageError(f"every label of {name} is to be ignored", "give it some labels")
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= classes:
             raise UsageError(

@@ -14,7 +14,9 @@ from autoprune.agents import policy as policies
 from autoprune.agents.policy import Policy
 from autoprune.data import Split
 from autoprune.data.task import Classification
+from autoprune.networks.frozen import thawed
 from autoprune.networks.save import state_tensors, write_tensors
+from autoprune.networks.score import measure
 from autoprune.networks.weights import BASE, INITIAL, initial_file
 from autoprune.pipeline.session import PruningSession
 from autoprune.problem.evaluator import Evaluator, EvaluatorParts
@@ -26,6 +28,12 @@ from autoprune.runs.run import Run
 from autoprune.training.in_run import fit_in
 from autoprune.training.loop import Diverged, FitConfig
 from autoprune.training.recipes import softened
+from autoprune.training.selection import Selected
+
+THAWED = "every parameter was frozen: all were trained in fine-tuning, and are frozen again"
+
+_LABELS = {"finetune": "fine-tuning", "finetune-plain": "fine-tuning of the baseline"}
+"""Names of fine-tunings, for messages."""
 
 
 def train(session: PruningSession) -> nn.Module:
@@ -120,16 +128,29 @@ def finetune(
 
     ``name`` tells the fine-tunings of a run apart. What ``masks`` removed stays exactly zero.
     """
-    model = copy.deepcopy(pruned).requires_grad_(True)
-    if session.config.finetune_epochs:
-        config = session.tuning.finetuning or softened(model, len(session.inputs.data.train))
-        config = replace(config, epochs=session.config.finetune_epochs)
-        if not isinstance(session.inputs.task, Classification):
-            config = replace(config, distill=0.0)  # softened classes mean nothing to other tasks
+    model, warnings = copy.deepcopy(pruned), session.run.warnings
+    if not session.config.finetune_epochs:
+        return model
+    config = session.tuning.finetuning or softened(
+        model, len(session.inputs.data.train), session.config.finetune_epochs
+    )
+    config = replace(config, epochs=session.config.finetune_epochs)
+    if not isinstance(session.inputs.task, Classification):
+        config = replace(config, distill=0.0)  # softened classes mean nothing to other tasks
+    with thawed(model) as all_frozen:
+        if all_frozen and THAWED not in warnings:
+            warnings.append(THAWED)
         try:
-            _fit(session, name, model, config, teacher, masks)
+            selected = _fit(session, name, model, config, teacher, masks)
         except Diverged as error:  # a search's worth of work must not end in nothing
-            session.run.warnings.append(f"fine-tuning stopped early: {error.args[0]}")
+            warnings.append(f"{_LABELS.get(name, name)} stopped early: {error.args[0]}")
+            return model
+    if selected and not selected.improved:
+        before, best = selected.losses[0], min(selected.losses[1:])
+        warnings.append(
+            f"{_LABELS.get(name, name)} did not help: the validation loss was {before:.4g} before"
+            f" and {best:.4g} at best after an epoch; the network stays as it was before"
+        )
     return model
 
 
@@ -140,9 +161,15 @@ def _fit(
     config: FitConfig,
     teacher: nn.Module | None = None,
     masks: Masks | None = None,
-) -> None:
+) -> Selected | None:
+    """Train in the run; what was trained before (``teacher``) only gets better on validation."""
     inputs = session.inputs
-    fit_in(
+    validation = inputs.validation
+
+    def validate(network: nn.Module) -> float:
+        return measure(network, validation, inputs.task).loss
+
+    trained = fit_in(
         session.run,
         session.progress,
         name,
@@ -153,4 +180,8 @@ def _fit(
         teacher=teacher,
         masks=masks,
         on_epoch=lambda done, _, loss: session.curves.training(name, done, loss),
+        validate=(lambda net: measure(net, validation, inputs.task).loss)
+        if teacher is not None
+        else None,
     )
+    return trained.selected

@@ -18,6 +18,10 @@ Curve = NDArray[np.float64]
 class Repair(Protocol):
     """Repair of one tensor (and its bias) for the units that a plan removes."""
 
+    @property
+    def tensor(self) -> str:
+        """Name of the tensor."""
+
     def __call__(self, plan: Mapping[str, int]) -> Mapping[str, Tensor]:
         """Return tensor name -> repaired values, dense shape."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from torch import nn
@@ -9,6 +10,7 @@ from torch import nn
 from autoprune.data import Split
 from autoprune.data.task import Task
 from autoprune.errors import UsageError
+from autoprune.networks.frozen import frozen_parameters
 from autoprune.ranking.consumers import find_consumers
 from autoprune.ranking.gram import DEFAULT, RegressionConfig, collect
 from autoprune.ranking.ordering import Ranking
@@ -33,7 +35,8 @@ def rank(
 
     ``regression`` and ``lasso`` run the model over ``calibration`` (all of it; ``config`` says
     how many patches they keep) and can repair weights; the others see weights only. ``seed`` draws
-    patches and the order of ``random``. The model is not changed.
+    patches and the order of ``random``. The model is not changed, and what is frozen in it is not
+    repaired.
 
     Raises UsageError for an unknown method, missing calibration data, and weights or activations
     that are NaN or infinite.
@@ -60,4 +63,7 @@ def rank(
         calibration=calibration,
         seed=seed,
     )
-    return refitting(method, model, structure, moments, sensitivity_fn, entry.load(), config)
+    ranked = refitting(method, model, structure, moments, sensitivity_fn, entry.load(), config)
+    frozen = frozen_parameters(model)
+    repairs = tuple(repair for repair in ranked.repairs if repair.tensor not in frozen)
+    return replace(ranked, repairs=repairs)

@@ -29,6 +29,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from autoprune.data.task import Task
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import forward, mode
+from autoprune.networks.frozen import frozen_parameters
 
 ChannelStatistics = tuple[Tensor, Tensor]
 """Mean and unbiased variance of each channel, [channels] both."""
@@ -100,11 +101,13 @@ class Recalibration:
 
 
 def _norms(model: nn.Module) -> dict[str, _BatchNorm]:
-    """Batch norms with running statistics, by path."""
+    """Batch norms with running statistics that are not frozen, by path."""
+    frozen = frozen_parameters(model)
     return {
         path: module
         for path, module in model.named_modules()
         if isinstance(module, _BatchNorm) and module.running_var is not None
+        if f"{path}.weight" not in frozen
     }
 
 

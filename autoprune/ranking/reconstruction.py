@@ -28,6 +28,7 @@ from autoprune.data import Split
 from autoprune.data.task import Task
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form, device_of, forward, mode, move
+from autoprune.networks.frozen import frozen_parameters
 from autoprune.ranking.consumers import CONVS
 from autoprune.ranking.gram import add_products, patches
 from autoprune.ranking.recalibration import Recalibration
@@ -68,8 +69,8 @@ class Reconstruction:
     """Builder of compact networks whose layers are fitted to a dense ``model``'s outputs, in turn.
 
     ``calibration``: training samples; as many are used as ``activation_bytes`` allow. Fitted are
-    convolutions without groups and linear layers that are called once and share no weight. The
-    dense model is not changed.
+    convolutions without groups and linear layers that are called once, share no weight and are not
+    frozen. The dense model is not changed.
     """
 
     def __init__(
@@ -149,6 +150,7 @@ class Reconstruction:
 
 def _layers(model: nn.Module) -> dict[str, nn.Module]:
     """Layers that can be fitted, by path: their weight is theirs alone, and their product known."""
+    frozen = frozen_parameters(model)
     holders = Counter(
         id(parameter) for module in model.modules() for parameter in module._parameters.values()
     )
@@ -157,6 +159,7 @@ def _layers(model: nn.Module) -> dict[str, nn.Module]:
         for path, module in model.named_modules()
         if (isinstance(module, CONVS) and module.groups == 1) or isinstance(module, nn.Linear)
         if module._parameters.get("weight") is not None
+        if f"{path}.weight" not in frozen
         if holders[id(module._parameters["weight"])] == 1
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from torch import Tensor, nn
 
@@ -16,6 +16,7 @@ from autoprune.runs.run import Run
 from autoprune.training.checkpoint import FileCheckpoint, discard
 from autoprune.training.loop import FitConfig, OnEpoch, fit
 from autoprune.training.pace import PaceConfig, current_pace
+from autoprune.training.selection import Selected, Validate
 
 _MEMORY: Final = 0.95
 """Weight of the earlier steps in the loss that is shown."""
@@ -35,6 +36,13 @@ def done(run: Run, progress: Progress) -> bool:
     return False
 
 
+class TrainedInRun(NamedTuple):
+    """Seconds of a training, those before a kill that led to its state included, and its choice."""
+
+    seconds: float
+    selected: Selected | None
+
+
 def fit_in(
     run: Run,
     progress: Progress,
@@ -47,18 +55,18 @@ def fit_in(
     teacher: nn.Module | None = None,
     masks: Mapping[str, Tensor] | None = None,
     on_epoch: OnEpoch | None = None,
-) -> float:
+    validate: Validate | None = None,
+) -> TrainedInRun:
     """Train ``model`` in place with :func:`autoprune.training.loop.fit`, as part ``name`` of a run.
 
     A killed training continues from the checkpoint ``name`` of the run; one that had ended returns
     its weights at once. The run discards its checkpoints when it has its result. ``on_epoch`` may
-    be called again for epochs before a kill. Returns the seconds it took, including those before a
-    kill that led to the state it continued from.
+    be called again for epochs before a kill.
     """
     pace = current_pace()
     checkpoint = FileCheckpoint(run.artifacts, name, pace)
     with progress.phase(name, config.length(len(split))) as phase:
-        fit(
+        selected = fit(
             model,
             split,
             task,
@@ -68,8 +76,9 @@ def fit_in(
             on_step=_Reports(phase, config.epoch(len(split)), pace),
             on_epoch=on_epoch,
             checkpoint=checkpoint,
+            validate=validate,
         )
-    return checkpoint.seconds
+    return TrainedInRun(checkpoint.seconds, selected)
 
 
 class _Reports:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import islice
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import kl_div, log_softmax
 
 from autoprune.data import Split
-from autoprune.data.task import Batch, Classification, Task, logits
+from autoprune.data.task import Batch, Classification, Task
 from autoprune.errors import AutopruneError, DamagedError, UsageError
 from autoprune.foundation.schema import encode_fields
 from autoprune.foundation.seeds import Seeds
@@ -26,6 +25,7 @@ from autoprune.networks.execution import (
     mode,
     move,
 )
+from autoprune.networks.frozen import frozen_modules
 from autoprune.networks.score import Score, first_samples, measure
 from autoprune.runs.artifacts import START_OVER
 from autoprune.structure.finite import first_nonfinite
@@ -39,6 +39,7 @@ from autoprune.training.checkpoint import (
     under,
 )
 from autoprune.training.config import FitConfig
+from autoprune.training.distillation import distillation
 from autoprune.training.selection import Selected, Selection, Validate
 
 __all__ = ["Diverged", "FitConfig", "Score", "fit", "measure"]
@@ -134,10 +135,13 @@ class _Run:
         with (
             torch.random.fork_rng(devices),
             mode(self.model, train=True),
+            ExitStack() as frozen,
             mode(self.teacher, train=False),
             laid_out(self.model, self.form),
             laid_out(self.teacher, self.form),
         ):
+            for module in frozen_modules(self.model):  # their statistics stay as they are
+                frozen.enter_context(mode(module, train=False))
             with torch.no_grad():
                 # Multiplied by zeros and ones laid out as the weights, 20 times as fast as filling.
                 self.masked = [
@@ -230,7 +234,7 @@ class _Run:
             ) from None
 
     def restore(self) -> None:
-        """Go back to the weights after the last good epoch, or after the best where one is chosen."""
+        """Go back to the weights after the last good epoch, or after the best one."""
         self.model.load_state_dict(self.good)
         if self.selection:
             self.selection.apply(self.model)
@@ -265,12 +269,9 @@ class _Run:
             return loss
         with torch.no_grad():
             target = forward(self.teacher, self.task, batch, self.form)
-        heat, share = self.config.temperature, self.config.distill
-        student, taught = (
-            log_softmax(logits(values).float() / heat, dim=1) for values in (outputs, target)
-        )
-        distance = kl_div(student, taught, reduction="batchmean", log_target=True)
-        return (1 - share) * loss + share * heat**2 * distance
+        taught = distillation(outputs, target, batch, self.task, self.config.temperature)
+        share = self.config.distill
+        return (1 - share) * loss + share * taught
 
 
 def _smoothed(task: Task, config: FitConfig) -> Task:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Final
 
@@ -24,6 +25,9 @@ RECURRENT: Final = replace(PLAIN, learning_rate=3e-3, batch_size=32)
 SOFTER: Final = 0.5
 """Peak learning rate of fine-tuning, relative to that of training."""
 
+STEADY: Final = 300
+"""Steps from which on fine-tuning takes the full rate; fewer take the root of their share."""
+
 
 def recipe(model: nn.Module, samples: int) -> FitConfig:
     """Return the recipe to train ``model`` from scratch on so many samples."""
@@ -34,13 +38,18 @@ def recipe(model: nn.Module, samples: int) -> FitConfig:
     return replace(fit, epochs=20, batch_size=64) if samples < FEW else fit
 
 
-def softened(model: nn.Module, samples: int) -> FitConfig:
-    """Return the recipe to fine-tune a pruned ``model``: gently, with distillation."""
+def softened(model: nn.Module, samples: int, epochs: int = 10) -> FitConfig:
+    """Return the recipe to fine-tune a pruned ``model``: gently, with distillation.
+
+    Short trainings get lower rates: they cannot recover from what a high rate destroys first.
+    """
     fit = recipe(model, samples)
+    batch = 32 if samples < FEW else fit.batch_size
+    steps = epochs * math.ceil(samples / batch)
     return replace(
         fit,
-        epochs=10,
-        learning_rate=SOFTER * fit.learning_rate,
-        batch_size=32 if samples < FEW else fit.batch_size,
+        epochs=epochs,
+        learning_rate=SOFTER * min(1.0, steps / STEADY) ** 0.5 * fit.learning_rate,
+        batch_size=batch,
         distill=0.5,
     )

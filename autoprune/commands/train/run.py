@@ -161,7 +161,7 @@ def _fit(
             for name in ("loss", "validation", "validation_loss"):
                 events.add_scalar(f"{training.command}/{name}", known[done][name], done)
 
-        seconds = fit_in(
+        trained = fit_in(
             run,
             progress,
             training.command,
@@ -177,7 +177,7 @@ def _fit(
             },
             on_epoch=note,
         )
-    return epochs, seconds
+    return epochs, trained.seconds
 
 
 def _publish(training: Training, model: nn.Module, epochs: list[dict[str, Any]], run: Run) -> None:
