@@ -49,7 +49,7 @@ def softened(model: nn.Module, samples: int, epochs: int = 10) -> FitConfig:
     return replace(
         fit,
         epochs=epochs,
-        learning_rate=SOFTER * min(1.0, steps / STEADY) ** 0.5 * fit.learning_rate,
+        learning_rate=SOFTER * min(1.0, steps / STEADY) * fit.learning_rate,
         batch_size=batch,
         distill=0.5,
     )
