@@ -16,7 +16,7 @@ MAY_IMPORT_BY_NAME = {
         "autoprune/foundation/user_code.py",
         "autoprune/networks/libraries.py",
     ),
-    *("agents/__init__.py", "autoprune/commands/doctor/run.py"),
+    *("agents/__init__.py", "autoprune/cli/commands.py", "autoprune/commands/doctor/run.py"),
 }
 # Through pipes to processes of its own, never to a file.
 MAY_SEND_PICKLES = {"autoprune/networks/workers.py"}

@@ -9,14 +9,13 @@ import pytest
 from filelock import FileLock
 
 import autoprune
-import autoprune.cli.main as cli
 from autoprune import errors
-from autoprune.cli.commands import Answer, Command
+from autoprune.cli.commands import COMMANDS, Command
 from autoprune.cli.main import main
 from autoprune.commands.inspect.config import InspectConfig
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = [command.config.command for command in cli.COMMANDS]
+NAMES = [command.config.command for command in COMMANDS]
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -34,7 +33,7 @@ def python(code: str, *arguments: str, **options) -> subprocess.CompletedProcess
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)]
+    "arguments", [[], ["--help"], ["--version"], *([name, "--help"] for name in NAMES)]
 )
 def test_help_needs_no_torch(arguments):
     code = (
@@ -150,12 +149,14 @@ class Trial(InspectConfig):
     command = "trial"
 
 
-def trial(monkeypatch, outcome):
+def trial(outcome):
+    """The table with a command that ends in ``outcome``."""
+
     def run(config, progress):
         progress.note("working")
         return outcome()
 
-    monkeypatch.setattr(cli, "COMMANDS", (*cli.COMMANDS, Command(Trial, run)))
+    return (*COMMANDS, Command(Trial, run, lambda result: "a table"))
 
 
 def raises(error):
@@ -187,30 +188,30 @@ def raises(error):
         (PermissionError(13, "Permission denied", "/x"), 1, "Permission denied: /x"),
     ],
 )
-def test_every_end_has_its_line_and_code(error, code, line, monkeypatch, capsys):
-    trial(monkeypatch, raises(error))
-    assert main(["trial"]) == code
+def test_every_end_has_its_line_and_code(error, code, line, capsys):
+    commands = trial(raises(error))
+    assert main(["trial"], commands) == code
     out, err = capsys.readouterr()
     assert (out, err) == ("", f"working\nautoprune: error: {line}\n")
-    assert main(["trial", "--json"]) == code
+    assert main(["trial", "--json"], commands) == code
     answer = json.loads(capsys.readouterr().out)
     assert answer["exit_code"] == code
     assert line.startswith(answer["error"])
 
 
-def test_tracebacks_are_for_debugging(monkeypatch, capsys):
-    trial(monkeypatch, raises(errors.UsageError("what?")))
-    assert main(["trial", "--debug"]) == 2
+def test_tracebacks_are_for_debugging(capsys):
+    commands = trial(raises(errors.UsageError("what?")))
+    assert main(["trial", "--debug"], commands) == 2
     err = capsys.readouterr().err
     assert "Traceback" in err
     assert err.endswith("autoprune: error: what?\n")
 
 
-def test_a_result_is_a_table_or_one_object(monkeypatch, capsys):
-    trial(monkeypatch, lambda: Answer({"größe": [1, 2.5]}, lambda: "a table"))
-    assert main(["trial"]) == 0
+def test_a_result_is_a_table_or_one_object(capsys):
+    commands = trial(lambda: {"größe": [1, 2.5]})
+    assert main(["trial"], commands) == 0
     assert capsys.readouterr() == ("a table\n", "working\n")
-    assert main(["trial", "--json"]) == 0
+    assert main(["trial", "--json"], commands) == 0
     out, _ = capsys.readouterr()
     assert out == '{"größe":[1,2.5]}\n'
 

@@ -1,4 +1,4 @@
-"""The configuration of ``autoprune doctor``."""
+"""Configuration of ``autoprune doctor``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What ``autoprune doctor`` looks at: packages by importing them, devices and places by use.
+"""Checks of ``autoprune doctor``: packages are imported, devices and directories are used.
 
-It must work where little else does, so it imports nothing heavy itself and takes any error of what
-it tries for an answer.
+They must work where little else does: this module imports nothing heavy, and any error of what is
+tried counts as an answer.
 """
 
 from __future__ import annotations
@@ -13,24 +13,18 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final
 
 from filelock import FileLock
 
+from autoprune.commands.doctor.config import DoctorConfig
+from autoprune.commands.doctor.result import ABSENT, BROKEN, OK, Check, Diagnosis, Status
 from autoprune.errors import AutopruneError
 from autoprune.foundation.files import replace_text, user_directory
 from autoprune.foundation.progress import Progress
-
-Status = Literal["ok", "absent", "broken"]
-"""``broken`` is in the way of any work, ``absent`` only of what some commands need."""
-
-OK: Final = "ok"
-ABSENT: Final = "absent"
-BROKEN: Final = "broken"
 
 EXTRAS: Final = {
     "data": "image folders and the hub for --data",
@@ -45,32 +39,16 @@ _AGREEMENT: Final = 1e-2
 """Relative difference to float64 that float32 on a device may have; TF32 needs a part of it."""
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at: ``advice`` says what to do unless it is ok."""
-
-    topic: str
-    name: str
-    status: Status
-    found: str
-    advice: str = ""
-
-
-def run_doctor(progress: Progress) -> list[Check]:
-    """Look at everything; never raises for what it finds."""
+def run_doctor(config: DoctorConfig, progress: Progress) -> Diagnosis:
+    """Carry out ``autoprune doctor``; no problem that it meets raises an error."""
+    del config
     needs = list(_requirements())
     checks = [_python()]
     with progress.phase("doctor", len(needs)) as phase:
         for name, least, extra in needs:
             checks.append(_package(name, least, extra))
             phase.advance()
-    return [*checks, *_devices(), *_places()]
-
-
-def doctor_json(checks: list[Check]) -> dict[str, Any]:
-    """Return a JSON-able object."""
-    sound = all(check.status != BROKEN for check in checks)
-    return {"ok": sound, "checks": [asdict(check) for check in checks]}
+    return Diagnosis((*checks, *_devices(), *_directories()))
 
 
 def _python() -> Check:
@@ -168,15 +146,15 @@ def _device(name: str, about: str) -> Check:
     return Check("devices", name, OK, f"{about}; float32 to {error:.0e}; {repeats}")
 
 
-def _places() -> Iterator[Check]:
-    yield _place("runs", Path("logs"), BROKEN, "name a directory you can write to with --run")
+def _directories() -> Iterator[Check]:
+    yield _directory("runs", Path("logs"), BROKEN, "name a directory you can write to with --run")
     homes = {"cache": ("XDG_CACHE_HOME", ".cache"), "trusted": ("XDG_STATE_HOME", ".local/state")}
     for name, (variable, usual) in homes.items():
         path = user_directory(variable, usual)
-        yield _place(name, path, ABSENT, f"set {variable} to a directory you can write to")
+        yield _directory(name, path, ABSENT, f"set {variable} to a directory you can write to")
 
 
-def _place(name: str, path: Path, lacking: Status, advice: str) -> Check:
+def _directory(name: str, path: Path, lacking: Status, advice: str) -> Check:
     """Lock, write, sync and rename, in the nearest directory above ``path`` that is there."""
     there = next(place for place in (path, *path.absolute().parents) if place.exists())
     try:

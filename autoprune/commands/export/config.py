@@ -1,4 +1,4 @@
-"""The configuration of ``autoprune export``."""
+"""Configuration of ``autoprune export``."""
 
 from __future__ import annotations
 

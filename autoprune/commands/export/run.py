@@ -1,18 +1,18 @@
-"""Hand a pruned network to other programs: ONNX, ``torch.export`` programs, safetensors.
+"""Export of pruned networks for other programs: ONNX, ``torch.export`` programs, safetensors.
 
-What is written is read back and run beside the PyTorch network on real inputs, in batches of
-several sizes; a file that computes anything else is removed. The batch dimension stays free.
+Each file is read back and run beside the PyTorch network on real inputs, in batches of several
+sizes; a file that computes anything else is removed. The batch dimension stays free.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from torch.export import Dim, ExportedProgram
 from torch.utils._pytree import tree_leaves, tree_map
 
 from autoprune.commands.export.config import ExportConfig, ExportForm
+from autoprune.commands.export.result import TOLERANCE, Exported
 from autoprune.cost.latency.onnx import require_onnx
 from autoprune.data.task import example_inputs
 from autoprune.errors import AutopruneError, UsageError
@@ -32,44 +33,11 @@ from autoprune.pipeline.inputs import of_run
 from autoprune.runs.artifacts import Artifacts
 from autoprune.structure.graph import ExampleInputs, as_call, call, quiet
 
-TOLERANCE: Final = 1e-4
-"""Largest difference from PyTorch, relative to the largest output, that still counts as equal."""
-
 BATCHES: Final = (4, 1, 7)
 """Batch sizes of the check; the network is exported on the first, which must be above 1."""
 
-
 Outputs = list[Tensor]
 Runner = Callable[[ExampleInputs], Outputs]
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A file that passed its check.
-
-    ``difference`` is the largest absolute difference from PyTorch over all outputs, ``scale`` the
-    largest absolute output, ``batches`` the sizes of the batches they were compared on; ``bytes``
-    the size on disk.
-    """
-
-    path: Path
-    form: ExportForm
-    bytes: int
-    difference: float
-    scale: float
-    batches: tuple[int, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able object."""
-        return {
-            "path": str(self.path),
-            "form": self.form,
-            "bytes": self.bytes,
-            "max_difference": self.difference,
-            "max_output": self.scale,
-            "tolerance": TOLERANCE,
-            "batches": list(self.batches),
-        }
 
 
 def run_export(config: ExportConfig, progress: Progress) -> Exported:

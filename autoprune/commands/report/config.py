@@ -1,4 +1,4 @@
-"""The configuration of ``autoprune report``."""
+"""Configuration of ``autoprune report``."""
 
 from __future__ import annotations
 

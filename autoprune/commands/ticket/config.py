@@ -1,4 +1,4 @@
-"""The configuration of ``autoprune ticket``."""
+"""Configuration of ``autoprune ticket``."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 
-def tickets_view(result: Mapping[str, Any]) -> RenderableType:
+def ticket_view(result: Mapping[str, Any]) -> RenderableType:
     """Show accuracies and early-stop iterations by level, the verdict, and where everything is."""
     seeds = len(result["levels"][0]["seeds"])
     title = Text.assemble(

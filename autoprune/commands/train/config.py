@@ -1,4 +1,4 @@
-"""The configuration of ``autoprune train`` and ``autoprune finetune``."""
+"""Configuration of ``autoprune train`` and ``autoprune finetune``."""
 
 from __future__ import annotations
 

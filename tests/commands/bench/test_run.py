@@ -6,7 +6,7 @@ import torch
 
 from autoprune.cli.main import main
 from autoprune.commands.bench.plans import PLANS
-from autoprune.commands.bench.row import Blame, Reference, Row, Try
+from autoprune.commands.bench.result import Bench, Blame, PlanFigures, Reference, Row
 from autoprune.commands.bench.view import bench_markdown, bench_view
 from autoprune.cost.latency import width_steps
 from autoprune.cost.polynomial import CostModel
@@ -45,28 +45,28 @@ def test_plans_remove_as_many_units_as_the_rate_says(structure, rate):
         assert cost.parameters(plans["uneven"]) < cost.parameters(plans["even"])
 
 
-def attempt(**changes):
+def figures(**changes):
     facts = {"plan": "even", "bytes_before": 400, "bytes_after": 100, "ms_before": 8.0}
     facts |= {"ms_after": 2.5, "macs_before": 1000, "macs_after": 250}
     facts |= {"blame": (Blame("features.0", 1.1, 4.0, 0.25),)}
-    return Try(**facts | changes)
+    return PlanFigures(**facts | changes)
 
 
 def test_what_counts_as_met():
     aims = Reference(4.0, 3.2)
-    assert attempt().met(aims) == 2, "realised 0.8 is missed"
-    assert attempt(ms_after=2.0).met(aims) == 3
-    assert attempt(bytes_after=102).met(aims) == 1
-    assert attempt(bytes_after=100.5).met(aims) == 2, "rounded as published"
-    assert attempt(ms_after=2.0).met(None) == 1
+    assert figures().met(aims) == 2, "realised 0.8 is missed"
+    assert figures(ms_after=2.0).met(aims) == 3
+    assert figures(bytes_after=102).met(aims) == 1
+    assert figures(bytes_after=100.5).met(aims) == 2, "rounded as published"
+    assert figures(ms_after=2.0).met(None) == 1
 
 
 def test_a_missed_aim_and_the_layers_to_blame_are_shown():
-    row = Row("vgg19", 0.5, 64, "float32, channels last", attempt(), (attempt(),), Reference(5, 2))
+    row = Row("vgg19", 0.5, 64, "float32, channels last", figures(), (figures(),), Reference(5, 2))
     on = {"device": "cpu: some", "cores": 2, "threads": 1, "torch": "2"}
-    facts = {"rows": [row.to_json()], "machine": on}
-    facts = json.loads(json.dumps(facts))
-    for text in (bench_markdown(facts), show(bench_view(facts), 100)):
+    bench = Bench((row,), on)
+    facts = json.loads(json.dumps(bench.to_json()))
+    for text in (bench_markdown(facts), show(bench_view(bench), 100)):
         words = " ".join(text.split())
         for word in ("5.0 missed", "2.0 met", "0.80", "features.0 (x1.1 of x4.0, 0.25 ms)"):
             assert word in words

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from autoprune.commands.inspect.view import inspect_json, inspect_view
+from autoprune.commands.inspect.result import Inspection
+from autoprune.commands.inspect.view import inspect_view
 from autoprune.commands.train.result import Trained
 from autoprune.commands.train.view import trained_view
 from autoprune.cost.polynomial import CostModel
@@ -25,6 +26,10 @@ def show(view, width=80, **options):
     with console.capture() as capture:
         console.print(view)
     return capture.get()
+
+
+def inspection(structure, model="net"):
+    return Inspection.of(structure, model=model, data="digits")
 
 
 def test_a_result_shows_every_figure_once_rounded():
@@ -63,20 +68,20 @@ def test_no_line_is_wider_than_the_terminal(width):
     structure = dataclasses.replace(
         residual([8, 12], 16), pinned=(Pinned("fc", 10, "model output"),)
     )
-    for view in (result_view(example()), inspect_view("net", inspect_json(structure))):
+    for view in (result_view(example()), inspect_view(inspection(structure))):
         assert max(len(line) for line in show(view, width).splitlines()) <= width
 
 
 def test_eighty_columns_cut_nothing():
     assert "…" not in show(result_view(example()))
-    assert "…" not in show(inspect_view("net", inspect_json(residual([8, 12], 16))))
+    assert "…" not in show(inspect_view(inspection(residual([8, 12], 16))))
 
 
 def test_names_are_shown_as_they_are_not_as_markup():
     plan = example().groups
     odd = dataclasses.replace(plan[0], name="[red]layer[/red]")
     assert "[red]layer[/red]" in show(result_view(example(groups=(odd, plan[1]))))
-    assert "[bold]net" in show(inspect_view("[bold]net", inspect_json(residual([8, 12], 16))))
+    assert "[bold]net" in show(inspect_view(inspection(residual([8, 12], 16), "[bold]net")))
 
 
 def test_no_color_and_no_unicode_are_fine():
@@ -87,7 +92,7 @@ def test_no_color_and_no_unicode_are_fine():
 
 def test_inspection_agrees_with_the_cost_model():
     structure = residual([8, 12], 16)
-    cost, facts = CostModel(structure), inspect_json(structure)
+    cost, facts = CostModel(structure), inspection(structure).to_json()
     assert facts["macs"] == cost.macs(structure.sizes)
     assert facts["flops"] == 2 * facts["macs"]
     assert facts["parameters"] == cost.parameters(structure.sizes)
@@ -105,9 +110,7 @@ def test_inspection_says_what_is_pinned_and_why():
         Pinned("input", 3, "model input"),
         Pinned("head", 4, "model output"),
     )
-    text = show(
-        inspect_view("net", inspect_json(dataclasses.replace(residual([8, 12], 16), pinned=pinned)))
-    )
+    text = show(inspect_view(inspection(dataclasses.replace(residual([8, 12], 16), pinned=pinned))))
     assert re.search(r"fc \(10\), head \(4\) +model output", text)
     assert re.search(r"input \(3\) +model input", text)
 

@@ -1,4 +1,4 @@
-"""A row of the table, and what it is held against."""
+"""Result of ``autoprune bench``: rows of the table, and the published ratios beside them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from typing import Any, Final
 from autoprune.foundation.schema import encode_fields
 
 BLAMED: Final = 0.9
-"""A layer whose speed-up is below this part of its MAC reduction is to blame."""
-
-MODELS: Final = ("simplenet", "vgg19", "densenet40", "mobilenetv1", "ocrnet")
+"""Part of its MAC reduction that a layer must reach as speed-up; below it, it is to blame."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Published ratios before : after at a pruning rate of 0.5."""
+    """Published ratios before : after, at a pruning rate of 0.5."""
 
     size: float
     time: float
@@ -34,7 +32,10 @@ REFERENCE_RATE: Final = 0.5
 
 @dataclass(frozen=True)
 class Blame:
-    """A layer that got less faster than it has less to do; ``lost_ms`` per batch are its share."""
+    """Layer whose speed-up is smaller than its MAC reduction.
+
+    ``lost_ms`` are the milliseconds per batch that it takes beyond ``BLAMED`` of that reduction.
+    """
 
     layer: str
     speedup: float
@@ -43,8 +44,8 @@ class Blame:
 
 
 @dataclass(frozen=True)
-class Try:
-    """One plan, measured: file sizes in bytes, milliseconds per batch, MACs per sample."""
+class PlanFigures:
+    """Figures of one plan: file sizes in bytes, milliseconds per batch, MACs per sample."""
 
     plan: str
     bytes_before: int
@@ -76,7 +77,7 @@ class Try:
         return self.time_ratio / self.macs_ratio
 
     def met(self, reference: Reference | None) -> int:
-        """Count what is reached: size, time (each to the digit that is published), realisation."""
+        """Return how many aims are met: size and time (to the published digit), and realization."""
         wanted = [self.realised >= BLAMED]
         if reference is not None:
             wanted += [
@@ -88,7 +89,7 @@ class Try:
 
 @dataclass(frozen=True)
 class Row:
-    """One network: the plan that reached most, and all that were tried.
+    """Row of the table: one network, the plan that met most aims, and all that were tried.
 
     ``form`` is the arithmetic both networks were timed in, ``reference`` None at other rates than
     the published one; the accuracies are None where no trained network was given.
@@ -98,15 +99,15 @@ class Row:
     rate: float
     batch: int
     form: str
-    best: Try
-    tries: tuple[Try, ...]
+    best: PlanFigures
+    tries: tuple[PlanFigures, ...]
     reference: Reference | None = None
     metric: str = "accuracy"
     accuracy_before: float | None = None
     accuracy_after: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able object, the figures of the best try beside the network's name."""
+        """Return a JSON-able object, the figures of the best plan beside the network's name."""
         own = {name: value for name, value in encode_fields(self).items() if name != "best"}
         best = encode_fields(self.best)
         ratios = {
@@ -114,3 +115,15 @@ class Row:
             for name in ("size_ratio", "time_ratio", "macs_ratio", "realised")
         }
         return own | best | ratios
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All rows, and the machine they were measured on."""
+
+    rows: tuple[Row, ...]
+    machine: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able object."""
+        return {"rows": [row.to_json() for row in self.rows], "machine": dict(self.machine)}

@@ -1,4 +1,4 @@
-"""Timing a dense and a pruned network against each other, and finding what slows the pruned one."""
+"""Times of a dense and a pruned network, in turns, and the layers that slow the pruned one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from autoprune.commands.bench.row import BLAMED, Blame, Try
+from autoprune.commands.bench.result import BLAMED, Blame, PlanFigures
 from autoprune.cost.latency.clock import race
 from autoprune.cost.latency.deployed import deployed
 from autoprune.cost.latency.layers import module_times
@@ -26,8 +26,8 @@ OTHER = "everything without MACs"
 
 
 @dataclass(frozen=True)
-class Bed:
-    """What one network is timed on, and in which form."""
+class TimedNetwork:
+    """Network to be timed, with the batch and the arithmetic that it is timed in."""
 
     model: nn.Module
     structure: Structure
@@ -36,20 +36,20 @@ class Bed:
     form: Form
 
 
-def attempt(name: str, bed: Bed, plan: Plan) -> Try:
+def time_plan(name: str, dense: TimedNetwork, plan: Plan) -> PlanFigures:
     """Prune a network by a plan and time both on the same batch, taking turns in one run."""
-    model, structure, device = bed.model, bed.structure, device_of(bed.model)
+    model, structure, device = dense.model, dense.structure, device_of(dense.model)
     compact = prune(model, structure, plan).eval()
     names = {layer.module for layer in structure.layers}
     with ExitStack() as stack:
         both = [
-            stack.enter_context(deployed(net, bed.task, bed.batch, bed.form))
+            stack.enter_context(deployed(net, dense.task, dense.batch, dense.form))
             for net in (model, compact)
         ]
         before, after = (1000 * min(times) for times in race(both, device))
         parts = module_times(both, names, device)
     cost = CostModel(structure)
-    return Try(
+    return PlanFigures(
         plan=name,
         bytes_before=len(save(state_tensors(model))),
         bytes_after=len(save(state_tensors(compact))),
@@ -64,31 +64,36 @@ def attempt(name: str, bed: Bed, plan: Plan) -> Try:
 def _blame(
     structure: Structure, plan: Plan, parts: list[tuple[dict[str, float], float]]
 ) -> tuple[Blame, ...]:
-    """List what got less faster than its MACs got fewer, the most time first."""
-    (before, whole), (after, rest) = parts
-    dense, pruned = _macs(structure, structure.sizes), _macs(structure, plan)
-    found = [_held(name, before[name], after[name], dense[name] / pruned[name]) for name in before]
+    """Return the layers that are to blame, the one that loses most time first.
+
+    ``parts`` are seconds by module and of the whole pass, of the dense and of the pruned network.
+    """
+    (before, whole_before), (after, whole_after) = parts
+    dense, pruned = _layer_macs(structure, structure.sizes), _layer_macs(structure, plan)
+    blames = [
+        _layer_blame(name, before[name], after[name], dense[name] / pruned[name]) for name in before
+    ]
     total = sum(dense.values()) / max(sum(pruned.values()), 1)
-    left = (whole - sum(before.values()), rest - sum(after.values()))
-    if min(left) > 0:
-        found.append(_held(OTHER, *left, total))
-    return tuple(sorted((b for b in found if b), key=lambda blame: -blame.lost_ms))
+    other = (whole_before - sum(before.values()), whole_after - sum(after.values()))
+    if min(other) > 0:
+        blames.append(_layer_blame(OTHER, *other, total))
+    return tuple(sorted((blame for blame in blames if blame), key=lambda blame: -blame.lost_ms))
 
 
-def _held(name: str, before: float, after: float, reduction: float) -> Blame | None:
+def _layer_blame(name: str, before: float, after: float, reduction: float) -> Blame | None:
     speedup, lost = before / after, 1000 * (after - before / (BLAMED * reduction))
     return Blame(name, speedup, reduction, lost) if lost > 0 else None
 
 
-def _macs(structure: Structure, keep: Plan | dict[str, int]) -> dict[str, int]:
-    found: dict[str, int] = defaultdict(int)
+def _layer_macs(structure: Structure, keep: Plan | dict[str, int]) -> dict[str, int]:
+    macs: dict[str, int] = defaultdict(int)
     for layer in structure.layers:
-        found[layer.module] += sum(product(keep) for product in layer.macs)
-    return found
+        macs[layer.module] += sum(product(keep) for product in layer.macs)
+    return macs
 
 
-def example(shape: tuple[int, int, int], samples: int, seed: int, device: torch.device) -> Batch:
-    """Return a batch of noise: what is timed does not depend on what the images show."""
+def noise(shape: tuple[int, int, int], samples: int, seed: int, device: torch.device) -> Batch:
+    """Return a batch of noise: times do not depend on what the images show."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(samples, *shape, generator=generator)
     return images.to(device), torch.zeros(samples, dtype=torch.long, device=device)
