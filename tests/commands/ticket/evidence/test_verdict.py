@@ -1,41 +1,14 @@
-"""What is said about tickets, on made-up figures."""
-
 import pytest
 
-from autoprune.commands.ticket.summary import Group, level_json
-from autoprune.commands.ticket.trial import Trial
-from autoprune.commands.ticket.verdict import (
+from autoprune.commands.ticket.evidence.verdict import (
     TOO_FEW,
+    continual_verdict,
     early_verdict,
     mask_verdict,
     transfer_verdict,
     verdict,
-    weekly_verdict,
 )
-
-WOBBLE = (0.0, 0.001, -0.001)
-
-
-def trial(accuracy, reached=100):
-    """A training that comes to its validation accuracy of 0.9 after ``reached`` iterations."""
-    curve = tuple((step, 1.0, 0.9 if step >= reached else 0.5) for step in (50, 100, 150, 200))
-    return Trial(accuracy, 200, accuracy, {"300": accuracy}, curve)
-
-
-def trials(seeds=3, reached=100, **accuracy):
-    """Figures of so many seeds, which differ a little and not in the same way for each kind."""
-    return {
-        seed: {
-            kind: trial(value + WOBBLE[(seed + place) % 3], reached if kind == "ticket" else 100)
-            for place, (kind, value) in enumerate(accuracy.items())
-        }
-        for seed in range(seeds)
-    }
-
-
-def level(**options):
-    kinds = {"ticket": 0.95, "dense": 0.94, "reinit": 0.90, "shuffled": 0.90}
-    return Group(0.2, trials(**(kinds | options)))
+from tests.tickets import level, trial
 
 
 @pytest.mark.parametrize(
@@ -59,7 +32,7 @@ def test_two_seeds_prove_nothing():
     few = level(seeds=2, own=0.95, finetune=0.9, lr_rewind=0.9, reinit_same_flops=0.9)
     assert early_verdict([few]) == [TOO_FEW]
     assert transfer_verdict(few.trials) == [TOO_FEW]
-    assert weekly_verdict([few], 3, 2) == [TOO_FEW]
+    assert continual_verdict([few], 3, 2) == [TOO_FEW]
     assert mask_verdict(few.trials, channels=True) == [TOO_FEW]
 
 
@@ -85,7 +58,7 @@ def test_what_a_mask_owes_to_what(reinit, shuffled, first):
 
 def test_an_advantage_that_would_go_unseen_is_named():
     group = level(reinit=0.95, shuffled=0.95, finetune=0.95, lr_rewind=0.95, reinit_same_flops=0.95)
-    seeds = [dict(each) for each in group.trials]
+    seeds = [dict(trials) for trials in group.trials]
     seeds[0]["reinit"], seeds[1]["reinit"] = trial(0.99), trial(0.91)
     said = mask_verdict(seeds, channels=False)[0]
     assert said.startswith("Nothing shows that more than the ratios matters, but an advantage of")
@@ -108,21 +81,8 @@ def test_early_masks_that_beat_both_controls_are_listed():
 
 def test_weeks_are_averaged_within_seeds_and_the_costs_are_weighed():
     weeks = [level()._replace(name=f"week-0{number}") for number in (2, 3)]
-    said = weekly_verdict(weeks, 3, 3)
+    said = continual_verdict(weeks, 3, 3)
     assert "better than the dense network (+1.00" in said[0]
     assert "that lies within the 3" in said[1]
-    assert "that lies beyond the 3" in weekly_verdict(weeks, 3, 4)[1]
-    assert "no fewer multiply-adds" in weekly_verdict(weeks, 3, None)[1]
-
-
-def test_a_level_is_told_in_the_form_that_programs_rely_on():
-    data = level_json(level())
-    assert data["remaining"] == 0.2
-    for number, seed in enumerate(data["seeds"]):
-        assert seed["seed"] == number
-        for kind in ("ticket", "dense", "reinit", "shuffled"):
-            assert seed[kind].keys() >= {"accuracy", "early_stop", "accuracy_at"}
-            assert seed[kind]["accuracy_at"] == {"300": seed[kind]["accuracy"]}
-    gap = data["ticket_minus"]["reinit"]["accuracy"]
-    assert gap["mean"] == pytest.approx(0.05)
-    assert data["means"]["ticket"]["accuracy"]["mean"] == pytest.approx(0.95)
+    assert "that lies beyond the 3" in continual_verdict(weeks, 3, 4)[1]
+    assert "no fewer multiply-adds" in continual_verdict(weeks, 3, None)[1]

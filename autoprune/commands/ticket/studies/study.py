@@ -1,4 +1,4 @@
-"""Protocol of a study: a question about tickets and the trainings that answer it."""
+"""Protocol of a study."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from autoprune.commands.ticket.evidence.summary import Level
 from autoprune.commands.ticket.jobs import Job, Record, Records, Tick
-from autoprune.commands.ticket.summary import Group
 
 
 class Study(Protocol):
-    """A question, and the trainings that answer it."""
+    """Study: a question about tickets, and the trainings that answer it."""
 
     def jobs(self) -> Sequence[Job]:
         """List the trainings, each after those that it needs."""
 
     def carry_out(self, job: Job, home: Path, tick: Tick) -> Record:
-        """Train; tickets are read from and stored below ``home``."""
+        """Train one network; tickets are read from and stored below ``home``."""
 
-    def groups(self, records: Records) -> Sequence[Group]:
-        """Say which trainings are compared with each other."""
+    def levels_of(self, records: Records) -> Sequence[Level]:
+        """Return the trials by level; those of a level are compared with each other."""
 
     def result(self, records: Records) -> dict[str, Any]:
-        """Say what the trainings come to."""
+        """Return the figures and the verdict, as JSON."""

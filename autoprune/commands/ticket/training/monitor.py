@@ -1,4 +1,4 @@
-"""What is seen of a training while it goes on: looks at the validation split, weights to test."""
+"""Monitor of a training under way: validations, and copies of the weights that will be tested."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from autoprune.networks.save import state_tensors
 from autoprune.networks.score import measure
 from autoprune.training.checkpoint import Checkpoint, State, below, under
 
-Look = Callable[[int, nn.Module], None]
-"""OnAdvance after every iteration how many are done, and shown the network."""
+Observer = Callable[[int, nn.Module], None]
+"""Called after every iteration with the number of iterations done and the network."""
 
 
 @dataclass
-class Watch:
-    """Looks at the validation split now and then, and keeps the weights that will be tested.
+class Monitor:
+    """Validates every ``every`` iterations and keeps the weights that will be tested.
 
     ``wanted`` are the iterations whose weights are kept, ``done`` the last one seen; ``precision``
-    is the arithmetic of the looks.
+    is the arithmetic of the validations; ``also`` is another observer.
     """
 
     model: nn.Module
@@ -35,7 +35,7 @@ class Watch:
     wanted: frozenset[int]
     tick: Tick
     precision: Precision = "auto"
-    also: Look | None = None
+    also: Observer | None = None
     done: int = 0
     curve: list[tuple[float, ...]] = field(default_factory=list)
     kept: dict[int, dict[str, Tensor]] = field(default_factory=dict)
@@ -44,8 +44,8 @@ class Watch:
     _ticked: int = 0
 
     def __call__(self, step: int, total: int, loss: float) -> None:
-        """Take a look if it is time; the interface of ``fit``'s ``on_step``."""
-        if step != self.done + 1:  # a checkpoint that did not fit was left aside
+        """Validate if it is time; the interface of ``fit``'s ``on_step``."""
+        if step != self.done + 1:  # a checkpoint that did not fit was put aside
             self.curve, self.kept, self.best = [], {}, (float("inf"), 0)
         self.done = step
         if step in self.wanted:
@@ -62,35 +62,35 @@ class Watch:
         self._ticked = step
 
     def state(self) -> State:
-        """Return all of it as tensors."""
-        found = {
+        """Return the state as tensors."""
+        state = {
             "done": torch.tensor(self.done),
             "curve": torch.tensor(self.curve, dtype=torch.float64),
             "best": torch.tensor(self.best, dtype=torch.float64),
         }
-        found |= under("weights", self.best_weights)
+        state |= under("weights", self.best_weights)
         for step, weights in self.kept.items():
-            found |= under(f"kept.{step}", weights)
-        return under("watch", found)
+            state |= under(f"kept.{step}", weights)
+        return under("watch", state)
 
-    def recall(self, state: State) -> None:
-        """Go back to what was seen when ``state`` was returned."""
-        found = below("watch", state)
-        self.done = int(found["done"])
-        self.curve = [(int(row[0]), *row[1:]) for row in found["curve"].tolist()]
-        loss, step = found["best"].tolist()
-        self.best, self.best_weights = (loss, int(step)), below("weights", found)
+    def restore(self, state: State) -> None:
+        """Restore the state that :meth:`state` returned."""
+        values = below("watch", state)
+        self.done = int(values["done"])
+        self.curve = [(int(row[0]), *row[1:]) for row in values["curve"].tolist()]
+        loss, step = values["best"].tolist()
+        self.best, self.best_weights = (loss, int(step)), below("weights", values)
         self.kept = {}
-        for name, value in below("kept", found).items():
+        for name, value in below("kept", values).items():
             at, _, parameter = name.partition(".")
             self.kept.setdefault(int(at), {})[parameter] = value
 
 
-class Watched:
-    """A checkpoint that keeps what was seen in step with the weights."""
+class MonitoredCheckpoint:
+    """Checkpoint that also holds the state of the monitor."""
 
-    def __init__(self, inner: Checkpoint, watch: Watch) -> None:
-        self._inner, self._watch = inner, watch
+    def __init__(self, inner: Checkpoint, monitor: Monitor) -> None:
+        self._inner, self._monitor = inner, monitor
 
     @property
     def due(self) -> bool:
@@ -98,16 +98,16 @@ class Watched:
         return self._inner.due
 
     def load(self) -> State | None:
-        """Return what was saved last, and recall what was seen until then."""
+        """Return what was saved last, and restore the monitor."""
         state = self._inner.load()
         if state is None or "watch.done" not in state:
             return None
-        self._watch.recall(state)
+        self._monitor.restore(state)
         return state
 
     def save(self, state: State) -> None:
-        """Keep both."""
-        self._inner.save({**state, **self._watch.state()})
+        """Save the state of the training and of the monitor."""
+        self._inner.save({**state, **self._monitor.state()})
 
 
 def copied(model: nn.Module) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""What the evidence allows to say, in words."""
+"""Verdicts: what the figures of a study show, in words."""
 
 from __future__ import annotations
 
@@ -6,44 +6,46 @@ from collections.abc import Sequence
 from math import inf
 from statistics import fmean
 
-from autoprune.commands.ticket.summary import Group, Trials, compare, gap
-from autoprune.commands.ticket.trial import Trial
+from autoprune.commands.ticket.evidence.summary import Level, TrialsByKind, compare, gap
+from autoprune.commands.ticket.training.trial import TicketTrial
 from autoprune.foundation.statistics import Estimate, estimate
 
 FEWEST = 3
-"""Seeds below which nothing is concluded: two equal differences by accident look like certainty."""
+"""Least number of seeds for a verdict: two differences that agree by accident look certain."""
 
 TOO_FEW = f"Too few seeds to tell differences from chance: repeat with --seeds {FEWEST} or more."
 
 SMALL = 0.01
-"""An advantage in accuracy that is too small to be worth a claim."""
+"""Advantage in accuracy that is too small to be worth a claim."""
 
 
-def verdict(levels: Sequence[Group]) -> list[str]:
-    """Say, for pruned levels, what the evidence allows to say.
+def verdict(levels: Sequence[Level]) -> list[str]:
+    """Return the verdict on the pruned levels of iterative pruning.
 
-    A winning ticket is on average no less accurate than the dense network, reaches the best
-    validation accuracy of that no later in any seed, and beats the same mask with fresh weights
-    beyond the 95 % interval (after Frankle and Carbin 2019, section 1; early stopping says little
-    when training ends before it).
+    A winning ticket is on average no less accurate than the dense network, reaches the dense
+    network's best validation accuracy no later in any seed, and beats the same mask with fresh
+    weights beyond the 95 % interval (after Frankle and Carbin 2019, section 1; the early-stop
+    iteration says little when training ends before it).
     """
     if _too_few(levels[0].trials):
         return [TOO_FEW]
     winning = [level.share for level in levels if _wins(level.trials)]
-    said = ", ".join(f"{100 * share:.1f} %" for share in winning)
+    shares = ", ".join(f"{100 * share:.1f} %" for share in winning)
     lines = [
-        f"Winning tickets with {said} of the weights left: as accurate as the dense network or"
+        f"Winning tickets with {shares} of the weights left: as accurate as the dense network or"
         " more, no later, and better than with fresh weights."
         if winning
         else "No winning ticket: none matches the dense network and surely beats fresh weights."
     ]
     last = levels[-1]
-    lines.append(f"With {100 * last.share:.1f} % left, the ticket is {_compared(last.trials)}.")
+    lines.append(
+        f"With {100 * last.share:.1f} % left, the ticket is {_control_comparisons(last.trials)}."
+    )
     return lines
 
 
-def mask_verdict(seeds: Sequence[Trials], *, channels: bool) -> list[str]:
-    """Say what a search's mask owes to its weights and to its choice of units or weights."""
+def mask_verdict(seeds: Sequence[TrialsByKind], *, channels: bool) -> list[str]:
+    """Return the verdict on the mask of a search: whether more than its ratios matters."""
     if _too_few(seeds):
         return [TOO_FEW]
     choice = "choice of units" if channels else "places of the weights kept"
@@ -54,7 +56,7 @@ def mask_verdict(seeds: Sequence[Trials], *, channels: bool) -> list[str]:
     helping = [what for what, value in parts.items() if value.positive]
     blur = max(value.mean + value.margin for value in parts.values())
     if helping:
-        first = f"More than the ratios matters: an advantage comes from the {_and(helping)}."
+        first = f"More than the ratios matters: an advantage comes from the {_joined(helping)}."
     elif blur <= SMALL:
         first = (
             f"Only the ratios matter: neither the initial weights nor the {choice} give an"
@@ -67,7 +69,7 @@ def mask_verdict(seeds: Sequence[Trials], *, channels: bool) -> list[str]:
         )
     return [
         first,
-        f"The ticket is {_compared(seeds)}.",
+        f"The ticket is {_control_comparisons(seeds)}.",
         "Against training the ticket: "
         + "; ".join(
             f"{what} {compare(gap(seeds, kind, 'ticket'))}"
@@ -81,7 +83,7 @@ def mask_verdict(seeds: Sequence[Trials], *, channels: bool) -> list[str]:
     ]
 
 
-def _wins(seeds: Sequence[Trials]) -> bool:
+def _wins(seeds: Sequence[TrialsByKind]) -> bool:
     return (
         gap(seeds, "ticket", "dense").mean >= 0
         and all(_as_fast(trials["ticket"], trials["dense"]) for trials in seeds)
@@ -89,8 +91,8 @@ def _wins(seeds: Sequence[Trials]) -> bool:
     )
 
 
-def _as_fast(ticket: Trial, dense: Trial) -> bool:
-    """Say whether the ticket reaches the dense network's best validation accuracy no later."""
+def _as_fast(ticket: TicketTrial, dense: TicketTrial) -> bool:
+    """Whether the ticket reaches the dense network's best validation accuracy no later."""
     goal = max(accuracy for _, _, accuracy in dense.curve)
     reached, needed = (
         next((step for step, _, accuracy in trial.curve if accuracy >= goal), inf)
@@ -99,11 +101,14 @@ def _as_fast(ticket: Trial, dense: Trial) -> bool:
     return reached <= needed
 
 
-def early_verdict(masks: Sequence[Group]) -> list[str]:
-    """Say which masks are worth more than their ratios and fresh weights."""
+def early_verdict(masks: Sequence[Level]) -> list[str]:
+    """Return the verdict on early masks: which beat fresh weights and a shuffled mask."""
     if _too_few(masks[0].trials):
         return [TOO_FEW]
-    lines = [f"The mask {_named(mask.name)} is {_compared(mask.trials)}." for mask in masks]
+    lines = [
+        f"The mask {_mask_name(mask.name)} is {_control_comparisons(mask.trials)}."
+        for mask in masks
+    ]
     better = [
         mask.name
         for mask in masks
@@ -116,21 +121,23 @@ def early_verdict(masks: Sequence[Group]) -> list[str]:
     ]
 
 
-def transfer_verdict(seeds: Sequence[Trials]) -> list[str]:
-    """Say whether a ticket from elsewhere is worth more than a random one here."""
+def transfer_verdict(seeds: Sequence[TrialsByKind]) -> list[str]:
+    """Return the verdict on a transferred ticket: whether it beats a random one."""
     if _too_few(seeds):
         return [TOO_FEW]
-    names = dict.fromkeys(("accuracy", *_early_marks(seeds)))
+    names = dict.fromkeys(("accuracy", *_early_figures(seeds)))
     lines = []
     for name in names:
         beats = {kind: gap(seeds, "ticket", kind, name) for kind in ("reinit", "shuffled")}
         when = "At the end" if name == "accuracy" else f"After {name.split('_')[-1]} iterations"
         if all(value.positive for value in beats.values()):
-            said = "the ticket transfers: it is surely better than fresh weights and than shuffled"
+            finding = (
+                "the ticket transfers: it is surely better than fresh weights and than shuffled"
+            )
         elif any(value.positive for value in beats.values()):
-            said = "the ticket beats only one of its controls: no proof that it transfers"
+            finding = "the ticket beats only one of its controls: no proof that it transfers"
         else:
-            said = "nothing shows that the ticket transfers"
+            finding = "nothing shows that the ticket transfers"
         parts = [
             f"{what}: {compare(gap(seeds, 'ticket', kind, name))}"
             for kind, what in (
@@ -140,19 +147,24 @@ def transfer_verdict(seeds: Sequence[Trials]) -> list[str]:
                 ("own", "own ticket"),
             )
         ]
-        lines.append(f"{when}, {said}. Against {'; '.join(parts)}.")
+        lines.append(f"{when}, {finding}. Against {'; '.join(parts)}.")
     return lines
 
 
-def weekly_verdict(weeks: Sequence[Group], count: int, pays: int | None) -> list[str]:
-    """Say how the ticket does in later weeks, ``count`` in all, and when it has paid for itself."""
+def continual_verdict(weeks: Sequence[Level], count: int, pays: int | None) -> list[str]:
+    """Return the verdict on continued use.
+
+    ``count`` is the number of weeks, ``pays`` the week after which the ticket has paid for itself.
+    """
     if _too_few(weeks[0].trials):
         return [TOO_FEW]
     pooled = [mean_gap(weeks, kind) for kind in ("dense", "reinit", "shuffled")]
     words = ("the dense network", "the same mask with fresh weights", "a shuffled mask")
     lines = [
         "Over all later weeks the ticket is "
-        + ", ".join(_said(value, what) for value, what in zip(pooled, words, strict=True))
+        + ", ".join(
+            _comparison_text(value, what) for value, what in zip(pooled, words, strict=True)
+        )
         + "."
     ]
     if pays is None:
@@ -165,21 +177,24 @@ def weekly_verdict(weeks: Sequence[Group], count: int, pays: int | None) -> list
     ]
 
 
-def mean_gap(weeks: Sequence[Group], kind: str) -> Estimate:
-    """Return the ticket's advantage, averaged over weeks within each seed."""
+def mean_gap(weeks: Sequence[Level], kind: str) -> Estimate:
+    """Return the ticket's advantage over a kind, averaged over weeks within each seed."""
     by_seed = zip(*(week.trials for week in weeks), strict=True)
     return estimate(
-        [fmean(each["ticket"].accuracy - each[kind].accuracy for each in seed) for seed in by_seed]
+        [
+            fmean(trials["ticket"].accuracy - trials[kind].accuracy for trials in weeks_of_seed)
+            for weeks_of_seed in by_seed
+        ]
     )
 
 
-def _too_few(seeds: Sequence[Trials]) -> bool:
+def _too_few(seeds: Sequence[TrialsByKind]) -> bool:
     return len(seeds) < FEWEST
 
 
-def _compared(seeds: Sequence[Trials]) -> str:
+def _control_comparisons(seeds: Sequence[TrialsByKind]) -> str:
     return ", ".join(
-        _said(gap(seeds, "ticket", kind), what)
+        _comparison_text(gap(seeds, "ticket", kind), what)
         for kind, what in (
             ("dense", "the dense network"),
             ("reinit", "the same mask with fresh weights"),
@@ -188,19 +203,18 @@ def _compared(seeds: Sequence[Trials]) -> str:
     )
 
 
-def _said(value: Estimate, what: str) -> str:
+def _comparison_text(value: Estimate, what: str) -> str:
     word, _, rest = compare(value).partition(" (")
     return f"{word} {'from' if word.startswith('not') else 'than'} {what} ({rest}"
 
 
-def _and(words: Sequence[str]) -> str:
+def _joined(words: Sequence[str]) -> str:
     return " and the ".join(words)
 
 
-def _named(name: str) -> str:
+def _mask_name(name: str) -> str:
     return "of the trained network" if name == "end" else f"of {name}"
 
 
-def _early_marks(seeds: Sequence[Trials]) -> list[str]:
-    marks = seeds[0]["ticket"].accuracy_at
-    return ["accuracy_at_300"] if "300" in marks else []
+def _early_figures(seeds: Sequence[TrialsByKind]) -> list[str]:
+    return ["accuracy_at_300"] if "300" in seeds[0]["ticket"].accuracy_at else []

@@ -11,7 +11,7 @@ _LENGTH: Final = re.compile(r"(\d{1,9})(it|ep)?")
 def iterations(text: str, epoch: int) -> int | None:
     """Return the iterations that ``text`` stands for, None if it is no length.
 
-    ``epoch`` is the number of iterations in one.
+    ``epoch`` is the number of iterations in an epoch.
     """
     match = _LENGTH.fullmatch(text)
     if match is None:

@@ -1,4 +1,4 @@
-"""The mask that a search left in its run directory, with the weights around it."""
+"""Run of a search: its masks, and the weights of its network before and after training."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ MASKS = "masks.safetensors"
 
 
 _CHOSEN_BY: Final[Mapping[str, str]] = {"search": "agent", "prune": "heuristic"}
-"""Commands whose masks can be trained again, and their option for what chose the plan."""
+"""Commands whose masks can be trained again, and the option that names what chose the plan."""
 
 
 @dataclass(frozen=True)
-class Source:
-    """A finished search: how its network is built, its masks, its weights before and after.
+class SearchRun:
+    """Finished search: specification and masks of its network, weights before and after training.
 
-    ``chosen_by`` is the searcher or heuristic that chose the plan; ``granularity`` is what a unit
-    was: a channel, single weights, or a pattern such as 2:4.
+    ``chosen_by`` is the searcher or heuristic that chose the plan; ``granularity`` is that of the
+    masks: channels, single weights, or a pattern such as 2:4.
     """
 
     config: PruningConfig
@@ -45,12 +45,12 @@ class Source:
     granularity: Granularity
 
 
-def read_source(path: Path, initial: str | None = None, *, trust_code: bool = False) -> Source:
+def read_search(path: Path, initial: str | None = None, *, trust_code: bool = False) -> SearchRun:
     """Read a finished search.
 
-    ``initial`` is a file with the weights before training, or the run of a training, for a search
-    whose network was trained elsewhere. ``trust_code`` lets it name functions that were never named
-    on this machine.
+    ``initial`` is a file with the weights before training, or the run of a training; it is needed
+    for a search whose network was trained elsewhere. With ``trust_code`` the run may name functions
+    that were never named on this machine.
 
     Raises UsageError if it is no search, or if there are no initial weights to rewind to;
     DamagedError if a file is not what was written, does not fit the network, or names code that is
@@ -73,36 +73,36 @@ def read_source(path: Path, initial: str | None = None, *, trust_code: bool = Fa
         for named in (config.data, config.task):
             trust.check_named(named)
     if BASE in artifacts.names:
-        base = _tensors(artifacts.file(BASE))
+        base = _read_tensors(artifacts.file(BASE))
     else:
-        base = _given(spec, str(config.weights))
-        _expect(base, meta, f"{config.weights} changed since the search in {path}")
+        base = _named_weights(spec, str(config.weights))
+        _check_hash(base, meta, f"{config.weights} changed since the search in {path}")
     if initial is not None:
-        before = _given(spec, initial_file(initial) or initial)
+        before = _named_weights(spec, initial_file(initial) or initial)
     elif INITIAL in artifacts.names:
-        before = _tensors(artifacts.file(INITIAL))
+        before = _read_tensors(artifacts.file(INITIAL))
     else:
         raise UsageError(
             f"{path} has no initial weights to rewind to: the search was given a trained network",
             "name them with --initial FILE, or train it with autoprune train, which stores them",
         )
-    masks, grain = _tensors(artifacts.file(MASKS)), Granularity.parse(config.granularity)
-    return Source(config, chosen_by, spec, masks, before, base, grain)
+    masks, grain = _read_tensors(artifacts.file(MASKS)), Granularity.parse(config.granularity)
+    return SearchRun(config, chosen_by, spec, masks, before, base, grain)
 
 
-def _given(spec: ModelSpec, path: str | Path) -> dict[str, Tensor]:
-    """Read weights that the user names."""
+def _named_weights(spec: ModelSpec, path: str | Path) -> dict[str, Tensor]:
+    """Read weights that the user named."""
     network = spec.build(trust_code=True)
     load_weights(network, path)
     return {name: value.clone() for name, value in state_tensors(network).items()}
 
 
-def _expect(weights: Mapping[str, Tensor], meta: Mapping[str, Any], what: str) -> None:
+def _check_hash(weights: Mapping[str, Tensor], meta: Mapping[str, Any], what: str) -> None:
     if tensors_hash(weights) != meta["facts"].get("weights"):
         raise UsageError(what, "search again, or bring the file back")
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
+def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:

@@ -1,4 +1,4 @@
-"""How tickets are trained: the papers' settings by network, and lengths in iterations or epochs."""
+"""Recipes of training: the papers' settings by network, and lengths in iterations or epochs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from autoprune.commands.ticket.config import TicketConfig
 from autoprune.training.config import FitConfig
 
 EPOCHS = 20
-"""Length of a training when none is asked for."""
+"""Length of a training if none is given."""
 
 _ADAM = FitConfig(
     optimizer="adamw", weight_decay=0, schedule="constant", batch_size=60, augment=False
@@ -26,11 +26,11 @@ AdamW without weight decay is their Adam.
 """
 
 GENERAL = FitConfig(batch_size=64)
-"""How other networks are trained, as a search trains its own."""
+"""Recipe of other networks, as a search trains its own."""
 
 
 def recipe(config: TicketConfig, factory: str, samples: int) -> FitConfig:
-    """Return how the network ``factory`` is trained on so many samples; ``steps`` is set."""
+    """Return the recipe of the network ``factory`` for so many samples, with ``steps`` set."""
     fit = RECIPES.get(config.recipe or factory, GENERAL)
     if config.batch_size is not None:
         fit = replace(fit, batch_size=config.batch_size)

@@ -1,4 +1,4 @@
-"""What the stored tickets of iterative pruning tell: movement, overlap, barriers."""
+"""Analysis of the stored tickets of iterative pruning: movement, overlap, barriers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 from torch import Tensor
 
-from autoprune.commands.ticket import masks as m
-from autoprune.commands.ticket.experiment import TWIN
-from autoprune.commands.ticket.iterative import Iterative
+from autoprune.commands.ticket.evidence.movement import Motion, movement
 from autoprune.commands.ticket.jobs import Records, folder
-from autoprune.commands.ticket.movement import Motion, movement
+from autoprune.commands.ticket.masks import kept_by_layer, kept_fraction, mask_overlap
+from autoprune.commands.ticket.studies.iterative import Iterative
 from autoprune.commands.ticket.ticket import Ticket
+from autoprune.commands.ticket.training.experiment import TWIN
 from autoprune.foundation.statistics import estimate
 
 FORMAT = 1
@@ -24,10 +24,10 @@ FORMAT = 1
 def analysis(study: Iterative, home: Path, records: Records) -> dict[str, Any]:
     """Return, for every pruned level, means over seeds.
 
-    - ``movement``: by layer and place, in the dense training
-      (:func:`autoprune.commands.ticket.movement.movement`).
-    - ``overlap_of_seeds``: what the tickets of two seeds both keep, and ``chance``, by layer.
-    - ``barrier`` (with a twin): how high the error rises between two orders of the data.
+    - ``movement``: by layer and set of weights, in the dense training
+      (:func:`autoprune.commands.ticket.evidence.movement.movement`).
+    - ``overlap_of_seeds``: overlap of the tickets of two seeds, beside ``chance``, by layer.
+    - ``barrier`` (with a twin): error barrier between trainings on two orders of the data.
     """
     dense = {seed: Ticket.load(folder(home, seed, study.name(0))) for seed in study.seeds}
     twins = {
@@ -38,14 +38,14 @@ def analysis(study: Iterative, home: Path, records: Records) -> dict[str, Any]:
     levels = []
     for level in range(1, study.levels + 1):
         tickets = {seed: Ticket.load(folder(home, seed, study.name(level))) for seed in study.seeds}
-        found = [
+        movements = [
             movement(dense[seed].rewound, dense[seed].trained, ticket.masks, twins.get(seed))
             for seed, ticket in tickets.items()
         ]
         entry = {
             "level": level,
-            "remaining": round(m.remaining(tickets[study.seeds[0]].masks), 6),
-            "movement": _averaged(found),
+            "remaining": round(kept_fraction(tickets[study.seeds[0]].masks), 6),
+            "movement": _averaged(movements),
             "overlap_of_seeds": _overlaps([ticket.masks for ticket in tickets.values()]),
         }
         levels.append(entry | _barrier(study, level, records))
@@ -56,30 +56,30 @@ def analysis(study: Iterative, home: Path, records: Records) -> dict[str, Any]:
 def _averaged(
     seeds: Sequence[dict[str, dict[str, Motion | None]]],
 ) -> dict[str, dict[str, dict[str, float] | None]]:
-    """Return means over seeds; None where a seed has no such weights."""
+    """Return means over seeds; None for sets of weights that are empty in a seed."""
 
-    def mean(layer: str, place: str) -> dict[str, float] | None:
-        known = [motion for seed in seeds if (motion := seed[layer][place]) is not None]
+    def mean(layer: str, part: str) -> dict[str, float] | None:
+        known = [motion for seed in seeds if (motion := seed[layer][part]) is not None]
         if len(known) < len(seeds):
             return None
         data = [motion.to_json() for motion in known]
-        return {name: round(fmean(item[name] for item in data), 6) for name in data[0]}
+        return {name: round(fmean(figures[name] for figures in data), 6) for name in data[0]}
 
     layers = [layer for layer in seeds[0] if all(layer in seed for seed in seeds)]
-    return {layer: {place: mean(layer, place) for place in seeds[0][layer]} for layer in layers}
+    return {layer: {part: mean(layer, part) for part in seeds[0][layer]} for layer in layers}
 
 
 def _overlaps(masks: Sequence[Mapping[str, Tensor]]) -> dict[str, dict[str, float]] | None:
-    """Return the mean overlap over pairs, by layer, beside what two random masks would have."""
+    """Return the mean overlap over pairs, by layer, beside the overlap of two random masks."""
     pairs = list(combinations(masks, 2))
     if not pairs:
         return None
     return {
         name: {
-            "overlap": fmean(m.overlap({name: a[name]}, {name: b[name]}) for a, b in pairs),
+            "overlap": fmean(mask_overlap({name: a[name]}, {name: b[name]}) for a, b in pairs),
             "chance": share,
         }
-        for name, share in m.shares(masks[0]).items()
+        for name, share in kept_by_layer(masks[0]).items()
     }
 
 

@@ -1,4 +1,4 @@
-"""The mask of a search as it works on a network: whole units that go, or single weights at zero."""
+"""Mask of a search, fitted to a network: whole units are removed, or single weights are zero."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from autoprune.commands.ticket import masks as m
-from autoprune.commands.ticket.experiment import Setting
-from autoprune.commands.ticket.search_run import Source
+from autoprune.commands.ticket.masks import kept_by_layer, kept_fraction, shuffled_masks
+from autoprune.commands.ticket.studies.search_run import SearchRun
 from autoprune.commands.ticket.ticket import fill
+from autoprune.commands.ticket.training.experiment import Experiment
 from autoprune.cost.polynomial import CostModel
 from autoprune.errors import UsageError
 from autoprune.pipeline.session import on_device
@@ -21,8 +21,8 @@ from autoprune.structure.slicing import Slicer
 
 
 @dataclass(frozen=True)
-class Mask:
-    """A mask that fits a network.
+class SearchMask:
+    """Mask that fits a network.
 
     - ``weights``: bool tensors by parameter, True where a weight stays.
     - ``kept``: units that stay, by group; None for masks of single weights.
@@ -35,45 +35,45 @@ class Mask:
     block: int = 0
 
     @classmethod
-    def of(cls, source: Source, setting: Setting) -> Mask:
-        """Fit the mask of a search to its network.
+    def of(cls, search: SearchRun, experiment: Experiment) -> SearchMask:
+        """Return the mask of a search, fitted to its network.
 
         Raises UsageError if it is not the mask of a plan for this network.
         """
-        network = fill(setting.network(0), source.initial)
-        example = on_device(setting.data.example(setting.task), setting.device)
+        network = fill(experiment.network(0), search.initial)
+        example = on_device(experiment.data.example(experiment.task), experiment.device)
         structure = analyze(network, example)
-        if not source.granularity.masked:
-            kept = kept_units(Slicer(network, structure), structure, source.masks)
+        if not search.granularity.masked:
+            kept = kept_units(Slicer(network, structure), structure, search.masks)
             names = {name for name, _ in network.named_parameters()}
-            weights = {name: mask for name, mask in source.masks.items() if name in names}
+            weights = {name: mask for name, mask in search.masks.items() if name in names}
             return cls(structure, weights, kept)
-        _, block = source.granularity.block or (0, 0)
+        _, block = search.granularity.block or (0, 0)
         for name, parameter in network.named_parameters():
-            if name in source.masks and source.masks[name].shape != parameter.shape:
+            if name in search.masks and search.masks[name].shape != parameter.shape:
                 raise UsageError(f"the mask does not fit the network at {name!r}")
-        strange = source.masks.keys() - dict(network.named_parameters()).keys()
-        if strange or not source.masks:
+        unknown = search.masks.keys() - dict(network.named_parameters()).keys()
+        if unknown or not search.masks:
             raise UsageError(
-                f"the mask does not fit the network at {min(strange, default='all')!r}"
+                f"the mask does not fit the network at {min(unknown, default='all')!r}"
             )
-        return cls(structure, source.masks, None, block)
+        return cls(structure, search.masks, None, block)
 
-    def on(self, network: nn.Module) -> tuple[nn.Module, Mapping[str, Tensor] | None]:
-        """Return what is trained for a dense network: a compact one, or itself with masks."""
+    def apply(self, network: nn.Module) -> tuple[nn.Module, Mapping[str, Tensor] | None]:
+        """Return the network to train: a compact copy, or ``network`` itself with masks."""
         if self.kept is None:
             return network, self.weights
         return Slicer(network, self.structure).build(dict(self.kept)), None
 
-    def shuffled(self, seed: int) -> Mask:
-        """Return a mask that keeps as much of everything, at places drawn by ``seed``."""
+    def shuffled(self, seed: int) -> SearchMask:
+        """Return a mask that keeps as many units or weights everywhere, drawn by ``seed``."""
         if self.kept is None:
-            return replace(self, weights=m.shuffled(self.weights, seed, self.block))
+            return replace(self, weights=shuffled_masks(self.weights, seed, self.block))
         return replace(self, kept=other_units(self.kept, self.structure.sizes, seed))
 
     @property
     def macs(self) -> float:
-        """MACs that are left, as a fraction of the dense network's; zeros cost nothing here."""
+        """Fraction of the dense network's MACs that is left; zeros cost nothing here."""
         cost = CostModel(self.structure)
         if self.kept is not None:
             return cost.macs(self._plan) / cost.macs.dense
@@ -83,7 +83,7 @@ class Mask:
     def remaining(self) -> float:
         """Fraction of the parameters that stays."""
         if self.kept is None:
-            return m.remaining(self.weights)
+            return kept_fraction(self.weights)
         cost = CostModel(self.structure)
         return cost.parameters(self._plan) / cost.parameters.dense
 
@@ -94,7 +94,7 @@ class Mask:
 
 def masked_macs(structure: Structure, masks: Mapping[str, Tensor]) -> float:
     """Return the MACs per sample that masks of weights leave, if multiplying by zero is free."""
-    shares, sizes = m.shares(masks), structure.sizes
+    shares, sizes = kept_by_layer(masks), structure.sizes
     return sum(
         product(sizes) * shares.get(layer.weight or "", 1.0)
         for layer in structure.layers
@@ -111,15 +111,15 @@ def kept_units(
     """
     kept = {}
     for group in structure.groups:
-        place = structure.slices[group.name][0]
-        mask = masks.get(place.tensor)
-        if mask is None or mask.ndim <= place.dim or mask.shape[place.dim] <= place.index.max():
-            raise UsageError(f"the mask does not fit the network at {place.tensor!r}")
-        along = mask.transpose(0, place.dim).flatten(1).any(1) if mask.ndim > 1 else mask
-        kept[group.name] = along[place.index].all(1).nonzero().flatten()
-    found = slicer.masks(kept)
-    for name in found.keys() | masks.keys():
-        if name not in found or name not in masks or not torch.equal(found[name], masks[name]):
+        first = structure.slices[group.name][0]
+        mask = masks.get(first.tensor)
+        if mask is None or mask.ndim <= first.dim or mask.shape[first.dim] <= first.index.max():
+            raise UsageError(f"the mask does not fit the network at {first.tensor!r}")
+        along = mask.transpose(0, first.dim).flatten(1).any(1) if mask.ndim > 1 else mask
+        kept[group.name] = along[first.index].all(1).nonzero().flatten()
+    implied = slicer.masks(kept)
+    for name in implied.keys() | masks.keys():
+        if name not in implied or name not in masks or not torch.equal(implied[name], masks[name]):
             raise UsageError(
                 f"the mask does not fit the network at {name!r}",
                 "it must be the mask of a plan: whole channels, in every tensor they go through",

@@ -1,11 +1,11 @@
-"""How far weights inside and outside a ticket move in the dense training, layer by layer.
+"""Movement of weights inside and outside a ticket in the dense training, layer by layer.
 
 Frankle and Carbin 2019, appendix F.5, find that the weights of a ticket move more than others do.
-That says little by itself: a ticket is made of weights that ended large, and large ones began
-large. So every weight inside is also paired with one outside whose initial magnitude is next to
-its own (``matched``), and the same is asked of a mask made of the weights that began largest
-(``largest_first``). What neither control takes away is that the mask was drawn from where this very
-training ended; a training on other batches does (``twin``).
+That says little by itself: a ticket consists of weights that are large at the end, and most of
+these were large at the start. Therefore every weight inside is also paired with one outside of
+nearly the same initial magnitude (``matched``), and the same figures are taken of a mask of the
+weights that were largest at the start (``largest_first``). Both controls share a bias: the mask was
+drawn from the end of this very training. A training on other batches removes it (``twin``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoprune.commands.ticket import masks as m
+from autoprune.commands.ticket.masks import Masks
 from autoprune.commands.ticket.ticket import Weights
 from autoprune.foundation.schema import encode_fields
 
@@ -27,10 +27,10 @@ BINS = 40
 
 @dataclass(frozen=True)
 class Motion:
-    """What became of some weights.
+    """Movement of a set of weights, as means.
 
     - ``initial``: mean magnitude before training; ``moved``: mean |w_end - w_start|.
-    - ``grew``: part of them that ended with a larger magnitude; ``sign``: part that kept its sign.
+    - ``grew``: fraction that ended with a larger magnitude; ``sign``: fraction that kept its sign.
     """
 
     initial: float
@@ -44,7 +44,7 @@ class Motion:
 
 
 def motion(before: Tensor, after: Tensor) -> Motion | None:
-    """Return what became of weights, None if there are none; both of one shape."""
+    """Return the movement of weights, None if there are none; both tensors have one shape."""
     if not before.numel():
         return None
     before, after = before.double(), after.double()
@@ -59,19 +59,19 @@ def motion(before: Tensor, after: Tensor) -> Motion | None:
 def movement(
     before: Weights, after: Weights, masks: Mapping[str, Tensor], twin: Weights | None = None
 ) -> dict[str, dict[str, Motion | None]]:
-    """Return, by layer, what became of the weights inside and outside a mask, and of the controls.
+    """Return, by layer, the movement of the weights inside and outside a mask, and of the controls.
 
     ``before`` and ``after`` are the dense network's weights at the start and end of its training,
-    ``twin`` those at the end of another.
+    ``twin`` those at the end of another training.
     """
-    found = {}
+    by_layer = {}
     largest = _largest(before, masks)
     for name, mask in masks.items():
         if mask.all():
             continue
         start, end = before[name], after[name]
         near = nearest(start[mask], start[~mask])
-        found[name] = {
+        by_layer[name] = {
             "inside": motion(start[mask], end[mask]),
             "outside": motion(start[~mask], end[~mask]),
             "matched": motion(start[~mask][near], end[~mask][near]),
@@ -79,9 +79,9 @@ def movement(
         }
         if twin is not None:
             other = twin[name]
-            found[name]["twin_inside"] = motion(start[mask], other[mask])
-            found[name]["twin_matched"] = motion(start[~mask][near], other[~mask][near])
-    return found
+            by_layer[name]["twin_inside"] = motion(start[mask], other[mask])
+            by_layer[name]["twin_matched"] = motion(start[~mask][near], other[~mask][near])
+    return by_layer
 
 
 def nearest(values: Tensor, among: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ def nearest(values: Tensor, among: Tensor) -> Tensor:
 
 
 def histogram(before: Tensor, after: Tensor, mask: Tensor) -> dict[str, list[float]]:
-    """Return ``edges`` [BINS + 1] and how many weights moved so far, ``inside`` and ``outside``."""
+    """Return ``edges`` [BINS + 1] of distances, and counts ``inside`` and ``outside`` [BINS]."""
     far = (after.double() - before.double()).abs()
     top = float(far.max()) or 1.0
     edges = torch.linspace(0, top, BINS + 1, dtype=torch.float64)
@@ -106,11 +106,11 @@ def histogram(before: Tensor, after: Tensor, mask: Tensor) -> dict[str, list[flo
     return {"edges": edges.tolist(), "inside": inside, "outside": outside}
 
 
-def _largest(before: Weights, masks: Mapping[str, Tensor]) -> m.Masks:
-    """Keep as many weights of every layer, those that began largest."""
-    found = {}
+def _largest(before: Weights, masks: Mapping[str, Tensor]) -> Masks:
+    """Return masks that keep as many weights of every layer, those that were largest at first."""
+    largest = {}
     for name, mask in masks.items():
         flat = torch.zeros(mask.numel(), dtype=torch.bool)
         flat[before[name].abs().flatten().topk(int(mask.sum())).indices] = True
-        found[name] = flat.view_as(mask)
-    return found
+        largest[name] = flat.view_as(mask)
+    return largest
