@@ -32,7 +32,7 @@ from autoprune.runs.damage import note_damage
 from autoprune.runs.run import RESULT, Run
 
 ANALYSIS = "analysis.json"
-_ANEW = "when it was made anew: what was trained from it before rests on another one"
+_REPLACED = "when it was trained again: earlier trainings that started from it used another ticket"
 
 
 def run_ticket(config: TicketConfig, progress: Progress) -> dict[str, Any]:
@@ -86,7 +86,9 @@ def _train(study: Study, run: Run, workers: int, progress: Progress) -> Records:
                 if job.key not in known:
                     run.journal.append(record)
                 elif canonical(record) != canonical(known[job.key]):
-                    run.warnings.append(f"{job.mask} of seed {job.seed} came out otherwise {_ANEW}")
+                    run.warnings.append(
+                        f"{job.mask} of seed {job.seed} came out differently {_REPLACED}"
+                    )
                 known.setdefault(job.key, record)
                 clear_checkpoint(job, run.path)
     for job in jobs:  # the process may have been killed between a record and this

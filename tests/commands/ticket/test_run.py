@@ -102,14 +102,14 @@ def test_a_damaged_level_is_put_aside_and_made_anew_with_all_that_needs_it(name,
 
 
 class Different(Iterative):
-    """A study whose trainings come out otherwise."""
+    """A study whose trainings come out differently."""
 
     def carry_out(self, job, home, tick):
         record = super().carry_out(job, home, tick)
         return {**record, "remaining": record["remaining"] / 2}
 
 
-def test_a_level_that_comes_out_otherwise_is_said(whole, tmp_path):
+def test_a_level_that_comes_out_differently_is_reported(whole, tmp_path):
     home, _ = whole
     config = TicketConfig(run_dir=str(tmp_path / "run"), **ALONE)
     shutil.copytree(home, config.directory)
@@ -117,7 +117,7 @@ def test_a_level_that_comes_out_otherwise_is_said(whole, tmp_path):
     study, inputs = prepare(config)
     other = Different(**vars(study))
     (warning,) = run_study(other, inputs, config, Silent())["warnings"]
-    assert warning.startswith("level-01 of seed 0 came out otherwise")
+    assert warning.startswith("level-01 of seed 0 came out differently")
 
 
 def test_a_run_killed_in_the_middle_of_a_level_goes_on_from_there(whole, tmp_path, monkeypatch):
