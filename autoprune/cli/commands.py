@@ -7,7 +7,7 @@ runs, because help and usage errors must appear at once and torch takes seconds 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -33,6 +33,26 @@ from autoprune.pipeline.config import SearchConfig
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+
+class Lazy:
+    """Function ``module:function`` of the package, imported at the first call.
+
+    A method of a class is ``module:Class.method``; ``options`` are passed with every call.
+    """
+
+    def __init__(self, path: str, **options: Any) -> None:
+        self.path, self.options = path, options
+
+    def load(self) -> Callable[..., Any]:
+        """Import the function."""
+        module, _, name = self.path.partition(":")
+        function: Callable[..., Any] = attrgetter(name)(import_module(f"autoprune.{module}"))
+        return function
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function."""
+        return self.load()(*arguments, **self.options)
 
 
 @dataclass(frozen=True)
@@ -72,64 +92,44 @@ class Command:
         return Answer(data, partial(self.view, result, *besides), 0 if passed else 1)
 
 
-def lazy(path: str, **options: Any) -> Callable[..., Any]:
-    """Return a function that stands for ``module:function`` of the package, with ``options`` set.
+def stored_views(commands: Iterable[Command]) -> dict[str, Callable[..., RenderableType]]:
+    """Return the views of ``result.json``, by name of the command that wrote it."""
 
-    The module is imported at the first call. A method of a class is ``module:Class.method``.
-    """
+    def of(
+        read: Callable[..., Any], view: Callable[..., RenderableType]
+    ) -> Callable[..., RenderableType]:
+        return lambda data: view(read(data))
 
-    def call(*arguments: Any) -> Any:
-        module, _, name = path.partition(":")
-        return attrgetter(name)(import_module(f"autoprune.{module}"))(*arguments, **options)
-
-    return call
+    return {row.config.command: of(row.read, row.view) for row in commands if row.read is not None}
 
 
-def stored_views(commands: tuple[Command, ...]) -> dict[str, Callable[..., RenderableType]]:
-    """Return, by name of command, what shows the ``result.json`` of its runs."""
-
-    def show(command: Command, data: Mapping[str, Any]) -> RenderableType:
-        assert command.read is not None  # noqa: S101
-        return command.view(command.read(data))
-
-    return {
-        command.config.command: partial(show, command)
-        for command in commands
-        if command.read is not None
-    }
-
-
-_pruned_view, _read_pruned = (
-    lazy("pipeline.view:result_view"),
-    lazy("pipeline.result:Result.from_json"),
-)
-_trained_view, _read_trained = (
-    lazy("commands.train.view:trained_view"),
-    lazy("commands.train.result:Trained.from_json"),
-)
+_pruned_view = Lazy("pipeline.view:result_view")
+_read_pruned = Lazy("pipeline.result:Result.from_json")
+_trained_view = Lazy("commands.train.view:trained_view")
+_read_trained = Lazy("commands.train.result:Trained.from_json")
 
 RUNS: Final = (
-    Command(SearchConfig, lazy("pipeline.search:run_search"), _pruned_view, _read_pruned),
-    Command(ApplyConfig, lazy("commands.apply.run:run_apply"), _pruned_view, _read_pruned),
-    Command(PruneConfig, lazy("commands.prune.run:run_prune"), _pruned_view, _read_pruned),
+    Command(SearchConfig, Lazy("pipeline.search:run_search"), _pruned_view, _read_pruned),
+    Command(ApplyConfig, Lazy("commands.apply.run:run_apply"), _pruned_view, _read_pruned),
+    Command(PruneConfig, Lazy("commands.prune.run:run_prune"), _pruned_view, _read_pruned),
     Command(
         CompareConfig,
-        lazy("commands.compare.run:run_compare"),
-        lazy("commands.compare.view:compare_view"),
+        Lazy("commands.compare.run:run_compare"),
+        Lazy("commands.compare.view:compare_view"),
         view_also=("directory",),
     ),
-    Command(TrainConfig, lazy("commands.train.run:run_train"), _trained_view, _read_trained),
+    Command(TrainConfig, Lazy("commands.train.run:run_train"), _trained_view, _read_trained),
     Command(
         TrainPolicyConfig,
-        lazy("commands.train_policy.run:run_train_policy"),
-        lazy("commands.train_policy.view:policy_view"),
-        lazy("commands.train_policy.result:PolicyResult.from_json"),
+        Lazy("commands.train_policy.run:run_train_policy"),
+        Lazy("commands.train_policy.view:policy_view"),
+        Lazy("commands.train_policy.result:PolicyResult.from_json"),
     ),
-    Command(FinetuneConfig, lazy("commands.train.run:run_finetune"), _trained_view, _read_trained),
+    Command(FinetuneConfig, Lazy("commands.train.run:run_finetune"), _trained_view, _read_trained),
     Command(
         TicketConfig,
-        lazy("commands.ticket.run:run_ticket"),
-        lazy("commands.ticket.view:ticket_view"),
+        Lazy("commands.ticket.run:run_ticket"),
+        Lazy("commands.ticket.view:ticket_view"),
         dict,
     ),
 )
@@ -139,33 +139,33 @@ COMMANDS: Final = (
     *RUNS,
     Command(
         InspectConfig,
-        lazy("commands.inspect.run:run_inspect"),
-        lazy("commands.inspect.view:inspect_view"),
+        Lazy("commands.inspect.run:run_inspect"),
+        Lazy("commands.inspect.view:inspect_view"),
     ),
     Command(
         ProfileConfig,
-        lazy("commands.profile.run:run_profile"),
-        lazy("commands.profile.view:profile_view"),
+        Lazy("commands.profile.run:run_profile"),
+        Lazy("commands.profile.view:profile_view"),
     ),
     Command(
         BenchConfig,
-        lazy("commands.bench.run:run_bench"),
-        lazy("commands.bench.view:bench_view"),
+        Lazy("commands.bench.run:run_bench"),
+        Lazy("commands.bench.view:bench_view"),
     ),
     Command(
         ExportConfig,
-        lazy("commands.export.run:run_export"),
-        lazy("commands.export.view:export_view"),
+        Lazy("commands.export.run:run_export"),
+        Lazy("commands.export.view:export_view"),
     ),
     Command(
         ReportConfig,
-        lazy("commands.report.run:run_report", views=stored_views(RUNS)),
-        lazy("commands.report.view:report_view"),
+        Lazy("commands.report.run:run_report", views=stored_views(RUNS)),
+        Lazy("commands.report.view:report_view"),
     ),
     Command(
         DoctorConfig,
-        lazy("commands.doctor.run:run_doctor"),
-        lazy("commands.doctor.view:doctor_view", version=autoprune.__version__),
+        Lazy("commands.doctor.run:run_doctor"),
+        Lazy("commands.doctor.view:doctor_view", version=autoprune.__version__),
         passed=itemgetter("ok"),
     ),
 )

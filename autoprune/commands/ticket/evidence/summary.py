@@ -83,7 +83,7 @@ def compare(value: Estimate) -> str:
     gap = f"{100 * value.mean:+.2f} ± {100 * value.margin:.2f} points"
     if value.positive:
         return f"better ({gap})"
-    return f"worse ({gap})" if value.negative else f"not told apart ({gap})"
+    return f"worse ({gap})" if value.negative else f"not distinguishable ({gap})"
 
 
 def gap(seeds: Sequence[TrialsByKind], one: str, other: str, name: str = "accuracy") -> Estimate:
