@@ -29,7 +29,7 @@ from autoprune.structure.plan import Plan
 
 
 def run_bench(config: BenchConfig, progress: Progress) -> Bench:
-    """Carry out ``autoprune bench``; raises AutopruneError for whatever a user can mend."""
+    """Carry out ``autoprune bench``; raises AutopruneError for errors that a user can fix."""
     bench = measure_bench(config, progress)
     write_bench(bench, config.path)
     return bench

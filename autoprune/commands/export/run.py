@@ -77,18 +77,18 @@ def export_file(
     """
     model = model.eval()
     write, read = {"onnx": (_write_onnx, _read_onnx), "pt2": (_write_pt2, _read_pt2)}[form]
-    found: list[Exported] = []
+    checked: list[Exported] = []
 
     def write_and_check(staged: Path) -> None:
         with quiet(), torch.no_grad():
             with blamed(f"the network cannot be exported to {form}"):
                 write(_program(model, batches[0]), staged)
             runner = read(staged)
-            found.append(_checked(model, runner, form, staged, batches))
+            checked.append(_checked(model, runner, form, staged, batches))
 
     staged = stage(path, write_and_check)
     commit(staged, path)
-    return replace(found[0], path=path)
+    return replace(checked[0], path=path)
 
 
 def export_directory(
@@ -98,7 +98,7 @@ def export_directory(
     dense: nn.Module | None,
     batches: Sequence[ExampleInputs],
 ) -> Exported:
-    """Copy what rebuilds the network of a run, no more, to a directory that ``load`` reads.
+    """Copy only the files that rebuild the network of a run to a directory that ``load`` reads.
 
     ``dense`` is a network of the same class if the run cannot name one; it is cut in place.
     Raises UsageError if the directory exists and is not empty, AutopruneError if what is loaded
@@ -148,7 +148,7 @@ def _read_onnx(path: Path) -> Runner:
     session = import_module("onnxruntime").InferenceSession(
         str(path), providers=["CPUExecutionProvider"]
     )
-    names = [item.name for item in session.get_inputs()]
+    names = [entry.name for entry in session.get_inputs()]
 
     def run(inputs: ExampleInputs) -> Outputs:
         leaves = [leaf for leaf in tree_leaves(as_call(inputs)) if isinstance(leaf, Tensor)]
@@ -181,25 +181,25 @@ def _checked(
                 "the forward pass may hold the batch size as a constant",
             )
         for output, target in zip(outputs, expected, strict=True):
-            difference = max(difference, _distance(output, target))
+            difference = max(difference, _largest_difference(output, target))
             scale = max(scale, float(target.abs().max()))
-        sizes.append(_size(inputs))
+        sizes.append(_batch_size(inputs))
     if not difference <= TOLERANCE * (scale or 1.0):
         raise AutopruneError(
             f"the {form} export differs from PyTorch by {difference:.1e} (largest output"
             f" {scale:.1e}); it was removed",
             "export to another format, and report this network",
         )
-    size = sum(item.stat().st_size for item in [path, *path.glob("*")] if item.is_file())
+    size = sum(file.stat().st_size for file in [path, *path.glob("*")] if file.is_file())
     return Exported(path, form, size, difference, scale, tuple(sizes))
 
 
-def _distance(output: Tensor, target: Tensor) -> float:
+def _largest_difference(output: Tensor, target: Tensor) -> float:
     if not output.numel():
         return 0.0
     worst = float((output.double() - target.double()).abs().max())
     return worst if worst == worst else float("inf")
 
 
-def _size(inputs: ExampleInputs) -> int:
+def _batch_size(inputs: ExampleInputs) -> int:
     return next(int(leaf.shape[0]) for leaf in tree_leaves(as_call(inputs)) if leaf.dim())

@@ -12,7 +12,7 @@ from autoprune.structure.table import Pinned, Structure
 
 @dataclass(frozen=True)
 class GroupFacts:
-    """A group of prunable units: how many, on how many slices, and their share of the MACs."""
+    """Group of prunable units: number of units, number of slices, and share of the MACs."""
 
     name: str
     kind: str

@@ -13,7 +13,7 @@ from autoprune.structure.analyze import analyze
 
 
 def run_inspect(config: InspectConfig, progress: Progress) -> Inspection:
-    """Carry out ``autoprune inspect``; raises AutopruneError for whatever a user can mend."""
+    """Carry out ``autoprune inspect``; raises AutopruneError for errors that a user can fix."""
     with progress.phase("inspect", 1) as phase:
         task = resolve_task(config.task)
         data = load_data(config.data)

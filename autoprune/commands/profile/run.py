@@ -29,7 +29,7 @@ OTHER: Final = "everything else"
 
 
 def run_profile(config: ProfileConfig, progress: Progress) -> Profile:
-    """Carry out ``autoprune profile``; raises AutopruneError for whatever a user can mend."""
+    """Carry out ``autoprune profile``; raises AutopruneError for errors that a user can fix."""
     table = EnergyTable.read(config.energy) if config.energy else EnergyTable()
     device, task = resolve_device(config.device), resolve_task(config.task)
     with progress.phase("profile", 2) as phase:

@@ -20,7 +20,7 @@ Views = Mapping[str, Callable[[Mapping[str, Any]], RenderableType]]
 
 
 def run_report(config: ReportConfig, progress: Progress, *, views: Views) -> Report:
-    """Carry out ``autoprune report``; raises AutopruneError for whatever a user can mend."""
+    """Carry out ``autoprune report``; raises AutopruneError for errors that a user can fix."""
     del progress
     status = read_status(Path(config.run))
     # Also the view is made here: a result of a strange shape is refused with --json as well.

@@ -73,7 +73,7 @@ def read_status(path: Path) -> RunStatus:
 
 @contextmanager
 def as_written(path: Path) -> Iterator[None]:
-    """Raise DamagedError if files are found to have another shape than autoprune writes.
+    """Raise DamagedError if files do not have the shape that autoprune writes.
 
     A run can come from anybody, with hashes that fit.
     """

@@ -153,7 +153,7 @@ def _gradients(loss: Tensor, weights: Mapping[str, Tensor], again: bool = False)
 
 
 def _ones(leaf: Tensor) -> Tensor:
-    """Return an input of ones; codes, which are no numbers, stay."""
+    """Return ones in place of floats; integers, which may be codes, stay."""
     if not leaf.is_floating_point():
         return leaf
     return torch.ones_like(leaf, dtype=torch.float64)

@@ -93,7 +93,7 @@ def put_damaged_aside(jobs: Iterable[Job], known: Records, home: Path) -> list[P
 
 
 def _is_intact(path: Path, ended: Sequence[bool]) -> bool:
-    """Say whether a directory holds all files of those of its writers that have ``ended``."""
+    """Whether a directory holds all files of those of its writers that have ``ended``."""
     try:
         artifacts = Artifacts(path)
     except DamagedError:

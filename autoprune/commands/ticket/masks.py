@@ -32,7 +32,7 @@ def full_masks(model: nn.Module) -> Masks:
 
 
 def output_layer(masks: Mapping[str, Tensor]) -> str:
-    """Name the output layer's weight: the last one in the model's order."""
+    """Return the name of the output layer's weight: the last one in the model's order."""
     return list(masks)[-1]
 
 
@@ -133,7 +133,7 @@ def _shuffled_blocks(mask: Tensor, block: int, generator: torch.Generator) -> Te
 
 
 def mask_distance(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
-    """Return the part of all weights at which two masks differ (normalized Hamming distance).
+    """Return the fraction of all weights at which two masks differ (normalized Hamming distance).
 
     It is small for any two sparse masks: see :func:`mask_overlap`.
     """
@@ -142,7 +142,7 @@ def mask_distance(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> flo
 
 
 def mask_overlap(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
-    """Return the number of weights that both masks keep, over that which the smaller one keeps."""
+    """Return the weights that both masks keep, as a fraction of those of the smaller mask."""
     both = sum(int((mask & other[name]).sum()) for name, mask in one.items())
     return both / min(sum(int(mask.sum()) for mask in masks.values()) for masks in (one, other))
 

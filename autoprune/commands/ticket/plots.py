@@ -48,11 +48,11 @@ def draw(
             for level in (0, study.levels)
         )
         yield "distances.png", partial(_save_figure, distances(dense, last))
-    yield "curves.png", partial(_save_figure, learning(study.levels_of(records)))
+    yield "curves.png", partial(_save_figure, learning_curves(study.levels_of(records)))
 
 
 def levels(entries: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw accuracies and early stops against the weights remaining, as the paper's figure 1 does.
+    """Draw accuracies and early stops against the remaining weights, as the paper's figure 1 does.
 
     Points are means over seeds, bars reach from the least to the greatest.
     """
@@ -75,7 +75,7 @@ def levels(entries: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def learning(levels: Sequence[Level]) -> Figure:
+def learning_curves(levels: Sequence[Level]) -> Figure:
     """Draw validation accuracy during training: a panel per level, a line per kind.
 
     Lines are means over seeds, bands reach from the least to the greatest.

@@ -39,7 +39,7 @@ def run_ticket(config: TicketConfig, progress: Progress) -> dict[str, Any]:
     """Carry out ``autoprune ticket``; return what ``result.json`` holds.
 
     What the run directory already has is not trained again; levels and seeds can be added. Raises
-    AutopruneError for whatever a user can mend.
+    AutopruneError for errors that a user can fix.
     """
     study, inputs = prepare(config)
     return run_study(study, inputs, config, progress)
@@ -54,9 +54,10 @@ def run_study(
         records = _train(study, run, config.workers or _cores(inputs.device), progress)
         result = {**inputs.shown, **study.result(records)}
         if isinstance(study, Iterative):
-            found = analysis(study, run.path, records)
-            run.publish_json(ANALYSIS, found)
-            result["analysis"] = {**found["levels"][-1], "barrier_dense": found["barrier_dense"]}
+            by_level = analysis(study, run.path, records)
+            run.publish_json(ANALYSIS, by_level)
+            last, dense = by_level["levels"][-1], by_level["barrier_dense"]
+            result["analysis"] = {**last, "barrier_dense": dense}
         plots = dict(draw(study, result, records, run.path))
         for name, writer in plots.items():
             run.publish(name, writer)

@@ -8,14 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from autoprune.commands.ticket.masks import kept_by_layer, kept_fraction
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.files import make_directory, pretty, text_writer
 from autoprune.networks.save import write_tensors
+from autoprune.networks.weights import read_tensors
 from autoprune.runs.artifacts import Artifacts
 
 FORMAT = 1
@@ -51,7 +50,7 @@ class Ticket:
         """
         make_directory(path)
         artifacts = Artifacts(path)
-        for name, tensors in self._files():
+        for name, tensors in self._tensor_files():
             artifacts.publish(name, partial(write_tensors, tensors=dict(tensors)))
         data = {
             "format": FORMAT,
@@ -77,20 +76,20 @@ class Ticket:
         rewind, facts = data.get("rewind"), data.get("facts")
         if type(rewind) is not int or not isinstance(facts, dict):
             raise DamagedError(f"{path / FACTS} is not the description of a ticket")
-        initial = _read_tensors(artifacts, "initial.safetensors")
-        rewound = _read_tensors(artifacts, "rewound.safetensors") if rewind else initial
+        initial = read_tensors(artifacts.file("initial.safetensors"))
+        rewound = read_tensors(artifacts.file("rewound.safetensors")) if rewind else initial
         masks = {
             name: mask.bool()
-            for name, mask in _read_tensors(artifacts, "masks.safetensors").items()
+            for name, mask in read_tensors(artifacts.file("masks.safetensors")).items()
         }
         order = data.get("layers")
         if not isinstance(order, dict) or order.keys() != masks.keys():
             raise DamagedError(f"{path / FACTS} does not fit the masks beside it")
         masks = {name: masks[name] for name in order}  # safetensors sorts by size
-        trained = _read_tensors(artifacts, TRAINED) if TRAINED in artifacts.names else {}
+        trained = read_tensors(artifacts.file(TRAINED)) if TRAINED in artifacts.names else {}
         return cls(masks, initial, rewound, trained, rewind, facts)
 
-    def _files(self) -> list[tuple[str, Weights]]:
+    def _tensor_files(self) -> list[tuple[str, Weights]]:
         files = [("masks.safetensors", self.masks), ("initial.safetensors", self.initial)]
         if self.rewind:
             files.append(("rewound.safetensors", self.rewound))
@@ -112,11 +111,3 @@ def fill(model: nn.Module, weights: Weights) -> nn.Module:
             f"the weights do not fit the network: it has no {keys.unexpected_keys[0]!r}"
         )
     return model
-
-
-def _read_tensors(artifacts: Artifacts, name: str) -> dict[str, Tensor]:
-    path = artifacts.file(name)
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise DamagedError(f"{path} is not a safetensors file: {error}") from None

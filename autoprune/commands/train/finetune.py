@@ -59,7 +59,7 @@ def _own_network(config: FinetuneConfig) -> TrainingInputs:
         data_name=named.data,
         task=inputs.task,
         task_name=task_name,
-        recipe=_recipe(config, inputs.model, inputs.data, teacher),
+        recipe=_taught_recipe(config, inputs.model, inputs.data, teacher),
         trained=True,
         teacher=teacher,
     )
@@ -89,15 +89,15 @@ def _network_of_run(config: FinetuneConfig, run: Path) -> TrainingInputs:
         data_name=str(config.data or known.get("data")),
         task=task,
         task_name=str(config.task or known.get("task") or task.name),
-        recipe=_recipe(config, model, data, teacher),
+        recipe=_taught_recipe(config, model, data, teacher),
         trained=True,
         teacher=teacher.to(device) if teacher else None,
-        masks=_masks(artifacts, model),
+        masks=_weight_masks(artifacts, model),
         carried={name: artifacts.file(name) for name in CARRIED if name in artifacts.names},
     )
 
 
-def _recipe(
+def _taught_recipe(
     config: FinetuneConfig, model: nn.Module, data: Data, teacher: nn.Module | None
 ) -> FitConfig:
     """Return the recipe; without a teacher nothing is distilled."""
@@ -129,7 +129,7 @@ def _teacher(
     return teacher
 
 
-def _masks(artifacts: Artifacts, model: nn.Module) -> dict[str, Tensor]:
+def _weight_masks(artifacts: Artifacts, model: nn.Module) -> dict[str, Tensor]:
     """Return the masks of single weights; masks of channels have the shapes before pruning."""
     if MASKS not in artifacts.names:
         return {}

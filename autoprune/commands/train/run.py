@@ -46,12 +46,12 @@ FILES = {
 
 
 def run_train(config: TrainConfig, progress: Progress) -> Trained:
-    """Carry out ``autoprune train``; raises AutopruneError for whatever a user can mend."""
+    """Carry out ``autoprune train``; raises AutopruneError for errors that a user can fix."""
     return _carry_out(train_inputs(config), config, progress)
 
 
 def run_finetune(config: FinetuneConfig, progress: Progress) -> Trained:
-    """Carry out ``autoprune finetune``; raises AutopruneError for whatever a user can mend."""
+    """Carry out ``autoprune finetune``; raises AutopruneError for errors that a user can fix."""
     inputs = finetune_inputs(config)
     config = replace(config, model=inputs.network, data=inputs.data_name, task=inputs.task_name)
     return _carry_out(inputs, config, progress)

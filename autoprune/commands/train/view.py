@@ -33,12 +33,12 @@ def trained_view(result: Trained) -> RenderableType:
         ),
         table,
         *(warning(text) for text in result.warnings),
-        _files(result),
+        _run_files(result),
     ]
     return Stack(*parts)
 
 
-def _files(result: Trained) -> RenderableType:
+def _run_files(result: Trained) -> RenderableType:
     """Return the files of the run, and the command that prunes a trained network."""
     files = Table.grid(padding=(0, 2))
     for name, what in result.files.items():

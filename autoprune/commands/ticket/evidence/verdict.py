@@ -48,7 +48,7 @@ def mask_verdict(seeds: Sequence[TrialsByKind], *, channels: bool) -> list[str]:
     """Return the verdict on the mask of a search: whether more than its ratios matters."""
     if _too_few(seeds):
         return [TOO_FEW]
-    choice = "choice of units" if channels else "places of the weights kept"
+    choice = "choice of units" if channels else "positions of the weights kept"
     parts = {
         "initial weights": gap(seeds, "ticket", "reinit"),
         choice: gap(seeds, "ticket", "shuffled"),

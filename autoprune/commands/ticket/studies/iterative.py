@@ -1,4 +1,4 @@
-"""Iterative magnitude pruning with its controls: train, prune, rewind, train again."""
+"""Study of iterative magnitude pruning: train, prune, rewind, train again, with controls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from autoprune.commands.ticket.training.trial import trial_of
 from autoprune.errors import UsageError
 
 CONTROLS = ("reinit", "shuffled")
-"""Controls of a ticket at every level, beside the dense network (level 0)."""
+"""Controls of a ticket at every level, besides the dense network (level 0)."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Iterative:
     """Study of iterative pruning: tickets and controls at every level, for every seed.
 
     ``one_shot`` prunes the dense network for every level, to as many weights as iterative pruning
-    would leave. ``controls`` are the kinds of training beside the tickets.
+    would leave. ``controls`` are the kinds of training besides the tickets.
     """
 
     experiment: Experiment

@@ -38,7 +38,7 @@ STARTS = ("ticket", "dense", "reinit", "shuffled", "reinit_same_flops", "finetun
 - ``ticket``: the initial weights that the mask keeps; ``dense``: all of them.
 - ``reinit``: fresh weights in the same positions; ``reinit_same_flops``: the same for more
   iterations, with as many FLOPs as the dense training (Scratch-E and Scratch-B of Liu et al. 2019).
-- ``shuffled``: the initial weights of other units, as many in every level; for masks of weights,
+- ``shuffled``: the initial weights of other units, as many in every group; for masks of weights,
   other weights, as many in every layer.
 - ``finetune``: the trained weights, at a tenth of the learning rate, falling; ``lr_rewind``: the
   trained weights, with the whole schedule again (Renda et al. 2020). Both were trained before.

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from autoprune.errors import DamagedError, UsageError
+from autoprune.errors import UsageError
 from autoprune.foundation import trust
 from autoprune.networks.save import state_tensors
 from autoprune.networks.spec import ModelSpec
-from autoprune.networks.weights import BASE, INITIAL, initial_file, load_weights
+from autoprune.networks.weights import BASE, INITIAL, initial_file, load_weights, read_tensors
 from autoprune.pipeline.config import PruningConfig
 from autoprune.pipeline.inputs import tensors_hash
 from autoprune.problem.granularity.words import Granularity
@@ -46,7 +44,7 @@ class SearchRun:
 
 
 def read_search(path: Path, initial: str | None = None, *, trust_code: bool = False) -> SearchRun:
-    """Read a finished search.
+    """Read the run of a finished search.
 
     ``initial`` is a file with the weights before training, or the run of a training; it is needed
     for a search whose network was trained elsewhere. With ``trust_code`` the run may name functions
@@ -73,20 +71,20 @@ def read_search(path: Path, initial: str | None = None, *, trust_code: bool = Fa
         for named in (config.data, config.task):
             trust.check_named(named)
     if BASE in artifacts.names:
-        base = _read_tensors(artifacts.file(BASE))
+        base = read_tensors(artifacts.file(BASE))
     else:
         base = _named_weights(spec, str(config.weights))
         _check_hash(base, meta, f"{config.weights} changed since the search in {path}")
     if initial is not None:
         before = _named_weights(spec, initial_file(initial) or initial)
     elif INITIAL in artifacts.names:
-        before = _read_tensors(artifacts.file(INITIAL))
+        before = read_tensors(artifacts.file(INITIAL))
     else:
         raise UsageError(
             f"{path} has no initial weights to rewind to: the search was given a trained network",
             "name them with --initial FILE, or train it with autoprune train, which stores them",
         )
-    masks, grain = _read_tensors(artifacts.file(MASKS)), Granularity.parse(config.granularity)
+    masks, grain = read_tensors(artifacts.file(MASKS)), Granularity.parse(config.granularity)
     return SearchRun(config, chosen_by, spec, masks, before, base, grain)
 
 
@@ -100,10 +98,3 @@ def _named_weights(spec: ModelSpec, path: str | Path) -> dict[str, Tensor]:
 def _check_hash(weights: Mapping[str, Tensor], meta: Mapping[str, Any], what: str) -> None:
     if tensors_hash(weights) != meta["facts"].get("weights"):
         raise UsageError(what, "search again, or bring the file back")
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise DamagedError(f"{path} is not a safetensors file: {error}") from None

@@ -1,4 +1,4 @@
-"""Trial: one training of one network, monitored on the validation split, tested when it is over."""
+"""Trial: one training of one network, monitored on validation data and tested at the end."""
 
 from __future__ import annotations
 
