@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
-from autoprune.problem.problem import Ledger, PruningProblem
+from autoprune.agents.policy import Policy
+from autoprune.problem.ledger import Ledger
+from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
 
 REPEATS: Final = 30
@@ -34,7 +36,7 @@ class Searcher(Protocol):
     """
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
-        """Search; the result is ``ledger.best``."""
+        """Search; what was found is in the ledger."""
 
 
 def propose(ledger: Ledger, draw: Callable[[], Plan], number: int = BATCH) -> list[Plan]:
@@ -64,6 +66,13 @@ def ranked(ledger: Ledger) -> list[Plan]:
 
 def silent(metrics: Metrics) -> None:
     """Ignore the metrics: what a searcher does when nobody listens."""
+
+
+@runtime_checkable
+class Learner(Searcher, Protocol):
+    """A searcher that trains a policy; ``policy`` is None before the search."""
+
+    policy: Policy | None
 
 
 @contextmanager

@@ -3,10 +3,11 @@
 Lillicrap et al. 2016, as AMC (He et al. 2018) uses it, with what few evaluations call for: returns
 of whole walks instead of bootstrapping, many gradient steps per evaluation, a replay seeded with
 the other searchers' plans, and training on imagined walks too, whose rewards a linear model of the
-evaluations predicts (``belief``). Walking takes milliseconds, evaluating a plan seconds: so every
-evaluation is spent on what is best in one world drawn from the belief, in turns among many walks
-and among all plans there are (a knapsack with the world's coefficients). The reward is the loss,
-which a few thousand samples tell better than the score. What was tried: docs/agent.md.
+evaluations predicts (:mod:`autoprune.agents.reward_model`). A walk takes milliseconds, an
+evaluation seconds: every evaluation is spent on the best plan under one draw from the reward model,
+in turns among many walks and among all plans there are (a knapsack with the drawn coefficients).
+The default reward is the loss, which a few thousand samples measure better than the score. What was
+tried: docs/agent.md.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ from autoprune.agents.policy import Policy, origin
 from autoprune.agents.random_search import random_walk
 from autoprune.agents.reward_model import Belief
 from autoprune.agents.rollouts import Propose, Walk, acting, damage, retrace, roll
-from autoprune.envs import rewards
 from autoprune.envs.layer_pruning import LayerPruning
+from autoprune.envs.rewards import LOSS, Reward
 from autoprune.envs.walk import Observation, WalkContext
 from autoprune.networks.execution import one_thread
-from autoprune.problem.problem import Ledger, PruningProblem
+from autoprune.problem.ledger import Ledger
+from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
 
 
@@ -117,16 +119,17 @@ class DDPGSearcher:
         config: DDPGConfig | None = None,
         on_step: OnStep = silent,
         start: Policy | None = None,
+        reward: Reward = LOSS,
     ) -> None:
-        self.config = config or DDPGConfig()
-        self._start = start
+        self.config, self.reward = config or DDPGConfig(), reward
+        self.start = start
         self.policy: Policy | None = None
         self._on_step = on_step
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
         """Evaluate cheap plans, then learn: imagine walks, evaluate the most promising, repeat."""
         with isolated(seed) as rng:
-            learner = _Learner(self.config, problem, ledger, seed, rng, self._start)
+            learner = _Learner(self, problem, ledger, seed, rng)
             learner.run(self._on_step)
             self.policy = learner.policy()
 
@@ -134,23 +137,22 @@ class DDPGSearcher:
 class _Learner:
     def __init__(
         self,
-        config: DDPGConfig,
+        searcher: DDPGSearcher,
         problem: PruningProblem,
         ledger: Ledger,
         seed: int,
         rng: np.random.Generator,
-        start: Policy | None,
     ) -> None:
-        self.config, self.problem, self.ledger, self.rng = config, problem, ledger, rng
-        self.start = start
+        self.config, self.reward, self.start = searcher.config, searcher.reward, searcher.start
+        self.problem, self.ledger, self.rng = problem, ledger, rng
         self.context = WalkContext.of(problem)
         self.evaluated: list[Walk] = []
         self.rewards: list[float] = []
         self.doubts: list[float] = []
         self.imagined: list[Walk] = []
         self.turn = 0
-        widths = [config.width, config.width]
-        self.model = build(LayerPruning(problem), widths, config.learning_rate, seed)
+        widths = [self.config.width, self.config.width]
+        self.model = build(LayerPruning(problem), widths, self.config.learning_rate, seed)
 
     def run(self, on_step: OnStep) -> None:
         """Search until the ledger is spent or nothing new turns up."""
@@ -165,7 +167,7 @@ class _Learner:
             self.evaluate(plans)
             metrics = {"sigma": self.sigma, **self.learn()}
             for reward in self.rewards[-len(plans) :]:
-                on_step({"reward": reward, **metrics})
+                on_step({f"reward_{self.reward.name}": reward, **metrics})
 
     def first(self) -> list[Plan]:
         """Return what is evaluated before anything is learned."""
@@ -192,8 +194,8 @@ class _Learner:
     def evaluate(self, plans: list[Plan]) -> None:
         """Evaluate plans and remember their walks."""
         for plan, found in zip(plans, self.ledger.evaluate_all(plans), strict=True):
-            self.rewards.append(rewards.loss(found))
-            self.doubts.append(rewards.loss_error(found))
+            self.rewards.append(self.reward(found))
+            self.doubts.append(self.reward.error(found))
             self.evaluated.append(retrace(self.context, plan))
 
     def draw(self) -> Plan:

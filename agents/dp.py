@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from autoprune.agents.base import isolated, propose, ranked
 from autoprune.agents.initial_plans import cheap_plans, least_error
-from autoprune.problem.problem import Ledger, PruningProblem
+from autoprune.problem.ledger import Ledger
+from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
 
 SPREAD: Final = 0.4

@@ -17,7 +17,8 @@ from autoprune.agents.noise import truncated_normal
 from autoprune.agents.random_search import random_walk
 from autoprune.agents.rollouts import retrace
 from autoprune.envs.walk import WalkContext, initial, plan_of, transition
-from autoprune.problem.problem import Ledger, PruningProblem
+from autoprune.problem.ledger import Ledger
+from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
 
 Genome = NDArray[np.float32]

@@ -26,11 +26,13 @@ from autoprune.agents.practice import OnRound, PracticeConfig, Syllabus, practic
 from autoprune.agents.rollouts import retrace
 from autoprune.agents.shared_reward_model import Evidence, SharedBelief, features, imagine
 from autoprune.agents.surrogate import WORST, Exercise, planned
-from autoprune.envs import rewards
 from autoprune.envs.lagrangian import Guide
+from autoprune.envs.rewards import LOSS
 from autoprune.envs.walk import WalkContext
 from autoprune.networks.execution import one_thread
-from autoprune.problem.problem import Evaluation, Ledger, PruningProblem, Record
+from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.ledger import Ledger, Record
+from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
 
 OnStep = Callable[[int, float], None]
@@ -216,7 +218,7 @@ def _relative(trials: Sequence[Trial]) -> list[float]:
     first: dict[int, float] = {}
     found = []
     for trial in trials:
-        reward = rewards.loss(trial.record.evaluation)
+        reward = LOSS(trial.record.evaluation)
         found.append(reward - first.setdefault(trial.budget, reward))
     return found
 
@@ -244,6 +246,6 @@ def _evidence(case: Case, trials: Sequence[Trial]) -> Evidence:
     return Evidence(
         features(case.contexts[0]),
         np.array([[e[k] for e, k in zip(curves, row, strict=True)] for row in counts]),
-        np.array([rewards.loss(trial.record.evaluation) for trial in trials]),
+        np.array([LOSS(trial.record.evaluation) for trial in trials]),
         np.array([trial.budget for trial in trials]),
     )

@@ -12,7 +12,8 @@ from math import inf
 from typing import Final
 
 from autoprune.agents.base import ranked
-from autoprune.problem.problem import Ledger, OutOfEvaluations, PruningProblem
+from autoprune.problem.ledger import Ledger, OutOfEvaluations
+from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
 
 STEP: Final = 0.25

@@ -32,7 +32,8 @@ from autoprune.envs.walk import (
 )
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.files import parse
-from autoprune.problem.problem import Ledger, PruningProblem
+from autoprune.problem.ledger import Ledger
+from autoprune.problem.problem import PruningProblem
 from autoprune.runs.artifacts import MANIFEST, Artifacts
 from autoprune.structure.plan import Plan
 

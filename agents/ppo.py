@@ -17,11 +17,13 @@ from torch import nn
 from autoprune.agents.base import REPEATS, OnStep, isolated, silent
 from autoprune.agents.initial_plans import cheap_plans
 from autoprune.agents.policy import Policy, origin
-from autoprune.envs import rewards
 from autoprune.envs.layer_pruning import LayerPruning
+from autoprune.envs.rewards import LOSS, SCORE, Reward
 from autoprune.envs.walk import WalkContext
 from autoprune.networks.execution import one_thread
-from autoprune.problem.problem import Evaluation, Ledger, OutOfEvaluations, PruningProblem
+from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.ledger import Ledger, OutOfEvaluations
+from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
 
 _NEVER = 10**9
@@ -46,8 +48,13 @@ class PPOConfig:
 class PPOSearcher:
     """Evaluates what its walks end in. ``policy`` holds the actor after a search."""
 
-    def __init__(self, config: PPOConfig | None = None, on_step: OnStep = silent) -> None:
-        self.config = config or PPOConfig()
+    def __init__(
+        self,
+        config: PPOConfig | None = None,
+        on_step: OnStep = silent,
+        reward: Reward = LOSS,
+    ) -> None:
+        self.config, self.reward = config or PPOConfig(), reward
         self.policy: Policy | None = None
         self._on_step = on_step
 
@@ -56,15 +63,17 @@ class PPOSearcher:
         uniform, guided, *_ = cheap_plans(problem)
         context = WalkContext.of(problem)
         with isolated(seed):
-            model = _build(self.config, _env(problem, _additive(context), uniform, guided), seed)
+            model = _build(
+                self.config, _env(problem, SCORE, _additive(context), uniform, guided), seed
+            )
             with one_thread():
                 model.learn(self.config.rehearsal * context.length, log_interval=_NEVER)
             try:
-                env = _env(problem, _until_stale(ledger), uniform, guided)
+                env = _env(problem, self.reward, _until_stale(ledger), uniform, guided)
                 model.set_env(env)
                 model.learn(
                     ledger.limit * REPEATS * context.length,
-                    callback=_Report(self._on_step),
+                    callback=_Report(self.reward, self._on_step),
                     log_interval=_NEVER,
                 )
             except OutOfEvaluations:
@@ -75,9 +84,9 @@ class PPOSearcher:
 class _Report(BaseCallback):
     """Passes on what each finished walk earned, and the losses of the last update."""
 
-    def __init__(self, on_step: OnStep) -> None:
+    def __init__(self, reward: Reward, on_step: OnStep) -> None:
         super().__init__()
-        self._report = on_step
+        self._reward, self._report = reward, on_step
 
     def _on_step(self) -> bool:
         losses = {
@@ -87,23 +96,25 @@ class _Report(BaseCallback):
         }
         for info in self.locals["infos"]:
             if "evaluation" in info:
-                self._report({"reward": rewards.score(info["evaluation"]), **losses})
+                earned = self._reward(info["evaluation"])
+                self._report({f"reward_{self._reward.name}": earned, **losses})
         return True
 
 
 def _env(
     problem: PruningProblem,
+    reward: Reward,
     evaluate: Callable[[Plan], Evaluation],
     uniform: Plan,
     guided: Plan,
 ) -> LayerPruning:
     """Make an environment where the uniform plan earns 0 and the error curves' own plan 1."""
-    scale = rewards.relative(rewards.score, evaluate(uniform), evaluate(guided))
-    return LayerPruning(problem, evaluate, reward=scale)
+    scaled = reward.relative(evaluate(uniform), evaluate(guided))
+    return LayerPruning(problem, evaluate, reward=scaled)
 
 
 def _additive(context: WalkContext) -> Callable[[Plan], Evaluation]:
-    """Score plans by minus the sum of their groups' errors."""
+    """Return a stand-in for evaluation whose score is minus the sum of the groups' errors."""
 
     def evaluate(plan: Plan) -> Evaluation:
         kept = tuple(int(count) for count in context.budget.cost.counts(plan))

@@ -6,7 +6,8 @@ import numpy as np
 
 from autoprune.agents.base import isolated, propose
 from autoprune.envs.walk import WalkContext, initial, plan_of, terminal, transition
-from autoprune.problem.problem import Ledger, PruningProblem
+from autoprune.problem.ledger import Ledger
+from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
 
 

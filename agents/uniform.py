@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from autoprune.problem.problem import Ledger, PruningProblem
+from autoprune.problem.ledger import Ledger
+from autoprune.problem.problem import PruningProblem
 
 
 class Uniform:

@@ -1,4 +1,4 @@
-"""The one family of errors: what is wrong, what to do next, and the exit code.
+"""Errors of autoprune: each says what is wrong and what to do next, and has an exit code.
 
 Every error that a user can cause is an :class:`AutopruneError`; the command line prints it as one
 line and exits with its code. Anything else that escapes is a bug of ours.
@@ -6,7 +6,7 @@ line and exits with its code. Anything else that escapes is a bug of ours.
 
 
 class AutopruneError(Exception):
-    """A failure with a next step.
+    """An error that a user can cause, with a hint what to do next.
 
     ``message`` says in one line what is wrong, ``hint`` what to do about it.
     """
@@ -41,6 +41,6 @@ class DamagedError(AutopruneError):
 
 
 class LockedError(AutopruneError):
-    """Another process is writing to the same run."""
+    """A run that another process is writing to."""
 
     exit_code = 5

@@ -1,10 +1,10 @@
-"""What each part of the agent is worth, and fifty evaluations of it beside hundreds without help.
+"""What each part of the agent contributes, and its fifty evaluations against hundreds without help.
 
 One search per variant and seed on a trained network and real data. ``bare`` is what AMC does: the
-actor's own noisy walks, each evaluated, nothing given and nothing imagined. Plans are scored on the
-search split, where they race as in `autoprune search`; the five of least loss are scored again on
-validation images that no search saw (the test split is not read). Variants of one seed share
-ranking and images.
+actor's own noisy rollouts, each evaluated, without initial plans or imagined rollouts. Plans are
+scored on the search split, where they race as in `autoprune search`; the five of least loss are
+scored again on validation images that no search saw (the test split is not read). Variants of one
+seed share ranking and images.
 
 python benchmarks/ablation.py --model resnet20 --weights FILE --data DIR [--write]
 """
@@ -19,17 +19,17 @@ from pathlib import Path
 from statistics import fmean
 
 import torch
-from posed import BEST, Posed, best_of, options_of
-from reporting import percent, report
+from support.posed import BEST, Posed, best_of, options_of
+from support.reporting import percent, report
 
 from autoprune.agents.base import Searcher
 from autoprune.agents.ddpg import DDPGConfig, DDPGSearcher
 from autoprune.agents.dp import DynamicProgramming
 from autoprune.agents.random_search import Random
 from autoprune.foundation.statistics import Estimate, difference, estimate
-from autoprune.pipeline.stages import CALIBRATION, RECALIBRATION
+from autoprune.pipeline.tuning import SampleConfig
 from autoprune.problem.evaluator import Evaluator
-from autoprune.problem.problem import Record
+from autoprune.problem.ledger import Record
 
 VARIANTS: dict[str, Callable[[], Searcher]] = {
     "ddpg": DDPGSearcher,
@@ -82,8 +82,8 @@ def one_seed(
     }
     if missing:
         posed = Posed.of(chosen, seed)
-        score = posed.evaluator(posed.data.search, RECALIBRATION)
-        unseen = posed.evaluator(posed.data.validation, CALIBRATION)
+        score = posed.evaluator(posed.data.search, SampleConfig().evaluation)
+        unseen = posed.evaluator(posed.data.validation, SampleConfig().ranking)
     for name, wanted in lengths.items():
         if name in missing:
             began = time.monotonic()

@@ -19,24 +19,25 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from reporting import parser, report
 from sklearn.linear_model import LinearRegression
+from support.reporting import parser, report
 from torch import nn
 
-from autoprune.agents import searcher
+from autoprune.agents.registry import searcher
 from autoprune.cost.budget import BoundBudget, Budget
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.data import Data, load_data
 from autoprune.data.task import Classification
 from autoprune.networks import zoo
 from autoprune.networks.weights import load_weights
-from autoprune.pipeline.explore import Crew
-from autoprune.pipeline.stages import RECALIBRATION
-from autoprune.problem.evaluator import Evaluator
-from autoprune.problem.problem import Ledger, PruningProblem
-from autoprune.ranking import rank
+from autoprune.pipeline.tuning import SampleConfig
+from autoprune.problem.evaluator import Evaluator, EvaluatorParts
+from autoprune.problem.ledger import Ledger
+from autoprune.problem.pool import ScorerPool
+from autoprune.problem.problem import PruningProblem
 from autoprune.ranking.consumers import find_consumers
 from autoprune.ranking.gram import patches
+from autoprune.ranking.rank import rank
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
@@ -102,10 +103,11 @@ def timed_search(
     marks = [time.process_time()]
     ranking = rank(model, structure, "regression", task=TASK, calibration=data.calibration(1000))
     marks.append(time.process_time())
-    parts = model, structure, ranking, TASK, data.search, data.calibration(RECALIBRATION)
-    crew = Crew(Evaluator(*parts), parts, 1, EVALUATIONS)
+    calibration = data.calibration(SampleConfig().evaluation)
+    parts = EvaluatorParts(model, structure, ranking, TASK, data.search, calibration)
+    pool = ScorerPool(Evaluator(parts), 1, EVALUATIONS)
     marks.append(time.process_time())
-    problem = PruningProblem(structure, budget.cost, budget, ranking, crew.one, spread=crew)
+    problem = PruningProblem(structure, budget.cost, budget, ranking, pool)
     searcher("ddpg").search(problem, Ledger(problem, EVALUATIONS), 0)
     marks.append(time.process_time())
     spent = (after - before for before, after in pairwise(marks))

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from reporting import parser, percent, report
 from rich.console import Console
+from support.reporting import parser, percent, report
 
 from autoprune.commands.compare.config import CompareConfig
 from autoprune.commands.compare.result import Comparison
 from autoprune.commands.compare.run import run_compare
-from autoprune.foundation.progress import Terminal
 from autoprune.foundation.statistics import difference
+from autoprune.foundation.terminal import Terminal
 
 AIMS = {"resnet20": 4.0, "resnet56": 2.0}
 """Most points of test accuracy to lose before fine-tuning at half the FLOPs."""

@@ -1,11 +1,11 @@
-"""How well the search score tells what accuracy a plan has after fine-tuning.
+"""How well the search score predicts the accuracy of a plan after fine-tuning.
 
 Random plans on one budget are scored four ways on the search split: with and without least squares,
-with and without batch-norm statistics moved. Both networks of a plan, with least squares and
-without, are then fine-tuned alike on a part of the training split; a way is correlated with what
-became of its own network. Distiller saw correlations of 0.07-0.14 with L1 alone and 0.59-0.75 with
-least squares (reference: its AMC notebook). The test split is not read: accuracies are on
-validation.
+with and without adapted batch-norm statistics. Both networks of a plan, with least squares and
+without, are then fine-tuned in the same way on a part of the training split. Each way of scoring is
+correlated with the accuracy of its own network. Distiller reports correlations of 0.07-0.14 with L1
+alone and 0.59-0.75 with least squares (reference: its AMC notebook). The test split is not read:
+accuracies are on validation.
 
 python benchmarks/correlation.py --model resnet20 --weights FILE --data DIR [--write]
 """
@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from reporting import parser, report
+from support.reporting import parser, report
 from torch import nn
 
 from autoprune.agents.random_search import random_walk
 from autoprune.cost.budget import Budget
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.data import Split, load_data
 from autoprune.data.task import Classification
 from autoprune.envs.walk import WalkContext
@@ -31,8 +31,10 @@ from autoprune.networks import zoo
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form
 from autoprune.networks.weights import load_weights
-from autoprune.problem.problem import Evaluation, PruningProblem
-from autoprune.ranking import Ranking, rank
+from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.problem import PruningProblem
+from autoprune.ranking.ordering import Ranking
+from autoprune.ranking.rank import rank
 from autoprune.ranking.recalibration import Recalibration
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan

@@ -1,10 +1,11 @@
-"""What error curves say of plans before any is evaluated: of relative errors, and of the loss.
+"""What error curves predict before any evaluation: relative errors, and weighted by the loss.
 
-Two rankings that differ in one thing: in the first an error counts as a part of what its layer
-delivers, whatever the layer; in the second as the loss minds it (`autoprune search`). For both: how
-the sum of a plan's errors goes with its loss, and what the plan of least sum comes to. Plans are
-those of either curves with coefficients drawn by chance. All are scored on validation images that
-no ranking saw, statistics moved; neither the search split nor the test split is read.
+Two rankings differ in one thing. In the first an error is relative to the output of its layer,
+whatever the layer; in the second it is weighted by its effect on the loss (`autoprune search`).
+Measured for both: the correlation of a plan's summed error with its loss, and the loss of the plan
+of least error. Plans are those of either kind of curve with random coefficients. All are scored on
+validation images that no ranking saw, with statistics adapted; neither the search split nor the
+test split is read.
 
 python benchmarks/error_curves.py --networks resnet20=FILE resnet56=FILE --data DIR [--write]
 """
@@ -17,19 +18,19 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from posed import TASK, Posed
-from reporting import parser, report
+from support.posed import TASK, Posed
+from support.reporting import parser, report
 
 from autoprune.agents.initial_plans import least_error
 from autoprune.cost.budget import Budget
 from autoprune.envs.walk import curves
-from autoprune.pipeline.stages import CALIBRATION
+from autoprune.pipeline.tuning import SampleConfig
 from autoprune.problem.evaluator import Evaluator
 from autoprune.problem.problem import PruningProblem
-from autoprune.ranking import DEFAULT, Ranking
 from autoprune.ranking.consumers import find_consumers
-from autoprune.ranking.gram import collect
-from autoprune.ranking.regression import refitting
+from autoprune.ranking.gram import DEFAULT, collect
+from autoprune.ranking.ordering import Ranking
+from autoprune.ranking.regression import eliminated, refitting
 from autoprune.structure.plan import Plan
 
 SPREAD = 0.5
@@ -52,7 +53,7 @@ def main() -> None:
     rows = [row for spec in chosen.networks for row in rows_of(chosen, *spec.split("=", 1))]
     report(
         "error_curves",
-        "Plans of error curves that count errors alike, and as the loss minds them",
+        "Plans of least error: relative errors, and errors weighted by the loss",
         rows,
         [
             f"Seed {chosen.seed}; {2 * PLANS} plans a row. r: correlation of the sum of errors with"
@@ -67,7 +68,7 @@ def rows_of(chosen: argparse.Namespace, model: str, weights: str) -> Iterator[Ma
     """Yield one row per budget of a network."""
     asked = argparse.Namespace(model=model, weights=weights, data=chosen.data, budget="1flops")
     posed = Posed.of(asked, chosen.seed)
-    score = posed.evaluator(posed.data.validation, CALIBRATION)
+    score = posed.evaluator(posed.data.validation, SampleConfig().ranking)
     rankings = {"alike": alike(posed), "by the loss": posed.ranking}
     for text in chosen.budgets.split(","):
         budget = Budget.parse(text).bind(posed.budget.cost)
@@ -82,7 +83,7 @@ def alike(posed: Posed) -> Ranking:
     """Rank the same units in the same order, every layer's relative error counting alike."""
     structure, samples = (
         posed.budget.cost.structure,
-        posed.data.calibration(CALIBRATION, posed.seed),
+        posed.data.calibration(SampleConfig().ranking, posed.seed),
     )
     consumers = find_consumers(posed.model, structure)
     moments = collect(posed.model, consumers, TASK, samples, DEFAULT, posed.seed)
@@ -92,6 +93,7 @@ def alike(posed: Posed) -> Ranking:
         structure,
         moments,
         lambda repaired: {item.consumer.tensor: 1.0 for item in moments},
+        eliminated,
     )
     return replace(posed.ranking, errors=found.errors)
 

@@ -1,10 +1,10 @@
-"""One candidate evaluation beside the bare forward pass of the same compact network.
+"""One evaluation of a plan, compared with the bare forward pass of the same compact network.
 
 An evaluation takes a plan it has not seen: it looks up the units and solves for the repaired
-weights, slices, moves the batch statistics by the calibration images, folds the batch norms, runs
-the search images that it sees (half of them, see autoprune/racing.py) and scores them. The bare
-forward pass runs the compact network, ready made, over as many images in the same arithmetic. Plans
-do not race here: one that falls behind takes less.
+weights, slices, adapts the batch statistics on the calibration images, folds the batch norms, runs
+the search images that it sees (half of them, see autoprune/problem/racing.py) and scores them. The
+bare forward pass runs the finished compact network over as many images in the same arithmetic.
+Plans do not race here: one that falls behind takes less.
 
 python benchmarks/evaluation.py [--write]
 """
@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from reporting import parser, report
+from support.reporting import parser, report
 from torch import nn
 from torch.utils._pytree import tree_map
 
@@ -26,10 +26,10 @@ from autoprune.data.task import Batch, Classification
 from autoprune.networks import zoo
 from autoprune.networks.execution import Form, forward, laid_out
 from autoprune.networks.folding import find_foldable, folded
-from autoprune.pipeline.stages import RECALIBRATION
-from autoprune.problem.evaluator import CPU_BATCH, Evaluator
-from autoprune.problem.racing import SHARE
-from autoprune.ranking import rank
+from autoprune.pipeline.tuning import SampleConfig
+from autoprune.problem.evaluator import CPU_BATCH, Evaluator, EvaluatorParts
+from autoprune.problem.racing import RacingConfig
+from autoprune.ranking.rank import rank
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
@@ -47,10 +47,10 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     rows = [network(name) for name in NETWORKS]
     notes = [
-        f"{SEARCH:,} search images, of which {round(SHARE * SEARCH):,} are seen, and"
-        f" {RECALIBRATION} calibration images of 3x32x32, regression ranking, a new random plan"
-        f" each round; medians of {ROUNDS} rounds, interleaved, of the thread's own time. Aim:"
-        f" ratio to folded <= {AIM:.2f}.",
+        f"{SEARCH:,} search images, of which {round(RacingConfig().share * SEARCH):,} are seen, and"
+        f" {SampleConfig().evaluation} calibration images of 3x32x32, regression ranking, a new"
+        f" random plan each round; medians of {ROUNDS} rounds, interleaved, of the thread's own"
+        f" time. Aim: ratio to folded <= {AIM:.2f}.",
         "`folded` is the bare forward pass with batch norms folded into the convolutions, `ratio to"
         " all` the ratio to that over all search images.",
     ]
@@ -62,11 +62,11 @@ def network(name: str) -> dict[str, Any]:
     torch.manual_seed(0)
     model = zoo.build(name).eval()
     structure = analyze(model, torch.randn(2, 3, 32, 32))
-    search, calibration = images(SEARCH), images(RECALIBRATION)
+    search, calibration = images(SEARCH), images(SampleConfig().evaluation)
     ranking = rank(model, structure, "regression", task=TASK, calibration=calibration)
-    evaluate = Evaluator(model, structure, ranking, TASK, search, calibration)
+    evaluate = Evaluator(EvaluatorParts(model, structure, ranking, TASK, search, calibration))
     slicer = Slicer(model, structure)
-    seen = search.take(round(SHARE * SEARCH))
+    seen = search.take(round(RacingConfig().share * SEARCH))
     batches = [laid(batch, evaluate.form) for batch in seen.batches(CPU_BATCH)]
     rounds = []
     for seed in range(ROUNDS + 1):
@@ -83,7 +83,7 @@ def network(name: str) -> dict[str, Any]:
         "ratio": f"{median(e / p for e, p, _ in rounds[1:]):.2f}",
         "folded": f"{fused:.2f} s",
         "ratio to folded": f"{median(e / f for e, _, f in rounds[1:]):.2f}",
-        "ratio to all": f"{median(SHARE * e / f for e, _, f in rounds[1:]):.2f}",
+        "ratio to all": f"{median(RacingConfig().share * e / f for e, _, f in rounds[1:]):.2f}",
     }
 
 

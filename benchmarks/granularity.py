@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 
 import torch
-from reporting import parser, report
 from rich.console import Console
+from support.reporting import parser, report
 
-from autoprune.foundation.progress import Terminal
+from autoprune.foundation.terminal import Terminal
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.result import Result
 from autoprune.pipeline.search import run_search
@@ -59,8 +59,8 @@ def main() -> None:
         [
             f"Seed {chosen.seed}; {chosen.evaluations} evaluations of the agent on the search "
             f"split; the test split read once; {chosen.finetune_epochs} epoch(s) of fine-tuning of "
-            f"the agent's networks. Dense: {result.base.accuracy:.2%}, {result.base.macs:,} MACs, "
-            f"{result.base.parameters:,} parameters, {result.base.bytes:,} bytes. MACs of masked "
+            f"the agent's networks. Dense: {result.dense.score:.2%}, {result.dense.macs:,} MACs, "
+            f"{result.dense.parameters:,} parameters, {result.dense.bytes:,} bytes. MACs of masked "
             "networks are those by weights that are left, bytes those of bitmap and values: this "
             "machine takes as long for them as for the dense network.",
         ],
@@ -70,16 +70,16 @@ def main() -> None:
 
 def row(result: Result, epochs: int) -> dict[str, str]:
     """Show one search."""
-    found = result.recovered
+    found = result.finetuned
     return {
         "granularity": result.granularity,
         "plan": f"{result.agent} + {result.ranking}",
-        "MACs": f"{found.macs / result.base.macs:.2%}",
-        "parameters": f"{found.parameters / result.base.parameters:.2%}",
-        "bytes": f"{found.bytes / result.base.bytes:.2%}",
+        "MACs": f"{found.macs / result.dense.macs:.2%}",
+        "parameters": f"{found.parameters / result.dense.parameters:.2%}",
+        "bytes": f"{found.bytes / result.dense.bytes:.2%}",
         "search split": f"{result.score:.2%}",
-        "test, pruned": f"{result.pruned.accuracy:.2%}",
-        "test, fine-tuned": f"{found.accuracy:.2%}" if epochs else "",
+        "test, pruned": f"{result.pruned.score:.2%}",
+        "test, fine-tuned": f"{found.score:.2%}" if epochs else "",
         "seconds": f"{result.seconds:.0f}",
     }
 

@@ -1,8 +1,8 @@
-"""The predicted latency of plans beside the measured one.
+"""Predicted latency of plans, compared with the measured one.
 
-For each network and budget three plans land on the budget: uniform, the rule of thumb that prunes
+For each network and budget three plans land on the budget: uniform, the heuristic that prunes
 costly groups harder, and a random walk. None of them is among the whole networks that the tables
-were brought in line with. Dense and pruned networks take turns.
+were corrected with. Dense and pruned networks take turns.
 
 python benchmarks/latency.py [--networks NAME ...] [--backend torch] [--write]
 """
@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from reporting import parser, report
+from support.reporting import parser, report
 
 from autoprune.cost.budget import BoundBudget, Budget, allowed_counts
 from autoprune.cost.latency import Survey, width_steps
 from autoprune.cost.latency.model import first_units
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.data.task import Classification
 from autoprune.networks import zoo
 from autoprune.problem.heuristics import heuristic_plan

@@ -16,8 +16,8 @@ from statistics import median
 from typing import Any
 
 import torch
-from reporting import parser, report
 from sklearn.linear_model import LinearRegression
+from support.reporting import parser, report
 from torch import Tensor
 
 from autoprune.ranking.repair import least_squares

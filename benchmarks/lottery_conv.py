@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from reporting import report
-from tickets import options, rows, setup, ticket
+from support.reporting import report
+from support.tickets import options, rows, setup, ticket
 
-THIN = Path(__file__).with_name("thin.py")
+THIN = Path(__file__).with_name("support") / "thin.py"
 KINDS = ("ticket", "dense", "reinit", "shuffled")
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from reporting import report
-from tickets import options, rows, setup, ticket
+from support.reporting import report
+from support.tickets import options, rows, setup, ticket
 
 
 def main() -> None:

@@ -9,11 +9,11 @@ import tempfile
 from pathlib import Path
 
 import torch
-from reporting import report
 from rich.console import Console
-from tickets import options, setup, starts, ticket
+from support.reporting import report
+from support.tickets import options, setup, starts, ticket
 
-from autoprune.foundation.progress import Terminal
+from autoprune.foundation.terminal import Terminal
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.search import run_search
 
@@ -59,7 +59,7 @@ def main() -> None:
             f"A training is {chosen.iterations} iterations, an epoch is 352: far too short for the"
             " last word. Searched with ddpg and regression,"
             f" {chosen.evaluations} evaluations, seed 0; pruned, before any training:"
-            f" {100 * found.pruned.accuracy:.2f} %.",
+            f" {100 * found.pruned.score:.2f} %.",
             "",
             *result["verdict"],
         ],

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from reporting import RESULTS, report
-from tickets import options, percent, rows, setup, ticket
+from support.reporting import RESULTS, report
+from support.tickets import options, percent, rows, setup, ticket
 
 from autoprune.commands.ticket.plots import levels
 from autoprune.foundation.charts import save

@@ -10,10 +10,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from reporting import report
-from tickets import options, setup, starts, ticket
+from support.reporting import report
+from support.tickets import options, setup, starts, ticket
 
-HALVES = Path(__file__).with_name("halves.py")
+HALVES = Path(__file__).with_name("support") / "halves.py"
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reporting import report
-from tickets import options, rows, setup, ticket
+from support.reporting import report
+from support.tickets import options, rows, setup, ticket
 
 KINDS = ("ticket", "dense", "reinit", "shuffled")
 

@@ -9,7 +9,7 @@ import time
 from statistics import median
 
 import torch
-from reporting import parser, report
+from support.reporting import parser, report
 
 from autoprune.commands.ticket.masks import full_masks, prune_by_layer
 from autoprune.data import Split

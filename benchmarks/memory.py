@@ -2,8 +2,8 @@
 
 Each row is a process of its own, so that its peak is its own. Beside it stands what the Gram
 matrices of all consumers would take unbounded, and what they take within the default limits
-(`Sampling`: at most 4,608 columns and 2 GiB; wider or more consumers are split, correlations
-between parts taken as 0).
+(`RegressionConfig`: at most 4,608 columns and 2 GiB; wider or more consumers are split,
+correlations between parts taken as 0).
 
 python benchmarks/memory.py [--write]
 """
@@ -18,15 +18,15 @@ import time
 from typing import Any
 
 import torch
-from reporting import parser, report
+from support.reporting import parser, report
 from torch import nn
 
 from autoprune.data import Split
 from autoprune.data.task import Classification
 from autoprune.networks import zoo
-from autoprune.ranking import Sampling, rank
 from autoprune.ranking.consumers import find_consumers
-from autoprune.ranking.gram import within_memory
+from autoprune.ranking.gram import RegressionConfig, within_memory
+from autoprune.ranking.rank import rank
 from autoprune.structure.analyze import analyze
 
 SAMPLES = 64
@@ -95,7 +95,7 @@ def measured(case: str) -> dict[str, Any]:
         "groups": len(structure.groups),
         "widest Gram matrix": max(len(item.columns) for item in consumers) + 1,
         "unbounded": f"{grams(consumers) / MIB:,.0f} MiB",
-        "within limits": f"{grams(within_memory(consumers, Sampling())) / MIB:,.0f} MiB",
+        "within limits": f"{grams(within_memory(consumers, RegressionConfig())) / MIB:,.0f} MiB",
         "peak": f"{after - before:,.0f} MiB",
         "seconds": f"{seconds:.1f}",
     }

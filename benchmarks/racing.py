@@ -1,8 +1,8 @@
-"""What a search gains by seeing hard samples first and by giving up plans that are behind.
+"""What a search gains by seeing hard samples first and abandoning plans that fall behind.
 
-The same searches by ddpg with and without each of it: processor time, and how good the plans
-found are on validation images that no search saw (all of them for every row, statistics moved by
-1,000 samples; the test split is not read).
+The same searches by ddpg with and without each of these: processor time, and the quality of the
+plans found, on validation images that no search saw (all of them for every row, statistics adapted
+on 1,000 samples; the test split is not read).
 
 python benchmarks/racing.py --model resnet20 --weights FILE --data DIR [--write]
 """
@@ -10,22 +10,19 @@ python benchmarks/racing.py --model resnet20 --weights FILE --data DIR [--write]
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from unittest import mock
 
 import torch
-from posed import BEST, Posed, best_of, options_of
-from reporting import percent, report
+from support.posed import BEST, Posed, best_of, options_of
+from support.reporting import percent, report
 
-from autoprune.agents import searcher
+from autoprune.agents.registry import searcher
 from autoprune.foundation.statistics import difference, estimate
-from autoprune.pipeline.stages import CALIBRATION, RECALIBRATION
-from autoprune.problem import racing
+from autoprune.pipeline.tuning import SampleConfig
 from autoprune.problem.evaluator import Evaluator
+from autoprune.problem.racing import RacingConfig
 
 NEVER = 10**9
 
@@ -34,16 +31,15 @@ NEVER = 10**9
 class Variant:
     """How plans are scored: looks of a race, samples for statistics, and from which split on."""
 
-    stops: tuple[float, ...] = racing.STOPS
-    statistics: int = RECALIBRATION
-    least: int = racing.LEAST
+    racing: RacingConfig = field(default_factory=RacingConfig)
+    statistics: int = 64
 
 
 VARIANTS = {
-    "all samples": Variant((), 128, NEVER),
-    "the weighted half": Variant((), 128),
-    "+ races with two looks": Variant((0.2, 0.4), 128),
-    "+ statistics by 64 samples": Variant((0.2, 0.4)),
+    "all samples": Variant(RacingConfig(stops=(), least=NEVER), 128),
+    "the weighted half": Variant(RacingConfig(stops=()), 128),
+    "+ races with two looks": Variant(RacingConfig(stops=(0.2, 0.4)), 128),
+    "+ statistics by 64 samples": Variant(RacingConfig(stops=(0.2, 0.4))),
     "+ three more looks: as shipped": Variant(),
 }
 
@@ -57,8 +53,8 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
     for seed in range(chosen.seeds):
         posed = Posed.of(chosen, seed)
-        with scored_by(VARIANTS["all samples"]):
-            unseen = posed.evaluator(posed.data.validation, CALIBRATION)
+        everything = VARIANTS["all samples"].racing
+        unseen = posed.evaluator(posed.data.validation, SampleConfig().ranking, everything)
         for name, variant in VARIANTS.items():
             figures = search(posed, variant, unseen, chosen.evaluations)
             print(seed, name, figures, flush=True)
@@ -82,19 +78,11 @@ def main() -> None:
     )
 
 
-@contextmanager
-def scored_by(variant: Variant) -> Iterator[None]:
-    """Let races be those of a variant."""
-    with mock.patch.multiple(racing, STOPS=variant.stops, LEAST=variant.least):
-        yield
-
-
 def search(posed: Posed, variant: Variant, unseen: Evaluator, evaluations: int) -> dict[str, float]:
     """Search once; return what it took and how good the best few plans are elsewhere."""
     began = time.process_time()
-    with scored_by(variant):
-        score = posed.evaluator(posed.data.search, variant.statistics)
-        history = posed.search(searcher("ddpg"), score, evaluations)
+    score = posed.evaluator(posed.data.search, variant.statistics, variant.racing)
+    history = posed.search(searcher("ddpg"), score, evaluations)
     seconds = time.process_time() - began
     again = [unseen(record.plan) for record in best_of(history)]
     return {

@@ -15,15 +15,16 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import torch
-from reporting import RESULTS, parser, report
 from rich.console import Console
+from support.reporting import RESULTS, parser, report
 
 from autoprune.commands.prune.config import PruneConfig
 from autoprune.commands.prune.run import run_prune
 from autoprune.commands.train.config import TrainConfig
 from autoprune.commands.train.run import run_train
 from autoprune.foundation.charts import Curve, canvas, draw_curves, save
-from autoprune.foundation.progress import Progress, Silent, Terminal
+from autoprune.foundation.progress import Progress, Silent
+from autoprune.foundation.terminal import Terminal
 from autoprune.pipeline.result import Result
 
 WAYS = ("one shot", "one shot + fine-tuning", "iterative")
@@ -49,7 +50,7 @@ def main() -> None:
     found = carried_out(chosen)
     name = f"schedules_{chosen.model}_{Path(chosen.data).name}_{chosen.granularity}"
     title = f"{chosen.model} on {Path(chosen.data).name}, {chosen.granularity}: schedules"
-    dense = [result.base.accuracy for result in found["one-shot", chosen.points[0]]]
+    dense = [result.dense.score for result in found["one-shot", chosen.points[0]]]
     notes = [
         f"{chosen.seeds} seeds (training, order of batches); mean and standard deviation of the "
         f"accuracy on the test split. Dense: {spread(dense)} after {chosen.train_epochs} epochs. "
@@ -84,7 +85,7 @@ def carried_out(chosen: argparse.Namespace) -> dict[tuple[str, float], list[Resu
                 epochs = chosen.epochs * chosen.rounds // rounds
                 options_of = {"schedule": schedule, "steps": rounds, "finetune_epochs": epochs}
                 result = pruned(chosen, str(base), point, seed, home / name, options_of)
-                progress.note(f"{name}: {result.recovered.accuracy:.2%}")
+                progress.note(f"{name}: {result.finetuned.score:.2%}")
                 found.setdefault((schedule, point), []).append(result)
     return found
 
@@ -111,7 +112,7 @@ def pruned(
 def accuracies(found: dict[tuple[str, float], list[Result]], way: str, point: float) -> list[float]:
     """Test accuracies by seed."""
     results = found["iterative" if way == "iterative" else "one-shot", point]
-    return [(r.pruned if way == "one shot" else r.recovered).accuracy for r in results]
+    return [(r.pruned if way == "one shot" else r.finetuned).score for r in results]
 
 
 def spread(values: Sequence[float]) -> str:
@@ -123,11 +124,11 @@ def spread(values: Sequence[float]) -> str:
 def row(found: dict[tuple[str, float], list[Result]], point: float) -> dict[str, str]:
     """Show one point."""
     result = found["one-shot", point][0]
-    left = result.recovered.parameters
+    left = result.finetuned.parameters
     return {
-        "remaining": f"{left / result.base.parameters:.2%}",
+        "remaining": f"{left / result.dense.parameters:.2%}",
         "parameters": f"{left:,}",
-        "MACs": f"{result.recovered.macs:,}",
+        "MACs": f"{result.finetuned.macs:,}",
         **{way: spread(accuracies(found, way, point)) for way in WAYS},
     }
 

@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 
 import torch
-from reporting import parser, report
 from rich.console import Console
+from support.reporting import parser, report
 
-from autoprune.foundation.progress import Terminal
+from autoprune.foundation.terminal import Terminal
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.result import Measure, Result
 from autoprune.pipeline.search import run_search
@@ -59,11 +59,11 @@ def main() -> None:
 
 def rows(result: Result) -> list[dict[str, str]]:
     """Make a row for the dense network, the search, and the baseline."""
-    found = [("dense", result.base, result.base)]
-    found.append((f"{result.agent} + {result.ranking}", result.pruned, result.recovered))
+    found = [("dense", result.dense, result.dense)]
+    found.append((f"{result.agent} + {result.ranking}", result.pruned, result.finetuned))
     if result.baseline:
         base = result.baseline
-        found.append((base.name, base.pruned, base.recovered))
+        found.append((base.name, base.pruned, base.finetuned))
     return [row(result, name, before, after) for name, before, after in found]
 
 
@@ -71,11 +71,11 @@ def row(result: Result, name: str, before: Measure, after: Measure) -> dict[str,
     """Show one network before and after fine-tuning, on the test split."""
     return {
         "network": name,
-        "MACs": f"{before.macs / 1e6:.3f} M ({before.macs / result.base.macs:.2%})",
+        "MACs": f"{before.macs / 1e6:.3f} M ({before.macs / result.dense.macs:.2%})",
         "parameters": f"{before.parameters:,}",
-        "pruned": f"{before.accuracy:.2%}",
-        "fine-tuned": f"{after.accuracy:.2%}",
-        "change": f"{100 * (after.accuracy - result.base.accuracy):+.2f}",
+        "pruned": f"{before.score:.2%}",
+        "fine-tuned": f"{after.score:.2%}",
+        "change": f"{100 * (after.score - result.dense.score):+.2f}",
         "ms per sample": f"{after.latency_ms:.3f}",
     }
 

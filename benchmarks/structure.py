@@ -12,11 +12,11 @@ from collections.abc import Callable
 from statistics import median
 
 import torch
-from reporting import parser, report
+from support.reporting import parser, report
 from torch import nn
 
 from autoprune.networks import zoo
-from autoprune.ranking import rank
+from autoprune.ranking.rank import rank
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer

@@ -20,7 +20,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from autoprune.runs.journal import SHARE
-from benchmarks.reporting import RESULTS, parser, report
+from benchmarks.support.reporting import RESULTS, parser, report
 from tests import owncode
 from tests.torture import crashes, damage, hostile, kills, races, soak, words
 from tests.torture.forge import Forge

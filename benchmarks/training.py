@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from reporting import parser, report
 from rich.console import Console
+from support.reporting import parser, report
 
 from autoprune.commands.train.config import TrainConfig
 from autoprune.commands.train.result import Trained
 from autoprune.commands.train.run import run_train
-from autoprune.foundation.progress import Terminal, duration
 from autoprune.foundation.tables import count
+from autoprune.foundation.terminal import Terminal, duration
 
 TRAININGS: dict[str, dict[str, Any]] = {
     "lenet-300-100": {"data": "mnist", "epochs": 10},

@@ -19,12 +19,12 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from reporting import parser
 from rich.console import Console
+from support.reporting import parser
+from support.transfer_table import finish
 from torch import nn
-from transfer_table import finish
 
-from autoprune.agents import Searcher
+from autoprune.agents.base import Searcher
 from autoprune.agents.ddpg import DDPGSearcher
 from autoprune.agents.dp import DynamicProgramming
 from autoprune.agents.generalist import Case, Generalist, Trial
@@ -43,13 +43,18 @@ from autoprune.commands.train_policy.run import (
 from autoprune.data import Split
 from autoprune.data.task import Task
 from autoprune.foundation.files import canonical, pretty
-from autoprune.foundation.progress import Progress, Terminal
+from autoprune.foundation.progress import Progress
+from autoprune.foundation.terminal import Terminal
 from autoprune.networks.score import measure
-from autoprune.pipeline import stages as phases
+from autoprune.pipeline import stages
+from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.curves import Curves
 from autoprune.pipeline.finalists import builder, choose, shrink
 from autoprune.pipeline.session import Session
-from autoprune.problem.problem import Evaluation, Ledger, PruningProblem
+from autoprune.pipeline.setup import Setup
+from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.ledger import Ledger
+from autoprune.problem.problem import PruningProblem
 from autoprune.runs.run import Run
 from autoprune.structure.plan import Plan
 
@@ -84,7 +89,7 @@ def main() -> None:
         posed = []
         for source in config.sources:
             network = find_network(config, source, progress)
-            session = session_of(network, run, Curves(events, network.grain.cost), progress)
+            session = session_of(network, run, Curves(events, network.units.cost), progress)
             posed.append(pose(network, session, cache, chosen.evaluations, chosen.seed))
         if len(posed) == 1:
             return  # evaluated and kept: networks may be taken one at a time
@@ -104,7 +109,7 @@ def main() -> None:
                 progress.note(canonical(row))
     networks = [
         f"{item.network.name} on {item.session.inputs.data.name},"
-        f" {len(item.network.grain.units.groups)} groups"
+        f" {len(item.network.units.decisions.groups)} groups"
         for item in posed
     ]
     finish(rows, networks, chosen)
@@ -129,25 +134,19 @@ def options_of() -> argparse.Namespace:
     return options.parse_args()
 
 
-def session_of(network: Network, run: Run, curves: Curves, progress: Progress) -> Session:
-    """Make what the phases of a search work with."""
+def session_of(
+    network: Network, run: Run, curves: Curves, progress: Progress
+) -> Session[SearchConfig]:
+    """Make what the stages of a search work with."""
     first, *_ = network.budgets.values()
-    return Session(
-        network.inputs,
-        network.config,
-        network.grain,
-        first,
-        network.latency,
-        run,
-        curves,
-        progress,
-    )
+    setup = Setup(network.inputs, network.units, first, network.latency)
+    return Session(setup, network.config, run, curves, progress)
 
 
 def pose(network: Network, session: Session, cache: Path, evaluations: int, seed: int) -> Posed:
     """Rank a network, and evaluate plans of it unless the cache knows them."""
-    model = phases.train(session)
-    problem = phases.pose(session, model)
+    model = stages.train(session)
+    problem = stages.pose(session, model)
     file = cache / f"{network.name.replace('/', '-')}-{evaluations}-{seed}.json"
     known: list[dict[Plan, Evaluation]] = [{} for _ in network.budgets]
     if file.exists():

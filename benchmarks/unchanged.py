@@ -16,7 +16,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -50,16 +52,22 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
         *("--finetune-epochs", "1"),
     ),
 }
+NOW: Final[dict[str, tuple[str, ...]]] = {"ppo": ("--reward", "score")}
+"""Options that ask this checkout for what was the default before: PPO maximized the score."""
+
 KEPT: Final = (".safetensors", ".jsonl", "plan.json", "model.json", "policy.json")
 """Names of what has to be the same: other files hold times or name the code they come from."""
 
 
-def record(checkout: Path, work: Path) -> dict[str, str]:
+def record(
+    checkout: Path, work: Path, more: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> dict[str, str]:
     """Run every command with the code of a checkout; return the sha256 of each kept file."""
     environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     for name, command in COMMANDS.items():
         where = "--run-dir" if command[0] == "finetune" else "--run"
-        line = [sys.executable, "-m", "autoprune", *command, where, name, "--json"]
+        options = (*command, *more.get(name, ()), where, name)
+        line = [sys.executable, "-m", "autoprune", *options, "--json"]
         print(f"{checkout.name}: {name}", file=sys.stderr, flush=True)
         done = subprocess.run(line, cwd=work, env=environment, capture_output=True, text=True)
         if done.returncode:
@@ -82,9 +90,9 @@ def main() -> int:
         subprocess.run([*worktree, "add", "--detach", str(base), against], check=True)
         try:
             found = []
-            for name, checkout in (("before", base), ("after", ROOT)):
+            for name, checkout, more in (("before", base, {}), ("after", ROOT, NOW)):
                 Path(folder, name).mkdir()
-                found.append(record(checkout, Path(folder, name)))
+                found.append(record(checkout, Path(folder, name), more))
         finally:
             subprocess.run([*worktree, "remove", "--force", str(base)], check=True)
     before, after = found

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprune.cost.budget import BoundBudget
-from autoprune.problem.problem import STATISTICS, PruningProblem
+from autoprune.problem.problem import PruningProblem
+from autoprune.problem.statistics import STATISTICS
 
 Floats = NDArray[np.float64]
 

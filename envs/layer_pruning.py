@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from autoprune.envs import rewards
+from autoprune.envs.rewards import find_reward
 from autoprune.envs.walk import (
     ENTRIES,
     Observation,
@@ -22,8 +22,8 @@ from autoprune.envs.walk import (
     terminal,
     transition,
 )
-from autoprune.errors import UsageError
-from autoprune.problem.problem import Evaluation, PruningProblem
+from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
 
 Action = NDArray[np.float32]
@@ -36,7 +36,7 @@ class LayerPruning(gymnasium.Env[Observation, Action]):
     decides. Action: float32 [1] in [-1, 1]; -1 keeps the least and +1 the most that the budget
     leaves to the group, 0 what it would keep if all undecided groups kept the same fraction.
     An episode has one step per group. Its reward is 0 until the last step, which scores the plan
-    (``reward``: a function, or its name in ``rewards.MODES``); with ``shaping`` every step also
+    (``reward``: a function, or its name in ``rewards.REWARDS``); with ``shaping`` every step also
     earns its difference of a potential (``reward``). The last step's info holds the ``plan``
     and its ``evaluation``.
 
@@ -52,17 +52,15 @@ class LayerPruning(gymnasium.Env[Observation, Action]):
         self,
         problem: PruningProblem,
         evaluate: Callable[[Plan], Evaluation] | None = None,
-        reward: str | rewards.Reward = "score",
+        reward: str | Callable[[Evaluation], float] = "loss",
         shaping: bool = False,
     ) -> None:
-        if isinstance(reward, str) and reward not in rewards.MODES:
-            raise UsageError(f"unknown reward {reward!r}", f"one of {', '.join(rewards.MODES)}")
         self.context = WalkContext.of(problem)
         self.observation_space = spaces.Box(-1.0, 1.0, (len(ENTRIES),), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
         self.state = initial(self.context)
         self._evaluate = evaluate or problem.evaluate
-        self._reward = rewards.MODES[reward] if isinstance(reward, str) else reward
+        self._reward = find_reward(reward) if isinstance(reward, str) else reward
         self._shaping = shaping
 
     def reset(

@@ -1,46 +1,83 @@
-"""What the plan at the end of a walk earns."""
+"""Rewards for the plan at the end of a walk, by name; register another with one line in REWARDS."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from autoprune.problem.problem import Evaluation
-
-Reward = Callable[[Evaluation], float]
+from autoprune.errors import UsageError
+from autoprune.problem.evaluation import Evaluation
 
 TIE_BREAK: Final = 0.01
 """Weight of the loss beside the score: orders plans of equal score, hardly any others."""
 
 
-def score(evaluation: Evaluation) -> float:
-    """Score, the mean loss as tie-break: in (-0.01, 1]."""
-    return evaluation.score - TIE_BREAK * _squash(evaluation.loss)
+def _no_error(evaluation: Evaluation) -> float:
+    return 0.0
 
 
-def loss(evaluation: Evaluation) -> float:
-    """Negative mean loss, squashed to (-1, 0]: smoother than the score."""
-    return -_squash(evaluation.loss)
+@dataclass(frozen=True)
+class Reward:
+    """Reward of an evaluation, called with it: finite, higher is better.
 
-
-def loss_error(evaluation: Evaluation) -> float:
-    """Return the standard error of ``loss`` where a plan was given up, by the slope there; or 0."""
-    return evaluation.doubt / (1 + abs(evaluation.loss)) ** 2
-
-
-def relative(mode: Reward, zero: Evaluation, one: Evaluation) -> Reward:
-    """Return ``mode`` shifted and scaled so that one evaluation earns 0 and another 1.
-
-    Where the other is not better, one part in a hundred of score or squashed loss earns 1.
+    ``error`` gives its standard error where the plan was given up before it had seen all samples.
     """
-    shift = mode(zero)
-    scale = max(mode(one) - shift, 0.01)
-    return lambda evaluation: (mode(evaluation) - shift) / scale
 
+    name: str
+    value: Callable[[Evaluation], float]
+    error: Callable[[Evaluation], float] = _no_error
 
-MODES: Final[Mapping[str, Reward]] = {"score": score, "loss": loss}
-"""Terminal rewards by name."""
+    def __call__(self, evaluation: Evaluation) -> float:
+        """Return the reward."""
+        return self.value(evaluation)
+
+    def relative(self, zero: Evaluation, one: Evaluation) -> Reward:
+        """Return this reward shifted and scaled: one evaluation earns 0, the other 1.
+
+        Where the other is not better, one part in a hundred of the reward earns 1.
+        """
+        shift = self(zero)
+        scale = max(self(one) - shift, 0.01)
+        return Reward(
+            self.name,
+            lambda evaluation: (self(evaluation) - shift) / scale,
+            lambda evaluation: self.error(evaluation) / scale,
+        )
 
 
 def _squash(value: float) -> float:
     return value / (1 + abs(value))
+
+
+def _loss(evaluation: Evaluation) -> float:
+    return -_squash(evaluation.loss)
+
+
+def _loss_error(evaluation: Evaluation) -> float:
+    return evaluation.doubt / (1 + abs(evaluation.loss)) ** 2  # by the slope of the squashing
+
+
+def _score(evaluation: Evaluation) -> float:
+    return evaluation.score - TIE_BREAK * _squash(evaluation.loss)
+
+
+def _score_error(evaluation: Evaluation) -> float:
+    return evaluation.doubt  # the loss's: a score moves by about as much
+
+
+LOSS: Final = Reward("loss", _loss, _loss_error)
+"""Negative mean loss, squashed to (-1, 0]: smoother than the score."""
+
+SCORE: Final = Reward("score", _score, _score_error)
+"""Score, with the mean loss as tie-break: in (-0.01, 1]."""
+
+REWARDS: Final[Mapping[str, Reward]] = {reward.name: reward for reward in (LOSS, SCORE)}
+"""Rewards that ``--reward`` can name."""
+
+
+def find_reward(name: str) -> Reward:
+    """Return the reward of that name; raise UsageError if there is none."""
+    if name not in REWARDS:
+        raise UsageError(f"unknown reward {name!r}", f"choose from {', '.join(REWARDS)}")
+    return REWARDS[name]

@@ -1,7 +1,7 @@
 """The walk over a network's groups, as pure functions on frozen values.
 
-``initial``, ``observe``, ``transition``, ``terminal``, ``step_reward``. One step decides one group in
-execution order. Every action is feasible, and the one taken is the one that counts: it is a
+``initial``, ``observe``, ``transition``, ``terminal``, ``step_reward``. One step decides one group,
+in execution order. Every action is feasible, and the one taken is the one that counts: it is a
 position inside the interval that the budget leaves to the group.
 """
 
@@ -129,7 +129,7 @@ def count_for(context: WalkContext, state: State, action: float) -> int:
         units = state.low + (1 + action) * (state.middle - state.low)
     else:
         units = state.middle + action * (state.high - state.middle)
-    return context.budget.nearest(state.group, units, state.low, state.high)
+    return context.budget.round_count(state.group, units, state.low, state.high)
 
 
 def action_for(state: State, count: int) -> float:

@@ -1,4 +1,4 @@
-"""A progress that ends the process in the middle of a training."""
+"""A progress that ends the process in the middle of a phase."""
 
 from autoprune.foundation.progress import Silent
 
@@ -8,17 +8,17 @@ class Killed(BaseException):
 
 
 class Dies(Silent):
-    """Ends the process after so many iterations of training."""
+    """Ends the process in a phase, after so many steps."""
 
-    def __init__(self, iterations):
-        self._left, self._training = iterations, False
+    def __init__(self, phase, steps):
+        self._deadly, self._left, self._name = phase, steps, ""
 
     def phase(self, name, total):
-        self._training = name == "tickets"
+        self._name = name
         return super().phase(name, total)
 
     def advance(self, steps=1, **facts):
-        if self._training and steps:
+        if self._name == self._deadly and steps:
             self._left -= steps
             if self._left <= 0:
                 raise Killed

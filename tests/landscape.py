@@ -13,8 +13,10 @@ from types import SimpleNamespace
 import numpy as np
 
 from autoprune.cost.budget import Budget
-from autoprune.cost.polynomial import CostModel
-from autoprune.problem.problem import Evaluation, PruningProblem
+from autoprune.cost.model import CostModel
+from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.problem import PruningProblem
+from autoprune.problem.scorer import FunctionScorer
 from tests.synthetic import chain, stages
 
 IMAGES = 2000
@@ -48,7 +50,7 @@ def landscape(structure, seed, budget="0.5flops", align=1):
         cost=cost,
         budget=Budget.parse(budget).bind(cost, align),
         ranking=SimpleNamespace(errors=shown),
-        evaluate=evaluate,
+        scorer=FunctionScorer(evaluate),
     )
 
 

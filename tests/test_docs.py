@@ -2,15 +2,20 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from autoprune.cli.commands import COMMANDS
 from autoprune.cli.parse import parse
+from tests import rooms
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PROSE = [*PAGES, *sorted(ROOT.glob("[AC-QS-Z]*.md")), ROOT / "benchmarks" / "README.md"]
+FOLDERS = "autoprune|envs|agents|benchmarks|tests"
+URL = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Homepage"]
 
 
 def commands(page):
@@ -32,3 +37,55 @@ def test_every_command_line_of_a_page_parses(page):
 def test_every_command_has_a_page_that_shows_it():
     shown = {words[0] for page in PAGES for words in commands(page)}
     assert shown >= {command.config.command for command in COMMANDS}
+
+
+def links(page):
+    """Targets of a page's links and pictures, with the file each of ours points to."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        name, _, anchor = target.partition("#")
+        inside = re.match(rf"{URL}/(?:blob|raw)/main/(.+)", name)
+        if inside:
+            yield target, ROOT / inside[1], anchor
+        elif not name.startswith("https://"):
+            yield target, (page.parent / name if name else page), anchor
+
+
+def anchors(page):
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page):
+    for target, path, anchor in links(page):
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), target
+
+
+def test_the_readme_is_short_and_its_links_work_outside_the_repository():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 110
+    assert all(target.startswith(URL) for target in re.findall(r"\]\(([^)\s]+)\)", text))
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
+def test_every_file_and_module_that_a_page_names_exists(page):
+    text = page.read_text()
+    for name in re.findall(rf"`(?:python )?((?:{FOLDERS})/[a-z0-9_/.-]+)[` ]", text):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"\bautoprune((?:\.[a-z_]+)+)", text):
+        parts = name[1:].split(".")
+        if (ROOT / "autoprune" / parts[0]).is_dir() and len(parts) > 1:
+            path = ROOT.joinpath("autoprune", *parts[:2])
+            assert path.is_dir() or path.with_suffix(".py").exists(), name
+
+
+def test_the_rooms_on_the_page_are_those_of_the_code():
+    listed = re.findall(r"^\| `(\w+)` \|", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
+    assert tuple(listed) == rooms.ROOMS
+
+
+def test_every_benchmark_is_listed():
+    text = (ROOT / "benchmarks" / "README.md").read_text()
+    listed = set(re.findall(r"^\| `(\w+\.py)` \|", text, re.MULTILINE))
+    assert listed == {path.name for path in (ROOT / "benchmarks").glob("*.py")}

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import autoprune
@@ -28,6 +27,7 @@ from autoprune.commands.ticket.config import TicketConfig
 from autoprune.commands.train.config import FinetuneConfig, TrainConfig
 from autoprune.commands.train_policy.config import TrainPolicyConfig
 from autoprune.foundation.config import Config
+from autoprune.foundation.lazy import load_reference
 from autoprune.foundation.progress import Progress
 from autoprune.pipeline.config import SearchConfig
 
@@ -46,8 +46,7 @@ class Lazy:
 
     def load(self) -> Callable[..., Any]:
         """Import the function."""
-        module, _, name = self.path.partition(":")
-        function: Callable[..., Any] = attrgetter(name)(import_module(f"autoprune.{module}"))
+        function: Callable[..., Any] = load_reference(f"autoprune.{self.path}")
         return function
 
     def __call__(self, *arguments: Any) -> Any:

@@ -27,10 +27,10 @@ from autoprune.cli.parse import parse
 from autoprune.errors import AutopruneError
 from autoprune.foundation.config import Config
 from autoprune.foundation.files import canonical
-from autoprune.foundation.progress import Terminal
+from autoprune.foundation.progress import shown_by
 from autoprune.foundation.signals import INTERRUPTED, Interrupts, interruptible
-from autoprune.foundation.waiting import heard_by
-from autoprune.runs.lock import claimed
+from autoprune.foundation.terminal import Terminal
+from autoprune.runs.lock import hold_lock
 
 _NARROWEST: Final = 60
 _FAILED: Final = 1
@@ -123,7 +123,7 @@ def _carry_out(command: Command, config: Config, debug: bool) -> Answer:
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")  # other libraries'; ours are part of the result
-        lock = claimed(config.directory) if config.directory else contextlib.nullcontext()
+        lock = hold_lock(config.directory) if config.directory else contextlib.nullcontext()
         progress = Terminal(Console(stderr=True))
-        with lock, heard_by(progress.phase):
+        with lock, shown_by(progress.phase):
             return command(config, progress)

@@ -1,4 +1,4 @@
-"""A budget bound to a model: the arithmetic that lands every plan on it exactly."""
+"""Budgets: parsed from text, bound to a model, and the arithmetic that spends them exactly."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from typing import Self
 import numpy as np
 
 from autoprune.cost.limits import Limit, amount, parse_limits
-from autoprune.cost.polynomial import BISECTIONS, Cost, CostModel, Counts
+from autoprune.cost.model import CostModel
+from autoprune.cost.polynomial import BISECTIONS, Cost, Counts
 from autoprune.errors import InfeasibleError, UsageError
 from autoprune.structure.plan import Plan
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What the user asks for, before any model is known."""
+    """A budget as the user wrote it, before any model is known."""
 
     limits: tuple[Limit, ...]
 
@@ -46,7 +47,7 @@ class Budget:
             raise UsageError(f"align must be at least 1, not {min(steps)}", "1 allows every width")
         constraints: dict[str, Constraint] = {}
         for limit in self.limits:
-            measure: Cost | None = getattr(cost, limit.cost)
+            measure = cost.named(limit.cost)
             if measure is None:
                 raise UsageError(
                     f"{limit}: the {limit.cost} of this network is not known",
@@ -106,7 +107,7 @@ def allowed_counts(sizes: Iterable[int], steps: Iterable[int]) -> tuple[Counts, 
 
 @dataclass(frozen=True)
 class BoundBudget:
-    """A budget on a model: which counts a group may keep, alone and given what is decided.
+    """A budget bound to a model: the counts that a group may keep, given the decisions so far.
 
     Walking the groups in order and choosing inside ``interval`` never exceeds the budget, and ends
     where the last group that lost units could not take one more step: the cost of at least one
@@ -121,11 +122,11 @@ class BoundBudget:
     steps: tuple[int, ...]
     ceiling: tuple[int, ...] = ()
 
-    def part(self, share: float, ceiling: Mapping[str, int]) -> BoundBudget:
-        """Go a part of the way to the budget, in (0, 1], below the counts of a plan.
+    def partial(self, share: float, ceiling: Mapping[str, int]) -> BoundBudget:
+        """Return the budget after a ``share`` in (0, 1] of the pruning, with a plan as ceiling.
 
-        A limit to the fraction f of the dense cost becomes one to f**share: as many parts in a row
-        as make 1 prune the same fraction of what is left each time.
+        A limit to the fraction f of the dense cost becomes one to f**share. Equal steps of the
+        share thus prune the same fraction of what is left each time.
         """
         constraints = tuple(
             replace(item, bound=max(item.bound, int(item.cost.dense * item.fraction**share)))
@@ -152,7 +153,9 @@ class BoundBudget:
         whole = allowed_counts((group.size for group in self.cost.structure.groups), self.steps)
         if not self.ceiling:
             return whole
-        return tuple(each[each <= most] for each, most in zip(whole, self.ceiling, strict=True))
+        return tuple(
+            choices[choices <= most] for choices, most in zip(whole, self.ceiling, strict=True)
+        )
 
     @cached_property
     def smallest(self) -> Counts:
@@ -173,7 +176,7 @@ class BoundBudget:
         return self.fits(self.cost.counts(plan))
 
     def interval(self, prefix: Sequence[int]) -> tuple[int, int]:
-        """Bound what the group after ``prefix`` may keep: allowed counts from lo to hi.
+        """Return the least and most units (lo, hi) that the group after ``prefix`` may keep.
 
         ``hi``: most units with which the rest still fits at its smallest. ``lo``: most units with
         which the rest still fits whole, since keeping fewer would waste budget.
@@ -193,11 +196,11 @@ class BoundBudget:
         start[: len(prefix)] = prefix
         direction[: len(prefix)] = 0
         return min(
-            (item.cost.reach(start, direction, item.bound) for item in self.constraints),
+            (item.cost.solve_fraction(start, direction, item.bound) for item in self.constraints),
             default=1.0,
         )
 
-    def nearest(self, group: int, units: float, lo: int, hi: int) -> int:
+    def round_count(self, group: int, units: float, lo: int, hi: int) -> int:
         """Return the allowed count of a group nearest to ``units`` (ties go up) within [lo, hi]."""
         choices = self.choices[group]
         choices = choices[np.searchsorted(choices, lo) : np.searchsorted(choices, hi, "right")]
@@ -207,7 +210,7 @@ class BoundBudget:
         return int(choices[below if closer else above])
 
     def uniform(self) -> Plan:
-        """Plan that keeps the same fraction of every group, as large as fits, then topped up."""
+        """Return the plan that keeps the same, largest fraction of every group, then topped up."""
         return self._uniform
 
     @cached_property
@@ -263,7 +266,7 @@ class BoundBudget:
     def _evenly(self, fraction: float) -> Counts:
         return np.array(
             [
-                self.nearest(g, fraction * size, int(choices[0]), int(choices[-1]))
+                self.round_count(g, fraction * size, int(choices[0]), int(choices[-1]))
                 for g, (choices, size) in enumerate(
                     zip(self.choices, self.cost.structure.sizes.values(), strict=True)
                 )

@@ -1,9 +1,10 @@
-"""Energy of one inference, by a table of prices and a count of what is done and moved.
+"""Energy of one inference, from prices of operations and memory accesses and their counts.
 
 The prices are those of a 45 nm process (Horowitz, "Computing's energy problem", ISSCC 2014, as used
 by Han et al. 2015 and Yang et al. 2017): picojoules per 32-bit operation or 32-bit access. The
-count is an exact polynomial of the group sizes, so energy budgets are met like any other. What is
-assumed is said in ``ASSUMPTIONS`` and printed wherever energy is; it is a model, not a measurement.
+count is an exact polynomial of the group sizes, so energy budgets are met like any other. The
+assumptions are listed in ``ASSUMPTIONS`` and printed with every energy; it is a model, not a
+measurement.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class EnergyTable:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read prices from a JSON object; those it leaves out keep their default.
+        """Read prices from a JSON object; missing ones keep their default.
 
         Raises UsageError for prices that are unknown or make no sense, DamagedError for a file
         that is not JSON.
@@ -98,7 +99,7 @@ class EnergyTable:
         return _femto((self.dram + self.sram) * itemsize / WORD)
 
     def lines(self) -> tuple[str, ...]:
-        """Say the prices and what was assumed."""
+        """Return the prices and the assumptions as lines of text."""
         kind = self.arithmetic
         add, mult = getattr(self, f"{kind}_add"), getattr(self, f"{kind}_mult")
         return (

@@ -1,4 +1,4 @@
-"""The grammar of a budget.
+"""Limits of a budget, and the grammar they are written in.
 
 ``number[k|M|G]unit``, several joined by commas (all must hold). Units: ``flops`` (2 x MACs),
 ``macs``, ``params``, ``bytes`` (also ``B``, as in ``2MB``), ``energy`` and ``latency`` (fractions
@@ -13,35 +13,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from autoprune.cost.energy import joules
-from autoprune.cost.polynomial import FLOPS_PER_MAC
+from autoprune.cost.registry import units
 from autoprune.errors import UsageError
 
-_UNITS: Final = {
-    **dict.fromkeys(("flops", "flop"), "flops"),
-    **dict.fromkeys(("macs", "mac"), "macs"),
-    **dict.fromkeys(("params", "param", "parameters"), "params"),
-    **dict.fromkeys(("bytes", "byte", "b"), "bytes"),
-    "energy": "energy",
-    "latency": "latency",
-    "ms": "ms",
-}
-_FRACTIONS: Final = {
-    "energy": "energy is a model by a table of prices, so only fractions mean something: 0.5energy",
-    "latency": "write a fraction, as 0.5latency, or milliseconds per sample, as 2ms",
-}
-"""Units that take no absolute amounts, and why."""
 _PREFIXES: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
-_WORDS: Final = "|".join(sorted(_UNITS, key=len, reverse=True))
-_TERM: Final = re.compile(
-    rf"(?P<number>[-+]?(?:\d{{1,30}}\.?\d{{0,30}}|\.\d{{1,30}})(?:e[-+]?\d{{1,2}})?)\s*(?P<prefix>[kmg]?)\s*(?P<unit>{_WORDS})",
-    re.IGNORECASE,
-)
+_NUMBER: Final = r"[-+]?(?:\d{1,30}\.?\d{0,30}|\.\d{1,30})(?:e[-+]?\d{1,2})?"
 _HINT: Final = (
     "write 0.5flops, 60Mmacs, 0.3params, 2MB, 0.5energy, 0.5latency or 2ms; commas join several"
 )
-_NANOSECONDS: Final = 10**6
-"""Latency is counted in nanoseconds per sample."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +33,8 @@ class Limit:
 
     @property
     def cost(self) -> str:
-        """Name of the cost it limits: that of an attribute of ``CostModel``."""
-        names = {"flops": "macs", "params": "parameters", "ms": "latency"}
-        return names.get(self.unit, self.unit)
+        """Name of the limited cost in :data:`autoprune.cost.registry.COSTS`."""
+        return units()[self.unit][0].name
 
     def bound(self, dense: int) -> int:
         """Largest integer cost within the limit; ``dense`` is the cost of keeping everything."""
@@ -66,10 +44,8 @@ class Limit:
 
     @property
     def scale(self) -> Fraction:
-        """How many of its unit one of the cost is: 2 for flops, a millionth for ms."""
-        return {"flops": Fraction(FLOPS_PER_MAC), "ms": Fraction(1, _NANOSECONDS)}.get(
-            self.unit, Fraction(1)
-        )
+        """Factor from the cost to the unit: 2 from MACs to flops, a millionth from ns to ms."""
+        return units()[self.unit][1].scale
 
     def __str__(self) -> str:
         if self.relative:
@@ -78,17 +54,14 @@ class Limit:
 
 
 def amount(value: Fraction | int, unit: str, digits: int = 4) -> str:
-    """Write an absolute amount of a unit, where the grammar takes it the way it reads it."""
-    if unit == "energy":
-        return joules(float(value))
-    if unit == "latency":
-        return amount(Fraction(value) / _NANOSECONDS, "ms", digits)
-    if unit == "ms":
-        return f"{float(value):.{digits}g}ms"
+    """Write an absolute amount of a unit, as the grammar reads it where it takes the unit."""
+    _, known = units()[unit]
+    if known.show is not None:
+        return known.show(float(value), digits)
     prefix, scale = next(
         ((p, s) for p, s in (("G", 10**9), ("M", 10**6)) if value >= s), ("k", 10**3)
     )
-    return f"{float(Fraction(value) / scale):.{digits}g}{prefix}{'B' if unit == 'bytes' else unit}"
+    return f"{float(Fraction(value) / scale):.{digits}g}{prefix}{known.symbol or unit}"
 
 
 def parse_limits(text: str) -> tuple[Limit, ...]:
@@ -99,26 +72,28 @@ def parse_limits(text: str) -> tuple[Limit, ...]:
 
 
 def _limit(term: str) -> Limit:
-    match = _TERM.fullmatch(term)
+    known = units()
+    words = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
+    match = re.fullmatch(rf"({_NUMBER})\s*([kmg]?)\s*({words})", term, re.IGNORECASE)
     if match is None:
         raise UsageError(f"cannot read the budget {term!r}", _explain(term))
-    value, prefix = Fraction(match["number"]), match["prefix"].lower()
-    unit = _UNITS[match["unit"].lower()]
+    value, prefix = Fraction(match[1]), match[2].lower()
+    _, unit = known[match[3].lower()]
     if value <= 0:
         raise UsageError(f"the budget {term!r} must be above 0", _HINT)
-    if unit in _FRACTIONS and (prefix or value > 1):
+    if unit.fraction_only and (prefix or value > 1):
         raise UsageError(
-            f"the budget {term!r} is no fraction of the dense {unit}", _FRACTIONS[unit]
+            f"the budget {term!r} is no fraction of the dense {unit.name}", unit.fraction_only
         )
-    if unit == "ms" and prefix:
+    if unit.absolute and prefix:
         raise UsageError(f"cannot read the budget {term!r}", _HINT)
-    relative = not prefix and unit != "ms" and (value <= 1 or unit != "bytes")
+    relative = not (prefix or unit.absolute) and (value <= 1 or not unit.bare)
     if relative and value > 1:
         mega = f"{float(value):g}M" if value < 1000 else f"{float(value / 10**6):g}M"
         raise UsageError(
-            f"the budget {term!r} is a fraction over 1", f"at most 1, or write {mega}{unit}"
+            f"the budget {term!r} is a fraction over 1", f"at most 1, or write {mega}{unit.name}"
         )
-    return Limit(value * _PREFIXES[prefix], unit, relative)
+    return Limit(value * _PREFIXES[prefix], unit.name, relative)
 
 
 def _explain(term: str) -> str:
@@ -128,6 +103,6 @@ def _explain(term: str) -> str:
     unit = term[number.end() :].strip()
     if not unit:
         return f"a unit is missing; {_HINT}"
-    if unit.lower() in _UNITS:
+    if unit.lower() in units():
         return f"{number[0]} is malformed or out of range; {_HINT}"
     return f"unknown unit {unit!r}; {_HINT}"

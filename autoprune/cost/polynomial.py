@@ -1,6 +1,6 @@
-"""What a plan costs, in exact integers and without a forward pass.
+"""Costs of a plan, in exact integers and without a forward pass.
 
-A ``Cost`` never falls when a count rises; that is all that landing plans on a budget rests on.
+A ``Cost`` never falls when a count rises, the only property that spending a budget exactly needs.
 MACs, parameters, bytes and energy are sums of products of extents, and an extent is affine in the
 counts of a plan. So each of them is one integer ``Polynomial``, and along any line of plans (one
 group varying, or all that remain shrinking together) a polynomial in one variable of low degree.
@@ -11,24 +11,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from autoprune.cost.energy import EnergyTable, energy_products
-from autoprune.structure.plan import Plan
 from autoprune.structure.table import Extent, Product, Structure
 
 Counts = NDArray[np.int64]
 """Units kept, one entry per group, in the order of ``Structure.groups``."""
 
-FLOPS_PER_MAC: Final = 2
-
-
 BISECTIONS: Final = 40
+"""Halvings of [0, 1] in a search for a fraction."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,7 @@ class Cost(ABC):
         """Evaluate ``counts`` with each candidate [n] in place of one group's; returns [n]."""
 
     @abstractmethod
-    def reach(self, start: Counts, direction: Counts, bound: int) -> float:
+    def solve_fraction(self, start: Counts, direction: Counts, bound: int) -> float:
         """Return the largest x in [0, 1] with ``start + x * direction`` within ``bound``, or 0."""
 
     def at(self, counts: Counts) -> int:
@@ -160,7 +156,7 @@ class Polynomial(Cost):
             total = total * candidates + coefficient
         return total
 
-    def reach(self, start: Counts, direction: Counts, bound: int) -> float:
+    def solve_fraction(self, start: Counts, direction: Counts, bound: int) -> float:
         """Return the root of the polynomial along a line; fractional units are allowed in it."""
         coefficients = self.line(start, direction).tolist()
         low, high = 0.0, 1.0
@@ -172,67 +168,6 @@ class Polynomial(Cost):
                 value = value * middle + coefficient
             low, high = (middle, high) if value <= bound else (low, middle)
         return low
-
-
-@dataclass(frozen=True)
-class CostModel:
-    """The costs of one model: ``macs(plan)`` is an int, ``macs`` itself offers the vector forms.
-
-    MACs are per sample: convolution, linear, recurrent and attention products, each multiply-add
-    once, nothing else. Bytes are those of all parameters and buffers. Energy is counted in
-    femtojoules per sample at the prices of ``table`` (:mod:`autoprune.cost.energy`). ``latency``
-    is in nanoseconds per sample, None where it was not measured.
-    """
-
-    structure: Structure
-    table: EnergyTable = field(default_factory=EnergyTable)
-    latency: Cost | None = None
-
-    @cached_property
-    def macs(self) -> Polynomial:
-        """Multiply-adds per sample."""
-        return Polynomial.of(
-            self.structure, (p for layer in self.structure.layers for p in layer.macs)
-        )
-
-    @cached_property
-    def parameters(self) -> Polynomial:
-        """Elements of all parameters, tied ones once."""
-        return Polynomial.of(
-            self.structure,
-            (Product(1, info.shape) for info in self.structure.tensors if info.is_parameter),
-        )
-
-    @cached_property
-    def bytes(self) -> Polynomial:
-        """Bytes of all parameters and buffers, tied ones once."""
-        return Polynomial.of(
-            self.structure,
-            (Product(info.itemsize, info.shape) for info in self.structure.tensors),
-        )
-
-    @cached_property
-    def energy(self) -> Polynomial:
-        """Femtojoules per sample."""
-        layers, tensors = self.structure.layers, self.structure.tensors
-        return Polynomial.of(self.structure, energy_products(layers, tensors, self.table))
-
-    def flops(self, plan: Mapping[str, int]) -> int:
-        """Floating point operations per sample: 2 x MACs."""
-        return FLOPS_PER_MAC * self.macs(plan)
-
-    def counts(self, plan: Mapping[str, int]) -> Counts:
-        """Return the counts of a plan in group order."""
-        return np.array([plan[group.name] for group in self.structure.groups], np.int64)
-
-    def plan(self, counts: ArrayLike) -> Plan:
-        """Return the plan of counts in group order; the inverse of ``counts``."""
-        return Plan.of(
-            {
-                group.name: int(count)
-                for group, count in zip(self.structure.groups, np.asarray(counts), strict=True)
-            }
-        )
 
 
 def _merge(products: Iterable[Product]) -> dict[tuple[Extent, ...], int]:

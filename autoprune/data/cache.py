@@ -1,4 +1,4 @@
-"""Decoded data on disk: rebuilt whenever it cannot be used, never trusted, never in the way."""
+"""Cache of decoded data on disk: never trusted, rebuilt whenever it cannot be used."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from autoprune.foundation.files import file_digest, user_directory
-from autoprune.foundation.waiting import reading
+from autoprune.foundation.progress import slow_read
 
 Content = tuple[dict[str, Tensor], dict[str, str]]
 """Tensors by name, and facts about them."""
 
 FORMAT = "1"
 LARGE = 2**28
-"""Bytes that take longer to hash than a user waits without a word."""
+"""From so many bytes on, hashing takes long enough to be shown as progress."""
 
 
 def directory() -> Path:
@@ -32,9 +32,9 @@ def fingerprint(root: Path, files: Iterable[Path]) -> str:
     """Hash the names below ``root`` and the contents of ``files``, in the order given."""
     combined, files = hashlib.sha256(FORMAT.encode()), list(files)
     size = sum(file.stat().st_size for file in files)
-    with reading("hash", size, least=LARGE) as told:
+    with slow_read("hash", size, least=LARGE) as advance:
         for file in files:
-            combined.update(f"{file.relative_to(root)} {file_digest(file, told)}\n".encode())
+            combined.update(f"{file.relative_to(root)} {file_digest(file, advance)}\n".encode())
     return combined.hexdigest()[:16]
 
 
@@ -44,11 +44,11 @@ def cached(name: str, make: Callable[[], Content]) -> Content:
     A cache that cannot be written is left out; two processes may write the same one at a time.
     """
     path = directory() / f"{name}.safetensors"
-    found = _read(path)
-    if found is None:
-        found = make()
-        _write(path, found)
-    return found
+    content = _read(path)
+    if content is None:
+        content = make()
+        _write(path, content)
+    return content
 
 
 def _read(path: Path) -> Content | None:

@@ -1,4 +1,4 @@
-"""Reading lines of text: the loss, the greedy reader, and how its readings are counted.
+"""CTC task for lines of text: the loss, the greedy decoder, and its error rates.
 
 Graves et al. 2006, "Connectionist Temporal Classification": sections 3.1 (best path decoding) and 4
 (the loss). Class 0 is the blank.
@@ -21,7 +21,7 @@ BLANK = 0
 
 @dataclass(frozen=True)
 class CTC:
-    """One label per column, from which the text follows: CTC loss and exact matches.
+    """Task of a line reader: CTC loss, and the share of lines read without a mistake.
 
     A batch is (images, texts): texts int64 [B, L] hold classes from 1, padded with zeros at the
     end. Outputs are logits [B, columns, classes].
@@ -45,12 +45,12 @@ class CTC:
         logits, texts = _logits(outputs), batch[-1]
         if int(texts.max()) >= logits.shape[2]:
             raise UsageError(
-                f"the model tells {logits.shape[2] - 1} characters apart, but a text holds"
+                f"the model has outputs for {logits.shape[2] - 1} characters, but a text holds"
                 f" number {int(texts.max())}",
                 "build it for as many classes as there are characters, and one for the blank",
             )
         columns, lengths = torch.full((len(logits),), logits.shape[1]), (texts != BLANK).sum(1)
-        found: Tensor = ctc_loss(
+        losses: Tensor = ctc_loss(
             log_softmax(logits.float(), dim=2).transpose(0, 1),
             texts,
             columns,
@@ -59,23 +59,23 @@ class CTC:
             reduction="none",
             zero_infinity=True,  # texts too long for the columns
         )
-        return found.div(lengths.clamp_min(1))
+        return losses.div(lengths.clamp_min(1))
 
     def score(self, outputs: Any, batch: Any) -> Tensor:
         """Return 1 for a line read without a mistake, else 0: the mean is the sequence accuracy."""
-        pairs = zip(read(_logits(outputs)), _texts(batch[-1]), strict=True)
-        return torch.tensor([float(found == true) for found, true in pairs])
+        pairs = zip(best_path_texts(_logits(outputs)), _texts(batch[-1]), strict=True)
+        return torch.tensor([float(text == true) for text, true in pairs])
 
     def rates(self, outputs: Any, batch: Any) -> Mapping[str, tuple[float, float]]:
-        """Return the character error rate: edits needed, and characters there were."""
+        """Return the character error rate as (edits needed, characters in the texts)."""
         truth = _texts(batch[-1])
-        pairs = zip(read(_logits(outputs)), truth, strict=True)
-        edits = sum(distance(found, true) for found, true in pairs)
+        pairs = zip(best_path_texts(_logits(outputs)), truth, strict=True)
+        edits = sum(edit_distance(text, true) for text, true in pairs)
         return {"character error rate": (float(edits), float(sum(map(len, truth))))}
 
 
-def read(logits: Tensor) -> list[list[int]]:
-    """Return the best path of every line, repetitions joined and blanks dropped.
+def best_path_texts(logits: Tensor) -> list[list[int]]:
+    """Return the text on the best path of every line, repetitions joined and blanks dropped.
 
     ``logits``: [B, columns, classes].
     """
@@ -85,22 +85,22 @@ def read(logits: Tensor) -> list[list[int]]:
     return [line[kept].tolist() for line, kept in zip(best, new & (best != BLANK), strict=True)]
 
 
-def distance(one: Sequence[int], two: Sequence[int]) -> int:
+def edit_distance(one: Sequence[int], two: Sequence[int]) -> int:
     """Return the least number of insertions, deletions and substitutions (Levenshtein 1966)."""
     if one == two:
         return 0
     row = list(range(len(two) + 1))
-    for count, item in enumerate(one, start=1):
+    for count, left in enumerate(one, start=1):
         before, row[0] = row[0], count
-        for place, other in enumerate(two, start=1):
-            substituted = before + (item != other)
-            before = row[place]
-            row[place] = min(substituted, row[place] + 1, row[place - 1] + 1)
+        for column, right in enumerate(two, start=1):
+            substituted = before + (left != right)
+            before = row[column]
+            row[column] = min(substituted, row[column] + 1, row[column - 1] + 1)
     return row[-1]
 
 
 def _texts(padded: Tensor) -> list[list[int]]:
-    return [[item for item in line if item != BLANK] for line in padded.tolist()]
+    return [[label for label in line if label != BLANK] for line in padded.tolist()]
 
 
 def _logits(outputs: Any) -> Tensor:

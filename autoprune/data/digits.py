@@ -1,13 +1,13 @@
-"""The embedded default: scikit-learn's copy of the UCI optical digits, 1,797 images of 8x8."""
+"""Digits, the embedded default data: scikit-learn's copy of the UCI digits, 1,797 images of 8x8."""
 
 from __future__ import annotations
 
 import torch
 from sklearn.datasets import load_digits
 
-from autoprune.data.carve import carve
-from autoprune.data.form import image_form
+from autoprune.data.normalization import image_form
 from autoprune.data.split import Data
+from autoprune.data.splitting import make_splits
 
 HELD_OUT = 430
 """Rows for search and validation: 1,008 are left to train with and 359 to test on."""
@@ -18,7 +18,7 @@ def digits(seed: int) -> Data:
     source = load_digits()
     images = torch.from_numpy(source.images.astype("uint8"))[:, None]
     labels = torch.from_numpy(source.target.astype("int64"))
-    return carve(
+    return make_splits(
         "digits",
         {"train": (images, labels)},
         seed,

@@ -10,7 +10,7 @@ from typing import Any, Final
 from autoprune.errors import UsageError
 
 PATIENCE: Final = 3.0
-"""Seconds for which the hub may be silent before it counts as out of reach."""
+"""Seconds without an answer after which the hub counts as out of reach."""
 
 _HINT: Final = "a directory that exists works offline; the hub needs its exact name and a network"
 
@@ -61,7 +61,7 @@ def _load(datasets: Any, name: str, **options: Any) -> Mapping[str, Any]:
 
 
 def _answers(name: str) -> bool:
-    """Ask the hub for a data set, once: the library asks six times, waiting longer and longer."""
+    """Ask the hub for a data set once; the library would ask six times, with growing pauses."""
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -78,15 +78,15 @@ def _answers(name: str) -> bool:
 def _offline(datasets: Any) -> Iterator[None]:
     from huggingface_hub import constants
 
-    places: tuple[Any, ...] = (constants, datasets.config)
-    before = [place.HF_HUB_OFFLINE for place in places]
-    for place in places:
-        place.HF_HUB_OFFLINE = True
+    configs: tuple[Any, ...] = (constants, datasets.config)
+    before = [config.HF_HUB_OFFLINE for config in configs]
+    for config in configs:
+        config.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
-        for place, value in zip(places, before, strict=True):
-            place.HF_HUB_OFFLINE = value
+        for config, value in zip(configs, before, strict=True):
+            config.HF_HUB_OFFLINE = value
 
 
 @contextmanager

@@ -16,23 +16,23 @@ from torch import Tensor
 from autoprune.data import hub
 from autoprune.data.cache import cached, fingerprint
 from autoprune.errors import DamagedError, UsageError
-from autoprune.foundation.waiting import waiting
+from autoprune.foundation.progress import slow_phase
 
 TABLES = {".parquet", ".arrow", ".jsonl", ".csv"}
-"""Files by which a directory is known to have the layout of the hub."""
+"""Endings of files that show a directory to have the layout of the hub."""
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 
-SPLITS = {"train": "train", "test": "test", "validation": "validation"} | dict.fromkeys(
+SPLIT_NAMES = {"train": "train", "test": "test", "validation": "validation"} | dict.fromkeys(
     ("val", "valid"), "validation"
 )
-"""Names that splits have in the wild, and ours."""
+"""Common names of splits -> our names."""
 
 GRAY = {"1", "L", "LA", "I", "I;16", "F"}
 """Pillow's modes of images without color."""
 
 MANY = 2000
-"""Images that take longer to decode than a user waits without a word."""
+"""From so many images on, decoding takes long enough to be shown as progress."""
 
 Row = tuple[str | bytes, int]
 """An image, as the path of its file or as the file's content, and its label."""
@@ -112,7 +112,7 @@ def _columns(name: str, loaded: Mapping[str, Any]) -> _Source:
     """Find the image and the label column by their types."""
     import datasets
 
-    parts = {SPLITS[key]: part for key, part in loaded.items() if key in SPLITS}
+    parts = {SPLIT_NAMES[key]: part for key, part in loaded.items() if key in SPLIT_NAMES}
     if "train" not in parts:
         raise UsageError(f"{name} has no split 'train'", f"it has {', '.join(loaded) or 'none'}")
     features = parts["train"].features
@@ -134,13 +134,15 @@ def _columns(name: str, loaded: Mapping[str, Any]) -> _Source:
 def _raw_rows(part: Any, image: str, label: str) -> Iterator[Row]:
     for batch in part.select_columns([image, label]).iter(1000):
         for picture, number in zip(batch[image], batch[label], strict=True):
-            found = picture or {}
-            yield found.get("bytes") or found.get("path") or b"", number
+            stored = picture or {}
+            yield stored.get("bytes") or stored.get("path") or b"", number
 
 
 def _folder(path: Path) -> _Source:
     """List class sub-directories, inside ``train/``, ``test/`` and ``val/`` if those are there."""
-    inside = {SPLITS[child.name]: child for child in path.iterdir() if child.name in SPLITS}
+    inside = {
+        SPLIT_NAMES[child.name]: child for child in path.iterdir() if child.name in SPLIT_NAMES
+    }
     if "train" not in inside:
         inside = {"train": path}
     classes = sorted(child.name for child in inside["train"].iterdir() if child.is_dir())
@@ -168,7 +170,7 @@ def _decode(source: _Source) -> Images:
         ) from None
     gray: bool | None = None
     parts = {}
-    with waiting("decode", source.total, least=MANY) as told:
+    with slow_phase("decode", source.total, least=MANY) as advance:
         for part in sorted(source.rows, key=lambda key: key != "train"):
             pictures: list[np.ndarray[Any, Any]] = []
             labels: list[int] = []
@@ -179,7 +181,7 @@ def _decode(source: _Source) -> Images:
                 gray = picture.ndim == 2
                 _check(source, where, pictures, label)
                 labels.append(label)
-                told(1)
+                advance(1)
             if not pictures:
                 raise UsageError(f"{source.name}: {part} holds no images")
             stacked = torch.from_numpy(np.stack(pictures))

@@ -1,4 +1,4 @@
-"""Lines of text, rendered with the fonts that matplotlib brings: something to read for OCR-Net."""
+"""Lines of text for OCR-Net, rendered with the fonts that matplotlib brings."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoprune.data.cache import Content, cached
-from autoprune.data.carve import carve
-from autoprune.data.form import image_form
+from autoprune.data.normalization import image_form
 from autoprune.data.split import Data
+from autoprune.data.splitting import make_splits
 from autoprune.foundation.files import file_digest
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ NOISE = 12.0
 """Standard deviation of the noise, of 255 levels."""
 
 SEED = 20_170_717
-"""The lines are always the same: a seed of the user's must not move any into the test split."""
+"""Fixed, since a user's seed must not move any line into the test split."""
 
 VERSION = 1
 
@@ -46,11 +46,11 @@ def lines(seed: int) -> Data:
     tensors, _ = cached(f"ocr-lines-{_key()}", _render)
     parts = {part: (tensors[f"{part}.images"], tensors[f"{part}.texts"]) for part in COUNTS}
     form = image_form("ocr-lines", parts["train"][0])
-    return carve("ocr-lines", parts, seed, form=form, classes=len(ALPHABET) + 1)
+    return make_splits("ocr-lines", parts, seed, form=form, classes=len(ALPHABET) + 1)
 
 
 def _key() -> str:
-    """Tell one rendering from another: what is drawn, by what, in which fonts."""
+    """Return the hash that identifies a rendering: settings, Pillow's version, fonts."""
     from PIL import __version__
 
     facts = [VERSION, __version__, SHORTEST, LONGEST, SIZES, COUNTS, NOISE, SEED]
@@ -77,7 +77,7 @@ def _render() -> Content:
     for number, (part, count) in enumerate(COUNTS.items()):
         random = np.random.default_rng([SEED, number])
         drawn = [_line(random, faces) for _ in range(count)]
-        images, texts = (np.stack(each) for each in zip(*drawn, strict=True))
+        images, texts = (np.stack(part) for part in zip(*drawn, strict=True))
         tensors[f"{part}.images"] = torch.from_numpy(images)[:, None]
         tensors[f"{part}.texts"] = torch.from_numpy(texts)
     return tensors, {}
@@ -92,7 +92,7 @@ def _line(
     length = int(random.integers(SHORTEST, LONGEST + 1))
     classes = np.zeros(LONGEST, np.int64)
     classes[:length] = random.integers(1, len(ALPHABET) + 1, length)
-    text = "".join(ALPHABET[item - 1] for item in classes[:length])
+    text = "".join(ALPHABET[label - 1] for label in classes[:length])
     face = faces[int(random.integers(len(faces)))]
     left, top, right, bottom = face.getbbox(text)
     x = int(random.integers(0, max(WIDTH - int(right - left), 0) + 1)) - left

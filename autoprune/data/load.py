@@ -1,4 +1,4 @@
-"""``--data``: from a name, a path or python objects to :class:`Data`."""
+"""Loading of data (``--data``): a :class:`Data` from a name, a path or Python objects."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from autoprune.data.carve import carve, class_labels
 from autoprune.data.digits import digits
-from autoprune.data.form import image_form
 from autoprune.data.images import Images, from_directory, from_hub
 from autoprune.data.lines import lines
+from autoprune.data.normalization import image_form
 from autoprune.data.objects import parts_of
 from autoprune.data.split import Data
+from autoprune.data.splitting import class_labels, make_splits
 from autoprune.errors import UsageError
 from autoprune.foundation import trust
 from autoprune.foundation.user_code import call, is_factory, load, refuse_malformed
 
 EMBEDDED = {"digits": digits, "ocr-lines": lines}
-"""Data that need no file: a function of the seed each."""
+"""Data that need no file: name -> function of the seed."""
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -45,9 +45,9 @@ def load_data(spec: object, seed: int = 0) -> Data:
       Dataset draws at random (augmentation) is drawn once;
     - a :class:`Data`, returned as it is.
 
-    How splits that the source lacks are cut: :func:`autoprune.data.carve.carve`. ``seed`` divides
-    what is held out into search and validation samples; it never moves a sample into or out of the
-    training or test split. Images from disk stay uint8 and are normalized as batches are drawn.
+    Splits that the source lacks are cut by :func:`autoprune.data.splitting.make_splits`. ``seed``
+    divides the held-out samples into search and validation; it never moves a sample into or out of
+    the training or test split. Images from disk stay uint8 and are normalized as batches are drawn.
 
     Raises UsageError, in one line, for data that cannot be found or used.
     """
@@ -78,7 +78,7 @@ def load_data(spec: object, seed: int = 0) -> Data:
 
 def _from_images(images: Images, seed: int) -> Data:
     form = image_form(images.name, images.parts["train"][0])
-    return carve(images.name, images.parts, seed, form=form, classes=images.classes)
+    return make_splits(images.name, images.parts, seed, form=form, classes=images.classes)
 
 
 def _from_objects(name: str, source: object, seed: int) -> Data:
@@ -91,4 +91,4 @@ def _from_objects(name: str, source: object, seed: int) -> Data:
     images, form = tree_leaves(parts["train"])[0] if "train" in parts else None, None
     if isinstance(images, Tensor) and images.dtype == torch.uint8 and images.ndim == 4:
         form = replace(image_form(name, images), shift=0, flip=False)
-    return carve(name, parts, seed, form=form, classes=classes)
+    return make_splits(name, parts, seed, form=form, classes=classes)

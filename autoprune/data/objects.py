@@ -1,4 +1,4 @@
-"""Python objects of the user's own, materialised: loaders, datasets, tensors, batches."""
+"""User data in Python objects: loaders, datasets, tensors and batches, read into memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 
 NAMES = {2: ("train", "test"), 3: ("train", "validation", "test")}
-"""What the elements of a tuple of sources are, by its length."""
+"""Splits that the elements of a tuple of sources stand for, by its length."""
 
 ALIASES = {"valid": "validation", "val": "validation"}
 

@@ -1,4 +1,4 @@
-"""Data held in memory: splits that can be walked again and again, and the four of them together."""
+"""Splits of data held in memory, and the four splits of a data set together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from autoprune.errors import UsageError
 
 @dataclass(frozen=True)
 class ImageForm:
-    """How uint8 images become float32 inputs.
+    """Normalization and augmentation that turn uint8 images into float32 inputs.
 
     ``x / 255`` has the channel means ``mean`` taken off and is divided by ``std``. In augmented
     batches each image is first shifted by up to ``shift`` pixels, black moving in (the random crop
@@ -104,7 +104,7 @@ class Split:
 
     @property
     def sample(self) -> str:
-        """What one sample looks like: kind and shape of every tensor in it."""
+        """Description of one sample: kind and shape of every tensor in it."""
         return ", ".join(
             f"{'float' if leaf.is_floating_point() else 'integer'} {list(leaf.shape[1:])}"
             for leaf in tree_leaves(self.content)
@@ -193,7 +193,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Four disjoint splits: ``test`` is read once, at the end; the others are there to learn from.
+    """The four disjoint splits of a data set; ``test`` is read once, at the end.
 
     ``classes`` is the number of classes if the samples are (inputs..., class label), else None;
     ``rows`` says for every split which part of the source it is from, and which rows of that.

@@ -1,7 +1,7 @@
-"""What a batch is, the loss to train with and the score to maximize.
+"""Tasks: the inputs in a batch, the loss to train with and the score to maximize.
 
-Everything downstream speaks to a :class:`Task` and never looks inside a batch, so a network with
-several inputs, a regression or a CTC reader prunes like a classifier.
+Everything downstream uses a :class:`Task` and never looks inside a batch. Hence a network with
+several inputs, a regression or a CTC reader is pruned like a classifier.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from autoprune.foundation import trust
 from autoprune.foundation.user_code import blamed, call, is_factory, load, refuse_malformed
 
 Batch = Any
-"""Whatever a :class:`autoprune.data.Split` yields: a pytree of tensors, sample first."""
+"""A batch of a :class:`autoprune.data.Split`: a pytree of tensors, sample first."""
 
 METRICS = {"classification": "accuracy", "ctc": "sequence accuracy"}
 
@@ -29,7 +29,7 @@ LABEL_KEYS = ("labels", "label", "targets", "target", "y")
 
 @runtime_checkable
 class Task(Protocol):
-    """The contract of ``--task``; any object with these four members will do."""
+    """Interface of a task (``--task``): any object with these four members."""
 
     @property
     def name(self) -> str:
@@ -45,9 +45,35 @@ class Task(Protocol):
         """Return one score per sample, shape [B], in [0, 1], higher is better."""
 
 
+@runtime_checkable
+class PerSampleTask(Task, Protocol):
+    """A task that also returns the loss of every sample.
+
+    With it a search evaluates plans on a subsample chosen by importance; without it, on all of the
+    search split. Nothing else needs it.
+    """
+
+    def losses(self, outputs: Any, batch: Batch) -> Tensor:
+        """Return the loss of each sample, shape [B]; their mean is ``loss``."""
+
+
+@runtime_checkable
+class RatedTask(Task, Protocol):
+    """A task that also reports rates beside its score, such as a character error rate.
+
+    They are measured and printed, never optimized.
+    """
+
+    def rates(self, outputs: Any, batch: Batch) -> Mapping[str, tuple[float, float]]:
+        """Return name -> (part, whole) for the batch.
+
+        Both are summed over the split before they are divided.
+        """
+
+
 @dataclass(frozen=True)
 class Classification:
-    """One class out of several: cross-entropy and top-1 accuracy.
+    """Task of choosing one class of several: cross-entropy and top-1 accuracy.
 
     A batch is a tuple whose last element holds the labels (int64 [B]) and whose other elements are
     the model's positional inputs, or a dict with the labels under one of ``LABEL_KEYS`` and keyword
@@ -100,7 +126,7 @@ class Classification:
 
 
 def logits(outputs: Any) -> Tensor:
-    """Find the logits in what a classifier returned; raise UsageError if there are none."""
+    """Return the logits in the outputs of a classifier; raise UsageError if there are none."""
     if isinstance(outputs, Mapping) and "logits" in outputs:
         outputs = outputs["logits"]
     elif hasattr(outputs, "logits"):
@@ -165,7 +191,7 @@ def check_task(candidate: object) -> Task:
 
 
 def metric(task: Task) -> str:
-    """Return what the score of a task is called, after the task if it has no name of its own."""
+    """Return the name of a task's score, by default made from the name of the task."""
     return METRICS.get(task.name, f"{task.name} score")
 
 

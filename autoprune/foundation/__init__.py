@@ -1,1 +1,1 @@
-"""Ground under every other room: files, schemas, options, progress, tables, statistics."""
+"""Foundation of all other packages: files, schemas, options, progress, tables, statistics."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito 2008: told apart by color-blind readers too, and in this order."""
+"""Colors of Okabe and Ito 2008, which color-blind readers can distinguish; used in this order."""
 
 _STYLE: Final[Any] = {
     "font.size": 9,

@@ -1,4 +1,4 @@
-"""What the configurations of all commands share: options, JSON, hash, generated names.
+"""Base of the configurations of all commands: options, JSON, hash, generated names.
 
 A field's type and docstring make its option and its help.
 """
@@ -16,18 +16,18 @@ from autoprune.foundation.options import Debug, Fresh, Json, RunDirectory
 from autoprune.foundation.schema import OUTSIDE, decode_fields, encode_fields
 
 LARGEST_SEED = 2**64 - 1
-"""What torch takes; the other generators are given what is left of it."""
+"""Largest seed that torch accepts; other generators get it modulo their own range."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What every command has in common."""
+    """Configuration of a command."""
 
     command: ClassVar[str]
 
     @property
     def directory(self) -> Path | None:
-        """Where the run lives; None for commands that write none."""
+        """Directory of the run; None for commands that write none."""
         return None
 
     def to_json(self) -> dict[str, Any]:
@@ -44,9 +44,9 @@ class Config:
 
     @property
     def key(self) -> str:
-        """Eight hexadecimal digits that stand for command and configuration.
+        """Eight hexadecimal digits that identify command and configuration.
 
-        Fields at their default are left out, so that a field added later changes no key.
+        Fields at their default are left out, hence a field added later changes no key.
         """
         defaults = {item.name: item.default for item in fields(self)}
         chosen = {name: v for name, v in self.to_json().items() if v != defaults[name]}
@@ -55,7 +55,7 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Config):
-    """Options of a command that keeps what it does in a run directory of its own.
+    """Configuration of a command that writes a run directory.
 
     Raises UsageError for an empty ``--run``.
     """
@@ -71,17 +71,17 @@ class RunConfig(Config):
 
     @property
     def title(self) -> str:
-        """Name of the run for people, without the key of its configuration."""
+        """Readable name of the run, without the key of its configuration."""
         raise NotImplementedError
 
     @property
     def directory(self) -> Path:
-        """Where the run is: ``run``, or ``logs/`` and a name made of title and configuration."""
+        """Directory of the run: ``run``, or a name of title and key in ``logs/``."""
         return named_directory(self.run, f"{self.title}-{self.key}")
 
 
 def named_model(model: str | None, data: str) -> str:
-    """Return the model a command works on: the embedded one where data are too.
+    """Return the model a command works on, by default the embedded one for the embedded data.
 
     Raises UsageError for other data without a model.
     """
@@ -91,7 +91,7 @@ def named_model(model: str | None, data: str) -> str:
 
 
 def named_ranking(ranking: str, granularity: str) -> str:
-    """Return the ranking a command goes by: regression repairs channels; weights go by size."""
+    """Return the ranking a command uses: l2 in place of regression, unless units are channels."""
     return "l2" if ranking == "regression" and granularity != "channel" else ranking
 
 
@@ -113,7 +113,7 @@ def check_numbers(config: Config, **least: int) -> None:
 
 
 def named_directory(run: str | None, name: str) -> Path:
-    """Return where a run lives: the directory the user names, or ``name`` in logs/."""
+    """Return the directory of a run: the one the user names, or ``name`` in logs/."""
     return Path("logs") / name if run is None else Path(run)
 
 

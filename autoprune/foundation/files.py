@@ -1,7 +1,8 @@
-"""Files that are whole or absent: strict JSON, hashes, atomic replacement.
+"""Files and JSON: atomic replacement, sha256, strict reading.
 
-Everything that autoprune writes goes through here, and so does every JSON file it reads, those of
-strangers included: NaN, duplicate keys, endless nesting and oversized files are refused by name.
+Everything that autoprune writes goes through here, and every JSON file it reads, also files from
+strangers: NaN, duplicate keys, endless nesting and oversized files are refused with the file's
+name.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ _CANONICAL = json.JSONEncoder(
 
 
 def canonical(data: object) -> str:
-    """Write ``data`` the one way that is hashed: sorted keys, no spaces, no NaN."""
+    """Return ``data`` as canonical JSON, which is hashed: sorted keys, no spaces, no NaN."""
     return _CANONICAL.encode(data)
 
 
 def pretty(data: object) -> str:
-    """Write ``data`` for people: indented, in the order given, no NaN."""
+    """Return ``data`` as readable JSON: indented, in the order given, no NaN."""
     return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -40,15 +41,18 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_digest(path: Path, told: Callable[[int], None] | None = None) -> str:
-    """Return the sha256 of a file, in hexadecimal; ``told`` hears of bytes as they are read."""
-    found = hashlib.sha256()
+def file_digest(path: Path, on_read: Callable[[int], None] | None = None) -> str:
+    """Return the sha256 of a file, in hexadecimal.
+
+    ``on_read`` is called with the number of bytes of every part that is read.
+    """
+    content = hashlib.sha256()
     with path.open("rb") as stream:
         while part := stream.read(2**20):
-            found.update(part)
-            if told is not None:
-                told(len(part))
-    return found.hexdigest()
+            content.update(part)
+            if on_read is not None:
+                on_read(len(part))
+    return content.hexdigest()
 
 
 def parse(text: str, what: str) -> Any:
@@ -85,7 +89,7 @@ def read_json(path: Path) -> Any:
 
 
 def stage(path: Path, writer: Callable[[Path], None]) -> Path:
-    """Let ``writer`` fill a temporary file beside ``path``, sync it and return where it is.
+    """Let ``writer`` fill a temporary file beside ``path``, sync it and return its path.
 
     Raises AutopruneError when it cannot be written; then nothing is left behind.
     """
@@ -102,21 +106,21 @@ def stage(path: Path, writer: Callable[[Path], None]) -> Path:
 
 
 def commit(staged: Path, path: Path) -> None:
-    """Put a staged file in the place of ``path`` in one step that survives a power cut."""
+    """Replace ``path`` by a staged file in one step that survives a power cut."""
     with writing(path):
         staged.replace(path)
         sync_directory(path.parent)
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Put ``text`` in the place of ``path``: after a crash it holds the old content or the new."""
+    """Replace the content of ``path``: after a crash it is the old content or the new."""
     commit(stage(path, text_writer(text)), path)
 
 
 def user_directory(variable: str, usual: str) -> Path:
     """Return our directory below the one that ``variable`` names, or ``usual`` in the user's home.
 
-    Who has no home, as in some containers, gets a place where nothing can be kept.
+    Users without a home, as in some containers, get a path where nothing can be written.
     """
     try:
         return Path(os.environ.get(variable) or Path.home() / usual) / "autoprune"
@@ -134,20 +138,20 @@ def text_writer(text: str) -> Callable[[Path], None]:
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory, and those above it, that survive a power cut; one that is there is fine.
+    """Create a directory and its parents, to survive a power cut; it may exist already.
 
-    Raises AutopruneError if it cannot be made.
+    Raises AutopruneError if it cannot be created.
     """
-    missing = [place for place in (path, *path.parents) if not place.exists()]
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
-        for place in missing:
-            sync_directory(place.parent)
+        for folder in missing:
+            sync_directory(folder.parent)
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn failures of the operating system into one clear line about ``path``."""
+    """Turn errors of the operating system into an AutopruneError about ``path``."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Options that several commands share: their types, and what ``--help`` says of them."""
+"""Types of the options that several commands share, with their help texts."""
 
 from __future__ import annotations
 
@@ -50,13 +50,6 @@ GranularityName = Annotated[
         " (masked)."
     ),
 ]
-RankingName = Annotated[
-    Name,
-    tyro.conf.arg(
-        help="Which units go first: regression, lasso, l1, l2, bn-scale or random; of weights l2"
-        " or l1."
-    ),
-]
 Directory = Annotated[
     str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: logs/<generated>)")
 ]
@@ -88,7 +81,7 @@ Device = Annotated[
 Workers = Annotated[
     int,
     tyro.conf.arg(
-        help="Processes that evaluate plans; 0: as many as pay. The result does not depend on it."
+        help="Processes that evaluate plans; 0: chosen automatically. Results do not depend on it."
     ),
 ]
 Given = Annotated[str, tyro.conf.arg(metavar="DIR")]

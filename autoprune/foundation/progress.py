@@ -1,41 +1,25 @@
-"""Live progress of long work: a bar on a terminal, a few plain lines elsewhere, or nothing.
+"""Progress of long work: the interface it reports to, and announcements of slow reading.
 
-Everything goes to standard error, so that standard output holds the result alone.
+Work that is handed a :class:`Progress` opens phases on it. Work far below any progress object, such
+as decoding images, announces itself with :func:`slow_phase`; a command that shows progress listens
+with :func:`shown_by`. Without a listener nothing is reported.
 """
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
-from rich.progress import Progress as Bars
+OnAdvance = Callable[[int], Any]
+"""Called with the number of steps done since the last call."""
 
-_PHASES: Final = {
-    "hash": ("checking", "MB of data"),
-    "decode": ("reading", "images"),
-    "inspect": ("analyzing", "networks"),
-    "train": ("training", "steps"),
-    "latency": ("timing", "operations"),
-    "rank": ("ranking", "groups"),
-    "search": ("searching", "evaluations"),
-    "finals": ("finals", "networks"),
-    "imitate": ("imitating", "steps"),
-    "practice": ("practicing", "rounds"),
-    "finetune": ("fine-tuning", "steps"),
-    "test": ("testing", "networks"),
-    "tickets": ("training", "iterations"),
-    "doctor": ("looking at", "packages"),
-}
-_PERCENT: Final = ("accuracy", "best", "score")
-_SECONDS_BETWEEN_LINES: Final = 5.0
-_SECONDS_BETWEEN_MARKS: Final = 1.0
-_MARKS: Final = 30
+PhaseFn = Callable[[str, int], AbstractContextManager[Any]]
+"""(name, total steps) -> context that shows the phase; its value has ``advance``."""
+
+MEGABYTE: Final = 2**20
 
 
 class Phase(Protocol):
@@ -46,7 +30,7 @@ class Phase(Protocol):
 
 
 class Progress(Protocol):
-    """Where long work reports to."""
+    """Receiver of the progress of long work."""
 
     def phase(self, name: str, total: int) -> AbstractContextManager[Phase]:
         """Begin a phase of ``total`` steps: train, rank, search, finetune or test."""
@@ -56,7 +40,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Reports nothing; what library calls use unless told otherwise."""
+    """Progress that reports nothing, the default of library calls."""
 
     @contextmanager
     def phase(self, name: str, total: int) -> Iterator[Phase]:
@@ -70,143 +54,50 @@ class Silent:
         """Ignore a note."""
 
 
-class Terminal:
-    """Reports to a console: a live bar on a terminal, else at most a line every few seconds."""
+@dataclass(frozen=True)
+class _Listener:
+    """What shows announced phases, and whether also those too short to wait for."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    @contextmanager
-    def phase(self, name: str, total: int) -> Iterator[Phase]:
-        """Show a phase while it lasts, and one line about it when it has ended."""
-        label, unit = _PHASES.get(name.partition("-")[0], (name, "steps"))
-        state = _State(label, unit, total)
-        show = self._bar if self._console.is_terminal else self._lines
-        with show(state) as phase:
-            yield phase
-        self.note(f"{label:<11} {state.summary()}")
-
-    def note(self, text: str) -> None:
-        """Print a line."""
-        self._console.print(text, highlight=False, markup=False)
-
-    @contextmanager
-    def _bar(self, state: _State) -> Iterator[Phase]:
-        columns = (
-            TextColumn("{task.description:<11}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[facts]}", markup=False),
-        )
-        bars = Bars(
-            *columns,
-            console=self._console,
-            transient=True,
-            redirect_stdout=False,
-            refresh_per_second=4,
-        )
-        with bars:
-            yield _Bar(state, bars, bars.add_task(state.label, total=state.total, facts=""))
-
-    @contextmanager
-    def _lines(self, state: _State) -> Iterator[Phase]:
-        self.note(f"{state.label:<11} {state.count(state.total)}...")
-        yield _Lines(state, self)
+    phase: PhaseFn
+    short_too: bool
 
 
-@dataclass
-class _State:
-    """How far a phase has come."""
-
-    label: str
-    unit: str
-    total: int
-    done: int = 0
-    facts: dict[str, float] = field(default_factory=dict)
-    began: float = field(default_factory=lambda: time.monotonic())
-    marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_MARKS))
-
-    def advance(self, steps: int, facts: dict[str, float]) -> None:
-        now = time.monotonic()
-        self.done += steps
-        self.facts.update(facts)
-        if not self.marks or now - self.marks[-1][0] >= _SECONDS_BETWEEN_MARKS:
-            self.marks.append((now, self.done))
-
-    def outlook(self) -> str:
-        """Say what is known and how long it will last, by the pace of the last half minute.
-
-        What a continued run finds done, and a machine that others use for a while, soon count for
-        nothing.
-        """
-        when, done = self.marks[0] if len(self.marks) > 1 else (self.began, 0)
-        pace = (self.done - done) / max(time.monotonic() - when, 1e-9)
-        speed = f"{_short(pace)} {self.unit}/s" if self.unit == "steps" else ""
-        left = max(self.total - self.done, 0) / pace if pace else 0.0
-        return _joined(self._known(), speed, f"{duration(left)} left" if pace else "")
-
-    def summary(self) -> str:
-        took = f"{self.count(self.done)}in {duration(self._seconds())}"
-        return _joined(took, self._known())
-
-    def count(self, steps: int) -> str:
-        return f"{steps} {self.unit} " if self.total > 1 else ""
-
-    def _seconds(self) -> float:
-        return time.monotonic() - self.began
-
-    def _known(self) -> str:
-        return ", ".join(f"{name} {_fact(name, value)}" for name, value in self.facts.items())
+_listener: ContextVar[_Listener | None] = ContextVar("listener", default=None)
 
 
-class _Bar:
-    """A phase shown as a live bar."""
+@contextmanager
+def shown_by(phase: PhaseFn, *, short_too: bool = False) -> Iterator[None]:
+    """Show the phases that are announced inside the block with ``phase``.
 
-    def __init__(self, state: _State, bars: Bars, task: TaskID) -> None:
-        self._state, self._bars, self._task = state, bars, task
-
-    def advance(self, steps: int = 1, **facts: float) -> None:
-        self._state.advance(steps, facts)
-        self._bars.update(self._task, completed=self._state.done, facts=self._state.outlook())
-
-
-class _Lines:
-    """A phase shown as plain lines."""
-
-    def __init__(self, state: _State, out: Terminal) -> None:
-        self._state, self._out, self._last = state, out, time.monotonic()
-
-    def advance(self, steps: int = 1, **facts: float) -> None:
-        """Count the steps, and write a line if the last one was a while ago."""
-        self._state.advance(steps, facts)
-        now, state = time.monotonic(), self._state
-        if now - self._last < _SECONDS_BETWEEN_LINES or state.done >= state.total:
-            return
-        self._last = now
-        self._out.note(f"{state.label:<11} {state.done}/{state.total}, {state.outlook()}")
+    ``short_too``: also those of fewer steps than their ``least``.
+    """
+    token = _listener.set(_Listener(phase, short_too))
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
-def _joined(*parts: str) -> str:
-    return ", ".join(part for part in parts if part)
+@contextmanager
+def slow_phase(name: str, total: int, *, least: int) -> Iterator[OnAdvance]:
+    """Announce a phase of ``total`` steps, unless they are fewer than ``least``."""
+    listener = _listener.get()
+    if listener is None or (total < least and not listener.short_too):
+        yield lambda steps: None
+        return
+    with listener.phase(name, total) as phase:
+        yield phase.advance
 
 
-def _fact(name: str, value: float) -> str:
-    if name in _PERCENT:
-        return f"{100 * value:.2f} %"
-    return str(value) if isinstance(value, int) else f"{value:.3g}"
+@contextmanager
+def slow_read(name: str, size: int, *, least: int) -> Iterator[OnAdvance]:
+    """Announce a phase of ``size`` bytes as :func:`slow_phase` does; megabytes are its steps."""
+    with slow_phase(name, size // MEGABYTE, least=least // MEGABYTE) as advance:
+        done = 0
 
+        def count(number: int) -> None:
+            nonlocal done
+            before, done = done, done + number
+            advance(done // MEGABYTE - before // MEGABYTE)
 
-def _short(value: float) -> str:
-    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
-
-
-def duration(seconds: float) -> str:
-    """Write a duration shortly: ``0.4 s``, ``42 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+        yield count

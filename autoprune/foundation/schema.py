@@ -1,7 +1,7 @@
 """Dataclasses as schemas: strict reading and writing of JSON.
 
 A value is accepted only if it has the type its field declares; unknown and missing fields are
-refused by name. So what reads without an error needs no further checking of its shape.
+refused by name. Hence what is read without an error needs no further checks of its form.
 """
 
 from __future__ import annotations
@@ -26,12 +26,22 @@ from typing import (
 from autoprune.errors import DamagedError
 
 OUTSIDE: Final = {"outside": True}
-"""Metadata of a field that is not written, because the object means the same without."""
+"""Metadata of a field that is not written: it does not change what the object means."""
+
+
+def stored_as(key: str) -> dict[str, str]:
+    """Metadata of a field whose key in JSON is another than its name: keys outlive names."""
+    return {"stored": key}
+
+
+def key_of(item: Field[Any]) -> str:
+    """Key of a field in JSON."""
+    return str(item.metadata.get("stored", item.name))
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What a command comes to, as ``result.json`` holds it: its fields and their format."""
+    """Result of a command, as stored in ``result.json``: its fields and their format."""
 
     form: ClassVar[int] = 1
 
@@ -55,7 +65,7 @@ def written(cls: Any) -> list[Field[Any]]:
 
 def encode_fields(instance: Any) -> dict[str, Any]:
     """Return the JSON-able form of a dataclass instance, field by field."""
-    return {item.name: encode(getattr(instance, item.name)) for item in written(instance)}
+    return {key_of(item): encode(getattr(instance, item.name)) for item in written(instance)}
 
 
 def encode(value: Any) -> Any:
@@ -78,7 +88,7 @@ def decode_fields(cls: type, data: object, what: str) -> dict[str, Any]:
     """
     if not isinstance(data, dict):
         raise DamagedError(f"{what} is not an object of fields")
-    known = {item.name: item for item in written(cls)}
+    known = {key_of(item): item for item in written(cls)}
     for name in data.keys() - known.keys():
         raise DamagedError(
             f"{what} has an unknown field {name!r}", "another version wrote it, or it was edited"
@@ -87,7 +97,10 @@ def decode_fields(cls: type, data: object, what: str) -> dict[str, Any]:
         if name not in data and item.default is MISSING and item.default_factory is MISSING:
             raise DamagedError(f"{what} lacks the field {name!r}")
     hints = get_type_hints(cls)
-    return {name: decode(hints[name], value, f"{name} of {what}") for name, value in data.items()}
+    return {
+        known[key].name: decode(hints[known[key].name], value, f"{key} of {what}")
+        for key, value in data.items()
+    }
 
 
 def decode(hint: Any, value: Any, what: str) -> Any:

@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM: the first ends the command in order, the second at once.
+"""Signals: the first Ctrl-C or SIGTERM ends the command in order, the second at once.
 
-There is nothing to save when a signal comes: a run is on the disk after every step, so ending in
-order means to finish the step, let go of the lock and say how to go on.
+Nothing has to be saved when a signal comes, since a run is on the disk after every step. Ending in
+order means to finish the step, release the lock and say how to continue.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CAUGHT: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """The signals that came: ``came`` is True from the first on."""
+    """Handler of the signals inside a block; ``came`` is True from the first signal on."""
 
     def __init__(self) -> None:
         self.came = False
@@ -29,18 +29,18 @@ class Interrupts:
         self._due = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Raise KeyboardInterrupt wherever the program is; end the process if it did before."""
+        """Raise KeyboardInterrupt; end the process at the second signal."""
         if self.came:
             os._exit(INTERRUPTED)
         self.came = self._due = True
         self._interrupt()
 
     def raise_shield(self) -> None:
-        """Put the interrupt off until the shield is lowered."""
+        """Delay the interrupt until the shield is lowered."""
         self._shields += 1
 
     def lower_shield(self) -> None:
-        """Raise the interrupt that was put off, if there is one."""
+        """Raise the interrupt that was delayed, if there is one."""
         self._shields -= 1
         self._interrupt()
 
@@ -55,10 +55,10 @@ _current = Interrupts()
 
 @contextmanager
 def interruptible() -> Iterator[Interrupts]:
-    """Handle signals inside the block, and leave them as they were at its end.
+    """Handle signals inside the block, and restore the handlers at its end.
 
-    A signal that is ignored stays so (``nohup``, background jobs). In other threads than the main
-    one, which gets no signals, nothing is changed.
+    Ignored signals stay ignored (``nohup``, background jobs). Outside the main thread, where no
+    signals arrive, nothing is changed.
     """
     global _current
     interrupts, before = Interrupts(), {}
@@ -76,7 +76,7 @@ def interruptible() -> Iterator[Interrupts]:
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """Finish a step that must not stop half-way (a file, a message to a thread) before a signal.
+    """Delay signals until a step that must not stop half-way (writing a file) is finished.
 
     For milliseconds only, and for the main thread.
     """

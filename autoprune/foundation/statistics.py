@@ -1,4 +1,4 @@
-"""Means over seeds with 95 % intervals, and what paired differences allow to say."""
+"""Statistics over seeds: means and paired differences with 95 % intervals."""
 
 from __future__ import annotations
 

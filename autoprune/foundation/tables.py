@@ -1,4 +1,4 @@
-"""What every table is made of: headings, columns, bars, figures in words."""
+"""Parts of tables: headings, columns, bars, formatted numbers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _WORDS: Final = ("kind", "keep", "share of MACs", "because")
 
 
 def title(text: str, below: str) -> RenderableType:
-    """Head a view: what it is about, and below it how it came about."""
+    """Return a heading: its text, and below it how the figures were obtained."""
     return Padding(Text.assemble((text, "bold"), "\n", (below, "dim")), (1, 0, 0, 1))
 
 
 def table_of(first: str, *others: str) -> Table:
-    """Make a table whose first column is a name and whose others are mostly figures."""
+    """Return a table whose first column is a name and whose others are mostly figures."""
     table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, padding=(0, 1))
     table.add_column(first, overflow="fold")
     for name in others:
@@ -30,7 +30,7 @@ def table_of(first: str, *others: str) -> Table:
 
 
 def bar(fraction: float) -> Table:
-    """Draw a fraction as a bar with its figure beside it."""
+    """Return a bar that shows a fraction, with its figure beside it."""
     cell = Table.grid(padding=(0, 1))
     cell.add_column(width=BAR)
     cell.add_column(justify="right", width=5)
@@ -39,7 +39,7 @@ def bar(fraction: float) -> Table:
 
 
 def warning(text: str) -> RenderableType:
-    """Show one warning."""
+    """Return a line that shows a warning."""
     return Padding(Text.assemble(("warning: ", "yellow"), text), (0, 0, 0, 1))
 
 

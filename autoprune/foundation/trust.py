@@ -1,8 +1,8 @@
-"""Which code of the user's a stored run may import again, as direnv does for its files.
+"""Trust in user code: which functions a stored run may import again, as direnv does for files.
 
-Naming a function on the command line or in ``search`` allows it, in the state of its file at that
-time. A run directory can come from anybody: what it names is imported only if it was allowed here,
-or with ``--trust-code`` (``trust_code=True`` in Python), which counts as naming it.
+Naming a function on the command line or in ``search`` allows it, for the content of its file at
+that time. A run directory can come from anybody: functions that it names are imported only if they
+were allowed here, or with ``--trust-code`` (``trust_code=True`` in Python), which allows them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from autoprune.foundation.user_code import Factory, is_factory, locate
 
 
 def store() -> Path:
-    """Return the file that lists what is allowed, one JSON line each."""
+    """Return the path of the list of allowed functions, one JSON line each."""
     return user_directory("XDG_STATE_HOME", ".local/state") / "trusted.jsonl"
 
 
 def allow(factory: Factory) -> None:
-    """Record that the user has named ``factory``; a place that cannot be written is no error."""
+    """Record that the user has named ``factory``; a list that cannot be written is no error."""
     if _line(factory) in _lines():
         return
     with contextlib.suppress(OSError):
@@ -52,17 +52,17 @@ def check(factory: Factory) -> None:
 def check_named(spec: str, otherwise: str = "name another run") -> None:
     """Raise DamagedError unless the function that a stored run names was allowed, as it is now.
 
-    Anything that names no function passes: it is not code. ``otherwise`` is what else to do where
-    it is gone.
+    A spec that names no function passes. ``otherwise`` is the hint for a function whose file is
+    gone.
     """
     if not is_factory(spec):
         return
-    place, _, function = spec.rpartition(":")
+    module, _, function = spec.rpartition(":")
     path = locate(spec)
     if path is None or not path.expanduser().is_file():
         raise DamagedError(f"{spec} is gone: no such file", f"bring it back, or {otherwise}")
     path = path.expanduser().resolve()  # as naming it resolves it: allowed names are whole paths
-    name = f"{path}:{function}" if place.endswith(".py") else spec
+    name = f"{path}:{function}" if module.endswith(".py") else spec
     check(Factory(name, str(path), file_digest(path)))
 
 

@@ -1,7 +1,7 @@
-"""Functions of the user's own, named as ``file.py:function`` or ``package.module:function``.
+"""User functions, named as ``file.py:function`` or ``package.module:function``.
 
-Naming one runs its file: only for what the user typed. What a stored run names goes through
-:mod:`autoprune.foundation.trust` first.
+Loading one runs its file, so only names that the user typed are loaded directly. Names from a
+stored run go through :mod:`autoprune.foundation.trust` first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _USER = "autoprune_user_"
 
 @dataclass(frozen=True)
 class Factory:
-    """Where a function lives: ``name`` (files by absolute path), source file and its sha256."""
+    """A user function: its ``name`` (files by absolute path), source file and the file's sha256."""
 
     name: str
     path: str
@@ -50,7 +50,7 @@ def refuse_malformed(spec: str) -> None:
 
 
 def load(spec: str) -> tuple[Callable[..., Any], Factory]:
-    """Import the function that ``spec`` names; return it with where it was found.
+    """Import the function that ``spec`` names; return it and its Factory.
 
     Raises UsageError if there is no such file, module or function, if importing it fails, or if it
     is neither a python function nor a class (so never a built-in such as ``os:system``).
@@ -96,9 +96,9 @@ def locate(name: str) -> Path | None:
 
 
 def call(spec: str, function: Callable[..., Any], **options: Any) -> Any:
-    """Call a user's function with those of ``options`` that its signature names.
+    """Call a user function with those of ``options`` that its signature names.
 
-    Raises UsageError, in one line, with whatever it raises.
+    Raises UsageError, in one line, for any error it raises.
     """
     with blamed(f"{spec} fails"):
         return function(**accepted(function, options))
@@ -115,7 +115,7 @@ def accepted(function: Callable[..., Any], options: dict[str, Any]) -> dict[str,
 
 @contextmanager
 def blamed(what: str, hint: str = "--debug shows where") -> Iterator[None]:
-    """Turn any error of a user's code into one UsageError line that starts with ``what``."""
+    """Turn any error of user code into a one-line UsageError that starts with ``what``."""
     try:
         yield
     except AutopruneError:
@@ -126,16 +126,16 @@ def blamed(what: str, hint: str = "--debug shows where") -> Iterator[None]:
 
 
 def imported_files() -> list[Path]:
-    """List the user's files that were imported: another process needs them to know a class."""
+    """Return the user files that were imported; another process needs them to unpickle classes."""
     return [
         Path(str(module.__file__)) for name, module in sys.modules.items() if name.startswith(_USER)
     ]
 
 
 def import_files(paths: Sequence[Path]) -> None:
-    """Import files of the user's that another process of ours has imported.
+    """Import user files that another process of ours has imported.
 
-    One that is gone or fails by now is left out: only what needs it must fail.
+    Files that are gone or fail meanwhile are left out: only what needs them must fail.
     """
     for path in paths:
         with suppress(AutopruneError, OSError):

@@ -1,8 +1,9 @@
-"""Batches of a split made ready once and run many times."""
+"""Batches of a split, prepared once and run many times."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -12,25 +13,33 @@ from autoprune.data import Split
 from autoprune.data.task import Batch
 from autoprune.networks.execution import Form, device_of, move
 
-HELD = 1 << 30
-"""Bytes of batches held ready per split; those of a larger one are made anew on every pass."""
+HELD: Final = 1 << 30
+"""Bytes of batches held ready per split; those of a larger one are drawn again on every pass."""
 
 
 class Batches:
     """The batches of ``split``, in order, on the device of ``model`` and laid out as ``form`` says.
 
-    With a ``seed`` they are shuffled by it and equally large.
+    With a ``seed`` they are shuffled by it and equally large. They are held ready if they take at
+    most ``held`` bytes (by default ``HELD``).
     """
 
     def __init__(
-        self, split: Split, size: int, model: nn.Module, form: Form, seed: int | None = None
+        self,
+        split: Split,
+        size: int,
+        model: nn.Module,
+        form: Form,
+        seed: int | None = None,
+        *,
+        held: int | None = None,
     ) -> None:
         self.form = form
         self._split, self._size, self._seed = split, size, seed
         self._device = device_of(model)
         sample = tree_leaves(next(self._draw()))
         needed = sum(leaf.nbytes / len(leaf) for leaf in sample) * len(split)
-        self._held = list(self._draw()) if needed <= HELD else None
+        self._held = list(self._draw()) if needed <= (HELD if held is None else held) else None
 
     def __iter__(self) -> Iterator[Batch]:
         return self._draw() if self._held is None else iter(self._held)

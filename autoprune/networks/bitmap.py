@@ -1,4 +1,4 @@
-"""Sparse tensors in a weights file: the places as a bitmap, then the values that stay.
+"""Bitmaps of sparse tensors in a weights file, stored beside the values that stay.
 
 A tensor ``name`` of any shape becomes ``name``, its kept values in row-major order, and
 ``name.bitmap``, uint8 [ceil(n / 8)], one bit for each of its n places, least significant bit first.

@@ -1,4 +1,4 @@
-"""How a model is run: its modes, its device, and the fastest arithmetic and memory layout."""
+"""Execution of a model: its modes, its device, its fastest arithmetic and memory layout."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _MALLOC = {-3: 2**25, -1: 2**31 - 1}
 """glibc's M_MMAP_THRESHOLD, at the most it takes, and M_TRIM_THRESHOLD."""
 
 PIXELS = 256
-"""Convolutions over fewer pixels run no faster in bfloat16: the steps cost more than the sums."""
+"""Convolutions over fewer pixels run no faster in bfloat16: overhead outweighs the arithmetic."""
 
 PARAMETERS = 1_000_000
-"""Networks without convolutions but with as many parameters run faster in bfloat16."""
+"""Networks without convolutions run faster in bfloat16 from this many parameters on."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def fastest_form(
 
     Not every model runs in every form: ``x.view(...)`` on a convolution's output needs the plain
     layout, some operations exist in float32 only. So each form is tried on two samples, in eval
-    mode, without gradients. ``auto`` tries bfloat16 where this device computes it faster, which
-    with ``training`` is seldomer.
+    mode, without gradients. ``auto`` tries bfloat16 where this device computes it faster, which is
+    less often the case with ``training``.
     Raises UsageError if the model does not run in bfloat16 although asked to.
     """
     low = precision == "bfloat16"
@@ -86,7 +86,7 @@ def fastest_form(
 
 
 def bfloat16_pays(model: nn.Module, task: Task, batch: Batch) -> bool:
-    """Say whether ``model`` should run faster in bfloat16 than in float32 on its device."""
+    """Return whether ``model`` should run faster in bfloat16 than in float32 on its device."""
     device = device_of(model)
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -102,7 +102,7 @@ def bfloat16_pays(model: nn.Module, task: Task, batch: Batch) -> bool:
 
 @contextmanager
 def laid_out(model: nn.Module, form: Form) -> Iterator[None]:
-    """Lay the model's weights out as ``form`` wants them, and as they were at the end."""
+    """Bring the weights into the memory layout of ``form``; restore it at the end."""
     changed = []
     if form.channels_last:
         for tensor in chain(model.parameters(), model.buffers()):
@@ -118,7 +118,7 @@ def laid_out(model: nn.Module, form: Form) -> Iterator[None]:
 
 @contextmanager
 def mode(model: nn.Module, *, train: bool) -> Iterator[None]:
-    """Put ``model`` in train or eval mode, and every module back into its own at the end."""
+    """Put ``model`` in train or eval mode; restore the mode of every module at the end."""
     before = {module: module.training for module in model.modules()}
     model.train(train)
     try:
@@ -130,7 +130,7 @@ def mode(model: nn.Module, *, train: bool) -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread: small work gains nothing from more, and sums come out the same."""
+    """Compute on one thread: small work gains nothing from more, and sums are reproducible."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -142,8 +142,8 @@ def one_thread() -> Iterator[None]:
 def keep_memory() -> None:
     """Let the C library keep freed memory for the next pass.
 
-    glibc gives large blocks back to the system at once and is handed them anew, page by page, with
-    every tensor: up to half of the time of a pass. Where there is no glibc nothing happens.
+    glibc returns large blocks to the system at once and requests them again, page by page, for
+    every tensor: up to half of the time of a pass. Without glibc nothing happens.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if set_option is not None:
@@ -181,7 +181,7 @@ def _cpu_has_bfloat16() -> bool:
 
 
 def _store(tensor: Tensor, memory_format: torch.memory_format) -> None:
-    # Stored anew in inference mode, a weight could never be trained again.
+    # A weight stored in inference mode could never be trained again.
     with torch.inference_mode(False):
         tensor.data = tensor.data.contiguous(memory_format=memory_format)
 

@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions before them, for as long as a forward pass takes."""
+"""Folding of batch norms into the convolutions before them, for the time of a forward pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 class Pair(NamedTuple):
-    """A batch norm, and the convolution whose output is its input."""
+    """A convolution and the batch norm that normalizes its output."""
 
     conv: nn.Module
     norm: _BatchNorm

@@ -54,7 +54,7 @@ def _library(name: str) -> ModuleType:
 
 
 def as_module(name: str, made: object) -> nn.Module:
-    """Return what a function made; raise UsageError if that is no network."""
+    """Return what the function ``name`` made; raise UsageError if it is no network."""
     if not isinstance(made, nn.Module):
         raise UsageError(
             f"{name} returns {type(made).__name__}, not an nn.Module", "return the built network"

@@ -1,4 +1,4 @@
-"""A compact network on disk: a spec in JSON and its weights in safetensors; nothing pickled.
+"""Saved compact networks: a spec in JSON and the weights in safetensors; nothing is pickled.
 
 ``model.json``, format 1: ``{"format", "model": factory or null, "indices": [[tensor, dim, [...]]],
 "widths": [[module, attribute, size]], "sparse": [tensor]}``. Loading builds the dense network,
@@ -23,7 +23,7 @@ from autoprune.errors import AutopruneError, DamagedError, UsageError
 from autoprune.networks.bitmap import unpack
 from autoprune.networks.spec import ModelSpec
 from autoprune.runs.artifacts import Artifacts
-from autoprune.structure.slicing import Indices, Widths, cut
+from autoprune.structure.cutting import Indices, Widths, cut
 
 FORMAT = 1
 SPEC, WEIGHTS = "model.json", "model.safetensors"

@@ -1,4 +1,4 @@
-"""How good a network is on a split: the task's score and its loss."""
+"""Score and loss of a network on a split."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from autoprune.data import Split
-from autoprune.data.task import Batch, Task
+from autoprune.data.task import Batch, RatedTask, Task
 from autoprune.networks.execution import (
     Precision,
     device_of,
@@ -22,12 +22,12 @@ from autoprune.networks.execution import (
 )
 
 CPU_BATCH, BATCH = 64, 512
-"""Samples per forward pass. On a CPU, whose cache has to hold the activations, 512 take twice as
-long (a ResNet-20; a DenseNet-40 2.4 times)."""
+"""Samples per forward pass. On a CPU, whose cache has to hold the activations, batches of 512 take
+twice as long (a ResNet-20; a DenseNet-40 2.4 times)."""
 
 
 class Score(NamedTuple):
-    """Mean score in [0, 1] and mean loss over a split, and what else the task counts there."""
+    """Mean score in [0, 1] and mean loss over a split; ``other``: the rates of a rated task."""
 
     score: float
     loss: float
@@ -44,15 +44,14 @@ def measure(
 ) -> Score:
     """Return the mean score and mean loss of ``model`` over ``split``, in eval mode.
 
-    A task may have a method ``rates(outputs, batch)`` beside its score: parts and wholes by name,
-    each summed over the split before they are divided. Train or eval mode of every module is
-    restored.
+    The rates of a :class:`autoprune.data.task.RatedTask` come under ``other``. Train or eval mode
+    of every module is restored.
     """
     device = device_of(model)
     size = batch_size or (CPU_BATCH if device.type == "cpu" else BATCH)
-    form = fastest_form(model, task, first(split), precision)
+    form = fastest_form(model, task, first_samples(split), precision)
     score, loss = 0.0, 0.0
-    rates = getattr(task, "rates", None)
+    rated = task if isinstance(task, RatedTask) else None
     counts: dict[str, list[float]] = {}
     with torch.inference_mode(), mode(model, train=False), laid_out(model, form):
         for batch in split.batches(size):
@@ -61,13 +60,13 @@ def measure(
             scores = task.score(outputs, moved)
             score += float(scores.double().sum())
             loss += float(task.loss(outputs, moved)) * len(scores)
-            for name, (part, whole) in rates(outputs, moved).items() if rates else ():
+            for name, (part, whole) in rated.rates(outputs, moved).items() if rated else ():
                 held = counts.setdefault(name, [0.0, 0.0])
                 counts[name] = [held[0] + part, held[1] + whole]
     other = {name: part / whole if whole else 0.0 for name, (part, whole) in counts.items()}
     return Score(score / len(split), loss / len(split), other)
 
 
-def first(split: Split) -> Batch:
-    """Return two samples, to try things on."""
+def first_samples(split: Split) -> Batch:
+    """Return a batch of the first two samples."""
     return next(split.take(2).batches(2))

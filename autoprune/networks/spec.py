@@ -1,4 +1,4 @@
-"""``--model``: from a name to a specification, and from that to a network with fresh weights."""
+"""Specifications of networks (``--model``): from a name, to a network with fresh weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from autoprune.networks.libraries import LIBRARIES, as_module, build_from_librar
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """How to build a network again: a name and options, JSON-able, no pickle.
+    """Specification by which a network can be built again: a name and options, JSON-able.
 
     ``factory`` is a zoo name, ``timm:NAME``, ``torchvision:NAME``, or a function of the user's with
     its source file ``path`` (absolute) and the ``sha256`` of that.
@@ -115,7 +115,7 @@ def resolve_model(spec: str | ModelSpec | nn.Module, data: Data | None = None) -
 
 
 def _shape(data: Data | None) -> dict[str, int]:
-    """Return what ``data`` asks of a network."""
+    """Return the options of a network that follow from ``data``."""
     shape = {}
     if data and data.classes:
         shape["classes"] = data.classes
@@ -127,7 +127,7 @@ def _shape(data: Data | None) -> dict[str, int]:
 
 
 def _chosen(name: str) -> tuple[str, dict[str, Any]]:
-    """Part ``resnet20,shortcut=B`` into the name and the options after it."""
+    """Split ``resnet20,shortcut=B`` into the name and the options after it."""
     name, *pairs = name.split(",")
     chosen: dict[str, Any] = {}
     for pair in pairs:

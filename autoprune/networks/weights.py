@@ -1,4 +1,4 @@
-"""``--weights``: tensors from a checkpoint or a run, checked against the network."""
+"""Trained weights (``--weights``) from a checkpoint or a run, checked against the network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autoprune.errors import DamagedError, UsageError
 from autoprune.runs.artifacts import MANIFEST, Artifacts
 
 INITIAL, BASE, WEIGHTS = "initial.safetensors", "base.safetensors", "model.safetensors"
-"""Weights in a run: before training, of the dense network after it, of the network that results."""
+"""Weights in a run: initial ones, those of the dense network, those of the resulting network."""
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which checkpoints keep the weights."""

@@ -1,7 +1,7 @@
-"""Worker processes: the same results in the same order, however many there are.
+"""Worker processes: the same results in the same order, whatever their number.
 
-Every worker makes one state and then maps items through it, on one thread, so that no sum depends
-on how many cores share it. Everything travels in memory, through pipes; nothing is stored.
+Every worker builds one state and then maps items through it, on a single thread, since sums depend
+on the number of threads. Everything is sent through pipes; nothing is stored.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Outcome = TypeVar("Outcome")
 
 
 class Workers(Generic[Item, Outcome]):
-    """Maps items through what ``start(*args)`` returns, in ``count`` processes of one thread each.
+    """Pool of ``count`` processes, of one thread each, that map items through ``start(*args)``.
 
     With ``count`` 1 everything happens in this process, on one thread too, so that the results are
     the same to the last bit. Use it as a context manager. Items and results, ``start`` (a function
@@ -74,7 +74,7 @@ class Workers(Generic[Item, Outcome]):
         self.close()
 
     def close(self) -> None:
-        """Let the processes end, each after the item it is at."""
+        """Let the processes end, each after its current item."""
         for pipe in self._pipes:
             pipe.close()
         self._pipes = []
@@ -100,7 +100,7 @@ class Workers(Generic[Item, Outcome]):
         for number in range(len(items)):
             while number not in done:
                 ready = wait(self._pipes)
-                for pipe in (each for each in self._pipes if each in ready):
+                for pipe in (pipe for pipe in self._pipes if pipe in ready):
                     (round_, place), *outcome = _receive(pipe)
                     if round_ == self._round:
                         done[place] = (outcome[0], outcome[1])
@@ -117,7 +117,7 @@ class Workers(Generic[Item, Outcome]):
 
 
 def _serve(pipe: Connection, files: Sequence[Path]) -> None:
-    """Be a worker: make the state, then answer items until the pipe ends."""
+    """Run a worker: build the state, then answer items until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all, the first one answers
     torch.set_num_threads(1)
     sys.path.append(str(Path.cwd()))  # where ``package.module:function`` was found
@@ -171,7 +171,7 @@ def _send(pipe: Connection, value: Any) -> None:
 
 
 class _Pickler(ForkingPickler):
-    """Sends tensors as bytes: torch would put each into shared memory, of which there is little."""
+    """Pickler that sends tensors as bytes; torch would put each into the scarce shared memory."""
 
     def __init__(self, file: BytesIO) -> None:
         super().__init__(file)

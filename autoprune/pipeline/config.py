@@ -19,13 +19,13 @@ from autoprune.foundation.options import (
     LatencyBatch,
     Model,
     Name,
-    RankingName,
     Seed,
     TaskSpec,
     Weights,
     Workers,
 )
 from autoprune.foundation.schema import OUTSIDE, decode_fields, written
+from autoprune.pipeline.options import RankingName, SearcherName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +94,9 @@ class SearchConfig(PruningConfig):
     command: ClassVar[str] = "search"
     least: ClassVar[Mapping[str, int]] = {**PruningConfig.least, "evaluations": 1, "workers": 0}
 
-    agent: Name = "ddpg"
-    """Searcher: ddpg or ppo (learning); dp, evolution, greedy, random or uniform (not)."""
+    agent: SearcherName = "ddpg"
+    reward: Name = "loss"
+    """What a learning agent maximizes: loss (negated), score, or another registered reward."""
     evaluations: int = 100
     """Plans the searcher may try."""
     baseline: Flag = True

@@ -1,35 +1,38 @@
-"""What TensorBoard shows of a search: reward, best so far, cost, every group's keep, losses.
-
-Of the training of a policy: what every network's plans score, the loss of imitation, the reward of
-practice.
-"""
+"""TensorBoard curves: of a search, of a schedule, and of the training of a policy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
+from autoprune.envs.rewards import LOSS, find_reward
 from autoprune.pipeline.result import Round
-from autoprune.problem.problem import Record
+from autoprune.problem.ledger import Record
 from autoprune.runs.tensorboard import Events
 
 
 class Curves:
     """Writes the course of a search as scalars; one step is one evaluation."""
 
-    def __init__(self, writer: Events, cost: CostModel) -> None:
-        self._writer, self._cost = writer, cost
-        self._best, self._episodes = float("-inf"), 0
+    def __init__(self, writer: Events, cost: CostModel, reward: str = LOSS.name) -> None:
+        self._writer, self._cost, self._reward = writer, cost, find_reward(reward)
+        self._best: Record | None = None
+        self._episodes = 0
 
     def evaluation(self, record: Record) -> None:
-        """Write one evaluation."""
-        step, found = record.number, record.evaluation
-        self._best = max(self._best, found.score)
+        """Write one evaluation, and the best so far: the complete one of least loss."""
+        step, evaluation = record.number, record.evaluation
+        best = self._best
+        if evaluation.complete and not (best and best.evaluation.loss <= evaluation.loss):
+            self._best = best = record
         cost, write = self._cost, self._writer.add_scalar
-        write("search/reward", found.score, step)
-        write("search/best_so_far", self._best, step)
-        write("search/loss", found.loss, step)
+        write(f"search/reward_{self._reward.name}", self._reward(evaluation), step)
+        write("search/score", evaluation.score, step)
+        write("search/loss", evaluation.loss, step)
+        if best:
+            write("search/best_score", best.evaluation.score, step)
+            write("search/best_loss", best.evaluation.loss, step)
         write("cost/macs_fraction", cost.macs(record.plan) / cost.macs.dense, step)
         write(
             "cost/parameters_fraction", cost.parameters(record.plan) / cost.parameters.dense, step
@@ -42,7 +45,7 @@ class Curves:
         cost = self._cost
         for name, value in (
             ("round/pruned", found.pruned),
-            ("round/recovered", found.recovered),
+            ("round/finetuned", found.finetuned),
             ("cost/macs_fraction", found.macs / cost.macs.dense),
             ("cost/parameters_fraction", found.parameters / cost.parameters.dense),
         ):

@@ -1,45 +1,39 @@
-"""From the plans of a search to one network: build the best few as delivered, and take the best."""
+"""Finalists: the best few plans of a search are built as delivered, and the best is taken."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf, isfinite
-from typing import Final
 
 from torch import nn
 
 from autoprune.errors import AutopruneError
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form
-from autoprune.pipeline.session import Session
-from autoprune.pipeline.stages import CALIBRATION
-from autoprune.problem.problem import Ledger, Record
-from autoprune.ranking import Ranking
+from autoprune.networks.score import measure
+from autoprune.pipeline.session import PruningSession
+from autoprune.problem.ledger import Ledger, Record
+from autoprune.ranking.ordering import Ranking
 from autoprune.ranking.recalibration import Recalibration
 from autoprune.ranking.reconstruction import Reconstruction
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
-from autoprune.training.loop import measure
-
-FINALISTS: Final = 5
-"""Best plans that are built and scored again on the validation split: the best of many is too
-good."""
 
 Build = Callable[[Plan], nn.Module]
 
 
-def builder(session: Session, model: nn.Module, ranking: Ranking) -> Build:
+def builder(session: PruningSession, model: nn.Module, ranking: Ranking) -> Build:
     """Return what builds the network of a plan: compact, with batch-norm statistics that fit it.
 
     Where the ranking repairs weights, the network is also fitted to the dense one layer after
     layer (:mod:`autoprune.ranking.reconstruction`).
     """
     inputs, slicer = session.inputs, Slicer(model, session.structure)
-    calibration = inputs.data.calibration(CALIBRATION, session.config.seed).to(inputs.device)
-    if ranking.repairs and not session.grain.granularity.masked:
+    calibration = inputs.calibration(session.tuning.samples.ranking, session.seeds)
+    if ranking.repairs and not session.units.granularity.masked:
         fit = Reconstruction(model, slicer, inputs.task, calibration)
         return lambda plan: fit(ranking.kept(plan), ranking.weights(plan))
-    samples = Batches(calibration, 128, model, Form(), seed=session.config.seed)
+    samples = Batches(calibration, 128, model, Form(), seed=session.seeds.calibration)
     recalibrate = Recalibration(model, inputs.task, samples)
 
     def build(plan: Plan) -> nn.Module:
@@ -51,13 +45,13 @@ def builder(session: Session, model: nn.Module, ranking: Ranking) -> Build:
     return build
 
 
-def shrink(session: Session, model: nn.Module, plan: Plan, ranking: Ranking) -> nn.Module:
+def shrink(session: PruningSession, model: nn.Module, plan: Plan, ranking: Ranking) -> nn.Module:
     """Build the network of one plan; see ``builder``."""
     return builder(session, model, ranking)(plan)
 
 
 def choose(
-    session: Session, build: Build, ledger: Ledger, besides: Sequence[Plan] = ()
+    session: PruningSession, build: Build, ledger: Ledger, besides: Sequence[Plan] = ()
 ) -> tuple[Record, nn.Module]:
     """Build the best few plans and score them on samples the search never saw; return the best.
 
@@ -72,15 +66,15 @@ def choose(
             "try a larger budget, or look at the network with autoprune inspect",
         )
     best = sorted(sound, key=lambda record: record.evaluation.loss)
-    finalists = best[:FINALISTS] + [item for item in best[FINALISTS:] if item.plan in besides]
-    inputs = session.inputs
-    validation = inputs.data.validation.to(inputs.device)
-    found = []
+    count = session.tuning.finalists.count
+    finalists = best[:count] + [record for record in best[count:] if record.plan in besides]
+    validation = session.inputs.validation
+    built = []
     with session.progress.phase("finals", len(finalists)) as phase:
         for record in finalists:
             network = build(record.plan)
-            loss = measure(network, validation, inputs.task).loss
-            found.append((loss if isfinite(loss) else inf, record, network))
+            loss = measure(network, validation, session.inputs.task).loss
+            built.append((loss if isfinite(loss) else inf, record, network))
             phase.advance()
-    _, chosen, network = min(found, key=lambda item: item[0])
+    _, chosen, network = min(built, key=lambda entry: entry[0])
     return chosen, network

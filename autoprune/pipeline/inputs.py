@@ -1,4 +1,4 @@
-"""What a command works on: network, data and task, found and checked before any work."""
+"""Inputs of a command: network, data and task, found and checked before any work."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
-from autoprune.data import Data, load_data
-from autoprune.data.task import Classification, Task, resolve_task
+from autoprune.data import Data, Split, load_data
+from autoprune.data.task import Batch, Classification, Task, resolve_task
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation import trust
+from autoprune.foundation.seeds import Seeds
 from autoprune.foundation.user_code import is_factory
-from autoprune.networks.check import check
-from autoprune.networks.execution import device_of
+from autoprune.networks.compatibility import check_compatible
+from autoprune.networks.execution import device_of, move
 from autoprune.networks.save import state_tensors
 from autoprune.networks.spec import ModelSpec, model_spec
 from autoprune.networks.weights import load_weights
-from autoprune.pipeline.config import PruningConfig
-from autoprune.runs.artifacts import ANEW, Artifacts
+from autoprune.runs.artifacts import START_OVER, Artifacts
 
 CONFIG = "config.json"
 
@@ -33,7 +34,7 @@ EMBEDDED = "digits-resnet"
 
 @dataclass(frozen=True)
 class Inputs:
-    """A network with data and task, on one device.
+    """A network with data and task. Splits come placed on the device of the network.
 
     ``spec`` builds the network again, None for a live object; ``trained`` is False if it has fresh
     weights and must be trained first.
@@ -47,12 +48,45 @@ class Inputs:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """Device of the network."""
         return device_of(self.model)
 
+    @property
+    def example(self) -> Any:
+        """Example inputs of the network, on the device."""
+        return on_device(self.data.example(self.task), self.device)
 
-class Named(Protocol):
-    """What a configuration says about network, data and task."""
+    @property
+    def train(self) -> Split:
+        """Training split, on the device."""
+        return self.data.train.to(self.device)
+
+    @property
+    def search(self) -> Split:
+        """Split that plans are scored on, on the device."""
+        return self.data.search.to(self.device)
+
+    @property
+    def validation(self) -> Split:
+        """Split that chooses among finalists, on the device."""
+        return self.data.validation.to(self.device)
+
+    @property
+    def test(self) -> Split:
+        """Split that the delivered networks are measured on, on the device; read once."""
+        return self.data.test.to(self.device)
+
+    def calibration(self, count: int, seeds: Seeds) -> Split:
+        """Training samples for rankings and batch-norm statistics, on the device."""
+        return self.data.calibration(count, seeds.calibration).to(self.device)
+
+    def sized_batch(self, size: int) -> Batch:
+        """First ``size`` training samples, on the device; latency is measured on them."""
+        return move(next(self.data.train.batches(size)), self.device)
+
+
+class Selection(Protocol):
+    """Options that name network, data, task, device and seed."""
 
     @property
     def model(self) -> str | None:
@@ -79,14 +113,15 @@ class Named(Protocol):
         """Seed of fresh weights and of the halves of what is held out."""
 
 
-def from_config(config: Named, *, untrained: bool = False) -> Inputs:
+def from_config(config: Selection, *, untrained: bool = False) -> Inputs:
     """Find what the command line names; a network without weights only where ``untrained`` may be.
 
     Raises UsageError or DamagedError, in one line, for anything missing, damaged or mismatched.
     """
     device = resolve_device(config.device)
     task = resolve_task(config.task)
-    data = load_data(config.data, config.seed)
+    seeds = Seeds(config.seed)
+    data = load_data(config.data, seeds.splits)
     spec = model_spec(str(config.model), data)
     if config.weights is None and spec.factory != EMBEDDED and not untrained:
         raise UsageError(
@@ -94,11 +129,11 @@ def from_config(config: Named, *, untrained: bool = False) -> Inputs:
             "name them with --weights FILE (safetensors or a weights_only checkpoint), or of a run"
             " of autoprune train",
         )
-    model = _fresh(spec, config.seed)
+    model = _fresh(spec, seeds)
     if config.weights is not None:
         load_weights(model, config.weights)
     model.to(device)
-    check(model, data, task)
+    check_compatible(model, data, task)
     return Inputs(model, spec, data, task, trained=config.weights is not None)
 
 
@@ -122,7 +157,7 @@ def of_run(
         for option, given, found in (("--data", data, spec), ("--task", task, kind)):
             if given is None:
                 trust.check_named(found, otherwise=f"name it with {option}")
-    return load_data(spec, known.get("seed") or 0), resolve_task(kind)
+    return load_data(spec, Seeds(known.get("seed") or 0).splits), resolve_task(kind)
 
 
 def known_config(artifacts: Artifacts) -> dict[str, Any]:
@@ -135,15 +170,15 @@ def known_config(artifacts: Artifacts) -> dict[str, Any]:
         isinstance(config.get(name), kind | None)
         for name, kind in (("model", str), ("data", str), ("task", str), ("weights", str))
     ):
-        raise DamagedError(f"{artifacts.path / CONFIG} is not the configuration of a run", ANEW)
+        raise DamagedError(
+            f"{artifacts.path / CONFIG} is not the configuration of a run", START_OVER
+        )
     if type(config.get("seed", 0)) is not int:
-        raise DamagedError(f"{artifacts.path / CONFIG} has a damaged seed", ANEW)
+        raise DamagedError(f"{artifacts.path / CONFIG} has a damaged seed", START_OVER)
     return config
 
 
-def from_objects(
-    model: nn.Module | str, data: object, task: object, config: PruningConfig
-) -> Inputs:
+def from_objects(model: nn.Module | str, data: object, task: object, config: Selection) -> Inputs:
     """Take live objects: a trained network, and data and task as ``search`` accepts them.
 
     Device and seed come from ``config``.
@@ -157,7 +192,8 @@ def from_objects(
         )
     device = resolve_device(config.device)
     resolved = resolve_task(task)
-    loaded = load_data(data, config.seed)
+    seeds = Seeds(config.seed)
+    loaded = load_data(data, seeds.splits)
     spec = None
     if isinstance(model, str):
         spec = model_spec(model, loaded)
@@ -165,18 +201,23 @@ def from_objects(
             raise UsageError(
                 f"{model} has no trained weights", "pass the trained nn.Module instead of its name"
             )
-        model = _fresh(spec, config.seed)
+        model = _fresh(spec, seeds)
     if (spec or config.device != "auto") and device_of(model) != device:
         model = copy.deepcopy(model).to(device)
-    check(model, loaded, resolved)
+    check_compatible(model, loaded, resolved)
     return Inputs(model, spec, loaded, resolved, trained=spec is None)
 
 
-def _fresh(spec: ModelSpec, seed: int) -> nn.Module:
+def _fresh(spec: ModelSpec, seeds: Seeds) -> nn.Module:
     """Build a network whose initial weights depend on the seed only."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(seeds.weights)
         return spec.build(trust_code=True)
+
+
+def on_device(example: Any, device: torch.device) -> Any:
+    """Move the tensors of example inputs."""
+    return tree_map(lambda leaf: leaf.to(device) if torch.is_tensor(leaf) else leaf, example)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -1,4 +1,4 @@
-"""What a run comes to: networks measured on the test split, and the one that is stored."""
+"""Publication of a run: networks measured on the test split, and the one that is stored."""
 
 from __future__ import annotations
 
@@ -10,28 +10,26 @@ from torch import nn
 from autoprune.cost.latency.backends import find_backend
 from autoprune.cost.latency.deployed import samples_in
 from autoprune.networks.bitmap import pack
-from autoprune.networks.execution import move
 from autoprune.networks.save import spec_json, state_tensors, write_tensors
+from autoprune.networks.score import measure
 from autoprune.pipeline.result import Measure
-from autoprune.pipeline.session import Session
-from autoprune.ranking import Ranking
+from autoprune.pipeline.session import PruningSession
+from autoprune.ranking.ordering import Ranking
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
-from autoprune.training.loop import measure
 
 
 def measure_all(
-    session: Session, networks: Mapping[str, tuple[nn.Module, Plan | None]]
+    session: PruningSession, networks: Mapping[str, tuple[nn.Module, Plan | None]]
 ) -> dict[str, Measure]:
     """Measure networks on the test split, which is read here and nowhere else.
 
     The dense network has no plan.
     """
     inputs, cost = session.inputs, session.cost
-    test = inputs.data.test.to(inputs.device)
+    test = inputs.test
     with session.progress.phase("test", len(networks)) as phase:
-        samples = inputs.data.train.batches(session.config.latency_batch)
-        batch = move(next(samples), inputs.device)  # as many as latency budgets are measured on
+        batch = inputs.sized_batch(session.config.latency_batch)  # as latency budgets are
         models = [model for model, _ in networks.values()]
         backend = find_backend(session.config.backend, models[0], inputs.task, batch)
         times = backend.latencies(models)
@@ -39,7 +37,7 @@ def measure_all(
         for (name, (model, plan)), seconds in zip(networks.items(), times, strict=True):
             found = measure(model, test, inputs.task)
             result[name] = Measure(
-                accuracy=found.score,
+                score=found.score,
                 macs=cost.macs(plan) if plan else cost.macs.dense,
                 parameters=cost.parameters(plan) if plan else cost.parameters.dense,
                 bytes=cost.bytes(plan) if plan else cost.bytes.dense,
@@ -51,12 +49,16 @@ def measure_all(
 
 
 def publish(
-    session: Session, model: nn.Module, plan: Plan, ranking: Ranking, dense: nn.Module
+    session: PruningSession,
+    model: nn.Module,
+    plan: Plan,
+    ranking: Ranking,
+    dense: nn.Module,
 ) -> None:
     """Store plan, masks and the compact network."""
     run, slicer = session.run, Slicer(dense, session.structure)
     kept, tensors = ranking.kept(plan), state_tensors(model)
-    sparse = session.grain.masks(ranking, plan)
+    sparse = session.units.masks(ranking, plan)
     spec = session.inputs.spec
     if sparse:
         described = spec_json(spec, {}, {}, tuple(sparse))

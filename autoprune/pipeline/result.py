@@ -1,4 +1,4 @@
-"""What a search comes to: the measures, the plan and where everything is; ``result.json``."""
+"""Result of a pruning run: measures, plan and files; ``result.json``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from autoprune.cost.latency import LatencyModel
 from autoprune.cost.latency.model import MILLI
-from autoprune.foundation.schema import OUTSIDE, Stored
+from autoprune.foundation.schema import OUTSIDE, Stored, stored_as
 from autoprune.runs.artifacts import Artifacts
 from autoprune.structure.plan import Plan
 
@@ -20,13 +20,13 @@ from autoprune.structure.plan import Plan
 class Measure:
     """One state of the network, measured: on the test split, per sample.
 
-    ``accuracy`` is the task's score in [0, 1]; ``macs`` multiply-adds of one sample; ``bytes`` the
+    ``score`` is the task's score in [0, 1]; ``macs`` multiply-adds of one sample; ``bytes`` the
     size of the weights file; ``latency_ms`` milliseconds of one sample as it is deployed
     (:mod:`autoprune.cost.latency.deployed`), None if not measured; ``other`` what else the task
     counts, such as a character error rate.
     """
 
-    accuracy: float
+    score: float = field(metadata=stored_as("accuracy"))
     macs: int
     parameters: int
     bytes: int
@@ -58,7 +58,7 @@ class Round:
     macs: int
     parameters: int
     pruned: float
-    recovered: float
+    finetuned: float = field(metadata=stored_as("recovered"))
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Baseline:
 
     name: str
     pruned: Measure
-    recovered: Measure
+    finetuned: Measure = field(metadata=stored_as("recovered"))
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class LatencyCheck:
 class Result(Stored):
     """The outcome of a search.
 
-    ``base``, ``pruned`` and ``recovered`` are the trained network, the compact one and the compact
+    ``dense``, ``pruned`` and ``finetuned`` are the trained network, the compact one and the compact
     one after fine-tuning. ``network`` and ``data`` are the specs they came from, ``score`` the best
     on the search split (None if nothing was evaluated), ``latency`` (of latency budgets) the
     predicted one beside the measured one,
@@ -122,9 +122,9 @@ class Result(Stored):
     fine-tuned network itself and not part of the JSON.
     """
 
-    base: Measure
+    dense: Measure = field(metadata=stored_as("base"))
     pruned: Measure
-    recovered: Measure
+    finetuned: Measure = field(metadata=stored_as("recovered"))
     budget: str
     plan: Plan
     groups: tuple[GroupKeep, ...]

@@ -1,4 +1,4 @@
-"""The phases of a search around the search itself: train and rank before, fine-tune after it."""
+"""Stages around the search: train and rank before it, fine-tune after it."""
 
 from __future__ import annotations
 
@@ -13,32 +13,23 @@ from torch import nn
 from autoprune.agents import policy as policies
 from autoprune.agents.policy import Policy
 from autoprune.data import Split
-from autoprune.data.task import Classification, Task
+from autoprune.data.task import Classification
 from autoprune.networks.save import state_tensors, write_tensors
 from autoprune.networks.weights import BASE, INITIAL, initial_file
-from autoprune.pipeline.session import Session
-from autoprune.problem.evaluator import Evaluator
+from autoprune.pipeline.session import PruningSession
+from autoprune.problem.evaluator import Evaluator, EvaluatorParts
 from autoprune.problem.granularity.masking import Masks
-from autoprune.problem.problem import PruningProblem, error_statistics, weight_statistics
-from autoprune.ranking import Ranking
+from autoprune.problem.problem import PruningProblem
+from autoprune.problem.statistics import error_statistics, weight_statistics
+from autoprune.ranking.ordering import Ranking
 from autoprune.runs.run import Run
-from autoprune.structure.table import Structure
 from autoprune.training.in_run import fit_in
 from autoprune.training.loop import Diverged, FitConfig
 from autoprune.training.recipes import softened
 
-CALIBRATION = 1000
-"""Training samples that rankings are computed on, and batch-norm statistics of final networks."""
 
-RECALIBRATION = 64
-"""Training samples that each evaluation moves batch-norm statistics by."""
-
-TRAINING = FitConfig(epochs=20, batch_size=64)
-"""How the embedded network is trained on the spot."""
-
-
-def train(session: Session) -> nn.Module:
-    """Return the trained dense network: as given, from the run, or trained now and stored there."""
+def train(session: PruningSession) -> nn.Module:
+    """Trained dense network: as given, from the run, or trained now and stored there."""
     model = copy.deepcopy(session.inputs.model)
     run = session.run
     if session.inputs.trained:
@@ -49,12 +40,12 @@ def train(session: Session) -> nn.Module:
     if run.artifacts.intact(BASE):
         model.load_state_dict(load_file(str(run.artifacts.file(BASE))), strict=False)
         return model
-    _fit(session, "train", model, TRAINING)
+    _fit(session, "train", model, session.tuning.training)
     run.publish(BASE, partial(write_tensors, tensors=state_tensors(model)))
     return model
 
 
-def _adopt(session: Session, model: nn.Module) -> None:
+def _adopt(session: PruningSession, model: nn.Module) -> None:
     """Keep what a ticket needs of weights that come from a run: those before and after training."""
     run, weights = session.run, session.config.weights
     initial = None if weights is None else initial_file(weights)
@@ -67,58 +58,47 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def pose(session: Session, model: nn.Module) -> PruningProblem:
+def pose(session: PruningSession, model: nn.Module) -> PruningProblem:
     """Rank the units of the trained network and set up its evaluation."""
-    grain, ranking = session.grain, order(session, model)
-    if grain.granularity.masked:
+    units, ranking = session.units, rank_units(session, model)
+    if units.granularity.masked:
         statistics = error_statistics(ranking.errors)
     else:
         statistics = weight_statistics(session.structure, dict(model.state_dict()))
     return PruningProblem(
-        structure=grain.units,
+        structure=units.decisions,
         cost=session.cost,
         budget=session.budget,
         ranking=ranking,
-        evaluate=evaluator(session, model, ranking, session.inputs.data.search),
+        scorer=Evaluator(evaluator_parts(session, model, ranking, session.inputs.search)),
         statistics=statistics,
     )
 
 
-def order(session: Session, model: nn.Module, before: Masks | None = None) -> Ranking:
+def rank_units(session: PruningSession, model: nn.Module, before: Masks | None = None) -> Ranking:
     """Rank the units of a network; what the masks ``before`` removed goes first."""
-    config, inputs, grain = session.config, session.inputs, session.grain
-    calibration = inputs.data.calibration(CALIBRATION, config.seed).to(inputs.device)
-    with session.progress.phase("rank", len(grain.units.groups)) as phase:
-        ranking = grain.rank(
+    seeds, inputs, groups = session.seeds, session.inputs, len(session.units.decisions.groups)
+    with session.progress.phase("rank", groups) as phase:
+        ranking = session.units.rank(
             model,
-            config.ranking,
+            session.config.ranking,
             task=inputs.task,
-            calibration=calibration,
-            seed=config.seed,
+            calibration=inputs.calibration(session.tuning.samples.ranking, seeds),
+            seed=seeds.calibration,
             before=before,
         )
-        phase.advance(len(grain.units.groups))
+        phase.advance(groups)
     return ranking
 
 
-def evaluator(session: Session, model: nn.Module, ranking: Ranking, split: Split) -> Evaluator:
-    """Return what scores plans of a network on a split."""
-    return Evaluator(*evaluator_parts(session, model, ranking, split))
-
-
 def evaluator_parts(
-    session: Session, model: nn.Module, ranking: Ranking, split: Split
-) -> tuple[nn.Module, Structure, Ranking, Task, Split, Split]:
-    """Return what an Evaluator is made of, to make one here or in another process."""
-    inputs = session.inputs
-    calibration = inputs.data.calibration(RECALIBRATION, session.config.seed)
-    return (
-        model,
-        session.structure,
-        ranking,
-        inputs.task,
-        split.to(inputs.device),
-        calibration.to(inputs.device),
+    session: PruningSession, model: nn.Module, ranking: Ranking, split: Split
+) -> EvaluatorParts:
+    """Return what scores plans of a network on a split is made of."""
+    inputs, tuning = session.inputs, session.tuning
+    calibration = inputs.calibration(tuning.samples.evaluation, session.seeds)
+    return EvaluatorParts(
+        model, session.structure, ranking, inputs.task, split, calibration, tuning.racing
     )
 
 
@@ -129,8 +109,8 @@ def keep_policy(run: Run, policy: Policy) -> None:
     run.publish_json(policies.DESCRIPTION, policy.to_json())
 
 
-def recover(
-    session: Session,
+def finetune(
+    session: PruningSession,
     pruned: nn.Module,
     teacher: nn.Module,
     name: str = "finetune",
@@ -142,7 +122,7 @@ def recover(
     """
     model = copy.deepcopy(pruned).requires_grad_(True)
     if session.config.finetune_epochs:
-        config = softened(model, len(session.inputs.data.train))
+        config = session.tuning.finetuning or softened(model, len(session.inputs.data.train))
         config = replace(config, epochs=session.config.finetune_epochs)
         if not isinstance(session.inputs.task, Classification):
             config = replace(config, distill=0.0)  # softened classes mean nothing to other tasks
@@ -154,7 +134,7 @@ def recover(
 
 
 def _fit(
-    session: Session,
+    session: PruningSession,
     name: str,
     model: nn.Module,
     config: FitConfig,
@@ -167,9 +147,9 @@ def _fit(
         session.progress,
         name,
         model,
-        inputs.data.train.to(inputs.device),
+        inputs.train,
         inputs.task,
-        replace(config, seed=session.config.seed),
+        replace(config, seed=session.seeds.training),
         teacher=teacher,
         masks=masks,
         on_epoch=lambda done, _, loss: session.curves.training(name, done, loss),

@@ -1,4 +1,4 @@
-"""What a search came to."""
+"""View of a pruning result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from autoprune.foundation.progress import duration
 from autoprune.foundation.tables import (
     bar,
     count,
@@ -21,6 +20,7 @@ from autoprune.foundation.tables import (
     title,
     warning,
 )
+from autoprune.foundation.terminal import duration
 from autoprune.pipeline.result import GroupKeep, LatencyCheck, Result
 
 
@@ -56,16 +56,16 @@ def _effort(result: Result) -> str:
 
 def _accuracies(result: Result) -> Table:
     table = table_of(f"{result.metric}, test split", "base", "pruned", "fine-tuned", "change")
-    rows = [(f"{result.agent} + {result.ranking}", result.pruned, result.recovered, "bold")]
+    rows = [(f"{result.agent} + {result.ranking}", result.pruned, result.finetuned, "bold")]
     if result.baseline:
         base = result.baseline
-        rows.append((base.name, base.pruned, base.recovered, ""))
+        rows.append((base.name, base.pruned, base.finetuned, ""))
     for name, pruned, recovered, style in rows:
-        scores = [measure.accuracy for measure in (result.base, pruned, recovered)]
+        scores = [measure.score for measure in (result.dense, pruned, recovered)]
         _add_scores(table, name, scores, style)
-    for rate in result.base.other:
+    for rate in result.dense.other:
         for name, pruned, recovered, style in rows:
-            scores = [measure.other[rate] for measure in (result.base, pruned, recovered)]
+            scores = [measure.other[rate] for measure in (result.dense, pruned, recovered)]
             _add_scores(table, f"{rate}, {name}", scores, style)
     return table
 
@@ -91,7 +91,7 @@ def _costs(result: Result) -> Table:
         ("file size", size, "bytes"),
         ("latency per sample", milliseconds, "latency_ms"),
     ):
-        before, after = getattr(result.base, measure), getattr(result.recovered, measure)
+        before, after = getattr(result.dense, measure), getattr(result.finetuned, measure)
         if before and after is not None:
             table.add_row(name, show(before), show(after), percent(after / before, 1))
     return table
@@ -105,10 +105,10 @@ def _rounds(result: Result) -> list[RenderableType]:
     for number, found in enumerate(result.rounds, 1):
         table.add_row(
             str(number),
-            percent(found.macs / result.base.macs, 1),
-            percent(found.parameters / result.base.parameters, 1),
+            percent(found.macs / result.dense.macs, 1),
+            percent(found.parameters / result.dense.parameters, 1),
             percent(found.pruned),
-            percent(found.recovered),
+            percent(found.finetuned),
         )
     table.caption = f"{result.metric} on the search split, after pruning and after fine-tuning"
     return [table]

@@ -1,18 +1,17 @@
-"""Scoring plans: slice, repair, move batch statistics, run the search split held in memory."""
+"""Evaluator of plans: slice, repair, move batch statistics, run the search split held in memory."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from autoprune.data import Split
-from autoprune.data.task import Batch, Task
+from autoprune.data.task import Batch, PerSampleTask, Task
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import (
@@ -26,9 +25,9 @@ from autoprune.networks.execution import (
     move,
 )
 from autoprune.networks.folding import find_foldable, folded
-from autoprune.problem.problem import Evaluation
-from autoprune.problem.racing import Subsample
-from autoprune.ranking import Ranking
+from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.racing import RacingConfig, Subsample
+from autoprune.ranking.ordering import Ranking
 from autoprune.ranking.recalibration import Recalibration
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
@@ -43,44 +42,56 @@ TOLERANCE = 0.01
 _CODE_WANTS_MULTIPLES = "if its code wants multiples of some number, pass that: --align 4"
 
 Entry = tuple[Plan, Tensor | None]
-"""A plan, and the losses and scores, [2, samples], of the one it has to beat if there is one."""
+"""A plan, and the losses and scores [2, samples] of the one that it races against, if any."""
 
 Outcome = tuple[Evaluation, Tensor | None]
 """The evaluation, and losses and scores [2, samples] of a plan that others can race against."""
 
 
+@dataclass(frozen=True, eq=False)
+class EvaluatorParts:
+    """Everything an evaluator is made of, here or in another process.
+
+    ``search`` is the split that plans are scored on, or a part of it stands for all
+    (:mod:`autoprune.problem.racing`); batch statistics are moved by ``calibration``
+    (:mod:`autoprune.ranking.recalibration`; 128 samples are enough).
+    """
+
+    model: nn.Module
+    structure: Structure
+    ranking: Ranking
+    task: Task
+    search: Split
+    calibration: Split
+    racing: RacingConfig = field(default_factory=RacingConfig)
+
+
 class Evaluator:
     """Scores plans of one model, which is never changed; the same plan always scores the same.
 
-    ``search`` is what plans are scored on, or a part of it stands for all (see
-    :mod:`autoprune.problem.racing`); ``calibration`` what batch statistics are moved by (see
-    :mod:`autoprune.ranking.recalibration`; 128 samples are enough). ``precision`` is
-    ``float32``, ``bfloat16``, or ``auto``, which takes bfloat16 where the device is faster with it
-    and the dense model scores the same to within TOLERANCE. ``form`` says what it came to.
+    ``precision`` is ``float32``, ``bfloat16``, or ``auto``, which takes bfloat16 where the device
+    is faster with it and the dense model scores the same to within TOLERANCE; ``form`` names the
+    choice. ``batch_size``: samples per forward pass, by default what suits the device.
     """
 
     def __init__(
         self,
-        model: nn.Module,
-        structure: Structure,
-        ranking: Ranking,
-        task: Task,
-        search: Split,
-        calibration: Split,
+        parts: EvaluatorParts,
         *,
         precision: Precision = "auto",
         batch_size: int | None = None,
     ) -> None:
         keep_memory()
-        self.ranking, self.task = ranking, task
-        self._slicer = Slicer(model, structure)
-        net = self._slicer({})
+        self.parts, self.ranking, self.task = parts, parts.ranking, parts.task
+        self._slicer = Slicer(parts.model, parts.structure)
+        net, task, search = self._slicer({}), parts.task, parts.search
         size = batch_size or (CPU_BATCH if device_of(net).type == "cpu" else BATCH)
         self.form, dense = _exact_enough_form(net, task, search, precision, size)
-        self._subsample = Subsample.draw(dense) if hasattr(task, "losses") else None
+        per_sample = isinstance(task, PerSampleTask)
+        self._subsample = Subsample.draw(dense, parts.racing) if per_sample else None
         seen = search.rows(self._subsample.order) if self._subsample else search
         self._search = Batches(seen, size, net, self.form)
-        samples = Batches(calibration, size, net, self.form, seed=0)
+        samples = Batches(parts.calibration, size, net, self.form, seed=0)
         self._recalibrate = Recalibration(net, task, samples)
         self._pairs = find_foldable(net, task, move(_few(search), device_of(net)))
 
@@ -95,6 +106,13 @@ class Evaluator:
         Raises UsageError if the model's code fails at this size.
         """
         return self.race((Plan.of(plan), None))[0]
+
+    def score(self, plans: Sequence[Plan], best: Plan | None = None) -> Iterator[Evaluation]:
+        """Score plans completely, one after another; see :class:`autoprune.problem.scorer.Scorer`.
+
+        A :class:`autoprune.problem.pool.ScorerPool` lets them race.
+        """
+        return map(self, plans)
 
     def race(self, entry: Entry) -> Outcome:
         """Score a plan, unless it falls behind another; raises as a call does."""
@@ -127,11 +145,6 @@ class Evaluator:
         return Evaluation(min(max(score, 0.0), 1.0), loss), seen
 
 
-def racer(*parts: Any) -> Callable[[Entry], Outcome]:
-    """Make what a worker process does of the parts of an Evaluator."""
-    return Evaluator(*parts).race
-
-
 def _measure(model: nn.Module, task: Task, batches: Batches) -> Tensor:
     """Loss and score of each sample, float64 [2, samples], of a model in eval mode."""
     return torch.cat(list(_each(model, task, batches)), dim=1)
@@ -143,11 +156,13 @@ def _each(model: nn.Module, task: Task, batches: Batches) -> Iterator[Tensor]:
 
     A task may have a method ``losses(outputs, batch)`` beside its loss: one for each sample, [B].
     """
-    losses = getattr(task, "losses", None)
     for batch in batches:
         outputs = forward(model, task, batch, batches.form)
         scores = task.score(outputs, batch).double().cpu()
-        each = losses(outputs, batch) if losses else task.loss(outputs, batch)
+        if isinstance(task, PerSampleTask):
+            each = task.losses(outputs, batch)
+        else:
+            each = task.loss(outputs, batch)
         yield torch.stack((each.double().cpu().expand_as(scores), scores))
 
 

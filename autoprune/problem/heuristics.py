@@ -24,7 +24,7 @@ from autoprune.cost.budget import BoundBudget
 from autoprune.cost.polynomial import Counts
 from autoprune.errors import UsageError
 from autoprune.problem.granularity import Masking
-from autoprune.ranking import Ranking
+from autoprune.ranking.ordering import Ranking
 from autoprune.structure.plan import Plan
 
 Floats = NDArray[np.float64]
@@ -125,7 +125,7 @@ def _spend(budget: BoundBudget, exponents: Floats) -> Plan:
         wanted = x**exponents * sizes
         return np.array(
             [
-                budget.nearest(g, wanted[g], int(choices[0]), int(choices[-1]))
+                budget.round_count(g, wanted[g], int(choices[0]), int(choices[-1]))
                 for g, choices in enumerate(budget.choices)
             ],
             np.int64,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from autoprune.errors import UsageError
-from autoprune.ranking import Ranking, rank
+from autoprune.ranking.ordering import Ranking
+from autoprune.ranking.rank import rank
+from autoprune.ranking.registry import find_ranking
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
 from autoprune.structure.table import Structure
@@ -45,9 +47,9 @@ def mask(
 def _ranking(model: nn.Module, structure: Structure, ranking: str | Ranking) -> Ranking:
     if isinstance(ranking, Ranking):
         return ranking
-    if ranking in ("regression", "lasso"):
+    if find_ranking(ranking).needs_data:
         raise UsageError(
             f"ranking {ranking!r} needs calibration data",
-            "pass rank(model, structure, method, task=..., calibration=...)",
+            "pass autoprune.rank(model, structure, method, task=..., calibration=...)",
         )
     return rank(model, structure, ranking)

@@ -1,35 +1,36 @@
-"""Which samples plans are scored on, and when one may stop: it has lost against the best so far.
+"""Racing: the samples that plans are scored on, and when a plan is given up.
 
-Samples that the dense network is sure of tell plans hardly apart. So plans see a part of the search
-split, samples being drawn the likelier the harder they are, and weighted by the inverse (Horvitz
-and Thompson 1952); drawn one after another, so that the first of them are a sample too. On these
-a plan races against the best so far, sample by sample (Maron and Moore 1994, "Hoeffding races";
-Birattari et al. 2002, F-Race), and stops where it is behind.
+Samples that the dense network classifies confidently barely distinguish plans. Plans therefore run
+on a part of the search split: harder samples are drawn with a higher chance and weighted by its
+inverse (Horvitz and Thompson 1952). They are drawn one after another, which makes the first of them
+a sample too. On these a plan races against the best so far, sample by sample (Maron and Moore 1994,
+"Hoeffding races"; Birattari et al. 2002, F-Race), and stops where it is behind.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
-SHARE: Final = 0.5
-"""Part of the split that is drawn."""
 
-LEAST: Final = 1024
-"""Samples that are drawn at least; a split of no more is scored whole, and nobody races."""
+@dataclass(frozen=True)
+class RacingConfig:
+    """Part of the search split that plans run on, and when a plan is given up."""
 
-FLOOR: Final = 0.15
-"""Least chance of a sample to be drawn, relative to one of mean loss."""
-
-STOPS: Final = (0.2, 0.3, 0.4, 0.6, 0.8)
-"""Parts of the drawn samples after which a plan may have lost."""
-
-BEHIND: Final = 0.5
-"""Standard errors behind the best so far at which a plan has lost: a plan just as good does with a
-chance of 0.31 at each stop, and better ones less. What that costs, and saves: docs/agent.md."""
+    share: float = 0.5
+    """Part of the split that is drawn."""
+    least: int = 1024
+    """Samples that are drawn at least; a split of no more is scored whole, without races."""
+    floor: float = 0.15
+    """Least chance of a sample to be drawn, relative to one of mean loss."""
+    stops: tuple[float, ...] = (0.2, 0.3, 0.4, 0.6, 0.8)
+    """Parts of the drawn samples after which a plan may be given up."""
+    behind: float = 0.5
+    """Standard errors behind the best so far at which a plan is given up: a plan just as good is
+    with a chance of 0.31 at each stop, better ones less often. Cost and gain: docs/agent.md."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +45,10 @@ class Subsample:
     order: Tensor
     dense: Tensor
     chances: Tensor
+    config: RacingConfig
 
     @classmethod
-    def draw(cls, dense: Tensor, seed: int = 0) -> Self | None:
+    def draw(cls, dense: Tensor, config: RacingConfig, seed: int = 0) -> Self | None:
         """Draw by the dense network's losses and scores, [2, samples]; None for a small split.
 
         Sequential Poisson sampling (Ohlsson 1998): in the order of u / chance, u uniform. A
@@ -54,19 +56,19 @@ class Subsample:
         the root of the loss is near that.
         """
         losses = dense[0].clamp_min(0)
-        drawn = max(LEAST, round(SHARE * len(losses)))
+        drawn = max(config.least, round(config.share * len(losses)))
         if drawn >= len(losses) or not (dense.isfinite().all() and losses.sum() > 0):
             return None
-        chances = losses.sqrt() + FLOOR * losses.mean().sqrt()
+        chances = losses.sqrt() + config.floor * losses.mean().sqrt()
         generator = torch.Generator().manual_seed(seed)
         uniform = torch.rand(len(losses), generator=generator, dtype=torch.float64)
         order = (uniform / chances).argsort()
-        return cls(order[:drawn], dense[:, order], chances[order])
+        return cls(order[:drawn], dense[:, order], chances[order], config)
 
     @property
     def stops(self) -> tuple[int, ...]:
         """Numbers of samples after which a plan may have lost."""
-        return tuple(round(part * len(self.order)) for part in STOPS)
+        return tuple(round(part * len(self.order)) for part in self.config.stops)
 
     def estimate(self, seen: Tensor) -> Tensor:
         """Estimate loss and score on the whole split from the first samples, [2, n] -> [2].
@@ -89,7 +91,7 @@ class Subsample:
         apart = seen - best[:, :count]
         change = apart @ weights
         error = ((weights * (apart[0] - change[0])) ** 2 * (1 - chance)).sum().sqrt()
-        if bool(change[0] <= BEHIND * error):
+        if bool(change[0] <= self.config.behind * error):
             return None
         score = (known[1] + change[1].clamp_max(0)).clamp_min(0)
         return float(known[0] + change[0]), float(error), float(score)

@@ -16,7 +16,7 @@ RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
 
 
 class Place(NamedTuple):
-    """Where a tensor is held: the module, its path, and its attribute."""
+    """Holder of a tensor: a module, its path, and the attribute."""
 
     path: str
     module: nn.Module
@@ -51,14 +51,14 @@ def find_consumers(model: nn.Module, structure: Structure) -> list[Consumer]:
     (input side of the first layer) a recurrent one, and nothing but their calls multiplies by it.
     Functional products, raw parameters, grouped convolutions and hidden-to-hidden weights do not.
     """
-    found = []
+    consumers = []
     readers = _readers(structure)
     for tensor, places in _places(model, structure).items():
         groups = readers.get(tensor)
         if groups and _only_called(tensor, places, structure) and all(map(_rebuildable, places)):
             weight = getattr(places[0].module, places[0].attribute).detach()
             kernel = weight[0, 0].numel()
-            found.append(
+            consumers.append(
                 Consumer(
                     tensor,
                     _bias(places, structure),
@@ -68,7 +68,7 @@ def find_consumers(model: nn.Module, structure: Structure) -> list[Consumer]:
                     {name: _taps(index, kernel) for name, index in groups.items()},
                 )
             )
-    return found
+    return consumers
 
 
 def split(consumer: Consumer, limit: int) -> list[Consumer]:
@@ -110,28 +110,28 @@ def _without(values: Tensor, taken: Tensor) -> Tensor:
 
 def _readers(structure: Structure) -> dict[str, dict[str, Tensor]]:
     """Tensor -> group -> places along dim 1, for tensors that do nothing but read along it."""
-    found: dict[str, dict[str, Tensor]] = {}
+    readers: dict[str, dict[str, Tensor]] = {}
     mixed = set()
     for group, slices in structure.slices.items():
-        for item in slices:
-            if item.dim == 1 and item.role == "in":
-                places = found.setdefault(item.tensor, {})
-                index = item.index.cpu()
+        for one in slices:
+            if one.dim == 1 and one.role == "in":
+                places = readers.setdefault(one.tensor, {})
+                index = one.index.cpu()
                 places[group] = torch.cat([places[group], index], 1) if group in places else index
-            elif item.dim == 1:
-                mixed.add(item.tensor)
-    return {tensor: places for tensor, places in found.items() if tensor not in mixed}
+            elif one.dim == 1:
+                mixed.add(one.tensor)
+    return {tensor: places for tensor, places in readers.items() if tensor not in mixed}
 
 
 def _places(model: nn.Module, structure: Structure) -> dict[str, list[Place]]:
     """Canonical parameter name -> the modules that hold it."""
-    found: dict[str, list[Place]] = {}
+    holders: dict[str, list[Place]] = {}
     for path, module in model.named_modules():
         for attribute, _ in module.named_parameters(recurse=False, remove_duplicate=False):
             name = f"{path}.{attribute}" if path else attribute
             place = Place(path, module, attribute)
-            found.setdefault(structure.aliases.get(name, name), []).append(place)
-    return found
+            holders.setdefault(structure.aliases.get(name, name), []).append(place)
+    return holders
 
 
 def _only_called(tensor: str, places: list[Place], structure: Structure) -> bool:

@@ -10,7 +10,7 @@ after which H and W of the columns that stay are
     H <- H - H_:B [H_BB]^-1 H_B:        W <- W - H_:B [H_BB]^-1 W_B
 
 (Frantar & Alistarh 2022, arXiv:2208.11580, eq. 3, in blocks as Kurtic et al. 2023,
-arXiv:2302.04089). Only the rows and columns of the group that is being thinned out are needed.
+arXiv:2302.04089). Only the rows and columns of the group in question are needed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STEPS_PER_PASS = 64
 
 
 class Reader:
-    """One consumer as one group sees it.
+    """View of one consumer from one group, from which units are removed.
 
     ``inverse`` [units * block, units * block] is the group's part of H, ``weights``
     [units * block, outputs] its rows of W, both unit by unit; both are overwritten. ``energy``

@@ -1,4 +1,4 @@
-"""Gram matrices of the consumers' input patches over the calibration data, in one streamed pass."""
+"""Gram matrices of the consumers' input patches, summed in one pass over the calibration data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -20,17 +20,13 @@ from autoprune.errors import UsageError
 from autoprune.networks.execution import device_of, forward, mode, move
 from autoprune.ranking.consumers import CONVS, Consumer, split
 
-FLOAT64_COLUMNS = 1200
-"""Gram matrices up to this size are float64; beyond, float32 halves the memory and the time."""
-
-
-PANEL = 768
+PANEL: Final = 768
 """Columns of a Gram matrix that are multiplied at a time."""
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """How much of the calibration data the Gram matrices see, and what memory they may take."""
+class RegressionConfig:
+    """Settings of the rankings that see data: patches, memory, damping."""
 
     batch: int = 100
     """Samples per forward pass."""
@@ -40,19 +36,32 @@ class Sampling:
     """Widest Gram matrix; wider consumers are split (``autoprune.ranking.consumers.split``)."""
     memory: int = 2 << 30
     """Bytes that all Gram matrices may take; ``columns`` is halved until they fit."""
+    float64_columns: int = 1200
+    """Gram matrices up to this size are float64; beyond, float32 halves the memory and the time."""
+    panel: int = PANEL
+    """Columns of a Gram matrix that are multiplied at a time."""
+    damping: float = 1e-3
+    """eps of the least squares, relative to the mean of the Gram matrix's diagonal."""
+    remembered: int = 16 << 20
+    """Bytes of repaired values remembered per tensor, for the plans that were asked for last."""
+
+
+DEFAULT: Final = RegressionConfig()
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What least squares has to know about a consumer.
+    """Moments of a consumer's input, from which least squares is solved without the data.
 
     ``gram`` = X'X / rows, [columns + 1, columns + 1], the last column of X being ones; ``weights``
-    = W, [columns, outputs], the weights as they are, in the type of ``gram``.
+    = W, [columns, outputs], the weights as they are, in the type of ``gram``; ``damping`` as in
+    :class:`RegressionConfig`.
     """
 
     consumer: Consumer
     gram: Tensor
     weights: Tensor
+    damping: float = DEFAULT.damping
 
 
 def collect(
@@ -60,40 +69,40 @@ def collect(
     consumers: Sequence[Consumer],
     task: Task,
     calibration: Split,
-    sampling: Sampling,
+    config: RegressionConfig = DEFAULT,
     seed: int = 0,
 ) -> list[Moments]:
-    """Run the model over the calibration data; consumers that are never called drop out.
+    """Return the moments of the consumers over the calibration data, without those never called.
 
     Memory beyond a forward pass: the Gram matrices, and the patches that one consumer draws from
     one batch. Raises UsageError if activations are NaN or infinite.
     """
-    sums = [_Sum(consumer) for consumer in within_memory(consumers, sampling)]
+    sums = [_Sum(consumer, config) for consumer in within_memory(consumers, config)]
     generator = torch.Generator().manual_seed(seed)
-    device, batches = device_of(model), math.ceil(len(calibration) / sampling.batch)
+    device, batches = device_of(model), math.ceil(len(calibration) / config.batch)
     with (
         torch.no_grad(),
         mode(model, train=False),
-        _listening(sums, math.ceil(sampling.rows / batches), generator),
+        _listening(sums, math.ceil(config.rows / batches), generator),
     ):
-        for batch in calibration.batches(sampling.batch):
+        for batch in calibration.batches(config.batch):
             forward(model, task, move(batch, device))
     return [item.moments() for item in sums if item.rows]
 
 
-def within_memory(consumers: Sequence[Consumer], sampling: Sampling) -> list[Consumer]:
+def within_memory(consumers: Sequence[Consumer], config: RegressionConfig) -> list[Consumer]:
     """Split wide consumers; split all of them further while their Gram matrices take too much."""
-    limit = sampling.columns
+    limit = config.columns
     while True:
         parts = [part for consumer in consumers for part in split(consumer, limit)]
-        total = sum((len(part.columns) + 1) ** 2 * _type(part).itemsize for part in parts)
-        if total <= sampling.memory:
+        total = sum((len(part.columns) + 1) ** 2 * _type(part, config).itemsize for part in parts)
+        if total <= config.memory:
             return parts
         limit //= 2
 
 
 def input_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
-    """Return what a module was called on; of a packed sequence, its data."""
+    """Return the input of a module's call; of a packed sequence, its data."""
     value: Tensor | PackedSequence = args[0] if args else kwargs["input"]
     return value.data if isinstance(value, PackedSequence) else value
 
@@ -127,32 +136,32 @@ def _choose(total: int, limit: int, generator: torch.Generator, device: torch.de
     return torch.randperm(total, generator=generator)[:limit].sort().values.to(device)
 
 
-def add_products(gram: Tensor, rows: Tensor) -> None:
+def add_products(gram: Tensor, rows: Tensor, panel: int = PANEL) -> None:
     """Add X'X to ``gram`` [columns, columns] for X = ``rows``, on and below the diagonal only.
 
-    Some products above it are added too: those within ``PANEL`` columns.
+    Some products above it are added too: those within ``panel`` columns.
     """
-    for start in range(0, len(gram), PANEL):
-        stripe = slice(start, start + PANEL)
+    for start in range(0, len(gram), panel):
+        stripe = slice(start, start + panel)
         gram[start:, stripe] += rows[:, start:].T @ rows[:, stripe]
 
 
 class _Sum:
-    """X'X of one consumer, summed batch by batch."""
+    """Sum of X'X of one consumer, batch by batch."""
 
-    def __init__(self, consumer: Consumer) -> None:
-        size = len(consumer.columns) + 1
-        self.consumer, self.rows = consumer, 0
-        self.columns = consumer.columns.to(consumer.weight.device)
-        self.gram = torch.zeros(size, size, dtype=_type(consumer), device=consumer.weight.device)
+    def __init__(self, consumer: Consumer, config: RegressionConfig) -> None:
+        size, device = len(consumer.columns) + 1, consumer.weight.device
+        self.consumer, self.config, self.rows = consumer, config, 0
+        self.columns = consumer.columns.to(device)
+        self.gram = torch.zeros(size, size, dtype=_type(consumer, config), device=device)
 
     def add(self, rows: Tensor) -> None:
         own = F.pad(rows[:, self.columns].float(), (0, 1), value=1.0)
-        add_products(self.gram, own)
+        add_products(self.gram, own, self.config.panel)
         self.rows += len(own)
 
     def moments(self) -> Moments:
-        """Return what was added up, as means over rows; UsageError if it is not finite."""
+        """Return the sums as means over rows; raise UsageError if they are not finite."""
         gram = self.gram.div_(self.rows).tril_()
         gram += gram.tril(-1).T
         if not bool(gram.diagonal().isfinite().all()):
@@ -163,11 +172,11 @@ class _Sum:
         weights = self.consumer.weight.flatten(1).T[self.columns]
         if gram.device.type == "mps":  # has no float64 and few decompositions
             gram, weights = gram.cpu().double(), weights.cpu()
-        return Moments(self.consumer, gram, weights.to(gram.dtype))
+        return Moments(self.consumer, gram, weights.to(gram.dtype), self.config.damping)
 
 
-def _type(consumer: Consumer) -> torch.dtype:
-    wide = len(consumer.columns) > FLOAT64_COLUMNS or consumer.weight.device.type == "mps"
+def _type(consumer: Consumer, config: RegressionConfig) -> torch.dtype:
+    wide = len(consumer.columns) > config.float64_columns or consumer.weight.device.type == "mps"
     return torch.float32 if wide else torch.float64
 
 

@@ -1,9 +1,9 @@
-"""The lasso's choice of units (He et al. 2017, arXiv:1707.06168), from Gram matrices."""
+"""Lasso ranking of units (He et al. 2017, arXiv:1707.06168), from Gram matrices."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -13,6 +13,19 @@ from torch import Tensor
 from autoprune.ranking.gram import Moments
 from autoprune.ranking.regression import energies
 from autoprune.ranking.repair import damped
+from autoprune.structure.table import Structure
+
+
+def lasso_orders(
+    moments: Sequence[Moments], energy: Mapping[str, float], structure: Structure
+) -> dict[str, Tensor]:
+    """Order every group that has consumers by the lasso path; see :func:`lasso_order`."""
+    del energy, structure  # of a consumer read in parts, a group counts its own part only
+    names = dict.fromkeys(name for item in moments for name in item.consumer.groups)
+    return {
+        name: lasso_order(name, [item for item in moments if name in item.consumer.groups])
+        for name in names
+    }
 
 
 def lasso_order(group: str, moments: Sequence[Moments]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rankings that see weights only: l1, l2, bn-scale, random."""
+"""Magnitude rankings, which use weights only: l1, l2, bn-scale, random."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def bn_scale(model: nn.Module, structure: Structure, seed: int = 0) -> Ranked:
 
 
 def random(model: nn.Module, structure: Structure, seed: int = 0) -> Ranked:
-    """Rank by chance: a seeded permutation, every unit the same loss."""
+    """Rank by a seeded permutation; every unit has the same error."""
     generator = torch.Generator().manual_seed(seed)
     return {
         group.name: (
@@ -69,19 +69,19 @@ def _by_norm(model: nn.Module, structure: Structure, power: float) -> Ranked:
     tensors = named_tensors(model)
     return {
         group.name: by_importance(
-            _importance(group, _telling(structure, group, tensors), tensors, power)
+            _importance(group, _slices_of(structure, group, tensors), tensors, power)
         )
         for group in structure.groups
     }
 
 
-def _telling(structure: Structure, group: Group, tensors: Mapping[str, Tensor]) -> list[Slice]:
-    """Slices that show a unit's weight: its producers, else its readers, else whatever there is."""
+def _slices_of(structure: Structure, group: Group, tensors: Mapping[str, Tensor]) -> list[Slice]:
+    """Slices that represent a unit: its producers, else its readers, else all."""
     slices = list(structure.slices[group.name])
     for role in ("out", "in"):
-        found = [s for s in slices if s.role == role and tensors[s.tensor].dim() > 1]
-        if found:
-            return found
+        chosen = [s for s in slices if s.role == role and tensors[s.tensor].dim() > 1]
+        if chosen:
+            return chosen
     return slices
 
 
@@ -90,9 +90,9 @@ def _importance(
 ) -> Tensor:
     """Sum over slices of the units' norms, each divided by its mean so that no tensor dominates."""
     total = torch.zeros(group.size, dtype=torch.float64)
-    for item in slices:
-        tensor = tensors[item.tensor].detach().double().cpu()
-        rows = tensor.movedim(item.dim, 0)[item.index]
+    for one in slices:
+        tensor = tensors[one.tensor].detach().double().cpu()
+        rows = tensor.movedim(one.dim, 0)[one.index]
         norm = rows.reshape(group.size, -1).norm(power, dim=1)
         mean = norm.mean()
         if mean > 0:

@@ -1,4 +1,4 @@
-"""What every ranking comes to: an order of each group's units and the error left at every count."""
+"""Result of a ranking: an order of each group's units, and the error at every count."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Curve = NDArray[np.float64]
 
 
 class Repair(Protocol):
-    """Weights of one tensor (and its bias) that make up for the units a plan removes."""
+    """Repair of one tensor (and its bias) for the units that a plan removes."""
 
     def __call__(self, plan: Mapping[str, int]) -> Mapping[str, Tensor]:
         """Return tensor name -> repaired values, dense shape."""
@@ -25,14 +25,14 @@ class Repair(Protocol):
 
 @dataclass(frozen=True)
 class Ranking:
-    """In which order the units of every group go, what that costs, and how to repair it.
+    """Order in which the units of every group are removed, the errors, and the repairs.
 
     - ``method``: the name :func:`autoprune.ranking.rank` was asked for.
     - ``orders``: group -> LongTensor [size], most important unit first; keeping k units keeps the
       first k.
     - ``errors``: group -> float64 array [size + 1]; ``errors[k]`` is the error when k units stay. 0
-      at ``size``, never increasing in k. For methods that see data, what the loss is expected to
-      rise by (:mod:`autoprune.ranking.regression`); for others the share of the units' worth.
+      at ``size``, never increasing in k. For methods that see data, the expected rise of the loss
+      (:mod:`autoprune.ranking.regression`); for others the removed share of all importance.
     - ``repairs``: one per tensor that can be repaired; empty for methods that see no data.
     """
 

@@ -1,11 +1,12 @@
-"""Batch-norm statistics of compact networks, out of a few samples.
+"""Recalibration of the batch-norm statistics of compact networks, from a few samples.
 
 Pruning shifts what batch norms see, so their running statistics have to follow (Li et al. 2020,
-EagleEye, arXiv:2007.02491, section 3.2). Taken anew over a few samples they do harm as well: the
-samples are few, and lack the augmentation under which the dense network's were gathered (a trained
-ResNet-20 loses 4 points of accuracy with nothing pruned). So only the change is measured. With m
-and v the mean and the variance of a norm's input over the samples, m' and v' those in the dense
-network, and M and V the dense network's running statistics,
+EagleEye, arXiv:2007.02491, section 3.2). Recomputing them from a few
+samples does harm as well: the samples are few, and lack the augmentation under which the dense
+network's were gathered (a trained ResNet-20 loses 4 points of accuracy with nothing pruned).
+Therefore only the change is measured. With m and v the mean and the variance of a norm's input over
+the samples, m' and v' those in the dense network, and M and V the dense network's running
+statistics,
 
     mean = M + (m - m'),    variance + eps = (V + eps) * (v + eps) / (v' + eps).
 
@@ -29,12 +30,15 @@ from autoprune.data.task import Task
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import forward, mode
 
-Moments = tuple[Tensor, Tensor]
+ChannelStatistics = tuple[Tensor, Tensor]
 """Mean and unbiased variance of each channel, [channels] both."""
+
+Listener = Callable[[str, _BatchNorm, ChannelStatistics], None]
+"""Called with the path of a norm, the norm, and the statistics of its input."""
 
 
 class Recalibration:
-    """Gives the compact networks of one dense ``model`` batch-norm statistics that fit them.
+    """Recalibration of the batch-norm statistics of compact networks of one dense ``model``.
 
     ``references`` (buffer name -> tensor in the dense shape) take the place of the running
     statistics while a :class:`autoprune.structure.slicing.Slicer` makes the compact network (pass
@@ -44,7 +48,7 @@ class Recalibration:
 
     def __init__(self, model: nn.Module, task: Task, batches: Batches) -> None:
         self._task, self._batches = task, batches
-        seen: dict[str, list[Moments]] = defaultdict(list)
+        seen: dict[str, list[ChannelStatistics]] = defaultdict(list)
         self._run(model, lambda path, norm, moments: seen[path].append(moments))
         norms = _norms(model)
         self.references: dict[str, Tensor] = {}
@@ -57,7 +61,7 @@ class Recalibration:
     def __call__(self, net: nn.Module) -> None:
         """Compute the statistics of ``net``, made with ``references``, in place.
 
-        Every batch is normalized by what it makes of the statistics; at the end they are the plain
+        Every batch is normalized by the statistics that follow from it; at the end they are the
         average over batches.
         """
         norms = _norms(net)
@@ -65,9 +69,9 @@ class Recalibration:
         if not paths:
             return
         references = {path: _statistics(norms[path]) for path in paths}
-        found: dict[str, list[Moments]] = defaultdict(list)
+        found: dict[str, list[ChannelStatistics]] = defaultdict(list)
 
-        def follow(path: str, norm: _BatchNorm, moments: Moments) -> None:
+        def follow(path: str, norm: _BatchNorm, moments: ChannelStatistics) -> None:
             if path in references:
                 found[path].append(_moved(moments, references[path], norm.eps))
                 norm.running_mean, norm.running_var = found[path][-1]
@@ -77,8 +81,8 @@ class Recalibration:
             norms[path].running_mean, norms[path].running_var = _average(moments)
 
     @torch.no_grad()
-    def _run(self, net: nn.Module, see: Callable[[str, _BatchNorm, Moments], None]) -> None:
-        """Run the samples in eval mode; ``see`` is told what each norm is about to normalize."""
+    def _run(self, net: nn.Module, see: Listener) -> None:
+        """Run the samples in eval mode; call ``see`` with the statistics of each norm's input."""
         norms = _norms(net)
         if not norms:
             return
@@ -104,24 +108,26 @@ def _norms(model: nn.Module) -> dict[str, _BatchNorm]:
     }
 
 
-def _statistics(norm: _BatchNorm) -> Moments:
+def _statistics(norm: _BatchNorm) -> ChannelStatistics:
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None and variance is not None  # noqa: S101 (what _norms looked for)
     return mean, variance
 
 
-def _moments(value: Tensor, norm: _BatchNorm) -> Moments:
+def _moments(value: Tensor, norm: _BatchNorm) -> ChannelStatistics:
     """Mean and variance by torch's own kernel, the fastest there is for any type and layout."""
     mean, variance = map(torch.zeros_like, _statistics(norm))
     torch.batch_norm_update_stats(value, mean, variance, 1.0)
     return mean, variance
 
 
-def _moved(moments: Moments, reference: Moments, eps: float) -> Moments:
+def _moved(
+    moments: ChannelStatistics, reference: ChannelStatistics, eps: float
+) -> ChannelStatistics:
     (mean, variance), (shift, ratio) = moments, reference
     return mean + shift, ((variance + eps) * ratio - eps).clamp_min(0)
 
 
-def _average(moments: list[Moments]) -> Moments:
-    means, variances = (torch.stack(each).mean(0) for each in zip(*moments, strict=True))
+def _average(moments: list[ChannelStatistics]) -> ChannelStatistics:
+    means, variances = (torch.stack(part).mean(0) for part in zip(*moments, strict=True))
     return means, variances

@@ -1,8 +1,8 @@
-"""Reconstruction of a compact network, layer after layer, on what its own earlier layers deliver.
+"""Reconstruction of a compact network, layer by layer, from the outputs of its earlier layers.
 
-A ranking repairs each layer as if only its own inputs were missing. In the compact network errors
-of earlier layers arrive too. So its layers are fitted once more in the order in which they run: to
-the dense network's outputs Y, from the inputs X' that the part already fitted delivers (He et al.
+A ranking repairs each layer as if only its own inputs were missing. In the compact network it also
+gets the errors of earlier layers. Therefore the layers are fitted once more in execution order: to
+the dense network's outputs Y, from the inputs X' that the already fitted layers yield (He et al.
 2017, arXiv:1707.06168, section 3.2, "whole model pruning"),
 
     W' = argmin |X' W' - Y|^2 + eps |W' - W|^2 = (X'X' + eps I)^-1 (X'Y + eps W),
@@ -33,22 +33,27 @@ from autoprune.ranking.gram import add_products, patches
 from autoprune.ranking.recalibration import Recalibration
 from autoprune.structure.slicing import Slicer
 
-ROWS: Final = 16_000
-"""Most input patches that a layer is fitted to."""
 
-PATCH_BYTES: Final = 1 << 28
-"""Most bytes of them; wide layers are fitted to fewer."""
+@dataclass(frozen=True)
+class ReconstructionConfig:
+    """Settings of a reconstruction: how much data and memory it takes, and its damping."""
 
-ACTIVATION_BYTES: Final = 1 << 28
-"""Most bytes of any one activation of the pass; large inputs mean fewer samples."""
+    rows: int = 16_000
+    """Most input patches that a layer is fitted to."""
+    patch_bytes: int = 1 << 28
+    """Most bytes of them; wide layers are fitted to fewer."""
+    activation_bytes: int = 1 << 28
+    """Most bytes of any one activation of the pass; large inputs mean fewer samples."""
+    damping: float = 1e-2
+    """eps, relative to the mean of the diagonal of X'X'."""
 
-DAMPING: Final = 1e-2
-"""eps, relative to the mean of the diagonal of X'X'."""
+
+DEFAULT: Final = ReconstructionConfig()
 
 
 @dataclass(frozen=True)
 class _Target:
-    """What the dense network's layer makes of the patches drawn by ``seed``, [rows, outputs]."""
+    """Target of a layer: the dense layer's outputs on the patches drawn by ``seed``."""
 
     seed: int
     limit: int
@@ -60,16 +65,23 @@ class _Target:
 
 
 class Reconstruction:
-    """Makes compact networks of one dense ``model`` and fits their layers to its outputs, in turn.
+    """Builder of compact networks whose layers are fitted to a dense ``model``'s outputs, in turn.
 
-    ``calibration``: training samples; as many are used as ACTIVATION_BYTES allow. Fitted are
+    ``calibration``: training samples; as many are used as ``activation_bytes`` allow. Fitted are
     convolutions without groups and linear layers that are called once and share no weight. The
     dense model is not changed.
     """
 
-    def __init__(self, model: nn.Module, slicer: Slicer, task: Task, calibration: Split) -> None:
-        self._slicer, self._task = slicer, task
-        count = max(2, ACTIVATION_BYTES // _widest(model, task, calibration.take(2)))
+    def __init__(
+        self,
+        model: nn.Module,
+        slicer: Slicer,
+        task: Task,
+        calibration: Split,
+        config: ReconstructionConfig = DEFAULT,
+    ) -> None:
+        self._slicer, self._task, self._config = slicer, task, config
+        count = max(2, config.activation_bytes // _widest(model, task, calibration.take(2)))
         samples = calibration.take(min(count, len(calibration)))
         self._batches = Batches(samples, len(samples), model, Form(), seed=0)
         self._recalibrate = Recalibration(model, task, self._batches)
@@ -94,7 +106,7 @@ class Reconstruction:
                     wanted: Tensor = wanted,
                 ) -> None:
                     """Solve for the layer when its input is there."""
-                    _fit(module, target.rows(module, args[0]), wanted)
+                    _fit(module, target.rows(module, args[0]), wanted, self._config.damping)
 
                 handle = net.get_submodule(path).register_forward_pre_hook(fit)
                 stack.callback(handle.remove)
@@ -105,7 +117,7 @@ class Reconstruction:
         return net
 
     def _aim(self, model: nn.Module) -> dict[str, _Target]:
-        """Pass the samples through the dense network and note what its layers come to."""
+        """Return the targets of the layers, from one pass through the dense network."""
         targets: dict[str, _Target] = {}
         calls: Counter[str] = Counter()
         with ExitStack() as stack:
@@ -117,9 +129,10 @@ class Reconstruction:
                     path: str = path,
                     seed: int = seed,
                 ) -> None:
-                    """Draw patches of a layer's input and note what it makes of them."""
+                    """Draw patches of a layer's input and keep its outputs on them."""
                     calls[path] += 1
-                    limit = min(ROWS, PATCH_BYTES // (4 * _matrix(module).shape[1]))
+                    fitting = self._config.patch_bytes // (4 * _matrix(module).shape[1])
+                    limit = min(self._config.rows, fitting)
                     rows = _rows(module, args[0], limit, seed)
                     targets[path] = _Target(seed, limit, _product(module, rows))
 
@@ -172,24 +185,24 @@ def _product(module: nn.Module, rows: Tensor) -> Tensor:
     return rows @ _solution(module)
 
 
-def _fit(module: nn.Module, rows: Tensor, wanted: Tensor) -> None:
-    """Solve for the weights (and bias) that come nearest to ``wanted``, in place."""
+def _fit(module: nn.Module, rows: Tensor, wanted: Tensor, damping: float) -> None:
+    """Solve for the weights (and bias) nearest to ``wanted``, in place."""
     before = _solution(module).double()
     products = rows.new_zeros(rows.shape[1], rows.shape[1])
     add_products(products, rows)
     gram = products.double() / len(rows)  # its lower triangle is what a Cholesky factor is made of
-    eps = DAMPING * gram.diagonal().mean() + torch.finfo(torch.float32).tiny
+    eps = damping * gram.diagonal().mean() + torch.finfo(torch.float32).tiny
     right = (rows.T @ wanted).double() / len(rows) + eps * before
     gram.diagonal().add_(eps)
-    found = torch.cholesky_solve(right, torch.linalg.cholesky(gram)).T
-    if not bool(found.isfinite().all()):
+    solved = torch.cholesky_solve(right, torch.linalg.cholesky(gram)).T
+    if not bool(solved.isfinite().all()):
         return
     columns = _matrix(module).shape[1]
     weight, bias = module._parameters["weight"], module._parameters.get("bias")
     assert weight is not None  # noqa: S101 (what _layers looked for)
-    weight.data.copy_(found[:, :columns].reshape(weight.shape))
+    weight.data.copy_(solved[:, :columns].reshape(weight.shape))
     if bias is not None:
-        bias.data.copy_(found[:, columns])
+        bias.data.copy_(solved[:, columns])
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The ranking by regression: what the loss is to lose when a group's consumers are refitted."""
+"""Ranking by regression: the expected rise of the loss when a group's consumers are refitted."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from autoprune.ranking.elimination import Reader, eliminate
-from autoprune.ranking.gram import Moments
+from autoprune.ranking.gram import DEFAULT, Moments, RegressionConfig
 from autoprune.ranking.magnitude import l1, named_tensors
 from autoprune.ranking.ordering import Curve, Ranking, accumulate
 from autoprune.ranking.repair import LeastSquares, damped
 from autoprune.structure.plan import Plan
 from autoprune.structure.table import Structure
 
-Chooser = Callable[[str, Sequence[Moments]], Tensor]
-"""(group, its consumers) -> order of its units, most important first."""
+OrderFn = Callable[[Sequence[Moments], Mapping[str, float], Structure], Mapping[str, Tensor]]
+"""(Gram matrices of all consumers, variance of each consumer's output, structure) -> for every
+group that has consumers, the order of its units [size], most important first."""
 
-Minded = Callable[[Mapping[str, Tensor]], Mapping[str, float]]
-"""Tensor -> its repaired values with half of the units gone; to how much the loss minds a relative
-error of 1 in a consumer's outputs, by its tensor (:func:`sensitivity.sensitivities`)."""
+SensitivityFn = Callable[[Mapping[str, Tensor]], Mapping[str, float]]
+"""(tensor -> its repaired values with half of the units gone) -> by consumer's tensor, what a
+relative error of 1 in its outputs adds to the loss (:func:`sensitivity.sensitivities`)."""
 
 
 def refitting(
@@ -31,13 +32,14 @@ def refitting(
     model: nn.Module,
     structure: Structure,
     moments: Sequence[Moments],
-    sensitivity_fn: Minded,
-    chooser: Chooser | None = None,
+    sensitivity_fn: SensitivityFn,
+    order_fn: OrderFn,
+    config: RegressionConfig = DEFAULT,
 ) -> Ranking:
-    """Rank every group that has consumers by the least-squares error they are left with.
+    """Rank every group that has consumers by the least-squares error left in their outputs.
 
-    The order is found by backward elimination, or given by ``chooser``. Errors are sums over the
-    consumers of squared output error / variance of the output, times what the loss minds that. Of
+    ``order_fn`` gives the order of the units. Errors are sums over the
+    consumers of squared output error / variance of the output, times its sensitivity. Of
     a consumer of several groups, each group's part is what its units add when all of them shrink
     side by side. Groups whose units nothing reads through a module (hidden states, functional
     products) fall back on :func:`magnitude.l1`, their relative error counted as if by the median
@@ -45,8 +47,8 @@ def refitting(
     """
     ranked, energy = l1(model, structure), energies(moments)
     orders = {name: order for name, (order, _) in ranked.items()}
-    orders |= _chosen(moments, chooser) if chooser else _eliminated(moments, energy, structure)
-    repairs = _repairs(model, moments, orders)
+    orders |= order_fn(moments, energy, structure)
+    repairs = _repairs(model, moments, orders, config.remembered)
     refitted = Ranking(method, orders, {}, repairs)
     sensitivity = sensitivity_fn(refitted.weights(Plan.uniform(structure, 0.5)))
     typical = median(sensitivity.values()) if sensitivity else 1.0
@@ -54,16 +56,7 @@ def refitting(
     return replace(refitted, errors=errors | _errors(repairs, energy, sensitivity))
 
 
-def _chosen(moments: Sequence[Moments], chooser: Chooser) -> dict[str, Tensor]:
-    """Return the order that ``chooser`` gives to every group that has consumers."""
-    names = dict.fromkeys(name for item in moments for name in item.consumer.groups)
-    return {
-        name: chooser(name, [item for item in moments if name in item.consumer.groups])
-        for name in names
-    }
-
-
-def _eliminated(
+def eliminated(
     moments: Sequence[Moments], energy: Mapping[str, float], structure: Structure
 ) -> dict[str, Tensor]:
     """Return the order of every group that has consumers, by backward elimination."""
@@ -118,14 +111,14 @@ def _readers(moments: Sequence[Moments], energy: Mapping[str, float]) -> dict[st
 
 
 def _repairs(
-    model: nn.Module, moments: Sequence[Moments], orders: Mapping[str, Tensor]
+    model: nn.Module, moments: Sequence[Moments], orders: Mapping[str, Tensor], remembered: int
 ) -> tuple[LeastSquares, ...]:
     parts: dict[str, list[Moments]] = defaultdict(list)
     for item in moments:
         parts[item.consumer.tensor].append(item)
     tensors = named_tensors(model)
     return tuple(
-        LeastSquares(items, orders, None if bias is None else tensors[bias].detach())
+        LeastSquares(items, orders, None if bias is None else tensors[bias].detach(), remembered)
         for items in parts.values()
         for bias in (items[0].consumer.bias,)
     )

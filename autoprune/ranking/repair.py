@@ -1,4 +1,4 @@
-"""Least squares from Gram matrices: the weights that make up for the inputs a plan takes away.
+"""Repair by least squares from Gram matrices: weights that make up for the removed inputs.
 
 A consumer computes Y = X W. With only the columns S of its input left, the weights
 
@@ -17,13 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from autoprune.ranking.gram import Moments
-
-DAMPING = 1e-3
-"""eps, relative to the mean of G's diagonal."""
-
-REMEMBERED = 16 << 20
-"""Bytes of repaired values remembered per tensor, for the counts that were asked for last."""
+from autoprune.ranking.gram import DEFAULT, Moments
 
 
 def damped(moments: Moments) -> tuple[Tensor, Tensor]:
@@ -36,7 +30,7 @@ def damped(moments: Moments) -> tuple[Tensor, Tensor]:
     ones = 1 if moments.consumer.bias else 0
     gram = moments.gram[: size + ones, : size + ones].clone()
     diagonal = gram.diagonal()[:size]
-    diagonal += DAMPING * diagonal.mean() + torch.finfo(gram.dtype).tiny
+    diagonal += moments.damping * diagonal.mean() + torch.finfo(gram.dtype).tiny
     weights = moments.weights
     return gram, torch.cat([weights, weights.new_zeros(ones, weights.shape[1])])
 
@@ -48,7 +42,7 @@ def least_squares(gram: Tensor, products: Tensor, kept: Tensor) -> Tensor:
 
 
 class Solver(Protocol):
-    """Least squares of one Gram matrix for any plan."""
+    """Solver of the least squares of one Gram matrix, for any plan."""
 
     def __call__(self, plan: Mapping[str, int]) -> tuple[Tensor, Tensor]:
         """Return the columns S that stay and W_S [len(S), outputs]."""
@@ -117,30 +111,34 @@ class Joint:
     def costs(self) -> dict[str, Tensor]:
         """Return by group what each unit adds to the squared error as all shrink, [size]."""
         units = sorted(
-            ((place + 0.5) / len(index), name, place)
+            ((rank + 0.5) / len(index), name, rank)
             for name, index in self.ranked.items()
-            for place in range(len(index))
+            for rank in range(len(index))
         )
-        owned = [self.ranked[name][place] for _, name, place in units]
+        owned = [self.ranked[name][rank] for _, name, rank in units]
         columns = torch.cat([self.fixed, *owned])
         factor = torch.linalg.cholesky(self.gram[columns[:, None], columns])
         rows = (factor.mT @ self.weights[columns]).square().sum(1)[len(self.fixed) :]
-        found = {name: rows.new_zeros(len(index)) for name, index in self.ranked.items()}
+        costs = {name: rows.new_zeros(len(index)) for name, index in self.ranked.items()}
         parts = rows.split([len(own) for own in owned])
-        for (_, name, place), part in zip(units, parts, strict=True):
-            found[name][place] = part.sum()
-        return found
+        for (_, name, rank), part in zip(units, parts, strict=True):
+            costs[name][rank] = part.sum()
+        return costs
 
 
 class LeastSquares:
     """Repaired weight (and bias) of one consumer, which may have been split into several parts."""
 
     def __init__(
-        self, parts: Sequence[Moments], orders: Mapping[str, Tensor], bias: Tensor | None
+        self,
+        parts: Sequence[Moments],
+        orders: Mapping[str, Tensor],
+        bias: Tensor | None,
+        remembered: int = DEFAULT.remembered,
     ) -> None:
         consumer = parts[0].consumer
         self.tensor, self.weight = consumer.tensor, consumer.weight
-        self.bias_name, self.bias = consumer.bias, bias
+        self.bias_name, self.bias, self.remembered = consumer.bias, bias, remembered
         self.sizes = {
             name: len(index) for part in parts for name, index in part.consumer.groups.items()
         }
@@ -160,7 +158,7 @@ class LeastSquares:
             return {}
         if counts not in self._memory:
             self._memory[counts] = self._repair(plan)
-            while len(self._memory) > max(1, REMEMBERED // self.weight.nbytes):
+            while len(self._memory) > max(1, self.remembered // self.weight.nbytes):
                 self._memory.popitem(last=False)
         self._memory.move_to_end(counts)
         return self._memory[counts]
@@ -170,12 +168,12 @@ class LeastSquares:
 
         See ``Solver.costs``; parts of a consumer that was split add up.
         """
-        found: dict[str, Tensor] = {}
+        total: dict[str, Tensor] = {}
         for _, solver in self.solvers:
-            for name, each in solver.costs().items():
-                costs = each.double().cpu()
-                found[name] = found[name] + costs if name in found else costs
-        return found
+            for name, part in solver.costs().items():
+                costs = part.double().cpu()
+                total[name] = total[name] + costs if name in total else costs
+        return total
 
     def _repair(self, plan: Mapping[str, int]) -> dict[str, Tensor]:
         weight = torch.zeros_like(self.weight.flatten(1).T)

@@ -1,14 +1,15 @@
-"""How much the loss minds an error in what a consumer delivers, from one pass there and back.
+"""Sensitivity of the loss to errors in a consumer's outputs, from one forward and backward pass.
 
 An error d in the outputs of a layer raises the loss, to second order, by
 
     1/2 E[(g . d)^2],    g the gradient of the loss by these outputs,
 
-the Fisher information status in for the Hessian (Theis et al. 2018, arXiv:1801.05787, section
-2.2). Not every error of one size is as bad: least squares leaves what varies over channels and
-places in its own way. So d is what it leaves when half of the inputs are gone, and what it raises
-the loss by is divided by its size. Along its own sample's gradient an error is smaller than what
-pruning elsewhere makes of it: so gradients meet the errors of other samples.
+the Fisher information standing in for the Hessian (Theis et al. 2018, arXiv:1801.05787, section
+2.2). Errors of the same size are not equally bad: those that least squares leaves vary over
+channels and positions in a way of their own. Therefore d is the error left when half of the inputs
+are removed, and the rise of the loss is divided by the size of d. Along the gradient of its own
+sample an error is smaller than pruning elsewhere makes it, so gradients are multiplied with the
+errors of other samples.
 """
 
 from __future__ import annotations
@@ -41,21 +42,25 @@ from autoprune.networks.execution import (
 from autoprune.ranking.consumers import CONVS, Consumer
 from autoprune.ranking.gram import input_of
 
-SAMPLES: Final = 128
-"""Most samples whose gradients are taken: sensitivities of other samples differ by a tenth."""
 
-BATCH: Final = 32
-"""Most samples of one pass."""
+@dataclass(frozen=True)
+class SensitivityConfig:
+    """Settings of the sensitivities: how much data, how much memory, what is rounding."""
 
-PASS_BYTES: Final = 1 << 27
-"""Most bytes of all consumers' inputs and outputs in one pass, which holds about three times as
-much."""
+    samples: int = 128
+    """Most samples whose gradients are taken: sensitivities of other samples differ by a tenth."""
+    batch: int = 32
+    """Most samples of one pass."""
+    pass_bytes: int = 1 << 27
+    """Most bytes of all consumers' inputs and outputs in one pass, which holds about three times as
+    much."""
+    least_error: float = 1e-8
+    """Relative errors below are rounding, and say nothing."""
+    floor: float = 1e-3
+    """Least sensitivity, relative to the mean: an error that seems free of cost is not."""
 
-LEAST_ERROR: Final = 1e-8
-"""Relative errors below are rounding, and say nothing."""
 
-FLOOR: Final = 1e-3
-"""Least sensitivity, relative to the mean: an error that seems free of cost is not."""
+DEFAULT: Final = SensitivityConfig()
 
 
 def sensitivities(
@@ -65,8 +70,9 @@ def sensitivities(
     task: Task,
     calibration: Split,
     seed: int = 0,
+    config: SensitivityConfig = DEFAULT,
 ) -> dict[str, float]:
-    """Return by consumer's tensor what an error adds to the loss, over the relative error.
+    """Return consumer's tensor -> rise of the loss by an error, divided by the relative error.
 
     Relative: the squared error over the variance of the outputs. ``repaired``: consumer's tensor ->
     its weights where half of the inputs are gone, dense shape, zeros for what is gone; where there
@@ -74,28 +80,29 @@ def sensitivities(
     gradient is known counts like the median of the others; where the loss has no gradient, all
     count 1. The model is not changed.
     """
-    samples = calibration.take(min(SAMPLES, len(calibration)), seed)
-    found: dict[str, list[float]] = defaultdict(list)
+    samples = calibration.take(min(config.samples, len(calibration)), seed)
+    measured: dict[str, list[float]] = defaultdict(list)
     with (
         torch.enable_grad(),
         torch.backends.cudnn.flags(enabled=False),  # its recurrent layers need training mode
         mode(model, train=False),
-        _probing(consumers, repaired) as probes,
+        _probing(consumers, repaired, config) as probes,
         suppress(RuntimeError),  # of operations that have no gradient
     ):
-        form, size = _settings(model, task, samples, probes)
+        form, size = _settings(model, task, samples, probes, config)
         with laid_out(model, form):
             for batch in samples.batches(size, seed=seed):
                 probes.clear()
                 moved = move(batch, device_of(model))
                 loss = task.loss(forward(model, task, moved, form), moved)
                 for tensor, value in _measure(loss, probes, len(tree_leaves(batch)[0])):
-                    found[tensor].append(value)
-    return _complete({tensor: fmean(values) for tensor, values in found.items()}, consumers)
+                    measured[tensor].append(value)
+    known = {tensor: fmean(values) for tensor, values in measured.items()}
+    return _complete(known, consumers, config.floor)
 
 
 def _settings(
-    model: nn.Module, task: Task, samples: Split, probes: list[_Probe]
+    model: nn.Module, task: Task, samples: Split, probes: list[_Probe], config: SensitivityConfig
 ) -> tuple[Form, int]:
     """Return the form to run in and the samples of one pass."""
     few = move(next(samples.batches(2)), device_of(model))
@@ -103,13 +110,13 @@ def _settings(
     probes.clear()
     with torch.no_grad():
         forward(model, task, few)
-    each = sum(probe.bytes for probe in probes) // len(tree_leaves(few)[0])
-    return form, max(2, min(BATCH, PASS_BYTES // max(each, 1)))
+    per_sample = sum(probe.bytes for probe in probes) // len(tree_leaves(few)[0])
+    return form, max(2, min(config.batch, config.pass_bytes // max(per_sample, 1)))
 
 
 @dataclass(frozen=True)
 class _Probe:
-    """The error in what a consumer delivered in one call, and zeros that were added to it.
+    """Error in a consumer's outputs of one call, and zeros that were added to these outputs.
 
     ``size``: the squared error over the variance of the outputs. The gradient by the zeros is that
     by the outputs. ``bytes``: of the call's input and outputs.
@@ -124,7 +131,7 @@ class _Probe:
 
 @contextmanager
 def _probing(
-    consumers: Sequence[Consumer], repaired: Mapping[str, Tensor]
+    consumers: Sequence[Consumer], repaired: Mapping[str, Tensor], config: SensitivityConfig
 ) -> Iterator[list[_Probe]]:
     """Fill a list with a probe for every call of the consumers' modules."""
     probes: list[_Probe] = []
@@ -132,7 +139,7 @@ def _probing(
     def probe(module: nn.Module, value: Tensor, outputs: Tensor, tensor: str) -> Tensor:
         """Add zeros to the outputs of one call and keep what is to be known of them."""
         zeros = torch.zeros_like(outputs, requires_grad=True)
-        error, size = _error(module, value, outputs, repaired.get(tensor))
+        error, size = _error(module, value, outputs, repaired.get(tensor), config.least_error)
         probes.append(_Probe(tensor, value.nbytes + outputs.nbytes, error, size, zeros))
         return outputs + zeros
 
@@ -162,11 +169,15 @@ def _probing(
 
 @torch.no_grad()
 def _error(
-    module: nn.Module, value: Tensor, outputs: Tensor, repaired: Tensor | None
+    module: nn.Module,
+    value: Tensor,
+    outputs: Tensor,
+    repaired: Tensor | None,
+    least_error: float,
 ) -> tuple[Tensor, float]:
-    """Return what repaired weights change of a layer's outputs, and how much that is of them.
+    """Return the error that repaired weights make in a layer's outputs, and its relative size.
 
-    Means by channel are left out: the repaired bias, or a batch norm, takes them up.
+    Means by channel are left out: the repaired bias, or a batch norm, absorbs them.
     """
     variation = _centered(module, outputs)
     if repaired is not None and isinstance(module, (*CONVS, nn.Linear)):
@@ -178,7 +189,7 @@ def _error(
         )
         error = _centered(module, raw)
         size = float(error.square().sum() / variation.square().sum())
-        if size > LEAST_ERROR:
+        if size > least_error:
             return error, size
     return variation, 1.0
 
@@ -201,14 +212,14 @@ def _measure(loss: Tensor, probes: Sequence[_Probe], samples: int) -> Iterator[t
     for probe, gradient in zip(probes, gradients, strict=True):
         if gradient is None:
             continue
-        slopes, errors = (_by_sample(each, samples) for each in (gradient.float(), probe.error))
+        slopes, errors = (_by_sample(part, samples) for part in (gradient.float(), probe.error))
         if slopes is not None and errors is not None:
             products = (slopes @ errors.mT).square()
             yield probe.tensor, float(_between(products).mean()) / 2 / probe.size
 
 
 def _between(products: Tensor) -> Tensor:
-    """Return what [samples, samples] says of two different samples; all of it if there is one."""
+    """Return the entries [samples, samples] of two different samples; all if there is one."""
     other = ~torch.eye(len(products), dtype=torch.bool, device=products.device)
     return products[other] if len(products) > 1 else products
 
@@ -222,10 +233,13 @@ def _by_sample(value: Tensor, samples: int) -> Tensor | None:
     return value.reshape(samples, -1)
 
 
-def _complete(known: Mapping[str, float], consumers: Sequence[Consumer]) -> dict[str, float]:
+def _complete(
+    known: Mapping[str, float], consumers: Sequence[Consumer], floor: float
+) -> dict[str, float]:
     """Give every consumer a sensitivity above 0."""
     finite = {name: value for name, value in known.items() if isfinite(value)}
     if not any(finite.values()):
-        return {item.tensor: 1.0 for item in consumers}
-    least, middle = FLOOR * fmean(finite.values()), median(finite.values())
-    return {item.tensor: max(finite.get(item.tensor, middle), least) for item in consumers}
+        return {consumer.tensor: 1.0 for consumer in consumers}
+    least, middle = floor * fmean(finite.values()), median(finite.values())
+    tensors = [consumer.tensor for consumer in consumers]
+    return {tensor: max(finite.get(tensor, middle), least) for tensor in tensors}

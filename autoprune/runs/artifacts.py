@@ -1,4 +1,4 @@
-"""Files of a run directory that are published in one step and verified before they are used.
+"""Artifacts of a run directory: published in one step, verified before use.
 
 ``manifest.json``, format 1: ``{"format", "files": {NAME: {bytes, sha256, previous}}, "check"}``
 where ``previous`` is the sha256 of the content before, or null, and ``check`` that of ``files``.
@@ -29,14 +29,14 @@ from autoprune.foundation.files import (
 FORMAT = 1
 MANIFEST = "manifest.json"
 STATE = ".checkpoint.safetensors"
-"""What names of saved states of trainings end in."""
+"""Ending of the names of training checkpoints."""
 
-ANEW = "start over with --fresh; the damaged run is kept beside the new one"
-_AGAIN = "run the same command again to make it anew, or start over with --fresh"
+START_OVER = "start over with --fresh; the damaged run is kept beside the new one"
+_AGAIN = "run the same command again to recreate it, or start over with --fresh"
 
 
 class Artifacts:
-    """The files of a run directory, each checked against the manifest before it is used."""
+    """Artifacts of a run directory, each checked against the manifest before it is used."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,16 +44,16 @@ class Artifacts:
 
     @property
     def names(self) -> list[str]:
-        """Names of everything that was published and is there."""
+        """Names of the published files that exist."""
         return [name for name in self._files if (self.path / name).is_file()]
 
     @property
     def damaged(self) -> list[str]:
-        """Names of everything that was published and is missing or not what it was."""
+        """Names of the published files that are missing or changed."""
         return [name for name in self._files if not self.intact(name)]
 
     def intact(self, name: str) -> bool:
-        """Say whether an artifact is there and what was published."""
+        """Return whether an artifact exists and is unchanged."""
         try:
             return bool(self.file(name))
         except DamagedError:
@@ -62,7 +62,7 @@ class Artifacts:
     def file(self, name: str) -> Path:
         """Return the path of an intact artifact.
 
-        Raises DamagedError if it is missing or not what was published.
+        Raises DamagedError if it is missing or changed.
         """
         path, entry = self.path / name, self._files.get(name)
         if not path.is_file():
@@ -78,7 +78,7 @@ class Artifacts:
         return read_json(self.file(name))
 
     def publish(self, name: str, writer: Callable[[Path], None]) -> Path:
-        """Let ``writer`` fill a file and put it into the directory in one step, with its hash.
+        """Let ``writer`` fill a file, and publish it with its hash in one step.
 
         The manifest names the new content and the one before it, so a crash between the two steps
         leaves an intact directory. A damaged file in its place is kept as ``NAME.damaged-N``.
@@ -127,7 +127,7 @@ class Artifacts:
 
 
 def set_aside(path: Path, why: str) -> Path:
-    """Rename a file or directory to ``NAME.WHY-N``, so that nothing is lost; return where it is.
+    """Rename a file or directory to ``NAME.WHY-N``, where nothing is lost; return the new path.
 
     Raises AutopruneError if it cannot be renamed.
     """
@@ -149,15 +149,15 @@ def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:
     try:
         data = read_json(path)
     except DamagedError as error:
-        raise DamagedError(str(error), ANEW) from None
+        raise DamagedError(str(error), START_OVER) from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise DamagedError(f"{path} is not a manifest this version knows", ANEW)
+        raise DamagedError(f"{path} is not a manifest this version knows", START_OVER)
     files = data.get("files")
     if not isinstance(files, dict) or data.get("check") != digest(canonical(files)):
-        raise DamagedError(f"{path} is damaged: its check does not fit", ANEW)
+        raise DamagedError(f"{path} is damaged: its check does not fit", START_OVER)
     for name, entry in files.items():
         if Path(name).name != name or name in (".", ".."):
-            raise DamagedError(f"{path} names a file outside its directory: {name!r}", ANEW)
+            raise DamagedError(f"{path} names a file outside its directory: {name!r}", START_OVER)
         if not isinstance(entry, dict) or not entry.keys() >= {"sha256", "previous"}:
-            raise DamagedError(f"{path} says too little about {name}", ANEW)
+            raise DamagedError(f"{path} says too little about {name}", START_OVER)
     return files

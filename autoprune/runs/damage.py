@@ -1,4 +1,4 @@
-"""Message about damaged files of a run, and what becomes of them."""
+"""Note about the damaged files of a run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from autoprune.runs.artifacts import STATE
 
 
 def note_damage(progress: Progress, damaged: Sequence[str]) -> None:
-    """Say which files of a run are made anew, if any, and which states of trainings are lost."""
+    """Report the files of a run that are recreated, if any, and the checkpoints that are lost."""
     states = [name for name in damaged if name.endswith(STATE)]
-    anew = [name for name in damaged if name not in states]
-    if anew:
-        progress.note(f"missing or damaged, made anew: {', '.join(anew)}")
+    recreated = [name for name in damaged if name not in states]
+    if recreated:
+        progress.note(f"recreating missing or damaged files: {', '.join(recreated)}")
     if states:
         progress.note(
             f"missing or damaged: {', '.join(states)}; its training goes on from an older state,"

@@ -1,13 +1,13 @@
-"""The append-only record of a run: one line of JSON per evaluation, checked and synced.
+"""Journal of a run: append-only, one line of JSON per evaluation, checked and synced.
 
 Format 1: the first line is ``{"check": ..., "format": 1, "journal": NAME}``; every further line is
 a record with a ``check`` of its own, the first 16 hexadecimal digits of the sha256 over the check
 before it and the record, so that a changed, removed, repeated or reordered line is noticed. Records
 hold nothing that differs between a run and its repetition (no clock): journals can be compared.
 
-A line is on the disk when ``append`` returns. To sync it may take longer than an evaluation, so a
-search lets it be put off: then no kill loses the line, and what a power cut loses is evaluated
-again, to the same bits. What goes with a training's state must not be: later weights are others.
+A line is on the disk when ``append`` returns. Syncing can take longer than an evaluation, so a
+search may delay it: a kill still loses no line, and lines lost in a power cut are evaluated again,
+to the same bits. Lines that belong to a training's state must not be delayed: later weights differ.
 """
 
 from __future__ import annotations
@@ -16,31 +16,40 @@ import errno
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from autoprune.errors import DamagedError
 from autoprune.foundation.files import canonical, digest, parse, sync_directory, writing
 from autoprune.foundation.signals import shielded
 
-FORMAT = 1
-SHARE = 0.002
-"""Part of the time that syncing may take."""
+FORMAT: Final = 1
 
-MAX_LINE = 2**24
-"""Bytes of a line; the longest of ours, of a network with 1,000 groups, has some 50,000."""
+
+@dataclass(frozen=True)
+class JournalConfig:
+    """Limits of a journal: how often it is synced, how long a line may be."""
+
+    sync_share: float = 0.002
+    """Part of the time that syncing may take."""
+    max_line: int = 2**24
+    """Bytes of a line; the longest of ours, of a network with 1,000 groups, has some 50,000."""
+
+
+DEFAULT: Final = JournalConfig()
 
 
 class Journal:
-    """One journal file, open for appending; use it from the one process that holds the run's lock.
+    """A journal file, open for appending by the one process that holds the run's lock.
 
     Opening cuts a torn last line (a kill in the middle of a write) and verifies all others. Raises
     DamagedError naming the line if one is not what was written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        records, self._check, self._size = _read(path)
+    def __init__(self, path: Path, config: JournalConfig = DEFAULT) -> None:
+        self.path, self._config = path, config
+        records, self._check, self._size = _read(path, config.max_line)
         self.records: list[dict[str, Any]] = records
         self._dirty, self._last, self._took = False, time.monotonic(), 0.0
         with writing(path):
@@ -53,14 +62,14 @@ class Journal:
                 sync_directory(path.parent)
 
     def append(self, record: Mapping[str, Any], *, later: bool = False) -> None:
-        """Add a record; ``later`` syncs only as often as takes ``SHARE`` of the time.
+        """Add a record; ``later`` syncs only as often as takes ``sync_share`` of the time.
 
         Raises ValueError for NaN or infinity, AutopruneError when it cannot be written; then the
         file is as it was before.
         """
         self._write(record)
         self.records.append(dict(record))
-        if not later or time.monotonic() - self._last >= self._took / SHARE:
+        if not later or time.monotonic() - self._last >= self._took / self._config.sync_share:
             self.sync()
 
     def close(self) -> None:
@@ -93,15 +102,15 @@ class Journal:
         self._check, self._size, self._dirty = check, self._size + len(line), True
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
+def read_journal(path: Path, config: JournalConfig = DEFAULT) -> list[dict[str, Any]]:
     """Return the records of a journal without touching it; a torn last line is left out.
 
     Raises DamagedError naming the line if one is not what was written.
     """
-    return _read(path)[0]
+    return _read(path, config.max_line)[0]
 
 
-def _read(path: Path) -> tuple[list[dict[str, Any]], str, int]:
+def _read(path: Path, max_line: int) -> tuple[list[dict[str, Any]], str, int]:
     """Return the records, the last check and the size of the intact part in bytes."""
     records: list[dict[str, Any]] = []
     check, size = "", 0
@@ -110,7 +119,7 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], str, int]:
     except FileNotFoundError:
         return records, check, size
     with stream:
-        while (line := stream.readline(MAX_LINE)).endswith(b"\n"):
+        while (line := stream.readline(max_line)).endswith(b"\n"):
             what = f"line {len(records) + 1} of {path}"
             record = _line(line[:-1], what)
             plain = {name: value for name, value in record.items() if name != "check"}
@@ -119,7 +128,7 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], str, int]:
                 raise DamagedError(f"{what} is not what was written", _HINT)
             records.append(plain)
             size += len(line)
-    if len(line) == MAX_LINE:
+    if len(line) == max_line:
         raise DamagedError(f"line {len(records) + 1} of {path} is too long to be ours", _HINT)
     if records and records.pop(0).get("format") != FORMAT:
         raise DamagedError(

@@ -1,7 +1,7 @@
-"""Whose a run directory is: nobody else's, and for one process at a time to write to.
+"""Ownership of a run directory: one writer at a time, no foreign files.
 
-The lock lies beside the directory (``.NAME.lock``). The operating system drops it with the process
-that holds it, however that ended.
+The lock file lies beside the directory (``.NAME.lock``). The operating system releases the lock
+when the process that holds it ends, however that happens.
 """
 
 from __future__ import annotations
@@ -17,62 +17,65 @@ from autoprune.foundation.files import TEMPORARY, writing
 from autoprune.runs.artifacts import MANIFEST
 
 OURS = ("config.json", MANIFEST)
-"""Files of which a run has at least one."""
+"""Files of which every run has at least one."""
 
 _held: dict[Path, FileLock] = {}
-"""Locks of runs that this process has claimed and not opened yet."""
+"""Locks that this process holds of runs it has not opened yet."""
 
 
 @contextmanager
-def claimed(path: Path) -> Iterator[None]:
-    """Hold the lock of a run before anything is known of it; who opens the run takes it over.
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of a run inside the block; opening the run takes the lock over.
 
-    So of two commands that begin at once one is refused at once, not when it has loaded its data.
-    Where no run comes of it nothing is left. Raises LockedError while another process has it,
-    UsageError for a directory that is no run.
+    Of two commands that start at the same time, the second is thus refused immediately, not after
+    loading its data. If no run is created, nothing is left. Raises LockedError while another
+    process has the lock, UsageError for a directory that is no run.
     """
-    place, made = _lock_file(path), [folder for folder in path.parents if not folder.exists()]
-    _held[place] = _lock(path)
+    file, made = _lock_file(path), [folder for folder in path.parents if not folder.exists()]
+    _held[file] = _lock(path)
     try:
         yield
     finally:
-        lock = _held.pop(place, None)
+        lock = _held.pop(file, None)
         if lock is not None:
             if not path.exists():
-                place.unlink(missing_ok=True)
+                file.unlink(missing_ok=True)
             lock.release()
         with suppress(OSError):  # not empty
             for folder in made:
                 folder.rmdir()
 
 
-def taken(path: Path) -> FileLock:
-    """Return the lock of a run: what this process has claimed, or else a new one.
+def take_lock(path: Path) -> FileLock:
+    """Return the lock of a run: the one this process holds, or else a new one.
 
-    Raises as :func:`claimed` does.
+    Raises as :func:`hold_lock` does.
     """
     return _held.pop(_lock_file(path), None) or _lock(path)
 
 
-def refuse_strangers(path: Path, unless: Sequence[str] = ()) -> None:
-    """Leave files and directories of somebody else alone; ``unless``: what shows they are ours."""
+def refuse_foreign_files(path: Path, unless: Sequence[str] = ()) -> None:
+    """Raise UsageError for a path that is no run: a file, or a directory with foreign files.
+
+    ``unless``: files of which one suffices to show that the directory is a run.
+    """
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file, not a directory", "name a new directory with --run")
-    for item in path.iterdir() if path.exists() else ():
-        ours = item.name == MANIFEST or item.name.startswith(TEMPORARY)
+    for entry in path.iterdir() if path.exists() else ():
+        ours = entry.name == MANIFEST or entry.name.startswith(TEMPORARY)
         if not ours and not any((path / name).exists() for name in unless):
             raise UsageError(
-                f"{path} is not a run of autoprune: it holds {item.name}",
+                f"{path} is not a run of autoprune: it holds {entry.name}",
                 "name a new directory with --run",
             )
 
 
 def _lock(path: Path) -> FileLock:
-    refuse_strangers(path, unless=OURS)  # before the lock leaves a file there
-    place = _lock_file(path)
+    refuse_foreign_files(path, unless=OURS)  # before the lock leaves a file there
+    file = _lock_file(path)
     with writing(path):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(place)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -84,5 +87,5 @@ def _lock(path: Path) -> FileLock:
 
 
 def _lock_file(path: Path) -> Path:
-    place = path.resolve()
-    return place.parent / f".{place.name}.lock"
+    directory = path.resolve()
+    return directory.parent / f".{directory.name}.lock"

@@ -1,4 +1,4 @@
-"""One run, one directory: what was asked, what was tried, what came of it, and nobody else writing.
+"""Run directory: configuration, journal and artifacts of one run, with a single writer.
 
 Format 1 of a run directory:
 
@@ -33,9 +33,9 @@ from autoprune.foundation.files import (
     text_writer,
     writing,
 )
-from autoprune.runs.artifacts import ANEW, Artifacts, set_aside
+from autoprune.runs.artifacts import START_OVER, Artifacts, set_aside
 from autoprune.runs.journal import Journal
-from autoprune.runs.lock import refuse_strangers, taken
+from autoprune.runs.lock import refuse_foreign_files, take_lock
 from autoprune.runs.tensorboard import Events
 
 FORMAT = 1
@@ -46,27 +46,36 @@ _VERSIONS = ("autoprune", "torch", "numpy", "gymnasium", "stable-baselines3", "s
 class Run:
     """A run directory that this process alone writes to. Use it as a context manager.
 
-    ``resumed`` tells whether there was a run before; ``bit_exact`` whether everything in it was
-    made in one environment, so that it repeats bit for bit; ``warnings`` say why not.
+    ``resumed``: whether the run existed before. ``bit_exact``: whether everything in it was
+    computed in one environment and therefore repeats bit for bit; ``warnings`` say why not.
     """
 
-    def __init__(self, path: Path, config: Config, *, fresh: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        *,
+        fresh: bool = False,
+        environment: Mapping[str, Any] | None = None,
+    ) -> None:
         """Open the run in ``path``, or begin one.
 
         Raises LockedError while another process has it, UsageError when it belongs to another
-        configuration or is not a run, DamagedError when it cannot be trusted. ``fresh`` moves what
-        is there to ``NAME.old-N`` and begins anew.
+        configuration or is not a run, DamagedError when it cannot be trusted. ``fresh`` moves an
+        existing run to ``NAME.old-N`` first. ``environment`` is what decides whether numbers repeat
+        bit for bit, by default that of this process (:func:`current_environment`).
         """
         self.path, self.config = path, config
+        self._environment = environment
         self.warnings: list[str] = []
-        self._lock = taken(path)
+        self._lock = take_lock(path)
         try:
             if fresh and path.exists():
                 set_aside(path, "old")
             make_directory(path)
             self.resumed = (path / CONFIG).exists()
             if not self.resumed:
-                refuse_strangers(path)
+                refuse_foreign_files(path)
             _clear_temporaries(path)
             self.artifacts = Artifacts(path)
             self._meta = self._continue() if self.resumed else self._begin()
@@ -88,22 +97,22 @@ class Run:
 
     @property
     def bit_exact(self) -> bool:
-        """Whether the whole run was made in one environment."""
+        """Whether the whole run was computed in one environment."""
         return self._meta.get("bit_exact") is True
 
     @property
     def finished(self) -> bool:
-        """Whether the result is there."""
+        """Whether the run has its result."""
         return RESULT in self.artifacts.names
 
     @property
     def damaged(self) -> list[str]:
-        """Names of everything that is missing or not what it was, a shortened journal included."""
+        """Names of all files that are missing or changed, a shortened journal included."""
         short = len(self.journal.records) < self._meta.get("records", 0)
         return [*self.artifacts.damaged, *([JOURNAL] if short else [])]
 
     def expect(self, **facts: str) -> None:
-        """State what the results rest on (hashes of data, weights, model): recorded, then held to.
+        """Record what the results depend on (hashes of data, weights, model), or check it.
 
         Raises UsageError naming the fact that has changed since the run began.
         """
@@ -120,7 +129,7 @@ class Run:
     def publish(self, name: str, writer: Callable[[Path], None]) -> Path:
         """Publish an artifact; see :meth:`Artifacts.publish`.
 
-        With the result it is written down how long the journal is: its end can be cut unseen.
+        With the result, the length of the journal is recorded: a cut at its end would go unnoticed.
         """
         self.journal.sync()
         if name == RESULT:
@@ -136,7 +145,7 @@ class Run:
         return Events(self.path, purge=self.resumed)
 
     def close(self) -> None:
-        """Close the journal and let others write."""
+        """Close the journal and release the lock."""
         try:
             self.journal.close()
         finally:
@@ -148,7 +157,7 @@ class Run:
                 "format": FORMAT,
                 "command": self.config.command,
                 "config": self.config.to_json(),
-                "environment": environment(),
+                "environment": self._environment or current_environment(),
                 "bit_exact": True,
                 "facts": {},
             }
@@ -158,7 +167,7 @@ class Run:
         try:
             meta = self.artifacts.json(CONFIG)
         except DamagedError as error:
-            raise DamagedError(str(error.args[0]), ANEW) from None
+            raise DamagedError(str(error.args[0]), START_OVER) from None
         if (
             not isinstance(meta, dict)
             or meta.get("format") != FORMAT
@@ -176,7 +185,7 @@ class Run:
                 "name another directory with --run",
             )
         self._compare(type(self.config).from_json(meta.get("config")).to_json())
-        changed = _differences(meta["environment"], environment())
+        changed = _differences(meta["environment"], self._environment or current_environment())
         if changed:
             self.warnings.append(
                 f"this run began with {changed}: its repetition may differ in the last bits"
@@ -198,8 +207,8 @@ class Run:
         return meta
 
 
-def environment() -> dict[str, Any]:
-    """Return what decides whether numbers repeat bit for bit: versions, machine, threads."""
+def current_environment() -> dict[str, Any]:
+    """Return all that decides whether numbers repeat bit for bit: versions, machine, threads."""
     import torch
 
     return {
@@ -212,10 +221,10 @@ def environment() -> dict[str, Any]:
 
 
 def _code() -> str:
-    """Hash our own sources: a run that a change of them divides is no longer one computation."""
+    """Hash our own sources: a run during which they change is not one computation any more."""
     package = Path(__file__).parents[1]
-    places = {(package / name).resolve() for name in ("", "envs", "agents")}
-    files = {file for place in places for file in place.rglob("*.py")}
+    folders = {(package / name).resolve() for name in ("", "envs", "agents")}
+    files = {file for folder in folders for file in folder.rglob("*.py")}
     return digest("".join(sorted(f"{file.name} {file_digest(file)}\n" for file in files)))[:16]
 
 
@@ -237,7 +246,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _clear_temporaries(path: Path) -> None:
-    """Remove what a killed writer left; the lock says that nobody is writing now."""
+    """Remove the files a killed writer left; the lock guarantees that nobody is writing now."""
     with writing(path):
-        for item in path.glob(f"{TEMPORARY}*"):
-            item.unlink()
+        for file in path.glob(f"{TEMPORARY}*"):
+            file.unlink()

@@ -1,4 +1,4 @@
-"""Curves for TensorBoard in a run directory: scalars by step, and errors that name the file."""
+"""TensorBoard curves of a run: scalars by step, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from autoprune.foundation.signals import shielded
 
 
 class Events:
-    """One event file, open for writing; use it as a context manager.
+    """An event file, open for writing; use it as a context manager.
 
     A continued run replays its journal: with ``purge``, its curves replace those written before.
-    Every method raises AutopruneError when the file cannot be written. All are shielded: what the
-    thread that writes waits for must not be left half said.
+    Every method raises AutopruneError when the file cannot be written. All are shielded from
+    signals: a message to the thread that writes must not be cut in half.
     """
 
     def __init__(self, path: Path, *, purge: bool) -> None:
@@ -50,7 +50,7 @@ class Events:
             self._writer.add_scalar(tag, value, step)
 
     def add_hparams(self, config: Mapping[str, Any], measures: Mapping[str, float]) -> None:
-        """Write hyper-parameters and what they came to."""
+        """Write hyper-parameters and their measures."""
         with shielded(), writing(self._path):
             self._writer.add_hparams(dict(config), dict(measures), run_name=".")
 
@@ -60,7 +60,7 @@ class Events:
             self._writer.flush()
 
     def close(self) -> None:
-        """Write what is left and close the file."""
+        """Write the remaining points and close the file."""
         try:
             with shielded(), writing(self._path):
                 self._writer.close()

@@ -1,4 +1,4 @@
-"""How the tensors of a model hang together: labels travel through the exported graph."""
+"""Structure of a model: which tensors share units, found by labels in the exported graph."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from autoprune.structure.walk import walk
 
 @torch.no_grad()
 def trace_structure(model: nn.Module, example_inputs: ExampleInputs) -> Structure:
-    """Read the structure off the exported graph; the model is not changed.
+    """Return the structure that the exported graph shows; the model is not changed.
 
     Parameters that evaluation never touches (auxiliary heads) are found by a second pass in
     training mode. Raises UsageError if the model cannot be exported.

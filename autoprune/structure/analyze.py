@@ -1,4 +1,4 @@
-"""The structure of a model, proved on the model itself.
+"""Analysis of a model: its structure, proved on the model itself.
 
 ``analyze`` traces and then tries: groups whose removal breaks the forward pass (sizes that are
 constants of the code) are pinned with the error as the reason. ``verify`` repeats the proof on any
@@ -20,7 +20,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 from autoprune.structure import trace_structure
 from autoprune.structure.finite import require_finite
 from autoprune.structure.graph import ExampleInputs, call, slow_attention
-from autoprune.structure.slicing import Slicer, permutation
+from autoprune.structure.index_patterns import permutation
+from autoprune.structure.slicing import Slicer
 from autoprune.structure.table import Extent, Pinned, Product, Structure
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
@@ -29,12 +30,12 @@ TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
 
 @dataclass(frozen=True)
 class Verification:
-    """What ``verify`` found.
+    """Result of ``verify``.
 
     ``permutation_error`` and ``mask_error`` are the largest output differences relative to the
     largest output; ``renormalized`` names the groups that a layer or group norm runs over, whose
-    statistics change legitimately and which only the permutation proves; ``structure`` is the
-    one given with every group that failed pinned, ``failures`` what was pinned and why.
+    statistics change legitimately and which only the permutation proves; ``structure`` is the given
+    one with every failed group pinned, ``failures`` these groups with the reasons.
     """
 
     permutation_error: float
@@ -50,7 +51,7 @@ class Verification:
 
 
 def analyze(model: nn.Module, example_inputs: ExampleInputs) -> Structure:
-    """Find what can be pruned in a model, and what is pinned and why.
+    """Return the structure of a model: the groups that can be pruned, and what is pinned and why.
 
     ``example_inputs`` is a tensor, a tuple of positional inputs or a dict of keyword inputs; the
     first dimension of the first tensor counts as the samples that costs are per. The model is not
@@ -115,7 +116,7 @@ class _Bench:
         return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
 
     def error(self, names: list[str]) -> str | None:
-        """Say what goes wrong when half of each named group is removed or reordered."""
+        """Return what fails when half of each named group is removed or reordered, if anything."""
         try:
             mask, order = self.mask_difference(names), self.permutation_difference(names)
         except Exception as error:  # whatever the user's forward raises is the reason
@@ -151,8 +152,8 @@ class _Bench:
             if output.shape != target.shape:
                 raise ValueError(f"output {tuple(output.shape)}, was {tuple(target.shape)}")
             if output.numel():
-                found = float((output - target).abs().max()) / self._scale
-                worst = max(worst, found if found == found else float("inf"))
+                error = float((output - target).abs().max()) / self._scale
+                worst = max(worst, error if error == error else float("inf"))
         return worst
 
 
@@ -166,7 +167,7 @@ def _shuffled(size: int, name: str) -> Tensor:
 
 
 def _double(model: nn.Module, inputs: ExampleInputs) -> tuple[nn.Module, Any]:
-    """Copy the model in double precision, or as it is if its code insists on its own."""
+    """Copy the model in double precision, or unchanged if its code fixes the precision."""
     twin = _disturb(copy.deepcopy(model).eval())
     wide = copy.deepcopy(twin).double()
     wide_inputs = tree_map(
@@ -194,7 +195,7 @@ def _disturb(model: nn.Module) -> nn.Module:
 
 
 def pin(structure: Structure, reasons: Mapping[str, str]) -> Structure:
-    """Take groups out of a structure: their units stay, for the reasons given."""
+    """Return the structure with groups pinned: their units stay, for the reasons given."""
     if not reasons:
         return structure
     sizes = structure.sizes

@@ -1,4 +1,4 @@
-"""Whether the weights of a network are numbers."""
+"""Check of a network for NaN and infinity."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch.nn.parameter import is_lazy
 from autoprune.errors import UsageError
 
 
-def unsound(model: nn.Module) -> str | None:
-    """Return the name of a parameter that is not finite or a buffer that holds NaN, if any.
+def first_nonfinite(model: nn.Module) -> str | None:
+    """Return the name of the first parameter that is not finite or buffer that holds NaN, if any.
 
-    Buffers may hold infinity: masks of attention do. Tensors without values are passed over.
+    Buffers may hold infinity: masks of attention do. Tensors without values are skipped.
     """
     return next((name for name, bad in _verdicts(model) if bool(bad.any())), None)
 
 
 def require_finite(model: nn.Module) -> None:
-    """Raise UsageError naming the first tensor that :func:`unsound` finds."""
-    name = unsound(model)
+    """Raise UsageError naming the first tensor that :func:`first_nonfinite` finds."""
+    name = first_nonfinite(model)
     if name is not None:
         raise UsageError(f"{name} of the model holds NaN or infinity", "load sound weights")
 

@@ -1,4 +1,4 @@
-"""From a module to the operators it runs: export without decomposition, nothing of it changed."""
+"""Graph of the operators that a model runs, exported without decomposition."""
 
 from __future__ import annotations
 

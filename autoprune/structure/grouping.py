@@ -1,4 +1,4 @@
-"""From labels to a Structure: which units are decided together, what is pinned, what costs."""
+"""Grouping of labels into a Structure: units decided together, pinned units, costs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def build(trace: Trace, model: nn.Module, batch: int) -> Structure:
 
 
 class _Counter:
-    """Counts labels: how many are fixed, how many belong to each group."""
+    """Counter of labels: how many are fixed, how many belong to each group."""
 
     def __init__(self, trace: Trace, names: Mapping[int, str]) -> None:
         self._trace, self._names = trace, names

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 FREE = 0
-"""Label of what adapts to any size (an expanded gate): joins with everything, binds nothing."""
+"""Label of elements that adapt to any size (an expanded gate): joins with all, binds none."""
 
 
 class Labels:

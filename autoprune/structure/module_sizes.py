@@ -1,4 +1,4 @@
-"""The sizes that modules know of themselves, brought in line with their tensors after slicing."""
+"""Sizes that modules store (``in_channels``), updated to their tensors after slicing."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Fixer = Callable[[], None]
 
 
 def fixers(model: nn.Module, touched: Container[str]) -> list[Fixer]:
-    """Return functions that bring the sizes of the named modules in line with their tensors."""
-    found = (
+    """Return functions that update the stored sizes of the named modules to their tensors."""
+    fixers_or_none = (
         _fixer(module)
         for path, module in model.named_modules(remove_duplicate=False)
         if path in touched
     )
-    return [fix for fix in found if fix is not None]
+    return [fix for fix in fixers_or_none if fix is not None]
 
 
 def narrow(model: nn.Module, path: str, attribute: str, size: int) -> None:
-    """Set such a size; raise UsageError if it is larger than what it was."""
+    """Reduce a size that no tensor shows; raise UsageError if it would grow."""
     old = getattr(model.get_submodule(path), attribute)
     if size > (old[-1] if isinstance(old, tuple) else old):
         raise UsageError(f"{path!r} is smaller than expected", "it is another model")

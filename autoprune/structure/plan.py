@@ -1,4 +1,4 @@
-"""A plan: for every group, how many units stay. The only thing an agent produces."""
+"""Plans: for every group, how many units stay. A plan is all that an agent produces."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Plan(Mapping[str, int]):
 
     @classmethod
     def dense(cls, structure: Structure) -> Plan:
-        """Keep everything."""
+        """Return the plan that keeps everything."""
         return cls.of(structure.sizes)
 
     @classmethod
     def uniform(cls, structure: Structure, keep_fraction: float) -> Plan:
-        """Keep the same fraction of every group, rounded, at least one unit.
+        """Return the plan that keeps the same fraction of every group, rounded, at least one unit.
 
         Raises UsageError unless 0 < keep_fraction <= 1.
         """

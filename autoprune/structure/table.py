@@ -1,4 +1,4 @@
-"""What the analysis of a model comes to: units, groups, pinned tensors, layers.
+"""Tables of an analyzed model: units, groups, pinned tensors, layers.
 
 A *unit* is one removable channel, neuron or hidden unit: an index along every (parameter,
 dimension) it is tied to. Units that share the same set of slices form a *group*, the thing a plan
@@ -87,7 +87,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Slice:
-    """Where a group's units sit along one dimension of one tensor.
+    """Positions of a group's units along one dimension of one tensor.
 
     ``index`` has shape [group size, multiplicity]: row u lists the positions of unit u.
     """
@@ -114,7 +114,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Structure:
-    """Everything autoprune knows about how a model's tensors hang together.
+    """Structure of a model: which units its tensors share, and what its layers cost.
 
     - ``groups``: the decisions, in execution order.
     - ``pinned``: what must stay, each with its reason.
@@ -144,11 +144,11 @@ class Structure:
     @cached_property
     def shared(self) -> dict[tuple[str, int], tuple[tuple[str, Tensor], ...]]:
         """For each (tensor, dim) that can shrink: the (group, index) pairs along it."""
-        found: dict[tuple[str, int], list[tuple[str, Tensor]]] = {}
+        pairs: dict[tuple[str, int], list[tuple[str, Tensor]]] = {}
         for name, slices in self.slices.items():
-            for item in slices:
-                found.setdefault((item.tensor, item.dim), []).append((name, item.index))
-        return {key: tuple(value) for key, value in found.items()}
+            for one in slices:
+                pairs.setdefault((one.tensor, one.dim), []).append((name, one.index))
+        return {key: tuple(value) for key, value in pairs.items()}
 
     def dimension(self, tensor: str, dim: int) -> int:
         """Length of a dimension of the dense model."""

@@ -1,4 +1,4 @@
-"""The state of one analysis: labels, and which (parameter, dimension) each label is tied to."""
+"""State of an analysis: labels, and the (parameter, dimension) each label is tied to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Param:
     """A parameter or buffer on its way through the graph.
 
     ``sources`` lists (name, dims): for each current dimension the original one, None where the
-    source has no extent, MIXED where its units can no longer be told apart.
+    source has no extent, MIXED where its units are no longer distinguishable.
     """
 
     sources: tuple[tuple[str, tuple[int | None, ...]], ...]
@@ -45,7 +45,7 @@ class RawLayer:
 
 @dataclass
 class Trace:
-    """Everything the rules write to while the graph is walked."""
+    """State that the rules update while the graph is walked."""
 
     labels: Labels = field(default_factory=Labels)
     table: dict[tuple[str, int], Tensor] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Walk an exported graph with labels in place of activations."""
+"""Walk through an exported graph, with labels in place of activations."""
 
 from __future__ import annotations
 

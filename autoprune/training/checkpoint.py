@@ -1,6 +1,6 @@
-"""The state of a training under way, kept so that one that was killed goes on to the same weights.
+"""Checkpoints of a training: a killed one continues from the last, to the same weights.
 
-:func:`autoprune.training.loop.fit` says what the state is; here is where it goes, and how often.
+:func:`autoprune.training.loop.fit` defines the state; this module stores it.
 """
 
 from __future__ import annotations
@@ -19,26 +19,21 @@ from torch.optim import Optimizer
 from autoprune.foundation.files import canonical, digest
 from autoprune.networks.save import write_tensors
 from autoprune.runs.artifacts import STATE, Artifacts
+from autoprune.training.pace import PaceConfig, current_pace
 
 State = Mapping[str, Tensor]
 """Tensors by name. Those of ``fit`` start with ``fit.``; a caller may keep others beside them."""
 
-EVERY: Final = 20.0
-"""Seconds between two savings: the most that a kill costs."""
-
-SHARE: Final = 0.03
-"""Part of the time that savings may take; large networks are saved less often."""
-
 SECONDS: Final = "seconds"
 
 _NUMBER: Final = "saved"
-"""How many times a training had been saved, beside its state."""
+"""Name under which a state holds how many were saved before it."""
 
 
 class Checkpoint(Protocol):
-    """Where ``fit`` keeps its state.
+    """Storage for the state of ``fit``.
 
-    Whoever has a state of its own to keep in step with the weights (a curve, the best so far) wraps
+    A caller with state of its own to keep in step with the weights (a curve, the best so far) wraps
     another checkpoint, adds its tensors in ``save`` and takes them out in ``load``.
     """
 
@@ -56,11 +51,12 @@ class Checkpoint(Protocol):
 class FileCheckpoint:
     """A checkpoint in a run directory: ``NAME-0.checkpoint.safetensors`` and ``NAME-1...`` in turn.
 
-    So the one before is there if the newest is damaged.
+    If the newest is damaged, the one before is used. ``pace`` says how often ``fit`` saves; by
+    default that of :func:`autoprune.training.pace.current_pace`.
     """
 
-    def __init__(self, artifacts: Artifacts, name: str, every: float = EVERY) -> None:
-        self._artifacts, self._every = artifacts, every
+    def __init__(self, artifacts: Artifacts, name: str, pace: PaceConfig | None = None) -> None:
+        self._artifacts, self._pace = artifacts, pace or current_pace()
         self._files = [f"{name}-{turn}{STATE}" for turn in (0, 1)]
         self._number = 0
         self._began = self._last = time.monotonic()
@@ -68,21 +64,22 @@ class FileCheckpoint:
 
     @property
     def due(self) -> bool:
-        """Whether ``every`` seconds have passed, or more where saving takes long."""
-        return time.monotonic() - self._last >= max(self._every, self._took / SHARE)
+        """Whether ``save_every`` seconds have passed, or more where saving takes long."""
+        waited = time.monotonic() - self._last
+        return waited >= max(self._pace.save_every, self._took / self._pace.save_share)
 
     @property
     def seconds(self) -> float:
-        """Time since this object was made, and that which led to what it loaded."""
+        """Time since this object was created, and the time behind the state it loaded."""
         return self._earlier + time.monotonic() - self._began
 
     def load(self) -> State | None:
-        """Return the newest of what was saved that is intact, None if nothing is."""
-        found = {int(state[_NUMBER]): state for state in map(self._read, self._files) if state}
-        if not found:
+        """Return the newest intact state, None if there is none."""
+        states = {int(state[_NUMBER]): state for state in map(self._read, self._files) if state}
+        if not states:
             return None
-        self._number = max(found)
-        state = dict(found[self._number])
+        self._number = max(states)
+        state = dict(states[self._number])
         del state[_NUMBER]
         self._earlier = float(state.pop(SECONDS, torch.zeros(())))
         return state
@@ -111,13 +108,16 @@ class FileCheckpoint:
 
 
 def discard(artifacts: Artifacts) -> None:
-    """Remove every checkpoint of a run whose result is there, and what a crash left of one."""
+    """Remove every checkpoint of a run that has its result, also those a crash left unlisted."""
     for path in sorted(artifacts.path.glob(f"*{STATE}")):
         artifacts.remove(path.name)
 
 
-def key(config: Mapping[str, object], samples: int, weights: State) -> Tensor:
-    """Tell one training from another, uint8 [32]: configuration, number of samples, shapes."""
+def identity(config: Mapping[str, object], samples: int, weights: State) -> Tensor:
+    """Return the hash that identifies a training, uint8 [32].
+
+    It covers the configuration, the number of samples, and the names and shapes of the weights.
+    """
     shapes = [[name, list(value.shape)] for name, value in weights.items()]
     facts = digest(canonical([config, samples, shapes]))
     return torch.tensor(list(bytes.fromhex(facts)), dtype=torch.uint8)
@@ -129,13 +129,13 @@ def under(prefix: str, tensors: State) -> dict[str, Tensor]:
 
 
 def below(prefix: str, tensors: State) -> dict[str, Tensor]:
-    """Return what stands under ``prefix``, without it."""
+    """Return the tensors whose names start with ``prefix``, without it."""
     start = f"{prefix}."
     return {name[len(start) :]: value for name, value in tensors.items() if name.startswith(start)}
 
 
-def memory(optimizer: Optimizer) -> dict[str, Tensor]:
-    """Return what an optimizer remembers, by number of the parameter and its own name."""
+def optimizer_state(optimizer: Optimizer) -> dict[str, Tensor]:
+    """Return the state of an optimizer, by number of the parameter and name of the value."""
     return {
         f"{number}.{kind}": value
         for number, parameter in enumerate(_parameters(optimizer))
@@ -144,8 +144,8 @@ def memory(optimizer: Optimizer) -> dict[str, Tensor]:
     }
 
 
-def remind(optimizer: Optimizer, remembered: State) -> None:
-    """Give an optimizer what :func:`memory` returned, laid out as its parameters are.
+def restore_optimizer(optimizer: Optimizer, remembered: State) -> None:
+    """Load what :func:`optimizer_state` returned, in the memory layout of the parameters.
 
     In another layout the same sums would run in another order.
     """

@@ -1,4 +1,4 @@
-"""How to train: length, optimizer, course of the learning rate."""
+"""Configuration of a training: length, optimizer, learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from autoprune.networks.execution import Precision
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How to train."""
+    """Configuration of a training."""
 
     epochs: int = 10
     """Passes over the training split."""
@@ -34,7 +34,7 @@ class FitConfig:
     weight_decay: float = 5e-4
     """Weight decay, on tensors of two or more dimensions (not on biases and norms)."""
     schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
-    """WalkContext of the learning rate."""
+    """Course of the learning rate."""
     label_smoothing: float = 0.0
     """Share of the target spread over all classes (classification only)."""
     augment: bool = True

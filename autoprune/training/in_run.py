@@ -1,4 +1,4 @@
-"""Training inside a run: it reports every moment, and goes on where it was killed."""
+"""Training inside a run: it reports its progress and continues from checkpoints."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from autoprune.foundation.progress import Phase, Progress
 from autoprune.runs.damage import note_damage
 from autoprune.runs.run import Run
 from autoprune.training.checkpoint import FileCheckpoint, discard
-from autoprune.training.loop import Epoch, FitConfig, fit
+from autoprune.training.loop import FitConfig, OnEpoch, fit
+from autoprune.training.pace import PaceConfig, current_pace
 
-_SECONDS_BETWEEN_REPORTS: Final = 0.1
 _MEMORY: Final = 0.95
-"""How much of the loss that is shown comes from the steps before."""
+"""Weight of the earlier steps in the loss that is shown."""
 
 
 def done(run: Run, progress: Progress) -> bool:
-    """Whether a run is finished and whole; say so, or what of it is made anew.
+    """Return whether a run is finished and intact; note that, or the files that are recreated.
 
-    What a kill at the very end of a finished run left of its trainings is removed.
+    Checkpoints that a kill left in a finished run are removed.
     """
     damaged = run.damaged
     if run.finished and not damaged:
@@ -46,16 +46,17 @@ def fit_in(
     *,
     teacher: nn.Module | None = None,
     masks: Mapping[str, Tensor] | None = None,
-    on_epoch: Epoch | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> float:
     """Train ``model`` in place with :func:`autoprune.training.loop.fit`, as part ``name`` of a run.
 
-    A training that was killed goes on from the checkpoint ``name`` of the run, and one that had
-    ended returns its weights at once; the run discards its checkpoints when its result is there.
-    ``on_epoch`` may be told again of epochs before a kill. Returns the seconds it took, those
-    before a kill included as far as they were of use.
+    A killed training continues from the checkpoint ``name`` of the run; one that had ended returns
+    its weights at once. The run discards its checkpoints when it has its result. ``on_epoch`` may
+    be called again for epochs before a kill. Returns the seconds it took, including those before a
+    kill that led to the state it continued from.
     """
-    checkpoint = FileCheckpoint(run.artifacts, name)
+    pace = current_pace()
+    checkpoint = FileCheckpoint(run.artifacts, name, pace)
     with progress.phase(name, config.length(len(split))) as phase:
         fit(
             model,
@@ -64,7 +65,7 @@ def fit_in(
             config,
             teacher=teacher,
             masks=masks,
-            on_step=_Reports(phase, config.epoch(len(split))),
+            on_step=_Reports(phase, config.epoch(len(split)), pace),
             on_epoch=on_epoch,
             checkpoint=checkpoint,
         )
@@ -72,18 +73,18 @@ def fit_in(
 
 
 class _Reports:
-    """Tells a phase, some times a second, how a training goes."""
+    """Reports of a training to a phase, several per second; ``size`` is the steps of an epoch."""
 
-    def __init__(self, phase: Phase, size: int) -> None:
-        self._phase, self._size = phase, size
-        self._told, self._last, self._loss = 0, 0.0, 0.0
+    def __init__(self, phase: Phase, size: int, pace: PaceConfig) -> None:
+        self._phase, self._size, self._pace = phase, size, pace
+        self._reported, self._last, self._loss = 0, 0.0, 0.0
 
     def __call__(self, step: int, total: int, loss: float) -> None:
         """Take note of a step; the interface of ``on_step``."""
-        self._loss = _MEMORY * self._loss + (1 - _MEMORY) * loss if self._told else loss
+        self._loss = _MEMORY * self._loss + (1 - _MEMORY) * loss if self._reported else loss
         now = time.monotonic()
-        if now - self._last < _SECONDS_BETWEEN_REPORTS and step < total:
+        if now - self._last < self._pace.report_every and step < total:
             return
         epoch = (step - 1) // self._size + 1
-        self._phase.advance(step - self._told, epoch=epoch, loss=self._loss)
-        self._told, self._last = step, now
+        self._phase.advance(step - self._reported, epoch=epoch, loss=self._loss)
+        self._reported, self._last = step, now

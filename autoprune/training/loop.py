@@ -1,4 +1,4 @@
-"""One training loop: to train from scratch, to fine-tune what pruning left, and for tickets."""
+"""Training loop, used to train from scratch, to fine-tune pruned networks, and for tickets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
@@ -17,6 +16,7 @@ from autoprune.data import Split
 from autoprune.data.task import Batch, Classification, Task, logits
 from autoprune.errors import AutopruneError, DamagedError, UsageError
 from autoprune.foundation.schema import encode_fields
+from autoprune.foundation.seeds import Seeds
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.execution import (
     device_of,
@@ -26,22 +26,27 @@ from autoprune.networks.execution import (
     mode,
     move,
 )
-from autoprune.networks.score import Score, first, measure
-from autoprune.runs.artifacts import ANEW
-from autoprune.structure.finite import unsound
-from autoprune.training.checkpoint import Checkpoint, State, below, key, memory, remind, under
+from autoprune.networks.score import Score, first_samples, measure
+from autoprune.runs.artifacts import START_OVER
+from autoprune.structure.finite import first_nonfinite
+from autoprune.training.checkpoint import (
+    Checkpoint,
+    State,
+    below,
+    identity,
+    optimizer_state,
+    restore_optimizer,
+    under,
+)
 from autoprune.training.config import FitConfig
 
 __all__ = ["Diverged", "FitConfig", "Score", "fit", "measure"]
 
 
-STRIDE = 0x9E3779B97F4A7C15
-"""Between the seeds of two trainings, so that steps of one draw other dropout than the other's."""
-
-Step = Callable[[int, int, float], None]
+OnStep = Callable[[int, int, float], None]
 """Called with (steps done, steps in all, loss of this step)."""
 
-Epoch = Callable[[int, int, float], None]
+OnEpoch = Callable[[int, int, float], None]
 """Called with (epochs done, epochs in all, mean loss of this epoch)."""
 
 
@@ -53,16 +58,16 @@ def fit(
     *,
     teacher: nn.Module | None = None,
     masks: Mapping[str, Tensor] | None = None,
-    on_step: Step | None = None,
-    on_epoch: Epoch | None = None,
+    on_step: OnStep | None = None,
+    on_epoch: OnEpoch | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> None:
     """Train ``model`` in place, on the device it is on.
 
     The same seed gives the same weights, to the last bit on a CPU with as many threads. With a
-    ``checkpoint`` a training that was killed goes on where it last saved, to the same weights;
-    ``on_epoch`` is told of the earlier epochs again, ``on_step`` of the steps that are taken now.
-    What was saved of another configuration, split or network is left aside.
+    ``checkpoint`` a killed training continues from its last saved state, to the same weights;
+    ``on_epoch`` is called for the earlier epochs again, ``on_step`` only for steps taken now. A
+    state of another configuration, split or network is ignored.
 
     ``masks`` maps parameter names to bool tensors of their shape, False where a weight is pruned:
     pruned weights, their gradients and their momenta are exactly zero throughout. ``on_step`` may
@@ -74,12 +79,12 @@ def fit(
     weight becomes NaN or infinite; the model is then as it was after the last good epoch.
     """
     run = _Run(model, split, task, config, teacher, masks or {})
-    tell: Epoch = on_epoch or (lambda *_: None)
+    report_epoch: OnEpoch = on_epoch or (lambda *_: None)
     with run.context():
         if checkpoint:
             run.resume(checkpoint.load())
         for number, mean in enumerate(run.means, start=run.first_epoch + 1):
-            tell(number, run.epochs, mean)
+            report_epoch(number, run.epochs, mean)
         while run.step < run.total:
             number = run.step // run.size + 1
             try:
@@ -90,17 +95,17 @@ def fit(
                     f"{error} in step {run.step} of {run.total}",
                     "the model is as after the last good epoch; try a lower learning rate",
                 ) from None
-            tell(number, run.epochs, run.means[-1])
+            report_epoch(number, run.epochs, run.means[-1])
             if checkpoint and (checkpoint.due or run.step == run.total):
                 checkpoint.save(run.state())
 
 
 class Diverged(AutopruneError):
-    """The loss or a weight became NaN or infinite in training."""
+    """A training whose loss or weights became NaN or infinite."""
 
 
 class _Run:
-    """The state of one call of :func:`fit`."""
+    """State of one call of :func:`fit`."""
 
     def __init__(
         self,
@@ -117,7 +122,7 @@ class _Run:
         if config.distill and teacher is None:
             raise UsageError("distillation needs a teacher", "pass teacher=, or distill=0")
         self.device = device_of(model)
-        self.form = fastest_form(model, task, first(split), config.precision, training=True)
+        self.form = fastest_form(model, task, first_samples(split), config.precision, training=True)
         self.optimizer = config.start(model)
         self.masked = _masked(model, masks)
         self.step, self.total = config.first, config.length(len(split))
@@ -126,11 +131,11 @@ class _Run:
         self.means: list[float] = []
         self.sum = 0.0
         self.good = self._weights()
-        self.key = key(encode_fields(config), len(split), self.good)
+        self.key = identity(encode_fields(config), len(split), self.good)
 
     @contextmanager
     def context(self) -> Iterator[None]:
-        """Modes, seeds and arithmetic of training, undone at the end."""
+        """Set modes, random state and memory layout for training; restore them at the end."""
         devices = [self.device] if self.device.type == "cuda" else []
         with (
             torch.random.fork_rng(devices),
@@ -149,9 +154,9 @@ class _Run:
                     parameter.mul_(kept)
             yield
 
-    def epoch(self, epoch: int, on_step: Step | None, checkpoint: Checkpoint | None) -> None:
-        """Train what is left of one epoch, append its mean loss and take the weights for good."""
-        seed = int(np.random.SeedSequence([self.config.seed, epoch]).generate_state(1)[0])
+    def epoch(self, epoch: int, on_step: OnStep | None, checkpoint: Checkpoint | None) -> None:
+        """Train the rest of one epoch, append its mean loss and keep the weights as good."""
+        seed = Seeds(self.config.seed).epoch(epoch)
         begin = epoch * self.size
         end = min(begin + self.size, self.total)
         batches = self.split.batches(self.config.batch_size, seed=seed, augment=self.config.augment)
@@ -163,29 +168,29 @@ class _Run:
                 on_step(self.step, self.total, loss)
             if checkpoint and self.step < end and checkpoint.due:
                 checkpoint.save(self.state())
-        name = unsound(self.model)
+        name = first_nonfinite(self.model)
         if name is not None:
             raise Diverged(f"{name} became NaN or infinite")
         self.means.append(self.sum / (end - max(begin, self.config.first)))
         self.sum, self.good = 0.0, self._weights()
 
     def state(self) -> State:
-        """Return all that decides how the training goes on; at its end, the weights alone."""
-        found = {
+        """Return all that the rest of the training depends on; at its end, only the weights."""
+        state = {
             "key": self.key,
             "step": torch.tensor(self.step),
             "sum": torch.tensor(self.sum, dtype=torch.float64),
             "means": torch.tensor(self.means, dtype=torch.float64),
         }
-        found |= under("model", self._weights())
+        state |= under("model", self._weights())
         if self.step < self.total:
-            found |= under("optimizer", memory(self.optimizer))
+            state |= under("optimizer", optimizer_state(self.optimizer))
             if self.step % self.size:
-                found |= under("good", self.good)
-        return under("fit", found)
+                state |= under("good", self.good)
+        return under("fit", state)
 
     def resume(self, state: State | None) -> None:
-        """Go on from a state, unless it is of another training; DamagedError if it is half one."""
+        """Continue from a state unless it is another training's; DamagedError if incomplete."""
         state = below("fit", state or {})
         if "key" not in state or not torch.equal(state["key"], self.key):
             return
@@ -194,9 +199,11 @@ class _Run:
             self.means = state["means"].tolist()
             self.model.load_state_dict(below("model", state))
             self.good = below("good", state) or self._weights()
-            remind(self.optimizer, below("optimizer", state))
+            restore_optimizer(self.optimizer, below("optimizer", state))
         except (KeyError, IndexError, ValueError, RuntimeError) as error:
-            raise DamagedError(f"the state of the training is damaged: {error}", ANEW) from None
+            raise DamagedError(
+                f"the state of the training is damaged: {error}", START_OVER
+            ) from None
 
     def restore(self) -> None:
         """Go back to the weights after the last good epoch."""
@@ -209,7 +216,7 @@ class _Run:
     def _advance(self, batch: Batch) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate(self.step / self.total)
-        torch.manual_seed((self.config.seed * STRIDE + self.step) % 2**64)
+        torch.manual_seed(Seeds(self.config.seed).step(self.step))
         loss = self._loss(batch)
         value = loss.item()
         self.step += 1

@@ -14,7 +14,9 @@ from autoprune.agents.shared_reward_model import FEATURES, Evidence, SharedBelie
 from autoprune.cost.budget import Budget
 from autoprune.envs.lagrangian import Guide
 from autoprune.envs.walk import ENTRIES, WalkContext, guided, initial, observe, transition
-from autoprune.problem.problem import Evaluation, Ledger
+from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.ledger import Ledger
+from autoprune.problem.scorer import FunctionScorer
 from tests.landscape import chain_landscape, residual_landscape
 
 BUDGETS = ("0.3flops", "0.5flops", "0.7flops")
@@ -31,7 +33,7 @@ def deep_matters(problem):
         damage = float(weights @ errors) / context.length
         return Evaluation(float(np.exp(-damage)), damage)
 
-    return dataclasses.replace(problem, evaluate=evaluate)
+    return dataclasses.replace(problem, scorer=FunctionScorer(evaluate))
 
 
 def case(name, problem):
@@ -239,7 +241,7 @@ def test_a_refinement_starts_from_the_policy_and_never_ends_below_it_or_dp(taugh
     assert ledger.history[0].plan == trained.policy.plan(problem)
     own = problem.evaluate(trained.policy.plan(problem))
     dp = problem.evaluate(problem.budget.top_up(least_error(problem)))
-    assert ledger.best.evaluation.key >= max(own.key, dp.key)
+    assert ledger.best.evaluation.loss <= min(own.loss, dp.loss)
     only = Ledger(problem, 1)
     DDPGSearcher(DDPGConfig(warm_up=1), start=trained.policy).search(problem, only, 0)
     assert only.best.plan == trained.policy.plan(problem)

@@ -10,17 +10,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoprune.agents import NAMES, searcher
 from autoprune.agents.ddpg import DDPGConfig, DDPGSearcher
 from autoprune.agents.initial_plans import cheap_plans, least_error, seed_plans
 from autoprune.agents.noise import Decay, truncated_normal
 from autoprune.agents.policy import Policy
 from autoprune.agents.ppo import PPOConfig, PPOSearcher
+from autoprune.agents.registry import SEARCHERS, searcher
 from autoprune.agents.reward_model import Belief
 from autoprune.agents.rollouts import retrace, roll
 from autoprune.envs.walk import ENTRIES, VERSION, WalkContext, curves, initial, observe, transition
 from autoprune.errors import DamagedError, UsageError
-from autoprune.problem.problem import Evaluation, Ledger
+from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.ledger import Ledger
+from autoprune.problem.scorer import FunctionScorer
 from tests.landscape import chain_landscape, landscape, residual_landscape
 from tests.synthetic import chain, structures
 
@@ -91,7 +93,7 @@ def test_what_the_actor_learned_shows_only_where_it_leads(led):
     assert (slow.history == fast.history) == (not led)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SEARCHERS)
 def test_the_same_seed_gives_the_same_history_and_other_seeds_another(name):
     problem = chain_landscape(0, groups=6)
     first, again, other = (found(problem, make(name), 15, seed) for seed in (3, 3, 4))
@@ -99,18 +101,18 @@ def test_the_same_seed_gives_the_same_history_and_other_seeds_another(name):
     assert (first.history == other.history) == (name in ("uniform", "greedy"))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SEARCHERS)
 def test_searchers_spend_exactly_their_evaluations_and_never_fall_below_uniform(name):
     problem = residual_landscape(0, blocks=2)
     for evaluations in (1, 2, 20):
         ledger = found(problem, make(name), evaluations)
         assert ledger.count == (1 if name == "uniform" else evaluations)
         first = least_error(problem) if name == "dp" else problem.budget.uniform()
-        assert ledger.best.evaluation.key >= problem.evaluate(first).key
+        assert ledger.best.evaluation.loss <= problem.evaluate(first).loss
         assert len({record.plan for record in ledger.history}) == ledger.count
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SEARCHERS)
 def test_a_resumed_search_takes_the_same_course(name):
     problem = chain_landscape(0, groups=6)
     whole = found(problem, make(name), 12)
@@ -121,7 +123,7 @@ def test_a_resumed_search_takes_the_same_course(name):
     assert [r.recalled for r in resumed.history] == [i < 7 for i in range(whole.count)]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SEARCHERS)
 def test_global_random_states_are_left_alone_and_nothing_is_printed(name, capsys):
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
     expected = random.random(), np.random.rand(), float(torch.rand(1))
@@ -132,7 +134,7 @@ def test_global_random_states_are_left_alone_and_nothing_is_printed(name, capsys
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SEARCHERS)
 def test_small_worlds_end(name):
     """One group, a budget that takes everything: fewer plans than evaluations."""
     for structure, budget in ((chain([7]), "0.5flops"), (chain([4, 4]), "1flops")):
@@ -140,7 +142,7 @@ def test_small_worlds_end(name):
         assert 1 <= ledger.count < 40
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SEARCHERS)
 @pytest.mark.parametrize("bad", [math.nan, -math.inf])
 def test_failing_evaluations_do_not_stop_the_search(name, bad):
     base = chain_landscape(0, groups=5)
@@ -150,7 +152,7 @@ def test_failing_evaluations_do_not_stop_the_search(name, bad):
         return base.evaluate(plan) if rng.random() < 0.3 else Evaluation(bad, 1.0)
 
     for broken in (evaluate, lambda plan: Evaluation(bad, bad)):
-        ledger = found(dataclasses.replace(base, evaluate=broken), make(name), 12)
+        ledger = found(dataclasses.replace(base, scorer=FunctionScorer(broken)), make(name), 12)
         assert ledger.count == (1 if name == "uniform" else 12)
 
 
@@ -160,12 +162,12 @@ def test_learners_report_finite_metrics(name):
     found(chain_landscape(0, groups=5), make(name, on_step=seen.append), 20)
     assert len(seen) >= 14
     assert all(math.isfinite(value) for metrics in seen for value in metrics.values())
-    assert {"reward"} < set(seen[-1])
+    assert {"reward_loss"} < set(seen[-1])
 
 
 def test_budgets_over_several_costs_and_widths_are_kept():
     problem = chain_landscape(2, groups=8, budget="0.5flops,0.4params", align=8)
-    for name in NAMES:
+    for name in SEARCHERS:
         for record in found(problem, make(name), 10).history:
             assert problem.budget.met(record.plan)
             assert all(
@@ -252,12 +254,13 @@ def test_batches_scored_elsewhere_change_nothing(name):
     problem = residual_landscape(0, blocks=2)
     asked = []
 
-    def spread(plans, best):
-        asked.append(len(plans))
-        return [problem.evaluate(plan) for plan in plans]
+    class Elsewhere:
+        def score(self, plans, best=None):
+            asked.append(len(plans))
+            return iter([problem.evaluate(plan) for plan in plans])
 
     alone = found(problem, make(name), 21)
-    shared = found(dataclasses.replace(problem, evaluate=None, spread=spread), make(name), 21)
+    shared = found(dataclasses.replace(problem, scorer=Elsewhere()), make(name), 21)
     assert shared.history == alone.history
     assert sum(asked) == 21 and max(asked) > 1
 

@@ -7,7 +7,7 @@ from torch import nn
 from autoprune.cli.main import main
 from autoprune.cost.budget import Budget
 from autoprune.cost.energy import EnergyTable, joules
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.errors import InfeasibleError, UsageError
 from autoprune.networks.zoo import build
 from autoprune.problem.prune import prune

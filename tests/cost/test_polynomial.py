@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.structure.plan import Plan
 from autoprune.structure.table import Extent, Group, Layer, Product, Structure, TensorInfo
 from tests.synthetic import residual, structures

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from autoprune.data import lines as rendered
 from autoprune.data import load_data
-from autoprune.data.ctc import CTC, distance, read
+from autoprune.data.ctc import CTC, best_path_texts, edit_distance
 from autoprune.data.task import Classification, Task, check_task, metric, resolve_task
 from autoprune.errors import UsageError
 from autoprune.networks import zoo
-from autoprune.networks.check import check
+from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.score import measure
 
 TASK = CTC()
@@ -66,7 +66,7 @@ def test_a_text_too_long_for_the_columns_does_not_spoil_the_loss():
 
 @given(st.lists(st.lists(st.integers(0, 3), min_size=6, max_size=6), min_size=1, max_size=4))
 def test_reading_joins_repetitions_and_drops_blanks(paths):
-    assert read(spell(paths, 4)) == [collapse(path) for path in paths]
+    assert best_path_texts(spell(paths, 4)) == [collapse(path) for path in paths]
 
 
 def by_definition(one, two):
@@ -81,7 +81,7 @@ def by_definition(one, two):
 
 @given(WORDS, WORDS)
 def test_distances_are_least_edits(one, two):
-    assert distance(one, two) == by_definition(one, two)
+    assert edit_distance(one, two) == by_definition(one, two)
 
 
 def test_scores_count_whole_lines_and_rates_count_edits():
@@ -104,7 +104,7 @@ def test_rates_are_summed_over_a_split_before_they_are_divided(few):
 
     split = few[0].test
     texts = split.content[1]
-    edits = sum(distance([1], [item for item in text if item]) for text in texts.tolist())
+    edits = sum(edit_distance([1], [item for item in text if item]) for text in texts.tolist())
     found = measure(Says(), split, TASK, batch_size=7)
     assert found.other == {"character error rate": edits / int((texts > 0).sum())}
 
@@ -133,14 +133,14 @@ def test_lines_hold_what_they_say(few):
 def test_ocrnet_fits_the_lines_and_nothing_else_does(few):
     torch.manual_seed(0)
     data, net = few[0], zoo.build("ocrnet", classes=63)
-    check(net, data, TASK)
+    check_compatible(net, data, TASK)
     with pytest.raises(UsageError, match="lines of text need --task ctc"):
-        check(net, data, Classification())
-    with pytest.raises(UsageError, match="tells 9 characters apart, but a text holds number"):
-        check(zoo.build("ocrnet", classes=10), data, TASK)
+        check_compatible(net, data, Classification())
+    with pytest.raises(UsageError, match="has outputs for 9 characters, but a text holds number"):
+        check_compatible(zoo.build("ocrnet", classes=10), data, TASK)
     flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(32 * 128, 63))
     with pytest.raises(UsageError, match=r"returns \[2, 63\], not logits"):
-        check(flat, data, TASK)
+        check_compatible(flat, data, TASK)
 
 
 def test_a_name_that_is_nearly_right():

@@ -8,8 +8,8 @@ from rich.console import Console
 from autoprune.data import load_data
 from autoprune.data.cache import directory
 from autoprune.errors import DamagedError, UsageError
-from autoprune.foundation.progress import Terminal
-from autoprune.foundation.waiting import heard_by
+from autoprune.foundation.progress import shown_by
+from autoprune.foundation.terminal import Terminal
 
 Image = pytest.importorskip("PIL.Image")
 datasets = pytest.importorskip("datasets")
@@ -161,12 +161,10 @@ def test_a_hub_name_without_network_is_one_line_after_one_try(name, value, monke
     assert "Retrying" not in caplog.text
 
 
-def test_whoever_waits_for_data_is_told(tmp_path, monkeypatch):
+def test_whoever_waits_for_data_is_told(tmp_path):
     root = folder(tmp_path / "mine", pixels(10, True))
-    monkeypatch.setattr("autoprune.data.images.MANY", 10)
-    monkeypatch.setattr("autoprune.data.cache.LARGE", 0)
     out = io.StringIO()
-    with heard_by(Terminal(Console(file=out, width=80)).phase):
+    with shown_by(Terminal(Console(file=out, width=80)).phase, short_too=True):
         load_data(root)
         load_data(root)
     lines = [line.partition(" in ")[0] for line in out.getvalue().splitlines()]

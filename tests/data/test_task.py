@@ -2,8 +2,11 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from autoprune.data.ctc import CTC
 from autoprune.data.task import (
     Classification,
+    PerSampleTask,
+    RatedTask,
     Task,
     check_task,
     example_inputs,
@@ -111,3 +114,9 @@ def test_a_task_by_name_or_as_object():
         resolve_task("clasification")
     with pytest.raises(UsageError, match="int is not a task: it lacks name, inputs, loss, score"):
         resolve_task(3)
+
+
+def test_optional_members_of_a_task_are_named_protocols():
+    tasks = (Classification(), CTC(), Regression())
+    assert [isinstance(task, PerSampleTask) for task in tasks] == [True, True, False]
+    assert [isinstance(task, RatedTask) for task in tasks] == [False, True, False]

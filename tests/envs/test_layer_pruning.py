@@ -13,10 +13,10 @@ from stable_baselines3.common.env_checker import check_env as check_env_sb3
 import autoprune.envs  # noqa: F401 - registers the environment
 from autoprune.agents.initial_plans import cheap_plans
 from autoprune.cost.budget import Budget
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.envs import features as portrait
-from autoprune.envs import rewards
 from autoprune.envs.layer_pruning import LayerPruning
+from autoprune.envs.rewards import LOSS, SCORE
 from autoprune.envs.walk import (
     ENTRIES,
     WalkContext,
@@ -33,8 +33,12 @@ from autoprune.envs.walk import (
 )
 from autoprune.errors import InfeasibleError, UsageError
 from autoprune.networks.zoo import build
-from autoprune.problem.problem import Evaluation, Ledger, PruningProblem, weight_statistics
-from autoprune.ranking import rank
+from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.ledger import Ledger
+from autoprune.problem.problem import PruningProblem
+from autoprune.problem.scorer import FunctionScorer
+from autoprune.problem.statistics import weight_statistics
+from autoprune.ranking.rank import rank
 from autoprune.structure.analyze import analyze
 from tests.landscape import chain_landscape, landscape, residual_landscape
 from tests.synthetic import structures
@@ -236,25 +240,23 @@ def test_the_reward_is_terminal_and_shaping_changes_no_sum():
     plain, info = play(LayerPruning(problem))
     shaped, _ = play(LayerPruning(problem, shaping=True))
     assert plain[:-1] == [0.0] * (len(plain) - 1)
-    assert plain[-1] == rewards.score(problem.evaluate(info["plan"]))
+    assert plain[-1] == LOSS(problem.evaluate(info["plan"]))
     assert shaped[0] != 0 and shaped != plain
     assert sum(shaped) == pytest.approx(sum(plain))
-    assert sum(play(LayerPruning(problem, reward="loss"))[0]) < 0
+    scored, info = play(LayerPruning(problem, reward="score"))
+    assert scored[-1] == SCORE(problem.evaluate(info["plan"])) > 0 > plain[-1]
 
 
-def test_rewards_order_as_the_ledger_does():
-    ordered = [
-        Evaluation(math.nan, 1.0).finite(),
-        Evaluation(0.5, 2.0),
-        Evaluation(0.5, 1.0),
-        Evaluation(0.6, 1.5),
-    ]
-    assert sorted(ordered, key=rewards.score) == sorted(ordered, key=lambda e: e.key) == ordered
+def test_rewards_put_failures_last_and_order_by_loss_or_by_score_and_then_loss():
+    failed = Evaluation(math.nan, 1.0).finite()
+    worse, better, sure = Evaluation(0.5, 2.0), Evaluation(0.5, 1.0), Evaluation(0.6, 1.5)
+    assert sorted([sure, better, failed, worse], key=SCORE) == [failed, worse, better, sure]
+    assert sorted([sure, better, failed, worse], key=LOSS) == [failed, worse, sure, better]
 
 
 def test_evaluations_go_through_the_ledger_and_failures_stay_finite():
     problem = dataclasses.replace(
-        chain_landscape(2), evaluate=lambda plan: Evaluation(math.nan, math.nan)
+        chain_landscape(2), scorer=FunctionScorer(lambda plan: Evaluation(math.nan, math.nan))
     )
     ledger = Ledger(problem, 1)
     env = LayerPruning(problem, ledger.evaluate)

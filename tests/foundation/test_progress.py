@@ -1,90 +1,56 @@
-import io
+from contextlib import contextmanager
 
-import pytest
-from rich.console import Console
-
-from autoprune.foundation import progress
-from autoprune.foundation.progress import Silent, Terminal, duration
+from autoprune.foundation.files import digest, file_digest
+from autoprune.foundation.progress import MEGABYTE, Silent, shown_by, slow_phase, slow_read
 
 
-def work(reporter, steps=40):
-    with reporter.phase("search", steps) as phase:
-        for step in range(steps):
-            phase.advance(best=step / 100)
+class Listener:
+    def __init__(self):
+        self.heard = []
+
+    @contextmanager
+    def __call__(self, name, total):
+        self.heard.append((name, total))
+        yield self
+        self.heard.append("done")
+
+    def advance(self, steps):
+        self.heard.append(steps)
 
 
-def test_without_a_terminal_a_phase_is_two_plain_lines():
-    out = io.StringIO()
-    work(Terminal(Console(file=out, width=80)))
-    first, last = out.getvalue().splitlines()
-    assert first == "searching   40 evaluations ..."
-    assert last.startswith("searching   40 evaluations in ")
-    assert last.endswith("best 39.00 %")
-
-
-def test_a_long_phase_says_how_far_it_is(monkeypatch):
-    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
-    out = io.StringIO()
-    work(Terminal(Console(file=out, width=80)), steps=4)
-    lines = out.getvalue().splitlines()
-    assert [line.split(",")[0] for line in lines[1:-1]] == [
-        "searching   1/4",
-        "searching   2/4",
-        "searching   3/4",
-    ]
-    assert all(line.endswith(" left") for line in lines[1:-1])
-
-
-@pytest.mark.parametrize("width", [20, 80])
-def test_on_a_terminal_a_live_bar_ends_as_one_line(width):
-    out = io.StringIO()
-    work(Terminal(Console(file=out, width=width, force_terminal=True, color_system=None)))
-    live, _, last = out.getvalue().rpartition("searching   ")
-    assert "\x1b[?25l" in live
-    assert live.endswith("\x1b[2K"), "the bar is wiped before the line that replaces it"
-    assert " ".join(last.split()).startswith("40 evaluations in ")
-
-
-def test_an_error_inside_a_phase_passes_and_claims_nothing():
-    out = io.StringIO()
-    reporter = Terminal(Console(file=out, width=80))
-    with pytest.raises(KeyboardInterrupt), reporter.phase("train", 3) as phase:
-        phase.advance(loss=0.5)
-        raise KeyboardInterrupt
-    assert out.getvalue() == "training    3 steps ...\n"
-
-
-def test_time_left_follows_the_pace_of_now_not_what_a_continued_run_found_done(monkeypatch):
-    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
-    clock = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
-    out = io.StringIO()
-    with Terminal(Console(file=out, width=80)).phase("train", 1000) as phase:
-        phase.advance(800, loss=1.0)
-        for _ in range(90):
-            clock[0] += 1.0
-            phase.advance(2, loss=1.0)
-    assert "980/1000, loss 1, 2 steps/s, 10 s left" in out.getvalue()
-
-
-def test_notes_are_not_markup():
-    out = io.StringIO()
-    Terminal(Console(file=out, width=80)).note("kept [red]8[/red] of 16")
-    assert out.getvalue() == "kept [red]8[/red] of 16\n"
+def test_long_work_is_heard_of_and_short_work_and_work_outside_are_not():
+    listener = Listener()
+    with shown_by(listener):
+        with slow_phase("decode", 2, least=2) as advance:
+            advance(1)
+            advance(1)
+        with slow_phase("decode", 1, least=2) as advance:
+            advance(1)
+    with slow_phase("decode", 2, least=2) as advance:
+        advance(2)
+    assert listener.heard == [("decode", 2), 1, 1, "done"]
+    with shown_by(listener, short_too=True), slow_phase("decode", 1, least=2) as advance:
+        advance(1)
+    assert listener.heard[4:] == [("decode", 1), 1, "done"]
 
 
 def test_silence(capsys):
-    work(Silent())
+    with Silent().phase("search", 2) as phase:
+        phase.advance(best=0.1)
     Silent().note("nothing")
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1 min 0 s"),
-        (200, "3 min 20 s"), (7500, "2 h 5 min"),
-    ],
-)  # fmt: skip
-def test_durations(seconds, shown):
-    assert duration(seconds) == shown
+def test_bytes_are_told_as_megabytes_whatever_the_sizes_of_the_parts(tmp_path):
+    listener, parts = Listener(), [1, MEGABYTE - 2, 1, 3 * MEGABYTE, MEGABYTE // 2]
+    with shown_by(listener), slow_read("hash", sum(parts), least=MEGABYTE) as advance:
+        for part in parts:
+            advance(part)
+    assert listener.heard == [("hash", 4), 0, 0, 1, 3, 0, "done"]
+
+
+def test_a_file_that_is_hashed_tells_all_of_its_bytes(tmp_path):
+    path, told = tmp_path / "file", []
+    path.write_text("x" * (2 * MEGABYTE + 5))
+    assert file_digest(path, told.append) == digest("x" * (2 * MEGABYTE + 5))
+    assert sum(told) == 2 * MEGABYTE + 5 and len(told) == 3

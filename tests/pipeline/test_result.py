@@ -21,9 +21,9 @@ measures = st.builds(Measure, finite, amounts, amounts, amounts, st.none() | fin
 plans = st.dictionaries(names, st.integers(1, 512), max_size=4).map(Plan.of)
 results = st.builds(
     Result,
-    base=measures,
+    dense=measures,
     pruned=measures,
-    recovered=measures,
+    finetuned=measures,
     budget=names,
     plan=plans,
     groups=st.lists(st.builds(GroupKeep, names, names, amounts, amounts, finite), max_size=3).map(
@@ -51,9 +51,9 @@ def example(**changes) -> Result:
         Measure(0.6, 1_700_000, 41_000, 166_000),
     )
     result = Result(
-        base=base,
+        dense=base,
         pruned=pruned,
-        recovered=dataclasses.replace(pruned, accuracy=0.97, latency_ms=0.3),
+        finetuned=dataclasses.replace(pruned, score=0.97, latency_ms=0.3),
         budget="0.5flops",
         plan=Plan.of({"conv1": 8, "layer1.0.conv1": 3}),
         groups=(
@@ -126,7 +126,7 @@ def test_anything_else_is_refused(place, value):
 
 
 def test_flops_are_twice_the_macs():
-    assert example().base.flops == 6_800_000
+    assert example().dense.flops == 6_800_000
 
 
 def test_saving_copies_what_was_published(tmp_path):

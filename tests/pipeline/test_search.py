@@ -15,7 +15,7 @@ import autoprune
 from autoprune.cli.main import main
 from autoprune.cost.budget import Budget
 from autoprune.cost.latency import LatencyModel
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.data import load_data
 from autoprune.foundation import user_code as factories
 from autoprune.pipeline.config import SearchConfig
@@ -171,12 +171,19 @@ def test_the_curves_show_every_evaluation(place, capsys):
     result = search(capsys, "curves")
     events = EventAccumulator(str(place / "curves"))
     events.Reload()
-    rewards = [event.value for event in events.Scalars("search/reward")]
+
+    def curve(name):
+        return [event.value for event in events.Scalars(f"search/{name}")]
+
     records = read_journal(place / "curves" / "evaluations.jsonl")
-    assert rewards == pytest.approx([record["score"] for record in records])
-    assert len(rewards) == result["evaluations"]
-    best = [event.value for event in events.Scalars("search/best_so_far")]
-    assert best == pytest.approx([max(rewards[: n + 1]) for n in range(len(rewards))])
+    losses = [record["loss"] for record in records]
+    assert curve("score") == pytest.approx([record["score"] for record in records])
+    assert curve("loss") == pytest.approx(losses)
+    assert curve("reward_loss") == pytest.approx([-loss / (1 + loss) for loss in losses])
+    assert len(losses) == result["evaluations"]
+    best = [min(records[: n + 1], key=lambda r: r["loss"]) for n in range(len(records))]
+    assert curve("best_loss") == pytest.approx([record["loss"] for record in best])
+    assert curve("best_score") == pytest.approx([record["score"] for record in best])
 
 
 @pytest.mark.parametrize("agent", ["ddpg", "random"])
@@ -264,7 +271,7 @@ def test_the_result_is_compact_and_on_both_budgets(live):
     assert type(result.model) is type(model)
     assert count(result.model) == CostModel(structure).parameters(result.plan)
     assert lands(model, result.plan, "0.6flops, 0.7params", torch.randn(2, 1, 8, 8))
-    assert result.recovered.accuracy == pytest.approx(accuracy(result.model))
+    assert result.finetuned.score == pytest.approx(accuracy(result.model))
     assert all(parameter.requires_grad for parameter in result.model.parameters())
     sliced = autoprune.prune(model, structure, result.plan)
     assert {n: v.shape for n, v in sliced.state_dict().items()} == {

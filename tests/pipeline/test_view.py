@@ -21,14 +21,14 @@ def test_a_result_shows_every_figure_once_rounded():
 
 
 def test_a_result_without_baseline_or_latency_leaves_them_out():
-    result = example(baseline=None, base=dataclasses.replace(example().base, latency_ms=None))
+    result = example(baseline=None, dense=dataclasses.replace(example().dense, latency_ms=None))
     text = show(result_view(result))
     assert "uniform" not in text
     assert "latency" not in text
 
 
 def test_what_else_a_task_counts_stands_below_its_score():
-    states = {"base": 0.01, "pruned": 0.25, "recovered": 0.03}
+    states = {"dense": 0.01, "pruned": 0.25, "finetuned": 0.03}
     measures = {
         name: dataclasses.replace(getattr(example(), name), other={"character error rate": rate})
         for name, rate in states.items()

@@ -13,14 +13,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from autoprune.data import Split
-from autoprune.data.form import CIFAR
+from autoprune.data.normalization import CIFAR
 from autoprune.data.task import Batch, Classification
 from autoprune.networks import zoo
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form, bfloat16_pays
 from autoprune.networks.folding import find_foldable, folded
-from autoprune.problem.evaluator import Evaluator
-from autoprune.ranking import Ranking, rank
+from autoprune.problem.evaluator import Evaluator, EvaluatorParts
+from autoprune.ranking.ordering import Ranking
+from autoprune.ranking.rank import rank
 from autoprune.ranking.recalibration import Recalibration
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
@@ -92,7 +93,7 @@ def net() -> tuple[nn.Module, Structure, Ranking]:
 
 
 def evaluator(net: tuple[nn.Module, Structure, Ranking], **options: Any) -> Evaluator:
-    return Evaluator(*net, TASK, images(203, 1), images(50, 2), **options)
+    return Evaluator(EvaluatorParts(*net, TASK, images(203, 1), images(50, 2)), **options)
 
 
 def test_a_plan_scores_what_the_slow_way_says(net: tuple[nn.Module, Structure, Ranking]) -> None:
@@ -165,7 +166,7 @@ def test_any_task_and_no_norms() -> None:
     x = torch.randn(70, 4)
     data = Split({"x": x, "target": model(x).detach()})
     ranking = rank(model, structure, "regression", task=Fit(), calibration=data)
-    score = Evaluator(model, structure, ranking, Fit(), data, data, batch_size=32)
+    score = Evaluator(EvaluatorParts(model, structure, ranking, Fit(), data, data), batch_size=32)
     dense, half = (score(Plan.uniform(structure, fraction)) for fraction in (1.0, 0.5))
     assert dense.score == pytest.approx(1)
     assert dense.loss == pytest.approx(0, abs=1e-9)
@@ -368,11 +369,11 @@ def test_bfloat16_is_used_where_it_agrees_only() -> None:
     data = Split((data.content[0], model(data.content[0]).argmax(1)))
     structure = analyze(model, data.content[0][:2])
     ranking = rank(model, structure, "l1")
-    agreeing = Evaluator(model, structure, ranking, TASK, data, data)
+    agreeing = Evaluator(EvaluatorParts(model, structure, ranking, TASK, data, data))
     assert agreeing.form.bfloat16 or agreeing(Plan.dense(structure)).score == 1
     with torch.no_grad():
         model.head.bias.fill_(1e4)  # drowns the logits in bfloat16's rounding
-    drowned = Evaluator(model, structure, ranking, TASK, data, data)
+    drowned = Evaluator(EvaluatorParts(model, structure, ranking, TASK, data, data))
     assert drowned.form == Form(False, drowned.form.channels_last)
     assert drowned(Plan.dense(structure)).score > 0.9
 
@@ -401,7 +402,7 @@ def test_trained_resnet_keeps_its_accuracy_by_regression(shared: Path) -> None:
     scores = {}
     for method in ("l1", "regression"):
         ranking = rank(model, structure, method, task=TASK, calibration=calibration)
-        score = Evaluator(model, structure, ranking, TASK, search, calibration)
+        score = Evaluator(EvaluatorParts(model, structure, ranking, TASK, search, calibration))
         bare = Slicer(model, structure)(ranking.kept(half), ranking.weights(half))
         scores[method] = (measure(bare, search, TASK, precision="auto").score, score(half).score)
     dense = score(structure.sizes).score

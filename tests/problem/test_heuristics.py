@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from autoprune.cost.budget import Budget
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.errors import InfeasibleError, UsageError
-from autoprune.problem.granularity import Grain, Granularity
+from autoprune.problem.granularity import Granularity, PruningUnits
 from autoprune.problem.heuristics import GLOBAL, NAMES, heuristic_plan
 from autoprune.structure.analyze import analyze
 from tests.synthetic import chain, structures
@@ -69,13 +69,13 @@ def test_global_keeps_the_largest_weights_wherever_they_are(granularity, text):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 8, 3), nn.Conv2d(8, 4, 3))
     net[2].weight.data *= 3  # its weights are worth more
-    grain = Grain.of(analyze(net, torch.randn(2, 3, 9, 9)), Granularity.parse(granularity))
-    budget = Budget.parse(text).bind(grain.cost)
-    ranking = grain.rank(net, "l2")
+    units = PruningUnits.of(analyze(net, torch.randn(2, 3, 9, 9)), Granularity.parse(granularity))
+    budget = Budget.parse(text).bind(units.cost)
+    ranking = units.rank(net, "l2")
     plan = heuristic_plan("global", budget, ranking)
     assert budget.met(plan)
     assert budget.top_up(plan) == plan
-    shares = {item.group: plan[item.group] / item.units for item in grain.layouts}
+    shares = {item.group: plan[item.group] / item.units for item in units.layouts}
     assert text == "1.0flops" or shares["2"] > max(shares["0"], shares["3"])
     if (granularity, text) == ("weight", "0.6params"):
         # One threshold, but for the step that no longer fitted: every weight that stays is larger

@@ -6,17 +6,19 @@ import pytest
 import torch
 
 from autoprune.cost.budget import Budget
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.data import Split
 from autoprune.data.task import Classification
 from autoprune.networks import zoo
 from autoprune.networks.score import measure
-from autoprune.pipeline.explore import Crew, entry, recall
-from autoprune.problem import racing
-from autoprune.problem.evaluator import Evaluator
-from autoprune.problem.problem import Evaluation, Ledger, PruningProblem, Record
-from autoprune.problem.racing import BEHIND, Subsample, inclusion
-from autoprune.ranking import rank
+from autoprune.pipeline.explore import entry, recall
+from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.evaluator import Evaluator, EvaluatorParts
+from autoprune.problem.ledger import Ledger, Record
+from autoprune.problem.pool import ScorerPool
+from autoprune.problem.problem import PruningProblem
+from autoprune.problem.racing import RacingConfig, Subsample, inclusion
+from autoprune.ranking.rank import rank
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
 from tests.landscape import chain_landscape
@@ -55,21 +57,21 @@ def test_chances_are_proportional_up_to_one_and_sum_to_the_number_drawn(count):
 
 
 def test_small_splits_and_networks_that_fell_apart_are_scored_whole():
-    assert Subsample.draw(losses(samples=racing.LEAST)) is None
+    assert Subsample.draw(losses(samples=RacingConfig().least), RacingConfig()) is None
     broken = losses()
     broken[0, 7] = math.nan
-    assert Subsample.draw(broken) is None
-    assert Subsample.draw(torch.zeros(2, SAMPLES, dtype=torch.float64)) is None
+    assert Subsample.draw(broken, RacingConfig()) is None
+    assert Subsample.draw(torch.zeros(2, SAMPLES, dtype=torch.float64), RacingConfig()) is None
 
 
 def test_hard_samples_come_first_each_once_and_the_same_every_time():
     dense = losses()
-    subsample, again = Subsample.draw(dense), Subsample.draw(dense)
+    subsample, again = Subsample.draw(dense, RacingConfig()), Subsample.draw(dense, RacingConfig())
     assert subsample.order.equal(again.order)
     assert len(subsample.order.unique()) == len(subsample.order) == SAMPLES // 2
     assert subsample.dense[:, : len(subsample.order)].equal(dense[:, subsample.order])
     assert dense[0, subsample.order[:500]].mean() > 1.5 * dense[0].mean()
-    assert not subsample.order.equal(Subsample.draw(dense, seed=1).order)
+    assert not subsample.order.equal(Subsample.draw(dense, RacingConfig(), seed=1).order)
 
 
 @pytest.mark.parametrize("part", [400, 800, 2000])
@@ -78,7 +80,7 @@ def test_the_first_samples_stand_for_all_better_than_as_many_at_random(part):
     plan = changed(dense, 0.02, 1)
     drawn, plain = [], []
     for seed in range(60):
-        subsample = Subsample.draw(dense, seed)
+        subsample = Subsample.draw(dense, RacingConfig(), seed)
         drawn.append(subsample.estimate(plan[:, subsample.order[:part]]))
         rows = torch.randperm(SAMPLES, generator=torch.Generator().manual_seed(seed))[:part]
         plain.append(dense.mean(1) + (plan - dense)[:, rows].mean(1))
@@ -93,7 +95,7 @@ def test_the_first_samples_stand_for_all_better_than_as_many_at_random(part):
 
 def test_who_sees_all_drawn_samples_is_compared_on_them_alone():
     dense = losses()
-    subsample = Subsample.draw(dense)
+    subsample = Subsample.draw(dense, RacingConfig())
     one, other = (changed(dense, 0, seed)[:, subsample.order] for seed in (1, 2))
     expected = ((one - other) @ subsample._weights(one.shape[1])[0])[0]
     assert (subsample.estimate(one) - subsample.estimate(other))[0] == pytest.approx(
@@ -108,7 +110,7 @@ def lost(by, trials=150):
     """How often a plan that is ``by`` standard errors worse loses at the first stop."""
     dense, count = losses(), 0
     for seed in range(trials):
-        subsample = Subsample.draw(dense, seed)
+        subsample = Subsample.draw(dense, RacingConfig(), seed)
         best = changed(dense, 0, 1000 + seed)
         first = subsample.order[: subsample.stops[0]]
         error = subsample._weights(len(first))[0].square().sum().sqrt()  # of noise of deviation 1
@@ -120,7 +122,7 @@ def lost(by, trials=150):
 
 
 def test_a_plan_as_good_as_the_best_loses_no_oftener_than_is_said_and_better_ones_seldomer():
-    stated = 1 - torch.distributions.Normal(0, 1).cdf(torch.tensor(BEHIND)).item()
+    stated = 1 - torch.distributions.Normal(0, 1).cdf(torch.tensor(RacingConfig().behind)).item()
     slack = 3 * math.sqrt(stated * (1 - stated) / 150)
     assert stated == pytest.approx(0.31, abs=0.005)
     assert lost(0) <= stated + slack
@@ -130,7 +132,7 @@ def test_a_plan_as_good_as_the_best_loses_no_oftener_than_is_said_and_better_one
 
 def test_what_lost_is_worse_than_the_best_in_both_numbers_and_says_how_sure_that_is():
     dense = losses()
-    subsample = Subsample.draw(dense)
+    subsample = Subsample.draw(dense, RacingConfig())
     best = changed(dense, 0, 1)[:, subsample.order]
     plan = changed(dense, 0.5, 2)[:, subsample.order[: subsample.stops[0]]]
     plan[1] = 1.0  # though every answer is right
@@ -144,7 +146,7 @@ def test_what_lost_is_worse_than_the_best_in_both_numbers_and_says_how_sure_that
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_numbers_that_are_not_finite_lose_at_once_and_count_as_failed(bad):
     dense = losses()
-    subsample = Subsample.draw(dense)
+    subsample = Subsample.draw(dense, RacingConfig())
     best = dense[:, subsample.order]
     seen = best[:, : subsample.stops[0]].clone()
     seen[0, 3] = bad
@@ -166,7 +168,7 @@ def parts():
     structure = analyze(model, x[:2])
     calibration = Split((x[::9], y[::9]))
     ranking = rank(model, structure, "regression", task=TASK, calibration=calibration)
-    return model, structure, ranking, TASK, Split((x, y)), calibration
+    return EvaluatorParts(model, structure, ranking, TASK, Split((x, y)), calibration)
 
 
 def plans(structure, number):
@@ -183,18 +185,18 @@ def plans(structure, number):
     ]
 
 
-def test_half_of_the_samples_say_what_all_say(parts, monkeypatch):
-    score = Evaluator(*parts, precision="float32")
+def test_half_of_the_samples_say_what_all_say(parts):
+    score = Evaluator(parts, precision="float32")
     assert score.races
-    dense = score(Plan.dense(parts[1]))
-    whole = measure(parts[0], parts[4], TASK)
+    dense = score(Plan.dense(parts.structure))
+    whole = measure(parts.model, parts.search, TASK)
     assert dense.score == pytest.approx(whole.score)
     assert dense.loss == pytest.approx(whole.loss, rel=2e-3)  # statistics of several batches
-    found = [score(plan) for plan in plans(parts[1], 5)]
-    monkeypatch.setattr(racing, "LEAST", 10_000)
-    slow = Evaluator(*parts, precision="float32")
+    found = [score(plan) for plan in plans(parts.structure, 5)]
+    whole_split = dataclasses.replace(parts, racing=RacingConfig(least=10_000))
+    slow = Evaluator(whole_split, precision="float32")
     assert not slow.races
-    for item, plan in zip(found, plans(parts[1], 5), strict=True):
+    for item, plan in zip(found, plans(parts.structure, 5), strict=True):
         exact = slow(plan)
         assert item.loss == pytest.approx(exact.loss, rel=0.03)
         assert item.score == pytest.approx(exact.score, abs=0.03)
@@ -204,29 +206,29 @@ def test_a_task_without_losses_of_samples_is_scored_whole(parts):
     class Plain:
         name, inputs, loss, score = "plain", TASK.inputs, TASK.loss, TASK.score
 
-    score = Evaluator(*parts[:3], Plain(), *parts[4:], precision="float32")
+    score = Evaluator(dataclasses.replace(parts, task=Plain()), precision="float32")
     assert not score.races
-    assert score(Plan.dense(parts[1])).score == pytest.approx(1)
+    assert score(Plan.dense(parts.structure)).score == pytest.approx(1)
 
 
 def problem_in(parts, workers):
-    structure, ranking = parts[1:3]
-    crew = Crew(Evaluator(*parts), parts, workers, 100)
+    structure, ranking = parts.structure, parts.ranking
+    pool = ScorerPool(Evaluator(parts), workers, 100)
     cost = CostModel(structure)
     budget = Budget.parse("1.0flops").bind(cost)
-    return PruningProblem(structure, cost, budget, ranking, crew.one, spread=crew), crew
+    return PruningProblem(structure, cost, budget, ranking, pool), pool
 
 
 def searched(parts, workers, known=None, batch=4):
     """Evaluate plans in batches; return the history, seconds left out, and who ran."""
-    problem, crew = problem_in(parts, workers)
+    problem, pool = problem_in(parts, workers)
     ledger = Ledger(problem, 16, known=known)
-    every = plans(parts[1], 16)
+    every = plans(parts.structure, 16)
     try:
         for start in range(0, 16, batch):
             ledger.evaluate_all(every[start : start + batch])
     finally:
-        crew.close()
+        pool.close()
     return [
         (record.plan, dataclasses.replace(record.evaluation, seconds=0))
         for record in ledger.history
@@ -254,17 +256,18 @@ def test_the_leader_saw_all_samples_and_is_sound():
     )
     leaders = []
 
-    def spread(asked, best):
-        leaders.append(best)
-        for _ in asked:
-            score, loss, doubt = next(told)
-            yield Evaluation(score, loss, doubt=doubt)
+    class Telling:
+        def score(self, asked, best=None):
+            leaders.append(best)
+            for _ in asked:
+                score, loss, doubt = next(told)
+                yield Evaluation(score, loss, doubt=doubt)
 
-    ledger = Ledger(dataclasses.replace(problem, spread=spread), 4)
+    ledger = Ledger(dataclasses.replace(problem, scorer=Telling()), 4)
     for plan in some:
         ledger.evaluate(plan)
     assert leaders == [None, some[0], some[0], some[0]]
-    assert ledger.leader == some[3]
+    assert ledger.best.plan == some[3]
 
 
 def test_the_journal_keeps_doubt_and_knows_entries_without():

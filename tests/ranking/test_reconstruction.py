@@ -7,8 +7,8 @@ from autoprune.data import Split
 from autoprune.data.task import Classification
 from autoprune.networks import zoo
 from autoprune.networks.weights import load_weights
-from autoprune.ranking import rank
-from autoprune.ranking.reconstruction import DAMPING, Reconstruction
+from autoprune.ranking.rank import rank
+from autoprune.ranking.reconstruction import Reconstruction, ReconstructionConfig
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
@@ -105,7 +105,7 @@ def test_the_last_layer_solves_its_normal_equations_on_the_inputs_it_really_gets
         wanted = model(split.content[0]).double()
     rows = torch.nn.functional.pad(seen[0].double(), (0, 1), value=1.0)
     gram = rows.T @ rows / len(rows)
-    eps = DAMPING * gram.diagonal().mean()
+    eps = ReconstructionConfig().damping * gram.diagonal().mean()
     now, then = (torch.cat([x.weight, x.bias[:, None]], 1).T.double() for x in (net.end, before))
     correlation = gram @ now - rows.T @ wanted / len(rows)
     torch.testing.assert_close(correlation, eps * (then - now), rtol=0, atol=2e-6)
@@ -132,7 +132,7 @@ def test_only_layers_called_once_with_a_weight_of_their_own_are_fitted():
     assert changed == {"a", "b", "end"}
 
 
-def test_large_inputs_mean_fewer_samples_and_the_same_samples_the_same_network(monkeypatch):
+def test_large_inputs_mean_fewer_samples_and_the_same_samples_the_same_network():
     torch.manual_seed(0)
     model, split, ranking, slicer, plan = prepared(Plain())
     kept, weights = ranking.kept(plan), ranking.weights(plan)
@@ -140,9 +140,9 @@ def test_large_inputs_mean_fewer_samples_and_the_same_samples_the_same_network(m
     assert all(
         torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items()
     )
-    monkeypatch.setattr("autoprune.ranking.reconstruction.ACTIVATION_BYTES", 50 * 12 * 12 * 12 * 4)
+    small = ReconstructionConfig(activation_bytes=50 * 12 * 12 * 12 * 4)
     seen = []
     handle = model.a.register_forward_hook(lambda module, args, output: seen.append(len(output)))
-    Reconstruction(model, slicer, TASK, split)
+    Reconstruction(model, slicer, TASK, split, small)
     handle.remove()
     assert set(seen) == {2, 50}

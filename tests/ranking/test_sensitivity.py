@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from autoprune.data import Split
 from autoprune.data.task import Classification
-from autoprune.ranking import rank
 from autoprune.ranking.consumers import Consumer, find_consumers
-from autoprune.ranking.sensitivity import SAMPLES, sensitivities
+from autoprune.ranking.rank import rank
+from autoprune.ranking.sensitivity import SensitivityConfig, sensitivities
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
 
@@ -94,7 +94,7 @@ def test_it_is_half_the_square_of_slope_times_error_over_the_errors_size(
 def test_an_error_of_the_predicted_kind_raises_the_loss_by_about_as_much() -> None:
     """Where labels are the network's own predictions, the loss rises by the divergence of both."""
     torch.manual_seed(0)
-    net, data = Net().eval(), images(SAMPLES)
+    net, data = Net().eval(), images(SensitivityConfig().samples)
     with torch.no_grad():
         net.head.weight.mul_(10)
         before = net(data.content[0]).log_softmax(1)
@@ -130,19 +130,19 @@ def test_it_does_not_depend_on_the_scale_of_what_a_layer_delivers(net: nn.Module
     assert after == pytest.approx(before, rel=2e-2)
 
 
-def test_larger_batches_say_alike_and_the_model_is_left_as_it_was(
-    net: nn.Module, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = images(SAMPLES)
+def test_larger_batches_say_alike_and_the_model_is_left_as_it_was(net: nn.Module) -> None:
+    data = images(SensitivityConfig().samples)
     consumers, repaired = posed(net, data)
     net.requires_grad_(False)
     net.train()
     state = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     whole = sensitivities(net, consumers, repaired, TASK, data)
-    monkeypatch.setattr("autoprune.ranking.sensitivity.BATCH", SAMPLES)
-    assert sensitivities(net, consumers, repaired, TASK, data) == pytest.approx(whole, rel=0.2)
-    monkeypatch.setattr("autoprune.ranking.sensitivity.PASS_BYTES", 1)
-    assert sensitivities(net, consumers, repaired, TASK, data).keys() == whole.keys()
+    large = SensitivityConfig(batch=len(data))
+    found = sensitivities(net, consumers, repaired, TASK, data, config=large)
+    assert found == pytest.approx(whole, rel=0.2)
+    tight = SensitivityConfig(batch=len(data), pass_bytes=1)
+    found = sensitivities(net, consumers, repaired, TASK, data, config=tight)
+    assert found.keys() == whole.keys()
     assert net.training and not any(module._forward_hooks for module in net.modules())
     assert all(tensor.equal(state[name]) for name, tensor in net.state_dict().items())
     assert all(parameter.grad is None for parameter in net.parameters())

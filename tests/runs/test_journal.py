@@ -6,7 +6,7 @@ import pytest
 
 from autoprune.errors import AutopruneError, DamagedError
 from autoprune.foundation.files import canonical, digest
-from autoprune.runs.journal import Journal, read_journal
+from autoprune.runs.journal import Journal, JournalConfig, read_journal
 from tests.full_disk import room_for
 
 RECORDS = [{"plan": {"conv1": k, "fc": 8 - k}, "score": k / 7, "loss": 0.1 * k} for k in range(6)]
@@ -126,15 +126,15 @@ def test_a_full_disk_leaves_the_journal_as_it_was_and_usable(tmp_path):
     assert read_journal(path) == RECORDS[:2]
 
 
-def test_a_line_longer_than_any_of_ours_is_refused_without_being_read(tmp_path, monkeypatch):
+def test_a_line_longer_than_any_of_ours_is_refused_without_being_read(tmp_path):
     path = tmp_path / "evaluations.jsonl"
     whole = write(path, RECORDS[:1])
-    monkeypatch.setattr("autoprune.runs.journal.MAX_LINE", 200)
-    assert read_journal(path) == RECORDS[:1]
+    short = JournalConfig(max_line=200)
+    assert read_journal(path, short) == RECORDS[:1]
     for tail in (b"x" * 500, b"x" * 500 + b"\n"):
         path.write_bytes(whole + tail)
         with pytest.raises(DamagedError, match=r"line 3 of .* too long"):
-            Journal(path)
+            Journal(path, short)
         assert path.read_bytes() == whole + tail
 
 

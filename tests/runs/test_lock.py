@@ -6,7 +6,7 @@ from filelock import FileLock
 
 from autoprune.errors import LockedError, UsageError
 from autoprune.pipeline.config import SearchConfig
-from autoprune.runs.lock import claimed, refuse_strangers
+from autoprune.runs.lock import hold_lock, refuse_foreign_files
 from autoprune.runs.run import Run
 from tests import owncode
 
@@ -19,34 +19,34 @@ def path(tmp_path):
 
 
 def test_a_claim_holds_before_there_is_a_run_and_goes_over_to_it(path):
-    with claimed(path):
+    with hold_lock(path):
         for _ in range(2):
-            with pytest.raises(LockedError, match="another process is writing"), claimed(path):
+            with pytest.raises(LockedError, match="another process is writing"), hold_lock(path):
                 pass
         with Run(path, CONFIG):
             with pytest.raises(LockedError):
                 Run(path, CONFIG)
         Run(path, CONFIG).close()  # whoever closed it let go of it
-    with claimed(path):
+    with hold_lock(path):
         pass
 
 
 def test_where_no_run_comes_of_it_nothing_is_left(path, tmp_path):
-    with pytest.raises(UsageError), claimed(path):
+    with pytest.raises(UsageError), hold_lock(path):
         assert (path.parent / ".run.lock").exists()
         raise UsageError("no such network")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_others_put_there_meanwhile_stays(path):
-    with claimed(path):
+    with hold_lock(path):
         (path.parent / "notes").write_text("mine")
     assert [item.name for item in path.parent.iterdir()] == ["notes"]
 
 
 def test_the_lock_of_a_run_stays_where_it_is(path):
     Run(path, CONFIG).close()
-    with pytest.raises(UsageError), claimed(path):
+    with pytest.raises(UsageError), hold_lock(path):
         raise UsageError("no such network")
     with FileLock(path.parent / ".run.lock", timeout=0), pytest.raises(LockedError):
         Run(path, CONFIG)
@@ -55,10 +55,10 @@ def test_the_lock_of_a_run_stays_where_it_is(path):
 def test_strangers_are_refused_before_a_lock_lies_beside_them(tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "one.tex").write_text("mine")
-    with pytest.raises(UsageError, match=r"one\.tex"), claimed(tmp_path / "thesis"):
+    with pytest.raises(UsageError, match=r"one\.tex"), hold_lock(tmp_path / "thesis"):
         pass
     with pytest.raises(UsageError, match="is a file"):
-        refuse_strangers(tmp_path / "thesis" / "one.tex")
+        refuse_foreign_files(tmp_path / "thesis" / "one.tex")
     assert [item.name for item in tmp_path.iterdir()] == ["thesis"]
 
 
@@ -78,7 +78,7 @@ def test_a_command_has_its_lock_before_it_loads_anything(tmp_path, monkeypatch):
     with holder:
         assert holder.stderr.readline() == "loading\n"
         (lock,) = (tmp_path / "logs").iterdir()
-        with pytest.raises(LockedError), claimed(lock.with_name(lock.name[1:-5])):
+        with pytest.raises(LockedError), hold_lock(lock.with_name(lock.name[1:-5])):
             pass
         holder.communicate("\n")
     assert not (tmp_path / "logs").exists()

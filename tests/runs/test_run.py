@@ -1,3 +1,5 @@
+"""Run directories: begun, continued, refused, killed."""
+
 import json
 import os
 import signal
@@ -8,38 +10,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from autoprune.commands.inspect.config import InspectConfig
-from autoprune.errors import AutopruneError, DamagedError, LockedError, UsageError
+from autoprune.errors import AutopruneError, LockedError, UsageError
 from autoprune.foundation import files
-from autoprune.foundation.files import canonical, digest, pretty
+from autoprune.foundation.files import pretty
 from autoprune.networks.save import write_tensors
 from autoprune.pipeline.config import SearchConfig
 from autoprune.runs.artifacts import Artifacts
-from autoprune.runs.run import Run
+from autoprune.runs.run import Run, current_environment
+from tests.finished_run import CONFIG, finished_run
 from tests.full_disk import room_for
-
-CONFIG = SearchConfig(budget="0.5flops")
 
 
 class Killed(BaseException):
     """Stands for the end of the process: nothing handles it."""
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "run"
-
-
-def finished_run(path):
-    with Run(path, CONFIG) as run:
-        run.expect(data="d1", weights="w1")
-        run.journal.append({"plan": {"conv1": 3}, "score": 0.5})
-        run.publish_json("plan.json", {"conv1": 3})
-        run.publish("model.safetensors", lambda p: save_file({"w": torch.arange(9.0)}, p))
-        run.publish_json("result.json", {"score": 0.5})
-    return path
 
 
 def test_a_new_run_says_what_was_asked_and_in_what_environment(path):
@@ -112,10 +98,10 @@ def test_another_environment_is_said_and_remembered(path):
         assert not run.bit_exact
 
 
-def test_another_state_of_the_code_is_another_environment(path, monkeypatch):
+def test_another_state_of_the_code_is_another_environment(path):
     finished_run(path)
-    monkeypatch.setattr("autoprune.runs.run._code", lambda: "another")
-    with Run(path, CONFIG) as run:
+    changed = {**current_environment(), "code": "another"}
+    with Run(path, CONFIG, environment=changed) as run:
         assert "code" in run.warnings[0] and "instead of another" in run.warnings[0]
         assert not run.bit_exact
 
@@ -132,17 +118,6 @@ def test_a_journal_that_was_cut_after_the_end_is_noticed(path):
     journal.write_text(lines[0])
     with Run(path, CONFIG) as run:
         assert run.damaged == ["evaluations.jsonl"]
-
-
-def test_a_damaged_file_is_kept_when_it_is_made_anew(path):
-    finished_run(path)
-    (path / "plan.json").write_text("garbage")
-    with Run(path, CONFIG) as run:
-        run.publish_json("plan.json", {"conv1": 3})
-        run.publish_json("plan.json", {"conv1": 4})
-    assert (path / "plan.json.damaged-1").read_text() == "garbage"
-    assert not (path / "plan.json.damaged-2").exists()
-    assert Artifacts(path).json("plan.json") == {"conv1": 4}
 
 
 def test_one_writer_at_a_time_and_readers_always(path):
@@ -181,67 +156,6 @@ def test_the_lock_of_a_killed_process_is_free_at_once(path):
         holder.wait()
         with Run(path, CONFIG) as run:
             assert run.resumed
-
-
-def test_artifacts_come_back_as_they_were_published(path):
-    found = Artifacts(finished_run(path))
-    assert found.names == ["config.json", "plan.json", "model.safetensors", "result.json"]
-    assert found.json("plan.json") == {"conv1": 3}
-    assert torch.equal(load_file(found.file("model.safetensors"))["w"], torch.arange(9.0))
-
-
-def test_every_flipped_bit_and_every_truncation_of_an_artifact_is_noticed(path):
-    finished_run(path)
-    for name in ("plan.json", "model.safetensors", "result.json"):
-        whole = (path / name).read_bytes()
-        flips = (flip(whole, bit) for bit in range(0, 8 * len(whole), 7))
-        cuts = (whole[:size] for size in range(len(whole)))
-        for content in (*flips, *cuts, whole + b"\0"):
-            (path / name).write_bytes(content)
-            with pytest.raises(DamagedError, match=name):
-                Artifacts(path).file(name)
-        (path / name).write_bytes(whole)
-    Artifacts(path).file("plan.json")
-
-
-def test_every_flipped_bit_of_the_manifest_is_noticed(path):
-    finished_run(path)
-    whole = (path / "manifest.json").read_bytes()
-    for bit in range(0, 8 * len(whole), 7):
-        (path / "manifest.json").write_bytes(flip(whole, bit))
-        with pytest.raises(DamagedError, match=r"manifest\.json"):
-            Artifacts(path)
-    for size in range(0, len(whole) - 1, 3):
-        (path / "manifest.json").write_bytes(whole[:size])
-        with pytest.raises(DamagedError, match=r"manifest\.json"):
-            Artifacts(path)
-
-
-def flip(content, bit):
-    changed = bytearray(content)
-    changed[bit // 8] ^= 1 << bit % 8
-    return bytes(changed)
-
-
-def test_swapped_missing_and_unpublished_files_are_not_read(path):
-    finished_run(path)
-    (path / "plan.json").write_bytes((path / "result.json").read_bytes())
-    (path / "result.json").unlink()
-    (path / "extra.json").write_text("{}")
-    found = Artifacts(path)
-    for name in ("plan.json", "result.json", "extra.json", "../config.json"):
-        with pytest.raises(DamagedError):
-            found.file(name)
-
-
-@pytest.mark.parametrize("name", ["../plan.json", "/etc/passwd", "a/b", ".."])
-def test_a_manifest_that_points_outside_is_refused(path, name):
-    finished_run(path)
-    entries = {name: {"bytes": 1, "sha256": "0", "previous": None}}
-    sealed = {"format": 1, "files": entries, "check": digest(canonical(entries))}
-    (path / "manifest.json").write_text(pretty(sealed))
-    with pytest.raises(DamagedError, match="outside"):
-        Artifacts(path)
 
 
 def test_a_kill_before_any_step_of_publishing_leaves_the_old_content_or_the_new(path, monkeypatch):
@@ -283,16 +197,6 @@ def test_a_kill_before_the_run_is_described_begins_it_anew(path):
         assert not run.resumed
 
 
-def test_a_full_disk_leaves_the_published_content(path):
-    finished_run(path)
-    with Run(path, CONFIG) as run:
-        with room_for(1000), pytest.raises(AutopruneError, match=r"cannot write .*plan\.json"):
-            run.publish_json("plan.json", ["x" * 2000])
-        assert Artifacts(path).json("plan.json") == {"conv1": 3}
-        run.publish_json("plan.json", ["x" * 2000])
-    assert Artifacts(path).json("plan.json") == ["x" * 2000]
-
-
 def test_a_full_disk_is_named_whatever_is_written(path):
     finished_run(path)
     with Run(path, CONFIG) as run:
@@ -329,38 +233,10 @@ def test_a_moved_copied_or_renamed_run_is_still_one(path, tmp_path):
         Artifacts(tmp_path / "deep" / "copy").copy(tmp_path / "deep")
 
 
-def test_curves_of_a_continued_run_replace_the_old_ones(path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    for value in (1.0, 2.0):
-        with Run(path, CONFIG) as run:
-            writer = run.events()
-            for step in range(3):
-                writer.add_scalar("reward", value, step)
-            writer.close()
-    accumulator = EventAccumulator(str(path))
-    accumulator.Reload()
-    assert [(e.step, e.value) for e in accumulator.Scalars("reward")] == [
-        (0, 2.0),
-        (1, 2.0),
-        (2, 2.0),
-    ]
-
-
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(AutopruneError, match=r"cannot write .*file"):
         Run(tmp_path / "file" / "run", CONFIG)
-
-
-@pytest.mark.parametrize("entry", [None, "x", {}, {"sha256": "0"}])
-def test_a_manifest_that_says_too_little_is_refused(path, entry):
-    finished_run(path)
-    entries = {"plan.json": entry}
-    sealed = {"format": 1, "files": entries, "check": digest(canonical(entries))}
-    (path / "manifest.json").write_text(pretty(sealed))
-    with pytest.raises(DamagedError, match=r"too little about plan\.json"):
-        Artifacts(path)
 
 
 @pytest.mark.parametrize("part", ["format", "command", "config", "environment", "facts"])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoprune.cost.budget import Budget
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.errors import InfeasibleError
 from autoprune.problem.prune import mask, prune
 from autoprune.structure.analyze import analyze, verify

@@ -172,9 +172,11 @@ def _victim(
             images = steps.get("images")
             Steps(Path(steps["home"]), images and Path(images), steps.get("fails")).install()
         from autoprune.cli.main import main
+        from autoprune.training.pace import PaceConfig, paced
 
         _shrink()
-        code = main(arguments)
+        with paced(PaceConfig(save_every=0.2, save_share=0.5)):
+            code = main(arguments)
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
@@ -182,13 +184,10 @@ def _victim(
 
 
 def _shrink() -> None:
-    """Save small trainings as often as large ones in proportion, and let policies practice less."""
+    """Let policies practice less."""
     from autoprune.agents import generalist
     from autoprune.agents.practice import PracticeConfig
-    from autoprune.training import checkpoint
 
-    checkpoint.FileCheckpoint.__init__.__defaults__ = (0.2,)
-    checkpoint.SHARE = 0.5
     short = PracticeConfig(rounds=6, every=2, warm_up=2, steps=32)
     terms = {"walks": 2, "variants": 1, "steps": 100, "practice": short}
     generalist.GeneralistConfig = partial(generalist.GeneralistConfig, **terms)

@@ -7,10 +7,13 @@ from autoprune.data.task import Classification
 from autoprune.errors import DamagedError
 from autoprune.networks import zoo
 from autoprune.runs.artifacts import Artifacts
-from autoprune.training.checkpoint import SHARE, FileCheckpoint, discard
+from autoprune.training.checkpoint import FileCheckpoint, discard
 from autoprune.training.loop import Diverged, FitConfig, fit
+from autoprune.training.pace import PaceConfig
 
 TASK = Classification()
+EAGER = PaceConfig(save_every=0.0, save_share=1e9)
+"""States are saved after every step, whatever that costs."""
 
 
 class Killed(BaseException):
@@ -47,12 +50,6 @@ def content(model):
     }
 
 
-@pytest.fixture(autouse=True)
-def eager(monkeypatch):
-    """Let states be saved as often as a test says, whatever that costs."""
-    monkeypatch.setattr("autoprune.training.checkpoint.SHARE", 1e9)
-
-
 def killed(after):
     def on_step(step, total, loss):
         if step in after:
@@ -75,7 +72,7 @@ def survive(make, split, config, where, kills, **options):
         kill(step, total, loss)
 
     while True:
-        model, checkpoint = make(), FileCheckpoint(Artifacts(where), "part", every=0.0)
+        model, checkpoint = make(), FileCheckpoint(Artifacts(where), "part", EAGER)
         try:
             fit(model, split, TASK, config, on_step=on_step, checkpoint=checkpoint, **options)
             break
@@ -167,13 +164,13 @@ def test_a_damaged_newest_state_is_kept_aside_and_the_one_before_is_used(digits,
     config, whole, steps = FitConfig(epochs=2, batch_size=40), net(), []
     fit(whole, digits, TASK, config)
     with pytest.raises(Killed):
-        checkpoint = FileCheckpoint(Artifacts(tmp_path), "part", every=0.0)
+        checkpoint = FileCheckpoint(Artifacts(tmp_path), "part", EAGER)
         fit(net(), digits, TASK, config, on_step=killed({4}), checkpoint=checkpoint)
     newest = max(
         tmp_path.glob("*.checkpoint.safetensors"), key=lambda file: file.stat().st_mtime_ns
     )
     newest.write_bytes(newest.read_bytes()[:-1] + b"?")
-    model, checkpoint = net(), FileCheckpoint(Artifacts(tmp_path), "part", every=0.0)
+    model, checkpoint = net(), FileCheckpoint(Artifacts(tmp_path), "part", EAGER)
     fit(
         model,
         digits,
@@ -191,11 +188,11 @@ def test_where_every_state_is_damaged_the_training_begins_again(digits, tmp_path
     config, whole, steps = FitConfig(epochs=2, batch_size=40), net(), []
     fit(whole, digits, TASK, config)
     with pytest.raises(Killed):
-        checkpoint = FileCheckpoint(Artifacts(tmp_path), "part", every=0.0)
+        checkpoint = FileCheckpoint(Artifacts(tmp_path), "part", EAGER)
         fit(net(), digits, TASK, config, on_step=killed({4}), checkpoint=checkpoint)
     for file in tmp_path.glob("*.checkpoint.safetensors"):
         file.write_bytes(file.read_bytes()[:100])
-    model, checkpoint = net(), FileCheckpoint(Artifacts(tmp_path), "part", every=0.0)
+    model, checkpoint = net(), FileCheckpoint(Artifacts(tmp_path), "part", EAGER)
 
     def note(step, total, loss):
         steps.append(step)
@@ -207,7 +204,7 @@ def test_where_every_state_is_damaged_the_training_begins_again(digits, tmp_path
 
 def test_half_a_state_is_refused_by_name(digits, tmp_path):
     config = FitConfig(epochs=2, batch_size=40)
-    checkpoint = FileCheckpoint(Artifacts(tmp_path), "part", every=0.0)
+    checkpoint = FileCheckpoint(Artifacts(tmp_path), "part", EAGER)
     with pytest.raises(Killed):
         fit(net(), digits, TASK, config, on_step=killed({3}), checkpoint=checkpoint)
     state = dict(checkpoint.load())
@@ -228,10 +225,10 @@ def test_divergence_after_a_kill_goes_back_to_the_same_good_epoch(digits, tmp_pa
         where = tmp_path / str(len(kills))
         where.mkdir()
         if kills:
-            checkpoint = FileCheckpoint(Artifacts(where), "part", every=0.0)
+            checkpoint = FileCheckpoint(Artifacts(where), "part", EAGER)
             with pytest.raises(Killed):
                 fit(net(), digits, TASK, config, on_step=killed({6}), checkpoint=checkpoint)
-        model, checkpoint = net(), FileCheckpoint(Artifacts(where), "part", every=0.0)
+        model, checkpoint = net(), FileCheckpoint(Artifacts(where), "part", EAGER)
         with pytest.raises(Diverged, match="in step 7 of 8"):
             fit(model, digits, TASK, config, on_step=explode, checkpoint=checkpoint)
         outcomes.append(content(model))
@@ -240,9 +237,8 @@ def test_divergence_after_a_kill_goes_back_to_the_same_good_epoch(digits, tmp_pa
 
 def test_saving_takes_a_small_part_of_the_time(tmp_path, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("autoprune.training.checkpoint.SHARE", SHARE)
     monkeypatch.setattr("autoprune.training.checkpoint.time.monotonic", lambda: now[0])
-    checkpoint = FileCheckpoint(Artifacts(tmp_path), "part", every=20.0)
+    checkpoint = FileCheckpoint(Artifacts(tmp_path), "part", PaceConfig(save_every=20.0))
     assert not checkpoint.due
     now[0] = 21.0
     assert checkpoint.due

@@ -1,8 +1,7 @@
-"""A search's phases with a policy's plan in place of the search: the public ``apply``."""
+"""Pruning by a policy's plan in place of a search: the public ``apply``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,14 +12,17 @@ from autoprune.agents.initial_plans import cheap_plans
 from autoprune.agents.policy import Policy
 from autoprune.commands.apply.config import ApplyConfig
 from autoprune.cost.budget import BoundBudget
+from autoprune.envs.rewards import find_reward
 from autoprune.foundation.files import canonical, digest
 from autoprune.foundation.progress import Progress, Silent
-from autoprune.pipeline import stages as phases
+from autoprune.pipeline.execute import check_words, execute_in_run, prune_by
 from autoprune.pipeline.explore import SearchOutcome, find
 from autoprune.pipeline.inputs import from_config
 from autoprune.pipeline.result import Result
-from autoprune.pipeline.search import check_words, conduct, given, prune_by
+from autoprune.pipeline.search import with_caller_inputs
 from autoprune.pipeline.session import Session
+from autoprune.pipeline.stages import keep_policy
+from autoprune.pipeline.tuning import Tuning
 from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
 
@@ -72,39 +74,41 @@ def apply(
         run=None if run is None else str(run),
         fresh=fresh,
     )
-    work = _work(config)
-    inputs, config = given(model, data, task, config)
-    return conduct(inputs, config, progress or Silent(), partial(work, config))
+    policy_given, budget_asked = _policy(config), check_words(config)
+    inputs, config = with_caller_inputs(model, data, task, config)
+    work = partial(_apply, policy_given)
+    return execute_in_run(inputs, config, budget_asked, progress or Silent(), work)
 
 
-def run_apply(config: ApplyConfig, progress: Progress) -> Result:
+def run_apply(config: ApplyConfig, progress: Progress, tuning: Tuning | None = None) -> Result:
     """Prune by a policy; raises AutopruneError for anything a user can mend."""
-    work = _work(config)
-    return conduct(from_config(config), config, progress, partial(work, config))
+    budget, policy = check_words(config), _policy(config)
+    work = partial(_apply, policy)
+    return execute_in_run(from_config(config), config, budget, progress, work, tuning)
 
 
-def _work(config: ApplyConfig) -> Callable[[ApplyConfig, Session], Result]:
-    """Check the words and read the policy, before any network or data is loaded."""
-    check_words(config)
-    policy = Policy.shipped() if config.policy is None else Policy.load(config.policy)
-    return lambda config, session: prune_by(partial(_find, policy, config), config, session)
+def _policy(config: ApplyConfig) -> Policy:
+    """Read the policy, before any network or data is loaded."""
+    return Policy.shipped() if config.policy is None else Policy.load(config.policy)
+
+
+def _apply(policy: Policy, session: Session[ApplyConfig]) -> Result:
+    return prune_by(partial(_find, policy), session)
 
 
 def _find(
-    policy: Policy,
-    config: ApplyConfig,
-    session: Session,
-    model: nn.Module,
-    problem: PruningProblem,
+    policy: Policy, session: Session[ApplyConfig], model: nn.Module, problem: PruningProblem
 ) -> SearchOutcome:
     """Take the policy's plan, or refine it by evaluations."""
-    run = session.run
+    run, config = session.run, session.config
     run.expect(policy=digest(canonical(policy.to_json()) + policy.to_safetensors().hex())[:16])
     run.warnings.extend(warnings(policy, session.budget, config.evaluations))
     if config.evaluations:
-        agent = DDPGSearcher(on_step=session.curves.learning, start=policy)
-        return find(agent, config, session, model, problem, starts(policy, problem))
-    phases.keep_policy(run, policy)
+        agent = DDPGSearcher(
+            on_step=session.curves.learning, start=policy, reward=find_reward(config.reward)
+        )
+        return find(agent, session, model, problem, starts(policy, problem))
+    keep_policy(run, policy)
     return SearchOutcome(policy.plan(problem), None, 0)
 
 

@@ -21,7 +21,7 @@ from autoprune.networks.score import measure
 from autoprune.networks.spec import resolve_model
 from autoprune.networks.weights import load_weights
 from autoprune.pipeline.inputs import of_run
-from autoprune.ranking import rank
+from autoprune.ranking.rank import rank
 from autoprune.ranking.recalibration import Recalibration
 from autoprune.runs.artifacts import Artifacts
 from autoprune.runs.run import CONFIG

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from autoprune.cost.latency import width_steps
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.structure.plan import Plan
 from autoprune.structure.table import Structure
 

@@ -22,8 +22,7 @@ from autoprune.foundation.files import pretty, replace_text, writing
 from autoprune.foundation.progress import Progress
 from autoprune.networks import zoo
 from autoprune.networks.execution import Form, keep_memory, move
-from autoprune.pipeline.inputs import resolve_device
-from autoprune.pipeline.session import on_device
+from autoprune.pipeline.inputs import on_device, resolve_device
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
 

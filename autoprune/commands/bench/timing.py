@@ -14,7 +14,7 @@ from autoprune.commands.bench.result import BLAMED, Blame, PlanFigures
 from autoprune.cost.latency.clock import race
 from autoprune.cost.latency.deployed import deployed
 from autoprune.cost.latency.layers import module_times
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.data.task import Batch, Task
 from autoprune.networks.execution import Form, device_of
 from autoprune.networks.save import state_tensors

@@ -12,8 +12,8 @@ from autoprune.errors import UsageError
 from autoprune.foundation.options import Workers
 from autoprune.foundation.schema import OUTSIDE
 from autoprune.pipeline.config import PruningConfig, SearchConfig
+from autoprune.pipeline.options import SearcherNames
 
-Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")]
 Specs = Annotated[
     tuple[str, ...], tyro.conf.arg(metavar="SPEC ...", help_behavior_hint="(default: none)")
 ]
@@ -33,8 +33,7 @@ class CompareConfig(PruningConfig):
 
     budgets: Specs = ()
     """Further budgets, for the plot of accuracy against budget."""
-    agents: Names = ("uniform", "random", "dp", "evolution", "ddpg")
-    """Searchers: ddpg, ppo, dp, evolution, greedy, random, uniform."""
+    agents: SearcherNames = ("uniform", "random", "dp", "evolution", "ddpg")
     evaluations: int = 100
     """Plans that each searcher may try."""
     seeds: int = 5
@@ -63,5 +62,11 @@ class CompareConfig(PruningConfig):
     def search(self, budget: str, seed: int) -> SearchConfig:
         """Return the search that one budget and one seed stand for."""
         shared = {item.name: getattr(self, item.name) for item in fields(PruningConfig)}
-        own = {"budget": budget, "seed": seed, "run": str(self.directory)}
+        own = {
+            "budget": budget,
+            "seed": seed,
+            "run": str(self.directory),
+            "evaluations": self.evaluations,
+            "workers": self.workers,
+        }
         return SearchConfig(**(shared | own))

@@ -1,4 +1,4 @@
-"""What ``autoprune compare`` runs: every agent, seed and budget on one ranking and one evaluator.
+"""Comparison of searchers: every agent, seed and budget on one ranking and one evaluator.
 
 Nothing is computed twice: agents of one seed share rankings and evaluations, and equal plans are
 built and fine-tuned once. The test split is read at the very end.
@@ -16,30 +16,35 @@ from shutil import copyfile
 
 from torch import nn
 
-from autoprune.agents import check_name, searcher
+from autoprune.agents.registry import check_name, searcher
 from autoprune.commands.compare.config import CompareConfig
 from autoprune.commands.compare.result import Comparison, Trial, draw_budgets, draw_search
+from autoprune.cost.budget import Budget
 from autoprune.data.task import metric
 from autoprune.foundation.config import slug
 from autoprune.foundation.progress import Progress
-from autoprune.pipeline import stages as phases
+from autoprune.networks.score import measure
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.curves import Curves
-from autoprune.pipeline.explore import crewed, entry, recall
+from autoprune.pipeline.execute import check_words
+from autoprune.pipeline.explore import advance, entry, pooled, recall
 from autoprune.pipeline.finalists import Build, builder, choose
 from autoprune.pipeline.inputs import from_config, weights_hash
-from autoprune.pipeline.search import check_words
-from autoprune.pipeline.session import LATENCY, Session, bind_budget, find_latency, find_structure
-from autoprune.problem.granularity import Grain, Granularity
-from autoprune.problem.problem import Evaluation, Ledger, PruningProblem, Record
-from autoprune.ranking import Ranking
+from autoprune.pipeline.session import PruningSession, Session
+from autoprune.pipeline.setup import LATENCY, set_up
+from autoprune.pipeline.stages import finetune, pose, train
+from autoprune.pipeline.tuning import Tuning
+from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.ledger import Ledger, Record
+from autoprune.problem.problem import PruningProblem
+from autoprune.problem.scorer import Scorer
+from autoprune.ranking.ordering import Ranking
 from autoprune.runs.journal import Journal
 from autoprune.runs.run import JOURNAL, RESULT, Run
 from autoprune.runs.tensorboard import Events
 from autoprune.structure.plan import Plan
 from autoprune.training.checkpoint import discard
 from autoprune.training.in_run import done
-from autoprune.training.loop import measure
 
 Key = tuple[str, str, int]
 """Budget, agent, seed."""
@@ -47,30 +52,33 @@ Key = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class _Search:
-    """A search that has ended: its evaluations, wall time, and the network it came to."""
+    """A search that has ended: its evaluations, wall time, and the chosen network."""
 
     history: Sequence[Record]
     seconds: float
     plan: Plan
     pruned: nn.Module
-    recovered: nn.Module
+    finetuned: nn.Module
 
 
-def run_compare(config: CompareConfig, progress: Progress) -> Comparison:
+def run_compare(
+    config: CompareConfig, progress: Progress, tuning: Tuning | None = None
+) -> Comparison:
     """Carry out ``autoprune compare``; raises AutopruneError for whatever a user can mend."""
     for agent in config.agents:
         check_name(agent)
-    budgets = (config.budget, *config.budgets)
-    for budget in budgets:
-        check_words(config.search(budget, 0))
+    texts = (config.budget, *config.budgets)
+    budgets = {text: check_words(config.search(text, config.seed)) for text in texts}
     with Run(config.directory, config, fresh=config.fresh) as run:
         if done(run, progress):
             return Comparison.from_json(run.artifacts.json(RESULT))
         with run.events() as writer:
             sessions = {
-                budget: _session(config.search(budget, 0), run, writer, progress)
-                for budget in budgets
+                text: _session(config.search(text, config.seed), budget, run, writer, progress)
+                for text, budget in budgets.items()
             }
+            if tuning is not None:
+                sessions = {text: replace(s, tuning=tuning) for text, s in sessions.items()}
             comparison = _compare(config, sessions)
         run.publish("search.png", partial(draw_search, comparison))
         if config.budgets:
@@ -87,32 +95,28 @@ def _journals(run: Run) -> list[Path]:
     return sorted(path for path in run.path.glob("*.jsonl") if path.name != JOURNAL)
 
 
-def _session(config: SearchConfig, run: Run, writer: Events, progress: Progress) -> Session:
+def _session(
+    config: SearchConfig, budget: Budget, run: Run, writer: Events, progress: Progress
+) -> Session[SearchConfig]:
     inputs = from_config(config)
     run.expect(weights=weights_hash(inputs.model))
-    structure = find_structure(inputs, progress)
-    latency = find_latency(inputs, config, structure, progress)
-    if latency is not None and LATENCY not in run.artifacts.names:
-        run.publish_json(LATENCY, latency.to_json())
-    found = latency.cost if latency else None
-    grain = Grain.of(structure, Granularity.parse(config.granularity), found)
-    budget = bind_budget(config, grain.cost, inputs.device)
-    return Session(
-        inputs, config, grain, budget, latency, run, Curves(writer, grain.cost), progress
-    )
+    setup = set_up(inputs, config, budget, progress)
+    if setup.latency is not None and LATENCY not in run.artifacts.names:
+        run.publish_json(LATENCY, setup.latency.to_json())
+    return Session(setup, config, run, Curves(writer, setup.units.cost), progress)
 
 
-def _compare(config: CompareConfig, sessions: dict[str, Session]) -> Comparison:
+def _compare(config: CompareConfig, sessions: dict[str, Session[SearchConfig]]) -> Comparison:
     first = sessions[config.budget]
-    dense = phases.train(first)
+    dense = train(first)
     found: dict[Key, _Search] = {}
-    for seed in range(config.seeds):
+    for seed in config.all_seeds:
         data = from_config(config.search(config.budget, seed)).data
         first.run.expect(**{f"data_{seed}": data.fingerprint})
         seeded = {
             budget: replace(
                 session,
-                inputs=replace(session.inputs, data=data),
+                setup=replace(session.setup, inputs=replace(session.inputs, data=data)),
                 config=config.search(budget, seed),
             )
             for budget, session in sessions.items()
@@ -133,7 +137,7 @@ def _compare(config: CompareConfig, sessions: dict[str, Session]) -> Comparison:
         },
         trials={
             budget: {
-                agent: tuple(trials[budget, agent, seed] for seed in range(config.seeds))
+                agent: tuple(trials[budget, agent, seed] for seed in config.all_seeds)
                 for agent in config.agents
             }
             for budget in sessions
@@ -142,41 +146,38 @@ def _compare(config: CompareConfig, sessions: dict[str, Session]) -> Comparison:
 
 
 def _searches(
-    config: CompareConfig, sessions: dict[str, Session], dense: nn.Module, seed: int
+    config: CompareConfig, sessions: dict[str, Session[SearchConfig]], dense: nn.Module, seed: int
 ) -> Iterator[tuple[Key, _Search]]:
     """Carry out the searches of one seed: one ranking, one crew of workers for each budget."""
     first = sessions[config.budget]
-    posed = phases.pose(first, dense)
+    posed = pose(first, dense)
     build = builder(first, dense, posed.ranking)
     for budget, session in sessions.items():
         problem = replace(posed, budget=session.budget, cost=session.cost)
         evaluations = config.evaluations * len(config.agents)
         known: dict[Plan, tuple[nn.Module, nn.Module]] = {}
-        with crewed(session, dense, problem, config.workers, evaluations) as shared:
-            pool = _Pool(shared)
+        with pooled(session, problem, config.workers, evaluations) as shared:
+            scorer = SharedScorer(shared.scorer)
+            problem = replace(shared, scorer=scorer)
             for agent in config.agents:
-                ledger, seconds = _search(session, pool, agent, config.evaluations)
+                ledger, seconds = _search(session, problem, scorer, agent)
                 yield (
                     (budget, agent, seed),
                     _finish(session, build, dense, problem.ranking, known, ledger, seconds),
                 )
 
 
-class _Pool:
+class SharedScorer:
     """Scores plans once for all searchers, and knows how long one takes."""
 
-    def __init__(self, problem: PruningProblem) -> None:
-        self._problem, self._known = problem, dict[tuple[Plan, Plan | None], Evaluation]()
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer, self._known = scorer, dict[tuple[Plan, Plan | None], Evaluation]()
         self._spent, self._scored = 0.0, 0
-        self.problem = replace(problem, evaluate=self._one, spread=self)
 
-    def _one(self, plan: Plan) -> Evaluation:
-        return next(self([plan], None))
-
-    def __call__(self, plans: Sequence[Plan], best: Plan | None) -> Iterator[Evaluation]:
+    def score(self, plans: Sequence[Plan], best: Plan | None = None) -> Iterator[Evaluation]:
         """Score plans, in their order, against the best of whoever asks."""
         unknown = [plan for plan in dict.fromkeys(plans) if (plan, best) not in self._known]
-        computed = self._problem.evaluate_all(unknown, best)
+        computed = self._scorer.score(unknown, best)
         for plan in plans:
             if (plan, best) not in self._known:
                 began = time.monotonic()
@@ -196,9 +197,11 @@ class _Pool:
         return self._spent / max(self._scored, 1)
 
 
-def _search(session: Session, pool: _Pool, agent: str, evaluations: int) -> tuple[Ledger, float]:
+def _search(
+    session: Session[SearchConfig], problem: PruningProblem, scorer: SharedScorer, agent: str
+) -> tuple[Ledger, float]:
     """Let one agent search; evaluations it did not have to wait for count at the usual pace."""
-    config = session.config
+    config, evaluations = session.config, session.config.evaluations
     name = f"{slug(config.budget)}-{agent}-{config.seed}.jsonl"
     session.progress.note(f"{agent}, budget {config.budget}, seed {config.seed}")
     with (
@@ -210,18 +213,18 @@ def _search(session: Session, pool: _Pool, agent: str, evaluations: int) -> tupl
         def note(record: Record) -> None:
             if not record.recalled:
                 journal.append(entry(record), later=True)
-            phase.advance(best=ledger.best.evaluation.score)
+            advance(phase, ledger)
 
-        ledger = Ledger(pool.problem, evaluations, note, known)
-        before, began = pool.scored, time.monotonic()
-        searcher(agent).search(pool.problem, ledger, config.seed)
+        ledger = Ledger(problem, evaluations, note, known)
+        before, began = scorer.scored, time.monotonic()
+        searcher(agent).search(problem, ledger, session.seeds.searcher)
         elapsed = time.monotonic() - began
-    waited = pool.scored - before
-    return ledger, elapsed + (ledger.count - waited) * pool.pace
+    waited = scorer.scored - before
+    return ledger, elapsed + (ledger.count - waited) * scorer.pace
 
 
 def _finish(
-    session: Session,
+    session: PruningSession,
     build: Build,
     dense: nn.Module,
     ranking: Ranking,
@@ -233,19 +236,18 @@ def _finish(
     best, pruned = choose(session, build, ledger)
     if best.plan not in known:
         name = f"finetune-{slug(session.config.budget)}-{session.config.seed}-{best.plan.key}"
-        masks = session.grain.masks(ranking, best.plan)
-        known[best.plan] = pruned, phases.recover(session, pruned, dense, name, masks)
+        masks = session.units.masks(ranking, best.plan)
+        known[best.plan] = pruned, finetune(session, pruned, dense, name, masks)
     return _Search(ledger.history, seconds, best.plan, *known[best.plan])
 
 
 def _tested(
-    session: Session, dense: nn.Module, found: dict[Key, _Search]
+    session: PruningSession, dense: nn.Module, found: dict[Key, _Search]
 ) -> tuple[float, dict[Key, Trial]]:
     """Read the test split, once every decision is made."""
-    inputs = session.inputs
-    test = inputs.data.test.to(inputs.device)
+    inputs, test = session.inputs, session.inputs.test
     scores: dict[nn.Module, float] = {}
-    networks = [dense, *(net for item in found.values() for net in (item.pruned, item.recovered))]
+    networks = [dense, *(net for item in found.values() for net in (item.pruned, item.finetuned))]
     with session.progress.phase("test", len(set(networks))) as phase:
         for network in dict.fromkeys(networks):
             scores[network] = measure(network, test, inputs.task).score
@@ -256,7 +258,7 @@ def _tested(
             scores=tuple(record.evaluation.score for record in item.history),
             losses=tuple(record.evaluation.loss for record in item.history),
             test_accuracy=scores[item.pruned],
-            recovered_accuracy=scores[item.recovered],
+            recovered_accuracy=scores[item.finetuned],
             seconds=round(item.seconds, 2),
         )
         for key, item in found.items()

@@ -11,9 +11,9 @@ from rich.padding import Padding
 from rich.text import Text
 
 from autoprune.commands.compare.result import MEASURES, Comparison
-from autoprune.foundation.progress import duration
 from autoprune.foundation.statistics import Estimate
 from autoprune.foundation.tables import table_of, title
+from autoprune.foundation.terminal import duration
 
 
 def compare_view(comparison: Comparison, run: Path) -> RenderableType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.foundation.schema import encode_fields
 from autoprune.structure.table import Pinned, Structure
 

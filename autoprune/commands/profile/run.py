@@ -12,16 +12,15 @@ from autoprune.cost.energy import EnergyTable, energy_products
 from autoprune.cost.latency.backends import find_backend
 from autoprune.cost.latency.deployed import deployed, samples_in
 from autoprune.cost.latency.layers import module_times, operation_times
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.data import load_data
 from autoprune.data.task import resolve_task
 from autoprune.foundation.progress import Progress
-from autoprune.networks.check import check
+from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.execution import move
 from autoprune.networks.spec import resolve_model
 from autoprune.networks.weights import load_weights
-from autoprune.pipeline.inputs import resolve_device
-from autoprune.pipeline.session import on_device
+from autoprune.pipeline.inputs import on_device, resolve_device
 from autoprune.structure.analyze import analyze
 from autoprune.structure.table import Layer, Structure, TensorInfo
 
@@ -38,7 +37,7 @@ def run_profile(config: ProfileConfig, progress: Progress) -> Profile:
         if config.weights is not None:
             load_weights(model, config.weights)
         model.to(device)
-        check(model, data, task)
+        check_compatible(model, data, task)
         structure = analyze(model, on_device(data.example(task), device))
         phase.advance()
         batch = move(next(data.train.batches(config.latency_batch)), device)

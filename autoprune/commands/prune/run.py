@@ -9,74 +9,76 @@ gradual pruning). What is gone stays gone. Nothing is searched.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 from torch import nn
 
 from autoprune.commands.prune.config import PruneConfig
 from autoprune.foundation.progress import Progress
 from autoprune.networks.score import measure
-from autoprune.pipeline import finalists as finals
-from autoprune.pipeline import publish as delivery
-from autoprune.pipeline import stages as phases
+from autoprune.pipeline.assemble import assemble
+from autoprune.pipeline.execute import check_words, execute_in_run
+from autoprune.pipeline.finalists import shrink
 from autoprune.pipeline.inputs import from_config
+from autoprune.pipeline.publish import measure_all, publish
 from autoprune.pipeline.result import Result, Round
-from autoprune.pipeline.search import check_words, conduct, result_of
-from autoprune.pipeline.session import Session
+from autoprune.pipeline.session import PruningSession, Session
+from autoprune.pipeline.stages import finetune, rank_units, train
+from autoprune.pipeline.tuning import Tuning
 from autoprune.problem.granularity import Masks
 from autoprune.problem.granularity.words import CHANNEL
 from autoprune.problem.heuristics import check_heuristic, heuristic_plan
-from autoprune.ranking import Ranking
+from autoprune.ranking.ordering import Ranking
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
 
 
-def run_prune(config: PruneConfig, progress: Progress) -> Result:
+def run_prune(config: PruneConfig, progress: Progress, tuning: Tuning | None = None) -> Result:
     """Carry out ``autoprune prune``; raises AutopruneError for whatever a user can mend."""
-    check_words(config)
+    budget = check_words(config)
     check_heuristic(config.heuristic, masked=config.granularity != CHANNEL)
-    return conduct(from_config(config), config, progress, partial(_prune, config))
+    return execute_in_run(from_config(config), config, budget, progress, _prune, tuning)
 
 
-def _prune(config: PruneConfig, session: Session) -> Result:
-    dense = phases.train(session)
-    model, plan, masks = dense, Plan.dense(session.grain.units), Masks()
+def _prune(session: Session[PruneConfig]) -> Result:
+    config, dense = session.config, train(session)
+    model, plan, masks = dense, Plan.dense(session.units.decisions), Masks()
     rounds: list[Round] = []
     total = config.steps or 1
     for number in range(1, total + 1):
-        budget = session.budget.part(number / total, plan)
-        ranking = phases.order(session, model, masks)
+        budget = session.budget.partial(number / total, plan)
+        ranking = rank_units(session, model, masks)
         plan = heuristic_plan(config.heuristic, budget, ranking)
-        masks = session.grain.masks(ranking, plan)
-        pruned = finals.shrink(session, model, plan, ranking)
-        recovered = phases.recover(session, pruned, dense, f"finetune-{number}", masks)
-        rounds.append(_round(session, plan, pruned, recovered))
+        masks = session.units.masks(ranking, plan)
+        pruned = shrink(session, model, plan, ranking)
+        finetuned = finetune(session, pruned, dense, f"finetune-{number}", masks)
+        rounds.append(_round(session, plan, pruned, finetuned))
         _note(session, number, rounds[-1])
         if number < total:
-            model = _restored(session, dense, recovered, plan, ranking)
-    delivery.publish(session, recovered, plan, ranking, dense)
-    networks = {"base": (dense, None), "pruned": (pruned, plan), "recovered": (recovered, plan)}
-    measures = delivery.measure_all(session, networks)
-    result = result_of(
+            model = _restored(session, dense, finetuned, plan, ranking)
+    publish(session, finetuned, plan, ranking, dense)
+    networks = {"dense": (dense, None), "pruned": (pruned, plan), "finetuned": (finetuned, plan)}
+    measures = measure_all(session, networks)
+    result = assemble(
         session,
         plan,
         measures,
         agent=config.heuristic,
-        score=rounds[-1].recovered,
+        score=rounds[-1].finetuned,
         evaluations=total,
     )
-    return replace(result, rounds=tuple(rounds), model=recovered)
+    return replace(result, rounds=tuple(rounds), model=finetuned)
 
 
-def _round(session: Session, plan: Plan, pruned: nn.Module, recovered: nn.Module) -> Round:
+def _round(
+    session: Session[PruneConfig], plan: Plan, pruned: nn.Module, finetuned: nn.Module
+) -> Round:
     """Score a round on the search split: nothing was chosen by it."""
-    inputs, cost = session.inputs, session.cost
-    search = inputs.data.search.to(inputs.device)
-    before, after = (measure(net, search, inputs.task).score for net in (pruned, recovered))
+    cost, search, task = session.cost, session.inputs.search, session.inputs.task
+    before, after = (measure(net, search, task).score for net in (pruned, finetuned))
     return Round(plan, cost.macs(plan), cost.parameters(plan), before, after)
 
 
-def _note(session: Session, number: int, found: Round) -> None:
+def _note(session: PruningSession, number: int, found: Round) -> None:
     """Journal a round, unless an earlier run of the same command did, and draw it."""
     journal = session.run.journal
     if len(journal.records) < number:
@@ -85,14 +87,18 @@ def _note(session: Session, number: int, found: Round) -> None:
                 "round": number,
                 "plan": found.plan.to_json(),
                 "pruned": found.pruned,
-                "recovered": found.recovered,
+                "recovered": found.finetuned,
             }
         )
     session.curves.round(number, found)
 
 
 def _restored(
-    session: Session, dense: nn.Module, recovered: nn.Module, plan: Plan, ranking: Ranking
+    session: Session[PruneConfig],
+    dense: nn.Module,
+    finetuned: nn.Module,
+    plan: Plan,
+    ranking: Ranking,
 ) -> nn.Module:
     """Return the fine-tuned network in the dense shapes, zero where units are gone."""
-    return Slicer(dense, session.structure).expand(recovered, ranking.kept(plan))
+    return Slicer(dense, session.structure).expand(finetuned, ranking.kept(plan))

@@ -24,7 +24,7 @@ from autoprune.commands.ticket.training.trial import Splits
 from autoprune.data import Data, Split, load_data
 from autoprune.data.task import resolve_task
 from autoprune.errors import UsageError
-from autoprune.networks.check import check
+from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.spec import ModelSpec, model_spec
 from autoprune.pipeline.inputs import resolve_device, tensors_hash, weights_hash
 
@@ -87,7 +87,7 @@ def _experiment(
     rewind = config.rewind_iterations(fit.epoch(samples))
     experiment = Experiment(spec, data, splits, task, device, fit, rewind)
     replace(fit, first=rewind).length(samples)
-    check(experiment.network(config.seed), data, task)
+    check_compatible(experiment.network(config.seed), data, task)
     return experiment
 
 

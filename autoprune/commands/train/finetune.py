@@ -14,7 +14,7 @@ from autoprune.commands.train.inputs import TrainingInputs
 from autoprune.data import Data
 from autoprune.data.task import Classification, Task
 from autoprune.errors import UsageError
-from autoprune.networks.check import check
+from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.save import SPEC, load, spec_json
 from autoprune.networks.spec import ModelSpec, model_spec, resolve_model
 from autoprune.networks.weights import BASE, load_weights, read_tensors
@@ -74,7 +74,7 @@ def _network_of_run(config: FinetuneConfig, run: Path) -> TrainingInputs:
     spec = artifacts.json(SPEC)
     dense = resolve_model(config.model, data) if config.model else None
     model = load(run, dense, trust_code=config.trust_code).to(device)
-    check(model, data, task)
+    check_compatible(model, data, task)
     known = known_config(artifacts)
     teacher = None
     if _can_be_taught(config, task):

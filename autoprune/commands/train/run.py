@@ -16,7 +16,7 @@ from autoprune.commands.train.config import FinetuneConfig, TrainConfig
 from autoprune.commands.train.finetune import finetune_inputs
 from autoprune.commands.train.inputs import TrainingInputs, train_inputs
 from autoprune.commands.train.result import Trained
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.data import SPLITS, describe
 from autoprune.data.task import metric
 from autoprune.foundation.charts import Curve, canvas, draw_curves, save
@@ -26,8 +26,7 @@ from autoprune.networks.execution import device_of
 from autoprune.networks.save import SPEC, state_tensors, write_tensors
 from autoprune.networks.score import measure
 from autoprune.networks.weights import INITIAL, WEIGHTS
-from autoprune.pipeline.inputs import weights_hash
-from autoprune.pipeline.session import on_device
+from autoprune.pipeline.inputs import on_device, weights_hash
 from autoprune.problem.granularity.layout import divide
 from autoprune.problem.granularity.words import Granularity
 from autoprune.runs.run import RESULT, Run

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from autoprune.commands.train.result import Trained
-from autoprune.foundation.progress import duration
 from autoprune.foundation.tables import count, percent, size, table_of, title, warning
+from autoprune.foundation.terminal import duration
 
 
 def trained_view(result: Trained) -> RenderableType:

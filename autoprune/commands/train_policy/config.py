@@ -13,13 +13,13 @@ from autoprune.foundation.config import RunConfig, check_numbers, slug
 from autoprune.foundation.options import (
     Align,
     Device,
-    Name,
     Seed,
     Spec,
     TaskSpec,
     TrustCode,
 )
 from autoprune.foundation.schema import OUTSIDE
+from autoprune.pipeline.options import LearnerName, RankingName
 
 STEPS: Final = 6
 """Budgets that a range stands for."""
@@ -65,10 +65,8 @@ class TrainPolicyConfig(RunConfig):
     data: Spec = "digits"
     """For networks that name none: digits, a directory, a hub name, or file.py:function."""
     task: TaskSpec = "classification"
-    agent: Name = "ppo"
-    """Who goes on from what the planner does: ppo or ddpg."""
-    ranking: Name = "regression"
-    """Which units go first: regression, lasso, l1, l2, bn-scale or random."""
+    agent: LearnerName = "ppo"
+    ranking: RankingName = "regression"
     evaluations: int = 100
     """Plans to try, shared by all networks; 0 learns from the error curves alone."""
     align: Align = None

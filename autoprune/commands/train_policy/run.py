@@ -1,4 +1,4 @@
-"""What ``autoprune train-policy`` runs: pose every network at every budget, train, store."""
+"""Training of a policy: every network is posed at every budget, a policy trained and stored."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autoprune.agents import LEARNERS, check_name
-from autoprune.agents.generalist import Case, Generalist, Trained, Trial
+from autoprune.agents.generalist import Case, Generalist, GeneralistConfig, Trained, Trial
 from autoprune.agents.initial_plans import cheap_plans
 from autoprune.agents.policy import DESCRIPTION, Policy
+from autoprune.agents.registry import check_name, learners
 from autoprune.agents.shared_reward_model import FEATURES
 from autoprune.commands.train_policy.config import Source, TrainPolicyConfig
 from autoprune.commands.train_policy.result import PlanErrors, PolicyResult, TrainingNetwork
@@ -22,14 +22,16 @@ from autoprune.errors import InfeasibleError, UsageError
 from autoprune.foundation import trust
 from autoprune.foundation.progress import Phase, Progress
 from autoprune.foundation.schema import encode
-from autoprune.pipeline import stages as phases
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.curves import Curves, PolicyCurves
 from autoprune.pipeline.inputs import Inputs, from_config, weights_hash
-from autoprune.pipeline.session import Session, bind_budget, find_latency, find_structure
-from autoprune.problem.granularity import Grain, Granularity
-from autoprune.problem.problem import Evaluation, PruningProblem
-from autoprune.ranking import check_method
+from autoprune.pipeline.session import Session
+from autoprune.pipeline.setup import Setup, bind_budget, price
+from autoprune.pipeline.stages import keep_policy, pose, train
+from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.granularity import PruningUnits
+from autoprune.problem.problem import PruningProblem
+from autoprune.ranking.registry import find_ranking
 from autoprune.runs.artifacts import Artifacts
 from autoprune.runs.run import CONFIG, RESULT, Run
 from autoprune.runs.tensorboard import Events
@@ -48,17 +50,19 @@ class Network:
     name: str
     config: SearchConfig
     inputs: Inputs
-    grain: Grain
+    units: PruningUnits
     latency: LatencyModel | None
     budgets: Mapping[str, BoundBudget]
     between: Sequence[BoundBudget]
 
 
-def run_train_policy(config: TrainPolicyConfig, progress: Progress) -> PolicyResult:
+def run_train_policy(
+    config: TrainPolicyConfig, progress: Progress, teaching: GeneralistConfig | None = None
+) -> PolicyResult:
     """Train a policy in a run; raises AutopruneError for anything a user can mend."""
     began = time.monotonic()
-    check_method(config.ranking)
-    check_name(config.agent, LEARNERS)
+    find_ranking(config.ranking)
+    check_name(config.agent, learners())
     for text in config.grid:
         Budget.parse(text)
     networks = [find_network(config, source, progress) for source in config.sources]
@@ -70,7 +74,9 @@ def run_train_policy(config: TrainPolicyConfig, progress: Progress) -> PolicyRes
         if done(run, progress):
             return PolicyResult.from_json(run.artifacts.json(RESULT))
         with run.events() as writer:
-            result = _teach(config, networks, run, writer, progress)
+            cases = [_case(item, run, writer, progress) for item in networks]
+            teacher = Generalist(cases, config.seed, teaching, config.agent)
+            result = _teach(config, networks, teacher, run, writer, progress)
         result = replace(result, seconds=round(time.monotonic() - began, 2))
         run.publish_json(RESULT, result.to_json())
         discard(run.artifacts)
@@ -96,13 +102,11 @@ def find_network(config: TrainPolicyConfig, source: Source, progress: Progress) 
         device=config.device,
     )
     inputs = from_config(asked)
-    structure = find_structure(inputs, progress)
-    latency = find_latency(inputs, asked, structure, progress)
-    grain = Grain.of(structure, Granularity.parse("channel"), latency.cost if latency else None)
+    units, latency = price(inputs, asked, Budget.parse(asked.budget), progress)
     budgets = {}
     for text in config.grid:
         try:
-            budgets[text] = bind_budget(replace(asked, budget=text), grain.cost, inputs.device)
+            budgets[text] = bind_budget(Budget.parse(text), asked, units.cost, inputs.device)
         except InfeasibleError as error:
             if text == config.grid[-1] and not budgets:
                 raise
@@ -110,8 +114,8 @@ def find_network(config: TrainPolicyConfig, source: Source, progress: Progress) 
     between = []
     for text in config.between:
         with suppress(InfeasibleError):
-            between.append(bind_budget(replace(asked, budget=text), grain.cost, inputs.device))
-    return Network(name, asked, inputs, grain, latency, budgets, between)
+            between.append(bind_budget(Budget.parse(text), asked, units.cost, inputs.device))
+    return Network(name, asked, inputs, units, latency, budgets, between)
 
 
 def _from_run(source: Source, *, trust_code: bool) -> tuple[str, Source]:
@@ -146,12 +150,11 @@ def _told_apart(networks: Sequence[Network]) -> list[Network]:
 def _teach(
     config: TrainPolicyConfig,
     networks: Sequence[Network],
+    teacher: Generalist,
     run: Run,
     writer: Events,
     progress: Progress,
 ) -> PolicyResult:
-    cases = [_case(item, run, writer, progress) for item in networks]
-    teacher = Generalist(cases, config.seed, agent=config.agent)
     curves = PolicyCurves(writer)
     if config.evaluations:
         with progress.phase("search", config.evaluations) as search:
@@ -170,7 +173,7 @@ def _teach(
         for item, case, trials in zip(networks, teacher.cases, teacher.trials, strict=True)
     )
     policy = replace(trained.policy, trained_on=about(config, pupils, coefficients))
-    phases.keep_policy(run, policy)
+    keep_policy(run, policy)
     return PolicyResult(
         policy=run.path / DESCRIPTION,
         agent=config.agent,
@@ -218,11 +221,9 @@ def coefficients_of(trained: Trained) -> dict[str, float]:
 def _case(item: Network, run: Run, writer: Events, progress: Progress) -> Case:
     """Pose the problem of a network once, and bind it to every budget."""
     first, *_ = item.budgets.values()
-    curves = Curves(writer, item.grain.cost)
-    session = Session(
-        item.inputs, item.config, item.grain, first, item.latency, run, curves, progress
-    )
-    problem = phases.pose(session, phases.train(session))
+    setup = Setup(item.inputs, item.units, first, item.latency)
+    session = Session(setup, item.config, run, Curves(writer, item.units.cost), progress)
+    problem = pose(session, train(session))
     known: list[dict[Plan, Evaluation]] = []
     for text in item.budgets:
         mine = {"network": item.name, "budget": text}
@@ -265,7 +266,7 @@ def pupil_of(item: Network, case: Case, trials: Sequence[Trial]) -> TrainingNetw
     return TrainingNetwork(
         item.name,
         item.inputs.data.name,
-        len(item.grain.units.groups),
+        len(item.units.decisions.groups),
         len(trials),
         scores[0] if scores else None,
         max(scores, default=None),

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from autoprune.commands.train_policy.result import PolicyResult
-from autoprune.foundation.progress import duration
 from autoprune.foundation.tables import percent, table_of, title, warning
+from autoprune.foundation.terminal import duration
 
 
 def policy_view(result: PolicyResult) -> RenderableType:

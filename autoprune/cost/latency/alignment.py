@@ -1,4 +1,4 @@
-"""Which widths a device computes well."""
+"""Alignment of widths to the multiples that a device computes efficiently."""
 
 from __future__ import annotations
 

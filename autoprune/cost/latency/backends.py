@@ -1,27 +1,25 @@
-"""What runs a network: PyTorch as it is, or onnxruntime."""
+"""Backends that run and time a network: eager PyTorch, or onnxruntime."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 import torch
 from torch import nn
 
 from autoprune.cost.latency.calls import Call
-from autoprune.cost.latency.clock import Work, race
+from autoprune.cost.latency.clock import TURNS, TimingConfig, Work, race
 from autoprune.cost.latency.deployed import deployed, deployed_form
 from autoprune.cost.latency.onnx import network_in_onnx, operation_in_onnx, require_onnx, version
 from autoprune.data.task import Batch, Task
 from autoprune.errors import UsageError
 from autoprune.networks.execution import Form, device_of, keep_memory
 
-BackendName = Literal["torch", "onnxruntime"]
-
 
 class Backend(Protocol):
-    """Times single operations and whole networks."""
+    """Source of times of single operations and whole networks."""
 
     name: str
     form: Form
@@ -34,10 +32,12 @@ class Backend(Protocol):
 
 
 class TorchBackend:
-    """Runs networks in eager PyTorch, in the fastest float32 form of the device."""
+    """Eager PyTorch, in the fastest float32 form of the device."""
 
-    def __init__(self, model: nn.Module, task: Task, batch: Batch) -> None:
-        self.name = "torch"
+    def __init__(
+        self, model: nn.Module, task: Task, batch: Batch, turns: TimingConfig = TURNS
+    ) -> None:
+        self.name, self._turns = "torch", turns
         self.form = deployed_form(model, task, batch)
         self._device, self._task, self._batch = device_of(model), task, batch
 
@@ -52,18 +52,20 @@ class TorchBackend:
                 stack.enter_context(deployed(net, self._task, self._batch, self.form))
                 for net in networks
             ]
-            return [min(times) for times in race(works, self._device)]
+            return [min(times) for times in race(works, self._device, self._turns)]
 
 
 class OnnxBackend:
-    """Runs networks exported to ONNX in onnxruntime, on the CPU."""
+    """onnxruntime on the CPU, for networks exported to ONNX."""
 
-    def __init__(self, model: nn.Module, task: Task, batch: Batch) -> None:
+    def __init__(
+        self, model: nn.Module, task: Task, batch: Batch, turns: TimingConfig = TURNS
+    ) -> None:
         require_onnx()
         if device_of(model).type != "cpu":
             raise UsageError("onnxruntime is timed on the CPU only", "--device cpu")
         self.name, self.form = f"onnxruntime {version()}", Form()
-        self._task, self._batch = task, batch
+        self._task, self._batch, self._turns = task, batch, turns
 
     def operation(self, call: Call, sizes: Sequence[int]) -> Work | None:
         """Return the operation as a graph of one node; what gets fused takes no time of its own."""
@@ -72,7 +74,7 @@ class OnnxBackend:
     def latencies(self, networks: Sequence[nn.Module]) -> list[float]:
         """Return the least seconds of each network."""
         works = [network_in_onnx(net, self._task, self._batch) for net in networks]
-        return [min(times) for times in race(works, torch.device("cpu"))]
+        return [min(times) for times in race(works, torch.device("cpu"), self._turns)]
 
 
 BACKENDS: Final[dict[str, type[TorchBackend] | type[OnnxBackend]]] = {
@@ -81,12 +83,16 @@ BACKENDS: Final[dict[str, type[TorchBackend] | type[OnnxBackend]]] = {
 }
 
 
-def find_backend(name: str, model: nn.Module, task: Task, batch: Batch) -> Backend:
-    """Return the backend called ``name`` for a network and what it is run on.
+def find_backend(
+    name: str, model: nn.Module, task: Task, batch: Batch, turns: TimingConfig = TURNS
+) -> Backend:
+    """Return the backend called ``name`` for a network and the batch it runs on.
+
+    ``turns`` says how long networks that are timed in turns take turns.
 
     Raises UsageError if it does not exist, is not installed, or does not run on the device.
     """
     if name not in BACKENDS:
         raise UsageError(f"unknown backend {name!r}", f"choose from {', '.join(BACKENDS)}")
-    keep_memory()  # else the time of a plan hangs on which of its tensors malloc gives back
-    return BACKENDS[name](model, task, batch)
+    keep_memory()  # else a plan's time depends on which of its tensors malloc gives back
+    return BACKENDS[name](model, task, batch, turns)

@@ -1,4 +1,4 @@
-"""Measured times on disk, per machine: never trusted, never in the way.
+"""Cache of measured times on disk, per machine: never trusted, never required.
 
 ``~/.cache/autoprune/latency/<machine>.json``: what it was measured on, and nanoseconds by
 operation. Two processes may write the same file at a time: each adds to what it finds.
@@ -30,7 +30,7 @@ FORMAT: Final = 1
 
 
 def machine(device: torch.device, backend: str) -> dict[str, Any]:
-    """Say everything that a measured time depends on besides the operation."""
+    """Return everything that a measured time depends on besides the operation."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
     else:
@@ -55,7 +55,7 @@ class Times:
         self._new: dict[str, float] = {}
 
     def get(self, key: str) -> float | None:
-        """Return what is known of an operation."""
+        """Return the known time of an operation, None if there is none."""
         return self._known.get(key)
 
     def add(self, key: str, nanoseconds: float) -> None:
@@ -63,7 +63,7 @@ class Times:
         self._known[key] = self._new[key] = nanoseconds
 
     def save(self) -> None:
-        """Write what is new; a place that cannot be written is left out."""
+        """Write the new times; a file that cannot be written is left out."""
         if not self._new:
             return
         times = self._read() | self._new

@@ -22,7 +22,7 @@ INTEGER = object()
 
 @dataclass(frozen=True)
 class TensorForm:
-    """What matters of a tensor for the time an operation takes, but for its shape."""
+    """Properties of a tensor, besides its shape, that the time of an operation depends on."""
 
     dtype: torch.dtype
     channels_last: bool
@@ -103,7 +103,7 @@ class Call:
 
 
 class Recorder(TorchFunctionMode):
-    """Notes every operation on tensors that makes a tensor, views excepted: those are free."""
+    """Recorder of every operation that makes a tensor, except views, which are free."""
 
     def __init__(self) -> None:
         super().__init__()

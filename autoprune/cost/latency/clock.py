@@ -1,79 +1,90 @@
-"""How long something takes on a machine that does other things too."""
+"""Timing of operations and networks on a machine that also does other work."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
 
-FEWEST, MOST = 5, 60
-"""Repetitions of one measurement."""
-
-AGREEMENT: Final = 0.02
-"""Largest relative difference of the two shortest times at which measuring may end."""
-
-SECONDS: Final = 0.4
-"""Measuring ends after this long, however little the times agree."""
-
-SHORTEST: Final = 2e-5
-"""Calls that take less are timed several at once, seconds."""
-
-RACE_FEWEST, RACE_MOST, RACE_SECONDS = 9, 200, 12.0
-"""The same of a race, in rounds."""
-
 Work = Callable[[], Any]
 
 
-def shortest(work: Work, device: torch.device) -> float:
+@dataclass(frozen=True)
+class TimingConfig:
+    """When a measurement ends: the numbers of repetitions, and how well times agree."""
+
+    fewest: int = 5
+    """Least repetitions."""
+    most: int = 60
+    """Most repetitions."""
+    seconds: float = 0.4
+    """Measuring ends after this long, however little the times agree."""
+    agreement: float = 0.02
+    """Largest relative difference of the two shortest times at which measuring may end."""
+    brief: float = 2e-5
+    """Calls that take less, in seconds, are timed several at once."""
+
+
+ALONE: Final = TimingConfig()
+"""Timing of a single operation."""
+
+TURNS: Final = TimingConfig(fewest=9, most=200, seconds=12.0)
+"""Timing of several networks that take turns, in rounds."""
+
+
+def shortest(work: Work, device: torch.device, config: TimingConfig = ALONE) -> float:
     """Return the shortest of several times that ``work`` takes, in seconds, after a warm-up.
 
-    Whatever else the machine does only adds to a time, so the least is the best estimate. It counts
-    as found when a second time comes close to it.
+    Other load on the machine only adds to a time, so the least is the best estimate. Measuring ends
+    when a second time agrees with it.
     """
     work()
     once = _timed(work, device, 1)
-    loops = max(1, min(64, int(SHORTEST / max(once, 1e-7))))
+    loops = max(1, min(64, int(config.brief / max(once, 1e-7))))
     times: list[float] = []
     began = time.perf_counter()
-    while len(times) < MOST:
+    while len(times) < config.most:
         times.append(_timed(work, device, loops))
-        if len(times) < FEWEST:
+        if len(times) < config.fewest:
             continue
-        if _agree(times) or time.perf_counter() - began > SECONDS:
+        if _agree(times, config) or time.perf_counter() - began > config.seconds:
             break
     return min(times)
 
 
-def race(works: Sequence[Work], device: torch.device) -> list[list[float]]:
+def race(
+    works: Sequence[Work], device: torch.device, config: TimingConfig = TURNS
+) -> list[list[float]]:
     """Return the seconds of each work in each round; they take turns, after a warm-up.
 
-    A machine that slows down slows all of them. It ends as :func:`shortest` does, but later.
+    A machine that slows down thus slows all of them. Measuring ends as in :func:`shortest`.
     """
     for work in works:
         work()
     turns: list[list[float]] = []
     began = time.perf_counter()
-    while len(turns) < RACE_MOST:
+    while len(turns) < config.most:
         turns.append([_timed(work, device, 1) for work in works])
-        if len(turns) < RACE_FEWEST:
+        if len(turns) < config.fewest:
             continue
-        agree = all(_agree(times) for times in zip(*turns, strict=True))
-        if agree or time.perf_counter() - began > RACE_SECONDS:
+        agree = all(_agree(times, config) for times in zip(*turns, strict=True))
+        if agree or time.perf_counter() - began > config.seconds:
             break
     return [list(times) for times in zip(*turns, strict=True)]
 
 
-def _agree(times: Sequence[float]) -> bool:
+def _agree(times: Sequence[float], config: TimingConfig) -> bool:
     first, second = sorted(times)[:2]
-    return second <= first * (1 + AGREEMENT)
+    return second <= first * (1 + config.agreement)
 
 
 def now(device: torch.device) -> float:
-    """Return the time in seconds, once the device has done what it was given.
+    """Return the time in seconds, once the device has finished its work.
 
-    One thread's own time leaves out what other programs had of the core meanwhile.
+    With a single thread, its CPU time leaves out what other programs took of the core.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""Networks as they are run once trained: evaluation mode, batch norms folded, fastest layout."""
+"""Networks in their deployed form: evaluation mode, batch norms folded, fastest layout."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def quickest_form(model: nn.Module, task: Task, batch: Batch) -> Form:
 def deployed(
     model: nn.Module, task: Task, batch: Batch, form: Form, pairs: Sequence[Pair] | None = None
 ) -> Iterator[Deployed]:
-    """Put a network into the form it is run in, and back at the end.
+    """Bring a network into its deployed form; restore it at the end.
 
-    ``pairs``: the batch norms to fold, by default all that can be. In bfloat16 a copy is run whose
-    weights are, once and for all.
+    ``pairs``: the batch norms to fold, by default all that can be. In bfloat16 a copy with weights
+    in bfloat16 is run.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode())

@@ -1,4 +1,4 @@
-"""Where the time of a network goes: module by module, in the passes of the whole."""
+"""Times of a network's modules, measured in passes of the whole network."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from autoprune.cost.latency.deployed import Deployed, deployed
 from autoprune.data.task import Batch, Task
 
 ROUNDS: Final = 15
-
-Hook = Callable[..., None]
 
 
 def module_times(
@@ -48,9 +46,9 @@ def module_times(
 def operation_times(
     backend: Backend, model: nn.Module, task: Task, batch: Batch, names: Collection[str]
 ) -> tuple[dict[str, float], float]:
-    """Return the same of one network for a backend that tells no module's time in its place.
+    """Return the same for one network on a backend that cannot time modules inside the network.
 
-    Each operation of a module is timed by itself; those that are fused into others take none.
+    Each operation of a module is timed by itself; operations that are fused into others take none.
     """
     parts: dict[str, float] = {}
     recorder = Recorder()

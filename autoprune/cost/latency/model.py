@@ -1,9 +1,9 @@
 """The latency of every plan of a network on this device, from measured operations.
 
 Each operation is timed by itself at aligned widths, on random inputs of the sizes and layout that
-it has in the network. Their sum leaves out what lies between operations, and that each finds its
-input where the one before left it. So a few compact networks are timed from end to end, and sums
-are read as those networks say.
+it has in the network. The sum misses the time between operations, and that each finds its input in
+the cache. Therefore a few compact networks are timed from end to end, and sums are corrected to
+agree with them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import nn
 
 from autoprune.cost.latency.backends import find_backend
 from autoprune.cost.latency.cache import Times, machine
-from autoprune.cost.latency.clock import shortest
+from autoprune.cost.latency.clock import TURNS, TimingConfig, shortest
 from autoprune.cost.latency.deployed import few, samples_in
 from autoprune.cost.latency.sizes import Grid, SizedCall, grid, sized_calls
 from autoprune.cost.latency.table import Table, TableCost, monotone
@@ -57,12 +57,11 @@ class Whole:
 
 @dataclass(frozen=True)
 class LatencyModel:
-    """Nanoseconds per sample of every plan, and how they were found.
+    """Nanoseconds per sample of every plan, and how they were measured.
 
-    ``batch``: samples per forward pass. ``fit``: the whole networks that the sum of the operations
-    was brought in line with.
-    ``corrected``: how far the tables were moved so that they never fall, over all their entries, as
-    a part of their sum.
+    ``batch``: samples per forward pass. ``fit``: the whole networks that the sums of operations
+    were corrected by. ``corrected``: mean change of the tables' entries by which the tables became
+    non-decreasing, as a part of their sum.
     """
 
     cost: TableCost
@@ -87,9 +86,9 @@ class LatencyModel:
 
 
 class Survey:
-    """All that has to be measured of one network; ``missing`` is what this machine has not yet.
+    """Measurements of one network; ``missing`` are the operations not yet timed on this machine.
 
-    ``batch`` is what one forward pass takes. ``choices`` are the counts that each group may keep,
+    ``batch`` is the input of one forward pass. ``choices`` are the counts that each group may keep,
     ascending. The weights of the model do not matter, and it is not changed.
     """
 
@@ -101,14 +100,15 @@ class Survey:
         batch: Batch,
         choices: Sequence[Counts],
         backend: str = "torch",
+        turns: TimingConfig = TURNS,
     ) -> None:
-        """Find the operations.
+        """Find the operations; ``turns`` says how long whole networks are timed.
 
-        Raises UsageError if they cannot be told apart, or if the backend does not run here.
+        Raises UsageError if operations are indistinguishable, or the backend does not run here.
         """
         self._model, self._structure, self._choices = model, structure, choices
         self._task, self._batch, self._device = task, batch, device_of(model)
-        self._backend = find_backend(backend, model, task, batch)
+        self._backend = find_backend(backend, model, task, batch, turns)
         form, pairs = self._backend.form, find_foldable(model, task, few(batch))
         calls = sized_calls(model, structure, task, batch, form, pairs, choices)
         self._grids = [(call, grid(call, choices)) for call in calls]
@@ -123,11 +123,11 @@ class Survey:
 
     @property
     def notes(self) -> list[str]:
-        """What was wrong with times that were kept."""
+        """What was wrong with the cached times."""
         return self._times.notes
 
     def take(self, on_each: Callable[[], object] = lambda: None) -> LatencyModel:
-        """Measure what is missing, each told to ``on_each``, and whole networks; add it all up."""
+        """Measure what is missing and whole networks; call ``on_each`` after each operation."""
         try:
             for key, (call, sizes) in self.missing.items():
                 with torch.inference_mode():
@@ -183,9 +183,10 @@ def measure_latency(
     batch: Batch,
     choices: Sequence[Counts],
     backend: str = "torch",
+    turns: TimingConfig = TURNS,
 ) -> LatencyModel:
-    """Measure what the latency of every plan follows from; see :class:`Survey`."""
-    return Survey(model, structure, task, batch, choices, backend).take()
+    """Measure the operations from which the latency of every plan follows; see :class:`Survey`."""
+    return Survey(model, structure, task, batch, choices, backend, turns).take()
 
 
 def _between(choices: Sequence[Counts], place: float) -> Counts:

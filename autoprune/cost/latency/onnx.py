@@ -1,4 +1,4 @@
-"""Operations and networks as onnxruntime runs them."""
+"""Operations and networks in ONNX, run by onnxruntime."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Shape = tuple[int, ...]
 
 
 class Node(NamedTuple):
-    """One ONNX node: shapes of what it is fed and of its weights, and its attributes."""
+    """An ONNX node: the shapes of its inputs and of its weights, and its attributes."""
 
     kind: str
     fed: Sequence[Shape]

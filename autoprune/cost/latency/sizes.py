@@ -1,4 +1,4 @@
-"""Where the time of an operation has to be measured: its sizes as a function of a plan."""
+"""Sizes of operations as functions of a plan, and the grids to measure them on."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def sized_calls(
     pairs: Sequence[Pair],
     choices: Sequence[Counts],
 ) -> list[SizedCall]:
-    """Run a network once, and without computing anything with each group a step narrower.
+    """Return the operations of a network, and how their sizes depend on the plan.
+
+    The network is run once, and on the meta device with each group a step narrower.
 
     ``choices`` are the counts that each group may keep, ascending. Raises UsageError for networks
     that cannot be run so.
@@ -98,7 +100,7 @@ def sized_calls(
 
 
 class _Unreal:
-    """Runs compact networks without computing anything, and tells their operations."""
+    """Recorder of the operations of compact networks on the meta device."""
 
     def __init__(
         self,
@@ -129,9 +131,9 @@ class _Unreal:
 
 
 def grid(call: SizedCall, choices: Sequence[Counts]) -> Grid:
-    """Choose the plans at which to measure an operation, and the axes that tell them apart.
+    """Return the plans at which to measure an operation, and the axes they lie on.
 
-    An operation has two axes if its sizes hang on two disjoint sets of groups (a convolution's
+    An operation has two axes if its sizes depend on two disjoint sets of groups (a convolution's
     inputs and outputs); else one, along which all its groups grow together.
     """
     forms = _forms(call)

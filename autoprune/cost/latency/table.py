@@ -1,4 +1,4 @@
-"""Latency as a cost: a sum of measured tables over the counts of a plan, in integer nanoseconds."""
+"""Latency cost: a sum of measured tables over the counts of a plan, in integer nanoseconds."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from autoprune.errors import DamagedError
 Floats = NDArray[np.float64]
 
 AXES: Final = 2
-"""Sizes that the time of one operation is a table of."""
+"""Number of sizes that the time of one operation is a table of."""
 
 _FINE: Final = 32
-"""Each of two passes along a line of plans tells this many places apart."""
+"""Points that each of two passes along a line of plans distinguishes."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Table:
 
 @dataclass(frozen=True)
 class TableCost(Cost):
-    """The sum of tables, interpolated linearly between their knots, brought in line with networks.
+    """Sum of tables, interpolated linearly between knots, and corrected by whole networks.
 
     ``fixed`` [tables, 2], ``times`` [tables, 2, groups], ``knots`` [tables, 2, most knots] and
     ``values`` [tables, most knots, most knots], the unused ones holding the last. Knots start at
@@ -81,9 +81,9 @@ class TableCost(Cost):
         )
 
     def calibrated(self, plans: Counts, measured: Floats) -> Self:
-        """Bring the sums of some plans [plans, groups] in line with measured nanoseconds [plans].
+        """Correct the sums by measured nanoseconds [plans] of some plans [plans, groups].
 
-        What was measured counts as its nearest neighbor that does not fall as sums rise.
+        Measured values are replaced by the nearest ones that do not fall as sums rise.
         """
         sums, first = np.unique(self.many(plans), return_index=True)
         totals = monotone(measured[first]).round().astype(np.int64)
@@ -101,7 +101,7 @@ class TableCost(Cost):
         others = self._sum(counts[None], np.flatnonzero(~touched))
         return self._whole(others + self._sum(plans, np.flatnonzero(touched)))
 
-    def reach(self, start: Counts, direction: Counts, bound: int) -> float:
+    def solve_fraction(self, start: Counts, direction: Counts, bound: int) -> float:
         """Return the largest x, to a thousandth, at which the plan on a line fits."""
         low, span = 0.0, 1.0
         for _ in range(2):
@@ -114,7 +114,7 @@ class TableCost(Cost):
         return low
 
     def _whole(self, sums: Counts) -> Counts:
-        """Return what whole networks take whose operations take ``sums``."""
+        """Return the times of whole networks, given the ``sums`` of their operations."""
         last = len(self.sums) - 1
         place = np.searchsorted(self.sums, sums, "right") - 1
         inside = (place >= 0) & (place < last)

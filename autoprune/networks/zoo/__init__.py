@@ -1,5 +1,5 @@
-"""The networks that come with autoprune, each from its paper: ``build(name)``."""
+"""Zoo of networks, each built as in its paper: ``build(name)``."""
 
-from autoprune.networks.zoo.registry import NETWORKS, Network, build, find
+from autoprune.networks.zoo.registry import NETWORKS, ZooNetwork, build, find
 
-__all__ = ["NETWORKS", "Network", "build", "find"]
+__all__ = ["NETWORKS", "ZooNetwork", "build", "find"]

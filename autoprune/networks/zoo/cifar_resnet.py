@@ -46,7 +46,7 @@ class PadShortcut(nn.Module):
         return pad(x, (0, 0, 0, 0, self.before, self.after))
 
 
-class Block(nn.Module):
+class CifarBlock(nn.Module):
     """Two 3x3 convolutions and, unless ``shortcut`` is none, a way around them."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, shortcut: Shortcut) -> None:
@@ -92,7 +92,7 @@ class SmallResNet(nn.Module):
         for stage, width in enumerate(widths):
             steps = [2 if stage else 1] + [1] * (blocks - 1)
             layers = [
-                Block(inputs if index == 0 else width, width, stride, shortcut)
+                CifarBlock(inputs if index == 0 else width, width, stride, shortcut)
                 for index, stride in enumerate(steps)
             ]
             setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))

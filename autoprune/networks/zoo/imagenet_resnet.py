@@ -18,7 +18,7 @@ from torch.nn.functional import relu
 WIDTHS = (64, 128, 256, 512)
 
 
-class Block(nn.Module):
+class ImageNetBlock(nn.Module):
     """Convolutions with batch norm, added to their input, projected where shapes differ."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -39,7 +39,7 @@ class Block(nn.Module):
         return relu(shortcut + self.residual(x))
 
 
-class BasicBlock(Block):
+class BasicBlock(ImageNetBlock):
     """Two 3x3 convolutions."""
 
     expansion = 1
@@ -57,7 +57,7 @@ class BasicBlock(Block):
         return out
 
 
-class Bottleneck(Block):
+class Bottleneck(ImageNetBlock):
     """A 1x1, a 3x3 and a 1x1 convolution, the last four times as wide."""
 
     expansion = 4

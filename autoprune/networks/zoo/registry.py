@@ -1,4 +1,4 @@
-"""Networks by name."""
+"""Registry of the zoo: networks by name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from autoprune.networks.zoo import (
 
 
 @dataclass(frozen=True)
-class Network:
+class ZooNetwork:
     """A builder, and the input it was published for: ``classes``, ``channels``, image ``size``.
 
     ``size`` is the side of a square image, or (height, width). ``builder`` takes keywords: those of
@@ -52,30 +52,30 @@ class Network:
         }
 
 
-NETWORKS: dict[str, Network] = {
-    "digits-resnet": Network(cifar_resnet.digits_resnet, channels=1, size=8),
-    "resnet20": Network(cifar_resnet.resnet20),
-    "resnet32": Network(cifar_resnet.resnet32),
-    "resnet44": Network(cifar_resnet.resnet44),
-    "resnet56": Network(cifar_resnet.resnet56),
-    "resnet110": Network(cifar_resnet.resnet110),
-    "plain20": Network(cifar_resnet.plain20),
-    "resnet18": Network(imagenet_resnet.resnet18, classes=1000, size=224),
-    "resnet50": Network(imagenet_resnet.resnet50, classes=1000, size=224),
-    "vgg19": Network(vgg.vgg19),
-    "densenet40": Network(densenet.densenet40),
-    "mobilenetv1": Network(mobilenet.mobilenetv1),
-    "mobilenetv2": Network(mobilenet.mobilenetv2),
-    "simplenet": Network(simplenet.simplenet),
-    "lenet-300-100": Network(lenet.lenet_300_100, channels=1, size=28),
-    "conv-2": Network(lenet.conv_2),
-    "conv-4": Network(lenet.conv_4),
-    "conv-6": Network(lenet.conv_6),
-    "ocrnet": Network(ocrnet.ocrnet, classes=63, channels=1, size=(32, 128)),
+NETWORKS: dict[str, ZooNetwork] = {
+    "digits-resnet": ZooNetwork(cifar_resnet.digits_resnet, channels=1, size=8),
+    "resnet20": ZooNetwork(cifar_resnet.resnet20),
+    "resnet32": ZooNetwork(cifar_resnet.resnet32),
+    "resnet44": ZooNetwork(cifar_resnet.resnet44),
+    "resnet56": ZooNetwork(cifar_resnet.resnet56),
+    "resnet110": ZooNetwork(cifar_resnet.resnet110),
+    "plain20": ZooNetwork(cifar_resnet.plain20),
+    "resnet18": ZooNetwork(imagenet_resnet.resnet18, classes=1000, size=224),
+    "resnet50": ZooNetwork(imagenet_resnet.resnet50, classes=1000, size=224),
+    "vgg19": ZooNetwork(vgg.vgg19),
+    "densenet40": ZooNetwork(densenet.densenet40),
+    "mobilenetv1": ZooNetwork(mobilenet.mobilenetv1),
+    "mobilenetv2": ZooNetwork(mobilenet.mobilenetv2),
+    "simplenet": ZooNetwork(simplenet.simplenet),
+    "lenet-300-100": ZooNetwork(lenet.lenet_300_100, channels=1, size=28),
+    "conv-2": ZooNetwork(lenet.conv_2),
+    "conv-4": ZooNetwork(lenet.conv_4),
+    "conv-6": ZooNetwork(lenet.conv_6),
+    "ocrnet": ZooNetwork(ocrnet.ocrnet, classes=63, channels=1, size=(32, 128)),
 }
 
 
-def find(name: str) -> Network:
+def find(name: str) -> ZooNetwork:
     """Return the network ``name``; raise UsageError with the names that come close."""
     if name not in NETWORKS:
         close = difflib.get_close_matches(name, NETWORKS, n=3, cutoff=0.4)

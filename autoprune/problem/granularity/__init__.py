@@ -1,53 +1,53 @@
-"""What a unit is: a channel that is removed, or single weights that are masked.
+"""Granularities: a unit is a channel that is removed, or a set of weights that are masked.
 
-A :class:`Grain` is a network seen at one granularity: its units, their price and their ranking.
-Everything that decides (budget, environment, agents, ledger) works on ``units`` and never asks.
+:class:`PruningUnits` are those of one network: the groups, their costs and their ranking. Whatever
+decides (budget, environment, agents, ledger) works on them and never asks what a unit is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Self
 
 from torch import Tensor, nn
 
 from autoprune.cost.budget import Budget
-from autoprune.cost.polynomial import Cost, CostModel, Polynomial
+from autoprune.cost.model import CostModel
+from autoprune.cost.polynomial import Cost, Polynomial
+from autoprune.cost.registry import COSTS
 from autoprune.data import Split
 from autoprune.data.task import Task
 from autoprune.errors import UsageError
 from autoprune.problem.granularity.layout import Layout, divide, structure_of
 from autoprune.problem.granularity.masking import Masking, Masks, check_mask_method, rank_weights
 from autoprune.problem.granularity.words import Granularity
-from autoprune.ranking import Ranking, check_method, rank
+from autoprune.ranking.ordering import Ranking
+from autoprune.ranking.rank import rank
+from autoprune.ranking.registry import find_ranking
 from autoprune.structure.table import Structure
 
 __all__ = [
-    "Grain",
     "Granularity",
     "Layout",
     "Masking",
     "Masks",
+    "PruningUnits",
     "SparseCost",
     "check_limits",
     "check_ranking",
 ]
 
-COUNTED = ("macs", "parameters", "bytes", "energy")
-"""Costs that masks lower, by what a sparse network needs."""
-
 
 def check_ranking(granularity: Granularity, method: str) -> None:
     """Raise UsageError unless ``method`` ranks units of that granularity."""
-    (check_mask_method if granularity.masked else check_method)(method)
+    (check_mask_method if granularity.masked else find_ranking)(method)
 
 
 def check_limits(granularity: Granularity, budget: Budget) -> None:
     """Raise UsageError for a limit on what masks do not lower, such as time on this machine."""
     for limit in budget.limits:
-        if granularity.masked and limit.cost not in COUNTED:
+        if granularity.masked and not COSTS[limit.cost].sparse:
             raise UsageError(
                 f"a budget of {limit} needs smaller tensors: with --granularity {granularity} the"
                 " zeros stay in place and take as long as before",
@@ -65,28 +65,23 @@ class SparseCost(CostModel):
 
     whole: CostModel | None = None
 
-    @cached_property
-    def bytes(self) -> Polynomial:
-        """Bytes of all parameters and buffers, sparse ones as bitmap and values."""
-        return replace(super().bytes, whole=self.whole.bytes.dense if self.whole else None)
-
-    @cached_property
-    def energy(self) -> Polynomial:
-        """Femtojoules per sample; bitmaps are fetched like weights."""
-        return replace(super().energy, whole=self.whole.energy.dense if self.whole else None)
+    def _count(self, name: str, cost: Polynomial) -> Polynomial:
+        """Cost of a sparse network, related to that of the dense one."""
+        dense = self.whole.named(name) if self.whole else None
+        return replace(cost, whole=dense.dense) if dense else cost
 
 
 @dataclass(frozen=True)
-class Grain:
-    """A network at one granularity.
+class PruningUnits:
+    """Units of a network at one granularity.
 
-    ``structure`` says how its tensors hang together, ``units`` what a plan decides on (the same
+    ``structure`` says how its tensors hang together, ``decisions`` what a plan decides on (the same
     object for channels), ``cost`` what a plan of units costs; ``layouts`` is empty for channels.
     """
 
     granularity: Granularity
     structure: Structure
-    units: Structure
+    decisions: Structure
     cost: CostModel
     layouts: tuple[Layout, ...] = ()
 
@@ -133,7 +128,7 @@ class Grain:
         weights = {item.group: (item.size, item.kept(plan[item.group])) for item in self.layouts}
         return {
             group.name: weights.get(group.name, (group.size, plan[group.name]))
-            for group in self.units.groups
+            for group in self.decisions.groups
         }
 
 

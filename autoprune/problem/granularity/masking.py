@@ -20,9 +20,8 @@ from torch import Tensor, nn
 from autoprune.errors import UsageError
 from autoprune.problem.granularity.layout import Layout
 from autoprune.problem.granularity.words import Granularity
-from autoprune.ranking import Ranking
 from autoprune.ranking.magnitude import named_tensors
-from autoprune.ranking.ordering import Curve, curve
+from autoprune.ranking.ordering import Curve, Ranking, curve
 from autoprune.structure.finite import require_finite
 
 Masks = dict[str, Tensor]

@@ -1,4 +1,4 @@
-"""What each operator does to labels; the one table that a new operator is added to."""
+"""Rules of the operators on labels, and the table that new operators are added to."""
 
 from __future__ import annotations
 

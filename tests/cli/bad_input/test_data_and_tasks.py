@@ -9,7 +9,7 @@ DATA = {
     "scarce": "too few",
     "uneven": "59 and 60 samples",
     "colored": "[2, 3, 8, 8]: RuntimeError: Given groups=1",
-    "five": "tells 3 classes apart, but train has label 4",
+    "five": "has outputs for 3 classes, but train has label 4",
     "negative": "has label -1",
     "floats": "the labels of train are float32, not integers",
     "onehot": "[3] per sample",

@@ -4,7 +4,7 @@ import torch
 
 from autoprune.commands.bench.plans import PLANS
 from autoprune.cost.latency import width_steps
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.networks import zoo
 from autoprune.structure.analyze import analyze
 

@@ -1,4 +1,5 @@
 import json
+import sys
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +19,7 @@ from autoprune.foundation.progress import Silent
 from autoprune.networks.save import SPEC, WEIGHTS, load, spec_json, state_tensors, write_tensors
 from autoprune.networks.spec import ModelSpec
 from autoprune.problem.prune import prune
-from autoprune.ranking import rank
+from autoprune.ranking.rank import rank
 from autoprune.runs.artifacts import Artifacts
 from autoprune.runs.run import CONFIG
 from autoprune.structure.analyze import analyze
@@ -178,7 +179,7 @@ def test_data_that_only_the_run_names_is_not_executed(tmp_path, data, error):
 
 
 def test_missing_packages_are_named_with_the_extra(run, monkeypatch):
-    monkeypatch.setattr("autoprune.cost.latency.onnx.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(UsageError, match=r"onnx is not installed \(pip install 'autoprune\[onnx\]"):
         run_export(ExportConfig(run=str(run), to="onnx"), Silent())
 

@@ -1,7 +1,7 @@
 import pytest
 
 from autoprune.commands.inspect.result import Inspection
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from tests.synthetic import residual
 
 

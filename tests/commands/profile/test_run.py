@@ -11,7 +11,7 @@ from autoprune.cost.energy import EnergyTable
 from autoprune.cost.latency.deployed import deployed
 from autoprune.cost.latency.layers import module_times
 from autoprune.cost.latency.onnx import PACKAGES
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.data.task import Classification
 from autoprune.networks.execution import Form
 from autoprune.structure.analyze import analyze

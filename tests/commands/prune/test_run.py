@@ -11,16 +11,19 @@ from safetensors.torch import load_file
 
 import autoprune
 from autoprune.cli.main import main
+from autoprune.cli.parse import parse
+from autoprune.commands.prune import run as rounds_of
+from autoprune.commands.prune.config import PruneConfig
+from autoprune.commands.prune.run import run_prune
 from autoprune.cost.budget import Budget
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.foundation import user_code as factories
-from autoprune.pipeline import finalists as finals
-from autoprune.pipeline import stages as phases
-from autoprune.ranking import rank
+from autoprune.ranking.rank import rank
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
 from tests import owncode
+from tests.killing import Dies, Killed
 from tests.pipeline.test_search import accuracy, own
 from tests.synthetic import chain
 
@@ -57,16 +60,16 @@ def test_rounds_only_ever_remove_and_end_on_the_budget(granularity, ranking, pla
     run = f"{granularity.replace(':', '-')}-{ranking}"
     options = {"granularity": granularity, "ranking": ranking}
     kept = []
-    real = finals.shrink
+    real = rounds_of.shrink
 
     def watched(session, model, plan, ranked):
-        masks = session.grain.masks(ranked, plan)
+        masks = session.units.masks(ranked, plan)
         slicer = Slicer(model, session.structure)
         kept.append(masks or slicer.masks(ranked.kept(plan)))
         return real(session, model, plan, ranked)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finals, "shrink", watched)
+        patch.setattr(rounds_of, "shrink", watched)
         result = prune(capsys, run, "0.5flops", schedule="iterative", steps=3, **options)
     assert len(kept) == len(result["rounds"]) == 3
     for before, after in pairwise(kept):
@@ -106,22 +109,12 @@ def test_the_result_has_the_fields_of_a_search(capsys):
     assert "one shot" in capsys.readouterr().out
 
 
-def test_a_run_killed_between_rounds_ends_as_an_unbroken_one(place, capsys, monkeypatch):
+def test_a_run_killed_between_rounds_ends_as_an_unbroken_one(place, capsys):
     options = {"schedule": "iterative", "steps": 3, "granularity": "weight"}
     prune(capsys, "unbroken", "0.4params", **options)
-    real, rounds = phases.recover, []
-
-    def killed(*args, **kwargs):
-        rounds.append(args[3])
-        if len(rounds) == 3:
-            raise KeyboardInterrupt
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(phases, "recover", killed)
-    assert main(words("broken", "0.4params", **options)) == 130
-    said = capsys.readouterr()
-    assert "the same command goes on" in said.out + said.err
-    monkeypatch.setattr(phases, "recover", real)
+    broken = parse(words("broken", "0.4params", **options), [PruneConfig])
+    with pytest.raises(Killed):
+        run_prune(broken, Dies("finetune-3", 1))
     prune(capsys, "broken", "0.4params", **options)
     for name in ("model.safetensors", "masks.safetensors", "plan.json", "evaluations.jsonl"):
         assert (place / "broken" / name).read_bytes() == (place / "unbroken" / name).read_bytes()
@@ -181,7 +174,7 @@ def test_parts_of_a_budget_prune_the_same_fraction_each_time():
     cost = CostModel(chain([64, 128, 96]))
     budget = Budget.parse("0.25macs,0.5params").bind(cost)
     dense = Plan.dense(cost.structure)
-    half = budget.part(0.5, dense)
+    half = budget.partial(0.5, dense)
     assert half.limits == {
         "macs": int(cost.macs.dense * (budget.limits["macs"] / cost.macs.dense) ** 0.5),
         "parameters": int(
@@ -189,7 +182,7 @@ def test_parts_of_a_budget_prune_the_same_fraction_each_time():
         ),
     }
     first = half.uniform()
-    last = budget.part(1.0, first)
+    last = budget.partial(1.0, first)
     assert last.limits == budget.limits
     assert all(last.choices[i][-1] == count for i, count in enumerate(first.values()))
     assert last.uniform() == budget.uniform()

@@ -5,9 +5,9 @@ import pytest
 from autoprune.commands.ticket.config import TicketConfig
 from autoprune.commands.ticket.run import run_ticket
 from autoprune.foundation.progress import Silent
-from autoprune.pipeline import stages as phases
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.search import run_search
+from autoprune.pipeline.tuning import Tuning
 from autoprune.training.loop import FitConfig
 from tests.tickets import ALONE
 
@@ -22,18 +22,16 @@ def whole(tmp_path_factory):
 def search_run(tmp_path_factory):
     """A search with a network that trains in no time."""
     home = tmp_path_factory.mktemp("search") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases, "TRAINING", FitConfig(epochs=1, batch_size=64))
-        config = SearchConfig(
-            budget="0.3flops",
-            agent="uniform",
-            ranking="l1",
-            evaluations=1,
-            finetune_epochs=0,
-            baseline=False,
-            run=str(home),
-        )
-        run_search(config, Silent())
+    config = SearchConfig(
+        budget="0.3flops",
+        agent="uniform",
+        ranking="l1",
+        evaluations=1,
+        finetune_epochs=0,
+        baseline=False,
+        run=str(home),
+    )
+    run_search(config, Silent(), Tuning(training=FitConfig(epochs=1, batch_size=64)))
     return home
 
 

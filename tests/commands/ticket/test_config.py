@@ -37,7 +37,9 @@ from tests.tickets import SHORT
 )
 def test_bad_requests_are_refused_before_any_training(change, message, tmp_path):
     with pytest.raises(UsageError, match=message):
-        run_ticket(TicketConfig(run_dir=str(tmp_path / "run"), **(SHORT | change)), Dies(0))
+        run_ticket(
+            TicketConfig(run_dir=str(tmp_path / "run"), **(SHORT | change)), Dies("tickets", 0)
+        )
 
 
 def test_where_a_run_lives():

@@ -13,8 +13,8 @@ from autoprune.commands.ticket.prepare import prepare
 from autoprune.commands.ticket.run import run_study, run_ticket, waves
 from autoprune.commands.ticket.studies.iterative import Iterative
 from autoprune.foundation.progress import Silent
-from autoprune.training import checkpoint
 from autoprune.training.loop import fit
+from autoprune.training.pace import PaceConfig, paced
 from tests.killing import Dies, Killed
 from tests.tickets import ALONE, SHORT, at
 
@@ -59,12 +59,12 @@ def test_levels_and_seeds_can_be_added_and_a_killed_run_ends_the_same(whole, tmp
     config = TicketConfig(run_dir=str(tmp_path / "run"), **ALONE)
     run_ticket(replace(config, levels=1, seeds=1), Silent())
     with pytest.raises(Killed):
-        run_ticket(config, Dies(150))
+        run_ticket(config, Dies("tickets", 150))
     again = run_ticket(config, Silent())
     assert {**again, "run": ""} == {**result, "run": ""}
     same_tickets(home, config.directory)
     assert not list(config.directory.rglob("*under-way*")), "nothing half done is left"
-    assert run_ticket(config, Dies(1)) == again, "nothing is trained twice"
+    assert run_ticket(config, Dies("tickets", 1)) == again, "nothing is trained twice"
 
 
 class Notes(Silent):
@@ -120,14 +120,11 @@ def test_a_level_that_comes_out_differently_is_reported(whole, tmp_path):
     assert warning.startswith("level-01 of seed 0 came out differently")
 
 
-def test_a_run_killed_in_the_middle_of_a_level_goes_on_from_there(whole, tmp_path, monkeypatch):
+def test_a_run_killed_in_the_middle_of_a_level_goes_on_from_there(whole, tmp_path):
     home, result = whole
-    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
-    monkeypatch.setattr(checkpoint.FileCheckpoint.__init__, "__defaults__", (0.0,))
-    monkeypatch.setattr(checkpoint, "SHARE", 1e9)
     config = TicketConfig(run_dir=str(tmp_path / "run"), **ALONE)
-    with pytest.raises(Killed):
-        run_ticket(config, Dies(5 * 60 + 43))
+    with pytest.raises(Killed), paced(PaceConfig(save_every=0.0, save_share=1e9)):
+        run_ticket(config, Dies("tickets", 5 * 60 + 43))
     states = sorted(config.directory.rglob("*.checkpoint.safetensors"), key=written)
     spoil(states[-1])
     notes, steps = Notes(), []

@@ -21,8 +21,8 @@ def test_finetune_trains_a_compact_network_taught_by_the_dense_one(searched, tmp
     untouched = {path.name: path.read_bytes() for path in home.iterdir()}
     config = FinetuneConfig(run=str(home), steps=20, run_dir=str(tmp_path / "fine"))
     result = run_finetune(config, Silent())
-    assert result.before == before.recovered.accuracy
-    assert result.macs == before.recovered.macs
+    assert result.before == before.finetuned.score
+    assert result.macs == before.finetuned.macs
     assert {path.name: path.read_bytes() for path in home.iterdir()} == untouched
     other = FinetuneConfig(run=str(home), steps=20, distill=0, run_dir=str(tmp_path / "alone"))
     run_finetune(other, Silent())
@@ -47,9 +47,9 @@ def test_finetune_keeps_weights_that_a_mask_removed_at_zero(dense, tmp_path, gra
     pruned = run_search(search, Silent())
     config = FinetuneConfig(run=str(home), steps=5, run_dir=str(tmp_path / "fine"))
     result = run_finetune(config, Silent())
-    assert result.before == pruned.recovered.accuracy
-    assert result.parameters == pruned.recovered.parameters < dense[1].parameters
-    assert result.macs == pruned.recovered.macs < dense[1].macs
+    assert result.before == pruned.finetuned.score
+    assert result.parameters == pruned.finetuned.parameters < dense[1].parameters
+    assert result.macs == pruned.finetuned.macs < dense[1].macs
     before = autoprune.load(home).state_dict()
     after = autoprune.load(tmp_path / "fine").state_dict()
     assert sum(int((value == 0).sum()) for value in before.values()) > 10_000

@@ -17,29 +17,9 @@ from autoprune.networks.score import measure
 from autoprune.networks.weights import initial_file, load_weights
 from autoprune.networks.zoo import build
 from autoprune.runs.artifacts import Artifacts
-from autoprune.training.checkpoint import FileCheckpoint
+from autoprune.training.pace import PaceConfig, paced
+from tests.killing import Dies, Killed
 from tests.trainings import LENET
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nothing handles it."""
-
-
-class Dies(Silent):
-    """Ends the process in a phase, after so many steps."""
-
-    def __init__(self, phase, steps):
-        self._deadly, self._left, self._name = phase, steps, ""
-
-    def phase(self, name, total):
-        self._name = name
-        return super().phase(name, total)
-
-    def advance(self, steps=1, **facts):
-        if self._name == self._deadly:
-            self._left -= steps
-            if self._left <= 0:
-                raise Killed
 
 
 def test_training_learns_and_says_what_it_came_to(dense):
@@ -59,12 +39,11 @@ def test_training_learns_and_says_what_it_came_to(dense):
     assert json.loads((home / "result.json").read_text())["accuracy"] == result.accuracy
 
 
-def test_a_killed_training_ends_byte_for_byte_like_one_that_was_not(dense, tmp_path, monkeypatch):
-    monkeypatch.setattr(FileCheckpoint, "due", property(lambda self: True))
-    monkeypatch.setattr("autoprune.training.in_run._SECONDS_BETWEEN_REPORTS", 0.0)
+def test_a_killed_training_ends_byte_for_byte_like_one_that_was_not(dense, tmp_path):
+    eager = PaceConfig(save_every=0.0, save_share=1e9, report_every=0.0)
     config = TrainConfig(run=str(tmp_path / "killed"), **LENET)
     for steps in (3, 21, 40):
-        with pytest.raises(Killed):
+        with pytest.raises(Killed), paced(eager):
             run_train(config, Dies("train", steps))
         assert (tmp_path / "killed" / "initial.safetensors").exists()
     result = run_train(config, Silent())
@@ -105,7 +84,7 @@ def test_weights_of_a_run_go_on_where_they_are(dense, tmp_path):
 
 def test_a_search_takes_a_training_and_a_ticket_finds_its_initial_weights(dense, searched):
     home, result = searched
-    assert result.base.accuracy == dense[1].accuracy
+    assert result.dense.score == dense[1].accuracy
     for name, source in (("initial", "initial"), ("base", "model")):
         kept, given = (load_file(path) for path in (
             home / f"{name}.safetensors", dense[0] / f"{source}.safetensors"

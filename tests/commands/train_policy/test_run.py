@@ -4,7 +4,6 @@ import json
 import shutil
 import struct
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,20 +11,22 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import autoprune
-from autoprune.agents import generalist
+from autoprune.agents.generalist import GeneralistConfig
 from autoprune.agents.policy import LARGEST_DESCRIPTION, Policy
 from autoprune.agents.practice import PracticeConfig
 from autoprune.cli.main import main
+from autoprune.commands.apply.config import ApplyConfig
+from autoprune.commands.apply.run import run_apply
 from autoprune.commands.train_policy.config import TrainPolicyConfig
 from autoprune.commands.train_policy.run import run_train_policy
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation import user_code as factories
 from autoprune.foundation.progress import Silent
 from autoprune.networks.zoo import build as build_zoo
-from autoprune.pipeline import finalists as finals
+from autoprune.pipeline.tuning import FinalistsConfig, Tuning
 from autoprune.runs.journal import read_journal
 from tests import owncode
-from tests.pipeline.test_resume import Dies, Killed
+from tests.killing import Dies, Killed
 
 MODELS = "nets.py:build=build.safetensors@mydata.py:loaders,nets.py:wide=wide.safetensors"
 APPLY = {
@@ -48,12 +49,11 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(home / "state"))
         patch.chdir(place)
-        quicker(patch)
         for name in ("build", "wide", "flat"):
             torch.manual_seed(0)
             network = factories.load(f"nets.py:{name}")[0]()
             save_file(network.state_dict(), f"{name}.safetensors")
-        run_train_policy(config(), Silent())
+        teach(config())
     return place
 
 
@@ -61,22 +61,20 @@ def made(tmp_path_factory):
 def place(made, tmp_path, monkeypatch):
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    quicker(monkeypatch)
     return tmp_path
 
 
-def quicker(patch):
-    patch.setattr(
-        generalist,
-        "GeneralistConfig",
-        partial(
-            generalist.GeneralistConfig,
-            walks=2,
-            variants=1,
-            steps=100,
-            practice=PracticeConfig(rounds=6, every=2, warm_up=2, steps=32),
-        ),
-    )
+QUICK = GeneralistConfig(
+    walks=2,
+    variants=1,
+    steps=100,
+    practice=PracticeConfig(rounds=6, every=2, warm_up=2, steps=32),
+)
+
+
+def teach(asked, progress=None):
+    """Train a small policy; return its result as JSON."""
+    return run_train_policy(asked, progress or Silent(), QUICK).to_json()
 
 
 def config(run="taught", **changes):
@@ -142,23 +140,22 @@ def test_training_killed_again_and_again_ends_byte_for_byte_like_one_that_was_no
     killed = config("killed")
     for phase, steps in (("search", 3), ("search", 6), ("imitate", 50), ("practice", 4)):
         with pytest.raises(Killed):
-            run_train_policy(killed, Dies(phase, steps))
-    run_train_policy(killed, Silent())
+            teach(killed, Dies(phase, steps))
+    teach(killed)
     for name in ("policy.safetensors", "policy.json", "evaluations.jsonl"):
         assert (place / "killed" / name).read_bytes() == (place / "taught" / name).read_bytes()
 
 
 @pytest.mark.parametrize("agent", ["ddpg", "ppo"])
-def test_the_policy_says_who_trained_it_and_the_result_what_the_exam_came_to(agent, place, capsys):
-    options = {**arguments_of(config(f"by-{agent}")), "agent": agent, "budgets": "0.2..0.9"}
-    result = run(capsys, "train-policy", **options)
+def test_the_policy_says_who_trained_it_and_the_result_what_the_exam_came_to(agent, place):
+    result = teach(config(f"by-{agent}", agent=agent, budgets="0.2..0.9"))
     assert result["agent"] == agent == Policy.load(f"by-{agent}").trained_on["agent"]
     assert set(result["exam"]) == {"planner", "imitation", agent}
     assert all(-5 <= value < 50 for value in result["exam"].values())
 
 
-def test_no_evaluation_is_enough(capsys):
-    result = run(capsys, "train-policy", **{**arguments_of(config("free")), "evaluations": "0"})
+def test_no_evaluation_is_enough():
+    result = teach(config("free", evaluations=0))
     assert result["evaluations"] == 0
     assert [name for name, value in result["coefficients"].items() if value] == ["constant"]
     assert [item["best"] for item in result["networks"]] == [None, None]
@@ -167,14 +164,12 @@ def test_no_evaluation_is_enough(capsys):
 def test_a_run_that_trained_a_network_stands_for_it(place, capsys):
     trained = {"model": "nets.py:build", "data": "mydata.py:loaders", "epochs": "1", "run": "net"}
     run(capsys, "train", **trained)
-    options = {**arguments_of(config("from-run")), "models": "net", "evaluations": "0"}
-    result = run(capsys, "train-policy", **options)
+    result = teach(config("from-run", models="net", evaluations=0))
     assert [item["name"] for item in result["networks"]] == ["net"]
 
 
-def test_ranges_of_several_costs_are_all_trained(capsys):
-    options = {**arguments_of(config("ranges")), "evaluations": "0"}
-    result = run(capsys, "train-policy", **options, budgets="0.3..0.8,0.4..0.9params")
+def test_ranges_of_several_costs_are_all_trained():
+    result = teach(config("ranges", evaluations=0, budgets="0.3..0.8,0.4..0.9params"))
     budgets = [row["budget"] for row in result["plans"] if row["network"] == "nets.py:wide"]
     assert budgets[::5][:2] == ["0.3flops", "0.8flops"]
     assert budgets[6] == "0.4params" and budgets[-1] == "0.9params"
@@ -287,13 +282,20 @@ class Phases(Silent):
         yield self
 
 
-def test_the_plans_a_refinement_starts_from_are_finalists_however_they_score(monkeypatch):
-    monkeypatch.setattr(finals, "FINALISTS", 1)
-    model = factories.load("nets.py:wide")[0]()
-    model.load_state_dict(load_file("wide.safetensors"))
+def test_the_plans_a_refinement_starts_from_are_finalists_however_they_score():
     seen = Phases()
-    asked = {"policy": "taught", "evaluations": 8, "finetune_epochs": 1, "progress": seen}
-    result = autoprune.apply(model, "mydata.py:loaders", "0.5flops", **asked, run="finals")
+    asked = ApplyConfig(
+        budget="0.5flops",
+        model="nets.py:wide",
+        weights="wide.safetensors",
+        data="mydata.py:loaders",
+        policy="taught",
+        evaluations=8,
+        finetune_epochs=1,
+        workers=1,
+        run="finals",
+    )
+    result = run_apply(asked, seen, Tuning(finalists=FinalistsConfig(1)))
     records = read_journal(Path("finals/evaluations.jsonl"))
     best = min(records, key=lambda record: record["loss"])
     assert 1 < seen.totals["finals"] <= 4  # the best, and what of three plans is not the best
@@ -311,9 +313,10 @@ def test_the_shipped_policy_is_used_when_none_is_named(capsys):
 @pytest.mark.parametrize("name", ["vgg19", "mobilenetv1", "densenet40", "ocrnet"])
 def test_the_shipped_policy_plans_for_families_of_networks(name):
     from autoprune.cost.budget import Budget
-    from autoprune.cost.polynomial import CostModel
-    from autoprune.problem.problem import PruningProblem, weight_statistics
-    from autoprune.ranking import rank
+    from autoprune.cost.model import CostModel
+    from autoprune.problem.problem import PruningProblem
+    from autoprune.problem.statistics import weight_statistics
+    from autoprune.ranking.rank import rank
     from autoprune.structure.analyze import analyze
 
     model = build_zoo(name)

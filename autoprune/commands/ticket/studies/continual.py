@@ -23,7 +23,7 @@ from autoprune.commands.ticket.studies.search_mask import masked_macs
 from autoprune.commands.ticket.ticket import Ticket
 from autoprune.commands.ticket.training.experiment import Experiment
 from autoprune.commands.ticket.training.trial import Splits, trial_of
-from autoprune.pipeline.session import on_device
+from autoprune.pipeline.inputs import on_device
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
 

@@ -12,9 +12,9 @@ from autoprune.commands.ticket.masks import kept_by_layer, kept_fraction, shuffl
 from autoprune.commands.ticket.studies.search_run import SearchRun
 from autoprune.commands.ticket.ticket import fill
 from autoprune.commands.ticket.training.experiment import Experiment
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.errors import UsageError
-from autoprune.pipeline.session import on_device
+from autoprune.pipeline.inputs import on_device
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
 from autoprune.structure.slicing import Slicer

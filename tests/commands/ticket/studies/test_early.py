@@ -59,7 +59,7 @@ def test_early_masks_keep_as_many_weights_and_start_from_the_same(tmp_path):
     assert facts["10it"]["overlap"] < facts["1ep"]["overlap"] < 1
     assert facts["snip"]["overlap"] < facts["magnitude"]["overlap"]
     with pytest.raises(Killed):
-        run_ticket(replace(config, seeds=2), Dies(40))
+        run_ticket(replace(config, seeds=2), Dies("tickets", 40))
     again = run_ticket(config, Silent())
     assert again["levels"] == result["levels"]
     before = {path: path.read_bytes() for path in sorted(tmp_path.rglob("seed-0/*/*.safetensors"))}

@@ -12,7 +12,7 @@ from autoprune.commands.ticket.run import run_ticket
 from autoprune.commands.ticket.studies.retrain import STARTS
 from autoprune.commands.ticket.studies.search_mask import masked_macs
 from autoprune.commands.ticket.ticket import Ticket
-from autoprune.cost.polynomial import CostModel
+from autoprune.cost.model import CostModel
 from autoprune.foundation.progress import Silent
 from autoprune.problem.granularity.words import Granularity
 from tests.killing import Dies, Killed
@@ -23,7 +23,7 @@ def test_the_mask_of_a_search_is_trained_from_every_start(search_run, tmp_path):
         run=str(search_run), run_dir=str(tmp_path), iterations=4, seeds=1, workers=1
     )
     with pytest.raises(Killed):
-        run_ticket(config, Dies(6))
+        run_ticket(config, Dies("tickets", 6))
     result = run_ticket(config, Silent())
     (entry,) = result["levels"][0]["seeds"]
     assert set(STARTS) < set(entry)

@@ -72,5 +72,5 @@ def test_a_ticket_for_other_inputs_is_refused(halves, tmp_path):
         **BRIEF,
     )
     with pytest.raises(UsageError, match=r"does not fit .*: fc1.weight is"):
-        run_ticket(config, Dies(0))
+        run_ticket(config, Dies("tickets", 0))
     assert not (tmp_path / "run").exists()

@@ -1,0 +1,65 @@
+"""Searchers by name. A new one is a module of this room and one line of ``SEARCHERS``.
+
+Modules are imported on first use: stable-baselines3 takes a second that ``--agent uniform`` need
+not wait for, and ``autoprune --help`` lists the names without importing torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from autoprune.errors import UsageError
+from autoprune.foundation.lazy import load_reference
+
+if TYPE_CHECKING:
+    from autoprune.agents.base import OnStep, Searcher
+    from autoprune.envs.rewards import Reward
+
+
+@dataclass(frozen=True)
+class SearcherEntry:
+    """Class of a searcher, as ``module:name``.
+
+    One that ``learns`` is made with ``on_step`` and ``reward``, others without arguments.
+    """
+
+    factory: str
+    learns: bool = False
+
+
+SEARCHERS: Final[dict[str, SearcherEntry]] = {
+    "ddpg": SearcherEntry("autoprune.agents.ddpg:DDPGSearcher", learns=True),
+    "ppo": SearcherEntry("autoprune.agents.ppo:PPOSearcher", learns=True),
+    "uniform": SearcherEntry("autoprune.agents.uniform:Uniform"),
+    "random": SearcherEntry("autoprune.agents.random_search:Random"),
+    "greedy": SearcherEntry("autoprune.agents.greedy:Greedy"),
+    "evolution": SearcherEntry("autoprune.agents.evolution:Evolution"),
+    "dp": SearcherEntry("autoprune.agents.dp:DynamicProgramming"),
+}
+
+
+def searcher(name: str, on_step: OnStep | None = None, reward: Reward | None = None) -> Searcher:
+    """Make the searcher of that name; learners maximize ``reward`` and report to ``on_step``.
+
+    Raises UsageError for a name that is not registered.
+    """
+    check_name(name)
+    entry = SEARCHERS[name]
+    options: dict[str, Any] = {"on_step": on_step, "reward": reward} if entry.learns else {}
+    chosen = {option: value for option, value in options.items() if value is not None}
+    made: Searcher = load_reference(entry.factory)(**chosen)
+    return made
+
+
+def learners() -> list[str]:
+    """Names of the searchers that learn."""
+    return [name for name, entry in SEARCHERS.items() if entry.learns]
+
+
+def check_name(name: str, among: Collection[str] | None = None) -> None:
+    """Raise UsageError unless ``name`` is one of ``among``, by default of all searchers."""
+    known = SEARCHERS if among is None else among
+    if name not in known:
+        raise UsageError(f"unknown agent {name!r}", f"choose from {', '.join(known)}")

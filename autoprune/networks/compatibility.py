@@ -1,0 +1,111 @@
+"""Check that network, data and task fit together, on two samples before any work."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_leaves
+
+from autoprune.data import Data
+from autoprune.data.task import Classification, Task, logits
+from autoprune.errors import UsageError
+from autoprune.foundation.user_code import blamed
+from autoprune.networks.execution import device_of, forward, mode, move
+from autoprune.structure.finite import require_finite
+
+
+def check_compatible(model: nn.Module, data: Data, task: Task) -> None:
+    """Run two training samples through ``model`` to check that model, data and task fit together.
+
+    Raises UsageError, in one line, if the model cannot be copied, keeps other things than tensors
+    or insists on a number of samples, if a weight is NaN or infinite, if the model does not accept
+    the samples, if outputs are not finite, if the task cannot read them, or, in classification, if
+    labels are no integers or there are fewer outputs than classes.
+    """
+    _check_weights(model)
+    with blamed("the model cannot be copied"):
+        copy.deepcopy(model)
+    batch = move(next(data.train.take(2).batches(2)), device_of(model))
+    with blamed(f"task {task.name!r} finds no inputs in a batch of {data.name}"):
+        args, kwargs = task.inputs(batch)
+        shapes = " and ".join(str(list(leaf.shape)) for leaf in tree_leaves((args, kwargs)))
+    with torch.no_grad(), mode(model, train=False):
+        with blamed(f"the model does not accept a batch of {data.name} of shape {shapes}"):
+            outputs = forward(model, task, batch)
+            for other in data.train.take(3).batches(3):
+                forward(model, task, move(other, device_of(model)))
+        for leaf in tree_leaves(outputs):
+            if isinstance(leaf, Tensor) and not bool(leaf.isfinite().all()):
+                raise UsageError(
+                    f"the model returns NaN or infinity on {data.name}",
+                    "it must work before it can be pruned: check weights and normalization",
+                )
+        if isinstance(task, Classification):
+            _check_labels(logits(outputs), data, task)
+        with blamed(f"task {task.name!r} does not fit the model's outputs"):
+            loss, score = task.loss(outputs, batch), task.score(outputs, batch)
+    _check_verdict(task, loss, score)
+
+
+def _check_weights(model: nn.Module) -> None:
+    for name, value in model.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise UsageError(
+                f"{name} of the model is {type(value).__name__}, not a tensor",
+                "only tensors are stored: take get_extra_state out of the module",
+            )
+        if is_lazy(value) or value.is_meta:
+            raise UsageError(f"{name} of the model has no values yet", "run and train it first")
+    require_finite(model)
+
+
+def _check_verdict(task: Task, loss: Any, score: Any) -> None:
+    """Demand a finite scalar for a loss, and a score in [0, 1] for each of two samples."""
+    hint = "loss() returns a finite scalar, score() one value in [0, 1] per sample, both as tensors"
+    for what, value in (("a loss", loss), ("scores", score)):
+        if not isinstance(value, Tensor):
+            raise UsageError(f"task {task.name!r} returns {type(value).__name__} for {what}", hint)
+    if loss.numel() != 1 or score.shape != (2,):
+        raise UsageError(
+            f"task {task.name!r} returns a loss of shape {list(loss.shape)} and scores of shape"
+            f" {list(score.shape)} for 2 samples",
+            hint,
+        )
+    if not bool(loss.isfinite()):
+        raise UsageError(f"task {task.name!r} returns the loss {loss.item()}", hint)
+    if not bool(((score >= 0) & (score <= 1)).all()):
+        raise UsageError(f"task {task.name!r} returns the scores {score.tolist()}", hint)
+
+
+def _check_labels(outputs: Tensor, data: Data, task: Classification) -> None:
+    classes = outputs.shape[1] if outputs.ndim > 1 else 0
+    if not classes:
+        raise UsageError(
+            f"the model returns {list(outputs.shape)} for 2 samples, not logits [2, classes]",
+            "bring a task of your own for other outputs: --task file.py:function",
+        )
+    for name, split in data.splits.items():
+        labels = task.labels(split.content)
+        if labels.is_floating_point():
+            kind = str(labels.dtype).removeprefix("torch.")
+            raise UsageError(
+                f"the labels of {name} are {kind}, not integers",
+                "bring a task of your own for other targets: --task file.py:function",
+            )
+        if labels.shape[1:] != outputs.shape[2:]:
+            raise UsageError(
+                f"the labels of {name} have shape {list(labels.shape[1:])} per sample, the model's"
+                f" outputs leave {list(outputs.shape[2:])}",
+                "a label is the number of a class; lines of text need --task ctc",
+            )
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= classes:
+            raise UsageError(
+                f"the model has outputs for {classes} classes, but {name} has label"
+                f" {low if low < 0 else high}",
+                "labels run from 0 to classes - 1",
+            )

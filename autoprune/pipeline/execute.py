@@ -1,0 +1,140 @@
+"""Execution of a command in a run directory, and the stages after a plan is chosen."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from torch import nn
+
+from autoprune.cost.budget import Budget
+from autoprune.cost.energy import EnergyTable
+from autoprune.data import SPLITS, describe
+from autoprune.envs.rewards import LOSS
+from autoprune.foundation.progress import Progress
+from autoprune.networks.save import load
+from autoprune.pipeline.assemble import assemble
+from autoprune.pipeline.config import PruningConfig, SearchConfig
+from autoprune.pipeline.curves import Curves
+from autoprune.pipeline.explore import SearchOutcome
+from autoprune.pipeline.finalists import shrink
+from autoprune.pipeline.inputs import Inputs, weights_hash
+from autoprune.pipeline.publish import measure_all, publish
+from autoprune.pipeline.result import Baseline, Result
+from autoprune.pipeline.session import Session
+from autoprune.pipeline.setup import LATENCY, set_up
+from autoprune.pipeline.stages import finetune, pose, train
+from autoprune.pipeline.tuning import Tuning
+from autoprune.problem.granularity import Granularity, check_limits, check_ranking
+from autoprune.problem.problem import PruningProblem
+from autoprune.runs.run import RESULT, Run
+from autoprune.structure.plan import Plan
+from autoprune.training.checkpoint import discard
+from autoprune.training.in_run import done
+
+Asked = TypeVar("Asked", bound=PruningConfig)
+Searched = TypeVar("Searched", bound=SearchConfig)
+
+Find = Callable[[Session[Searched], nn.Module, PruningProblem], SearchOutcome]
+"""From the trained network and its problem to the plan to prune by."""
+
+
+def check_words(config: PruningConfig) -> Budget:
+    """Parse the budget, after refusing what no network and no data could make right.
+
+    Nothing is loaded yet. Raises UsageError.
+    """
+    granularity, budget = Granularity.parse(config.granularity), Budget.parse(config.budget)
+    check_limits(granularity, budget)
+    check_ranking(granularity, config.ranking)
+    return budget
+
+
+def execute_in_run(
+    inputs: Inputs,
+    config: Asked,
+    budget: Budget,
+    progress: Progress,
+    work: Callable[[Session[Asked]], Result],
+    tuning: Tuning | None = None,
+) -> Result:
+    """Do some work in a run: show a finished run again, continue any other, mend a damaged one."""
+    began = time.monotonic()
+    if "energy" in budget.costs:
+        progress.note("\n  ".join(("energy is a model:", *EnergyTable().lines())))
+    setup = set_up(inputs, config, budget, progress)
+    with Run(config.directory, config, fresh=config.fresh) as run:
+        run.expect(data=inputs.data.fingerprint, weights=weights_hash(inputs.model))
+        if done(run, progress):
+            return _finished(run, inputs)
+        run.publish_json(SPLITS, describe(inputs.data))
+        if setup.latency is not None and LATENCY not in run.artifacts.names:
+            run.publish_json(LATENCY, setup.latency.to_json())
+        with run.events() as writer:
+            reward = config.reward if isinstance(config, SearchConfig) else LOSS.name
+            curves = Curves(writer, setup.units.cost, reward)
+            session = Session(setup, config, run, curves, progress, tuning or Tuning())
+            result = work(session)
+            curves.outcome(
+                config.to_json(),
+                {
+                    "outcome/dense": result.dense.score,
+                    "outcome/pruned": result.pruned.score,
+                    "outcome/finetuned": result.finetuned.score,
+                },
+            )
+            result = replace(result, seconds=round(time.monotonic() - began, 2))
+            run.publish_json(RESULT, result.to_json())
+            discard(run.artifacts)
+            return result
+
+
+def _finished(run: Run, inputs: Inputs) -> Result:
+    result = Result.from_json(run.artifacts.json(RESULT))
+    model = load(run.path, copy.deepcopy(inputs.model))
+    return replace(result, model=model, run=run.path)
+
+
+def prune_by(find: Find[Searched], session: Session[Searched]) -> Result:
+    """Make a plan by ``find``, prune, fine-tune, measure."""
+    config, units, model = session.config, session.units, train(session)
+    problem = pose(session, model)
+    best = find(session, model, problem)
+    pruned = best.network
+    if pruned is None:
+        pruned = shrink(session, model, best.plan, problem.ranking)
+    masks = units.masks(problem.ranking, best.plan)
+    finetuned = finetune(session, pruned, model, masks=masks)
+    publish(session, finetuned, best.plan, problem.ranking, model)
+    networks: dict[str, tuple[nn.Module, Plan | None]] = {
+        "dense": (model, None),
+        "pruned": (pruned, best.plan),
+        "finetuned": (finetuned, best.plan),
+    }
+    if config.baseline:
+        networks |= _baseline(session, model)
+    measures = measure_all(session, networks)
+    result = assemble(
+        session,
+        best.plan,
+        measures,
+        agent=config.agent,
+        score=best.score,
+        evaluations=best.evaluations,
+    )
+    if config.baseline:
+        baseline = Baseline("uniform + l1", measures["plain"], measures["plain finetuned"])
+        result = replace(result, baseline=baseline)
+    return replace(result, model=finetuned)
+
+
+def _baseline(session: Session[Searched], model: nn.Module) -> dict[str, tuple[nn.Module, Plan]]:
+    """Build the uniform plan by l1 at the same budget, with the same fine-tuning."""
+    uniform, ranking = session.budget.uniform(), session.units.rank(model, "l1")
+    plain = shrink(session, model, uniform, ranking)
+    masks = session.units.masks(ranking, uniform)
+    finetuned = finetune(session, plain, model, "finetune-plain", masks)
+    return {"plain": (plain, uniform), "plain finetuned": (finetuned, uniform)}

@@ -1,0 +1,100 @@
+"""Setup of a network for pruning: structure, latency, units and the bound budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from autoprune.cost.budget import BoundBudget, Budget, allowed_counts
+from autoprune.cost.latency import LatencyModel, Survey, width_steps
+from autoprune.cost.model import CostModel
+from autoprune.foundation.progress import Progress
+from autoprune.pipeline.config import PruningConfig
+from autoprune.pipeline.inputs import Inputs
+from autoprune.problem.granularity import Granularity, PruningUnits
+from autoprune.runs.artifacts import Artifacts
+from autoprune.structure.analyze import analyze
+from autoprune.structure.table import Structure
+
+LATENCY = "latency.json"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A network with its units and costs at one granularity, and the budget bound to it.
+
+    ``latency`` is None where no limit is on it.
+    """
+
+    inputs: Inputs
+    units: PruningUnits
+    budget: BoundBudget
+    latency: LatencyModel | None
+
+
+def set_up(inputs: Inputs, config: PruningConfig, budget: Budget, progress: Progress) -> Setup:
+    """Analyze a network and bind a budget to it, before any training.
+
+    Raises UsageError for a network in which nothing can be pruned or a budget that makes no sense,
+    InfeasibleError for one out of reach.
+    """
+    units, latency = price(inputs, config, budget, progress)
+    return Setup(inputs, units, bind_budget(budget, config, units.cost, inputs.device), latency)
+
+
+def price(
+    inputs: Inputs, config: PruningConfig, budget: Budget, progress: Progress
+) -> tuple[PruningUnits, LatencyModel | None]:
+    """Analyze a network and find what its units cost; latency only where the budget limits it.
+
+    Raises UsageError for a network in which nothing can be pruned.
+    """
+    with progress.phase("inspect", 1) as phase:
+        structure = analyze(inputs.model, inputs.example)
+        phase.advance()
+    latency = _find_latency(inputs, config, budget, structure, progress)
+    cost = latency.cost if latency else None
+    return PruningUnits.of(structure, Granularity.parse(config.granularity), cost), latency
+
+
+def bind_budget(
+    budget: Budget, config: PruningConfig, cost: CostModel, device: torch.device
+) -> BoundBudget:
+    """Bind a budget to a network.
+
+    Raises UsageError for a budget that makes no sense, InfeasibleError for one out of reach.
+    """
+    return budget.bind(cost, _steps(budget, config, cost.structure, device))
+
+
+def _find_latency(
+    inputs: Inputs,
+    config: PruningConfig,
+    budget: Budget,
+    structure: Structure,
+    progress: Progress,
+) -> LatencyModel | None:
+    """Measure the latency of every plan, or take it from the run; None if no limit is on it."""
+    if "latency" not in budget.costs:
+        return None
+    stored = Artifacts(config.directory)
+    if not config.fresh and stored.intact(LATENCY):
+        return LatencyModel.from_json(stored.json(LATENCY))
+    sizes = structure.sizes.values()
+    choices = allowed_counts(sizes, _steps(budget, config, structure, inputs.device))
+    batch = inputs.sized_batch(config.latency_batch)
+    survey = Survey(inputs.model, structure, inputs.task, batch, choices, config.backend)
+    for text in survey.notes:
+        progress.note(text)
+    with progress.phase("latency", max(1, len(survey.missing))) as phase:
+        return survey.take(phase.advance)
+
+
+def _steps(
+    budget: Budget, config: PruningConfig, structure: Structure, device: torch.device
+) -> tuple[int, ...]:
+    """Return for each group what its widths are multiples of."""
+    if config.align is None and "latency" in budget.costs:
+        return width_steps(structure.sizes.values(), device)
+    return (config.align or 1,) * len(structure.groups)

@@ -1,0 +1,130 @@
+"""Pool that scores plans in this process, or in worker processes once these save time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from types import TracebackType
+from typing import Self
+
+from torch import Tensor
+
+from autoprune.errors import UsageError
+from autoprune.networks.execution import one_thread
+from autoprune.networks.workers import Workers
+from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.evaluator import Entry, Evaluator, EvaluatorParts, Outcome
+from autoprune.structure.plan import Plan
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """When worker processes are started, and how much a pool remembers."""
+
+    worth: float = 20.0
+    """Seconds of evaluation that are left when processes, which take seconds to start, pay off."""
+    most: int = 4
+    """Processes started without being asked for: each holds the network and the search split."""
+    held: int = 32
+    """Plans whose losses and scores on each sample are kept, in case others race against them."""
+
+
+class ScorerPool:
+    """Scores plans side by side; those that fall behind the best are given up.
+
+    The evaluations do not depend on ``workers`` (0: chosen automatically, at most
+    ``config.most``): each is computed on one thread. ``evaluations`` is how many are expected in
+    all. Use it as a context manager.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        workers: int,
+        evaluations: int,
+        config: PoolConfig | None = None,
+    ) -> None:
+        self.config = config or PoolConfig()
+        self._here = evaluator
+        self._count, self._auto = workers or min(self.config.most, _cores()), not workers
+        self._left = evaluations
+        self._seconds: list[float] = []
+        self._workers: Workers[Entry, Outcome] | None = None
+        self._seen: dict[Plan, Tensor] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def score(self, plans: Sequence[Plan], best: Plan | None = None) -> Iterator[Evaluation]:
+        """Score plans, in their order; see :class:`autoprune.problem.scorer.Scorer`."""
+        self._left -= len(plans)
+        if self._workers is None and self._count > 1 and self._pays(len(plans)):
+            self._start()
+        samples = self._samples(best) if best and self._here.races else None
+        for plan, (evaluation, seen) in zip(plans, self._race(plans, samples), strict=True):
+            if seen is not None:
+                self._seen[plan] = seen
+            yield evaluation
+
+    def close(self) -> None:
+        """Let the processes end."""
+        if self._workers is not None:
+            self._workers.close()
+
+    def _samples(self, best: Plan) -> Tensor:
+        """Losses and scores of the best plan on each sample; after a resume it is run again."""
+        seen = self._seen.pop(best, None)
+        if seen is None:
+            ((_, seen),) = self._race([best], None)
+        assert seen is not None  # noqa: S101 (a network that races has samples)
+        self._seen[best] = seen
+        for plan in list(self._seen)[: -self.config.held]:
+            del self._seen[plan]
+        return seen
+
+    def _race(self, plans: Sequence[Plan], best: Tensor | None) -> Iterator[Outcome]:
+        entries = [(plan, best) for plan in plans]
+        if self._workers is not None:
+            yield from self._workers.map(entries)
+            return
+        for entry in entries:
+            with one_thread():
+                outcome = self._here.race(entry)
+            self._seconds.append(outcome[0].seconds)
+            yield outcome
+
+    def _pays(self, now: int) -> bool:
+        if not self._auto:
+            return True
+        expected = fmean(self._seconds) * (self._left + now) if self._seconds else 0.0
+        return expected > self.config.worth
+
+    def _start(self) -> None:
+        try:
+            self._workers = Workers(self._count, _racer, self._here.parts)
+        except UsageError:  # a network that cannot be sent
+            if not self._auto:
+                raise
+            self._count = 1
+
+
+def _racer(parts: EvaluatorParts) -> Callable[[Entry], Outcome]:
+    """Return the function that a worker process maps."""
+    return Evaluator(parts).race
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not everywhere
+        return os.cpu_count() or 1

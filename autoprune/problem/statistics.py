@@ -1,0 +1,68 @@
+"""Statistics of the groups of a network: how unequal the units of each are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autoprune.structure.table import Slice, Structure
+
+STATISTICS: Final = ("norm_variation", "norm_low", "norm_top_half")
+"""What ``weight_statistics`` says of a group, in this order."""
+
+
+def weight_statistics(
+    structure: Structure, tensors: Mapping[str, Tensor]
+) -> dict[str, NDArray[np.float64]]:
+    """Describe how unequal the units of each group are, by the norms of their producing weights.
+
+    ``tensors``: parameters by name, such as a state dict. Returns for each group [3], all in
+    [0, 1], of the norms scaled to mean 1: std / (1 + std), the 10 % quantile (at most 1), and the
+    share of the squares that the larger half of the units holds. Zeros for groups without weights.
+    """
+    found = {}
+    for group in structure.groups:
+        producers = [item for item in structure.slices[group.name] if item.role == "out"]
+        weights = [item for item in producers if tensors[item.tensor].ndim > 1]
+        norms = sum((_unit_squares(item, tensors) for item in weights), torch.zeros(group.size))
+        found[group.name] = _spread(norms.double().sqrt().numpy())
+    return found
+
+
+def error_statistics(
+    errors: Mapping[str, NDArray[np.float64]],
+) -> dict[str, NDArray[np.float64]]:
+    """Describe how unequal the units of each group are, as :func:`weight_statistics` does.
+
+    For units that have no weights of their own, by what each adds to an error that sums squares.
+    ``errors``: by number of units kept, [units + 1] for each group.
+    """
+    return {name: _spread(np.sqrt(np.abs(np.diff(curve)))) for name, curve in errors.items()}
+
+
+def _unit_squares(item: Slice, tensors: Mapping[str, Tensor]) -> Tensor:
+    """Sum of squares of the weights of each unit, [units]."""
+    weight = tensors[item.tensor].detach().float().cpu().movedim(item.dim, 0)
+    squares = weight[item.index].square()
+    return squares.reshape(len(item.index), -1).sum(dim=1)
+
+
+def _spread(norms: NDArray[np.float64]) -> NDArray[np.float64]:
+    total = norms.sum()
+    if not (math.isfinite(total) and total > 0):
+        return np.zeros(len(STATISTICS))
+    norms = np.sort(norms / total * len(norms))
+    squares = norms**2
+    return np.array(
+        [
+            norms.std() / (1 + norms.std()),
+            min(1.0, float(np.quantile(norms, 0.1))),
+            squares[len(norms) // 2 :].sum() / squares.sum(),
+        ]
+    )

@@ -1,0 +1,63 @@
+"""Ranking of the units of every group of a network, by the name of a method."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import nn
+
+from autoprune.data import Split
+from autoprune.data.task import Task
+from autoprune.errors import UsageError
+from autoprune.ranking.consumers import find_consumers
+from autoprune.ranking.gram import DEFAULT, RegressionConfig, collect
+from autoprune.ranking.ordering import Ranking
+from autoprune.ranking.registry import find_ranking, without_data
+from autoprune.ranking.regression import refitting
+from autoprune.ranking.sensitivity import sensitivities
+from autoprune.structure.finite import require_finite
+from autoprune.structure.table import Structure
+
+
+def rank(
+    model: nn.Module,
+    structure: Structure,
+    method: str,
+    *,
+    task: Task | None = None,
+    calibration: Split | None = None,
+    seed: int = 0,
+    config: RegressionConfig = DEFAULT,
+) -> Ranking:
+    """Rank the units of every group of ``structure`` by ``method``.
+
+    ``regression`` and ``lasso`` run the model over ``calibration`` (all of it; ``config`` says
+    how many patches they keep) and can repair weights; the others see weights only. ``seed`` draws
+    patches and the order of ``random``. The model is not changed.
+
+    Raises UsageError for an unknown method, missing calibration data, and weights or activations
+    that are NaN or infinite.
+    """
+    entry = find_ranking(method)
+    require_finite(model)
+    if not entry.needs_data:
+        ranked = entry.load()(model, structure, seed)
+        orders = {name: order for name, (order, _) in ranked.items()}
+        return Ranking(method, orders, {name: errors for name, (_, errors) in ranked.items()})
+    if task is None or calibration is None:
+        raise UsageError(
+            f"ranking {method!r} needs calibration data",
+            f"pass task and calibration, or choose from {', '.join(without_data())}",
+        )
+    consumers = find_consumers(model, structure)
+    moments = collect(model, consumers, task, calibration, config, seed)
+    read = {item.consumer.tensor for item in moments}
+    sensitivity_fn = partial(
+        sensitivities,
+        model,
+        [item for item in consumers if item.tensor in read],
+        task=task,
+        calibration=calibration,
+        seed=seed,
+    )
+    return refitting(method, model, structure, moments, sensitivity_fn, entry.load(), config)

@@ -1,0 +1,72 @@
+"""What every benchmark prints and, with --write, stores in benchmarks/results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autoprune.foundation.statistics import Estimate
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+Row = Mapping[str, Any]
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that all benchmarks have."""
+    result = argparse.ArgumentParser(description=description)
+    result.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
+    result.add_argument("--write", action="store_true", help="store it in benchmarks/results")
+    return result
+
+
+def machine() -> dict[str, Any]:
+    """Say what the figures were measured on."""
+    return {
+        "cpu": _cpu(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]} ({len(names)} cores)" if names else platform.machine()
+
+
+def percent(value: Estimate) -> str:
+    """Write a mean with its interval, in percent."""
+    return f"{100 * value.mean:.2f} +- {100 * value.margin:.2f}"
+
+
+def report(name: str, title: str, rows: Sequence[Row], notes: Sequence[str], write: bool) -> None:
+    """Print a table; with ``write``, store it as Markdown and JSON under ``name``."""
+    text = "\n".join([f"# {title}", "", *_table(rows), "", *notes, "", f"Machine: {_machine()}"])
+    print(text)
+    if write:
+        RESULTS.mkdir(exist_ok=True)
+        data = {"title": title, "machine": machine(), "rows": list(rows), "notes": list(notes)}
+        (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        (RESULTS / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+
+
+def _machine() -> str:
+    facts = machine()
+    return f"{facts['cpu']}, {facts['threads']} thread(s), torch {facts['torch']}"
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    columns = list(rows[0])
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    return lines + ["| " + " | ".join(str(row[name]) for name in columns) + " |" for row in rows]

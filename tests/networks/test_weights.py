@@ -1,0 +1,141 @@
+"""Trained weights: loaded whole or not at all."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from autoprune.data.task import Classification
+from autoprune.errors import DamagedError, UsageError
+from autoprune.networks import zoo
+from autoprune.networks.spec import resolve_model
+from autoprune.networks.weights import load_weights
+from autoprune.training.loop import measure
+
+TASK = Classification()
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def net(seed=0):
+    torch.manual_seed(seed)
+    return zoo.build("digits-resnet")
+
+
+def equal(one, two):
+    return all(torch.equal(a, b) for a, b in zip(one.values(), two.values(), strict=True))
+
+
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_checkpoints(tmp_path, wrapper, prefix):
+    source, target = net(0), net(1)
+    state = {prefix + name: value for name, value in source.state_dict().items()}
+    torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "w.pt")
+    load_weights(target, tmp_path / "w.pt")
+    assert equal(target.state_dict(), source.state_dict())
+
+
+def test_safetensors_without_counters(tmp_path):
+    source, target = net(0), net(1)
+    state = {k: v for k, v in source.state_dict().items() if "num_batches" not in k}
+    save_file(state, tmp_path / "w.safetensors")
+    load_weights(target, tmp_path / "w.safetensors")
+    assert equal(target.state_dict(), source.state_dict())
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(3, 3), nn.Linear(3, 3)
+        self.two.weight = self.one.weight
+
+
+def test_tied_weights_need_one_name_only(tmp_path):
+    state = Tied().state_dict()
+    del state["two.weight"]
+    save_file(state, tmp_path / "w.safetensors")
+    target = Tied()
+    load_weights(target, tmp_path / "w.safetensors")
+    assert torch.equal(target.two.weight, state["one.weight"])
+
+
+def damage(state, how):
+    if how == "missing":
+        del state["conv1.weight"]
+    elif how == "unexpected":
+        state["extra"] = torch.zeros(1)
+    elif how == "shape":
+        state["linear.weight"] = torch.zeros(7, 32)
+    elif how == "nan":
+        state["layer1.0.conv2.weight"][0] = torch.nan
+    return state
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("missing", "1 missing, first conv1.weight"),
+        ("unexpected", "1 unexpected, first extra"),
+        ("shape", r"linear.weight has shape \[7, 32\], the model's has \[10, 32\]"),
+        ("nan", r"layer1.0.conv2.weight holds NaN or infinity"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+def test_weights_that_do_not_fit_change_nothing(tmp_path, how, message, suffix):
+    path = tmp_path / f"w.{suffix}"
+    state = damage(net(0).state_dict(), how)
+    save_file(state, path) if suffix == "safetensors" else torch.save(state, path)
+    target = net(1)
+    with pytest.raises(DamagedError, match=message):
+        load_weights(target, path)
+    assert equal(target.state_dict(), net(1).state_dict())
+
+
+class Payload:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
+
+
+def test_pickled_objects_are_refused(tmp_path):
+    sentinel = tmp_path / "ran"
+    torch.save({"state_dict": Payload(str(sentinel))}, tmp_path / "w.pt")
+    with pytest.raises(DamagedError, match="objects other than tensors") as caught:
+        load_weights(net(), tmp_path / "w.pt")
+    assert not sentinel.exists() and "\n" not in str(caught.value)
+    torch.save(net(), tmp_path / "whole.pt")
+    with pytest.raises(DamagedError, match="objects other than tensors"):
+        load_weights(net(), tmp_path / "whole.pt")
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage" * 50, b"\xff" * 16])
+@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+def test_files_that_are_no_weights(tmp_path, content, suffix):
+    path = tmp_path / f"w.{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(DamagedError) as caught:
+        load_weights(net(), path)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_absences(tmp_path):
+    with pytest.raises(UsageError, match="no such file"):
+        load_weights(net(), tmp_path / "gone.pt")
+    torch.save([torch.zeros(1)], tmp_path / "list.pt")
+    with pytest.raises(DamagedError, match="does not hold tensors by name"):
+        load_weights(net(), tmp_path / "list.pt")
+
+
+@pytest.mark.parametrize(("name", "accuracy"), [("resnet20", 0.8566), ("resnet56", 0.8706)])
+def test_checkpoints_reach_their_accuracy(shared, cifar10_jpeg, name, accuracy):
+    model = resolve_model(name, cifar10_jpeg)
+    load_weights(model, shared / "checkpoints" / f"{name}.safetensors")
+    some = cifar10_jpeg.validation.take(1000)
+    reached = measure(model, some, TASK, precision="auto").score
+    assert abs(reached - accuracy) < 3 * (accuracy * (1 - accuracy) / 1000) ** 0.5
