@@ -129,10 +129,15 @@ class BoundBudget:
         share thus prune the same fraction of what is left each time.
         """
         constraints = tuple(
-            replace(item, bound=max(item.bound, int(item.cost.dense * item.fraction**share)))
+            replace(
+                constraint,
+                bound=max(
+                    constraint.bound, int(constraint.cost.dense * constraint.fraction**share)
+                ),
+            )
             if share < 1
-            else item
-            for item in self.constraints
+            else constraint
+            for constraint in self.constraints
         )
         most = tuple(int(count) for count in self.cost.counts(ceiling))
         return replace(self, constraints=constraints, ceiling=most)
@@ -140,12 +145,12 @@ class BoundBudget:
     @cached_property
     def limits(self) -> dict[str, int]:
         """Largest allowed cost by name, as ``macs`` or ``latency``."""
-        return {item.limit.cost: item.bound for item in self.constraints}
+        return {constraint.limit.cost: constraint.bound for constraint in self.constraints}
 
     @cached_property
     def fractions(self) -> dict[str, float]:
         """The limits as fractions of the dense cost, at most 1."""
-        return {item.limit.cost: item.fraction for item in self.constraints}
+        return {constraint.limit.cost: constraint.fraction for constraint in self.constraints}
 
     @cached_property
     def choices(self) -> tuple[Counts, ...]:
@@ -169,7 +174,9 @@ class BoundBudget:
 
     def fits(self, counts: Counts) -> bool:
         """Whether counts [groups] meet every limit."""
-        return all(item.cost.at(counts) <= item.bound for item in self.constraints)
+        return all(
+            constraint.cost.at(counts) <= constraint.bound for constraint in self.constraints
+        )
 
     def met(self, plan: Mapping[str, int]) -> bool:
         """Whether a plan meets every limit."""
@@ -196,7 +203,10 @@ class BoundBudget:
         start[: len(prefix)] = prefix
         direction[: len(prefix)] = 0
         return min(
-            (item.cost.solve_fraction(start, direction, item.bound) for item in self.constraints),
+            (
+                constraint.cost.solve_fraction(start, direction, constraint.bound)
+                for constraint in self.constraints
+            ),
             default=1.0,
         )
 
@@ -258,9 +268,9 @@ class BoundBudget:
     def _most(self, counts: Counts, group: int) -> int:
         choices = self.choices[group]
         last = len(choices)
-        for item in self.constraints:
-            costs = item.cost.along(counts, group, choices[:last])
-            last = int(np.searchsorted(costs, item.bound, "right"))
+        for constraint in self.constraints:
+            costs = constraint.cost.along(counts, group, choices[:last])
+            last = int(np.searchsorted(costs, constraint.bound, "right"))
         return int(choices[max(last - 1, 0)])
 
     def _evenly(self, fraction: float) -> Counts:

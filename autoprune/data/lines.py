@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,23 +38,24 @@ SEED = 20_170_717
 VERSION = 1
 
 
-def lines(seed: int) -> Data:
+def lines(seed: int, counts: Mapping[str, int] = COUNTS) -> Data:
     """Render the lines: uint8 [N, 1, 32, 128] and texts int64 [N, 7], padded with zeros.
 
     Each holds 3 to 7 characters drawn at random, in one of four faces of DejaVu, at one of six
-    sizes and anywhere, dark on light or light on dark, with noise.
+    sizes and anywhere, dark on light or light on dark, with noise. ``counts``: lines in each part.
     """
-    tensors, _ = cached(f"ocr-lines-{_key()}", _render)
-    parts = {part: (tensors[f"{part}.images"], tensors[f"{part}.texts"]) for part in COUNTS}
+    counts = dict(counts)
+    tensors, _ = cached(f"ocr-lines-{_key(counts)}", lambda: _render(counts))
+    parts = {part: (tensors[f"{part}.images"], tensors[f"{part}.texts"]) for part in counts}
     form = image_form("ocr-lines", parts["train"][0])
     return make_splits("ocr-lines", parts, seed, form=form, classes=len(ALPHABET) + 1)
 
 
-def _key() -> str:
+def _key(counts: Mapping[str, int]) -> str:
     """Return the hash that identifies a rendering: settings, Pillow's version, fonts."""
     from PIL import __version__
 
-    facts = [VERSION, __version__, SHORTEST, LONGEST, SIZES, COUNTS, NOISE, SEED]
+    facts = [VERSION, __version__, SHORTEST, LONGEST, SIZES, counts, NOISE, SEED]
     facts += [file_digest(_font(name)) for name in FONTS]
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
@@ -64,7 +66,7 @@ def _font(name: str) -> Path:
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
 
 
-def _render() -> Content:
+def _render(counts: Mapping[str, int]) -> Content:
     from PIL import ImageFont
 
     sizes = range(SIZES[0], SIZES[1] + 1)
@@ -74,7 +76,7 @@ def _render() -> Content:
         for size in sizes
     ]
     tensors: dict[str, Tensor] = {}
-    for number, (part, count) in enumerate(COUNTS.items()):
+    for number, (part, count) in enumerate(counts.items()):
         random = np.random.default_rng([SEED, number])
         drawn = [_line(random, faces) for _ in range(count)]
         images, texts = (np.stack(part) for part in zip(*drawn, strict=True))

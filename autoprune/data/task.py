@@ -114,10 +114,10 @@ class Classification:
     def losses(self, outputs: Any, batch: Batch) -> Tensor:
         """Return the cross-entropy of each sample, [B] (the mean over positions, if any)."""
         labels = self.labels(batch)
-        each = cross_entropy(
+        losses = cross_entropy(
             logits(outputs).float(), labels, label_smoothing=self.label_smoothing, reduction="none"
         ).flatten(1 if labels.ndim > 1 else 0)
-        return each if each.ndim == 1 else each.mean(1)
+        return losses if losses.ndim == 1 else losses.mean(1)
 
     def score(self, outputs: Any, batch: Batch) -> Tensor:
         """Return 1 for a sample classified correctly, else 0 (the mean over positions, if any)."""

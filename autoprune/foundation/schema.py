@@ -60,7 +60,7 @@ class Stored:
 
 def written(cls: Any) -> list[Field[Any]]:
     """Return the fields of a dataclass that are part of its JSON."""
-    return [item for item in fields(cls) if not item.metadata.get("outside")]
+    return [one for one in fields(cls) if not one.metadata.get("outside")]
 
 
 def encode_fields(instance: Any) -> dict[str, Any]:

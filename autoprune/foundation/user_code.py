@@ -84,15 +84,15 @@ def locate(name: str) -> Path | None:
     full, *parts = place.split(".")
     with _first_on_path(Path.cwd()):
         try:
-            found = importlib.util.find_spec(full)
+            spec = importlib.util.find_spec(full)
         except ValueError:  # a module that is imported but knows no file
             return None
     for part in parts:
-        if found is None or found.submodule_search_locations is None:
+        if spec is None or spec.submodule_search_locations is None:
             return None
         full += f".{part}"
-        found = PathFinder.find_spec(full, found.submodule_search_locations)
-    return Path(found.origin).resolve() if found and found.origin else None
+        spec = PathFinder.find_spec(full, spec.submodule_search_locations)
+    return Path(spec.origin).resolve() if spec and spec.origin else None
 
 
 def call(spec: str, function: Callable[..., Any], **options: Any) -> Any:

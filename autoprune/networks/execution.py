@@ -171,7 +171,7 @@ def _runs(model: nn.Module, task: Task, batch: Batch, form: Form) -> bool:
 
 def _grouped_on_cpu(model: nn.Module) -> bool:
     """Gradients of grouped convolutions take a CPU longer in bfloat16: a MobileNet 1.4 times."""
-    grouped = any(isinstance(item, nn.Conv2d) and item.groups > 1 for item in model.modules())
+    grouped = any(isinstance(module, nn.Conv2d) and module.groups > 1 for module in model.modules())
     return grouped and device_of(model).type == "cpu"
 
 

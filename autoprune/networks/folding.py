@@ -37,8 +37,8 @@ def find_foldable(model: nn.Module, task: Task, batch: Batch) -> tuple[Pair, ...
         pairs = _follow(model, task, batch)
         expected = tree_leaves(forward(model, task, batch))
         with folded(pairs):
-            found = tree_leaves(forward(model, task, batch))
-    return pairs if all(map(_same, expected, found)) else ()
+            outputs = tree_leaves(forward(model, task, batch))
+    return pairs if all(map(_same, expected, outputs)) else ()
 
 
 @contextmanager
@@ -103,10 +103,10 @@ def _unchanged(value: Tensor) -> Tensor:
     return value
 
 
-def _same(expected: Any, found: Any) -> bool:
+def _same(expected: Any, output: Any) -> bool:
     if not (isinstance(expected, Tensor) and expected.is_floating_point()):
         return True
     scale = float(expected.abs().max()) if expected.numel() else 0.0
     if not math.isfinite(scale):  # a network that fell apart is timed as it is
         return False
-    return bool(torch.allclose(expected, found, rtol=0, atol=1e-4 * scale + 1e-12))
+    return bool(torch.allclose(expected, output, rtol=0, atol=1e-4 * scale + 1e-12))

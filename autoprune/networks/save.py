@@ -32,13 +32,13 @@ _ANOTHER = "it was saved from another model or version"
 
 def state_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return parameters and buffers by name, tied ones once, ready for safetensors."""
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in model.state_dict(keep_vars=True).items():
         if id(tensor) not in seen:
             seen.add(id(tensor))
-            found[name] = tensor.detach().cpu().contiguous()
-    return found
+            tensors[name] = tensor.detach().cpu().contiguous()
+    return tensors
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -49,7 +49,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, str(path))
         path.chmod(mode)
     except SafetensorError as error:
-        code = int(found[1]) if (found := re.search(r"\(os error (\d+)\)", str(error))) else 0
+        code = int(number[1]) if (number := re.search(r"\(os error (\d+)\)", str(error))) else 0
         raise OSError(code, os.strerror(code) if code else str(error)) from error
 
 

@@ -123,12 +123,12 @@ def _check_names(path: Path, state: Mapping[str, Tensor], given: Mapping[str, Te
     ]
     unexpected = [name for name in given if name not in state]
     if missing or unexpected:
-        found = [
+        differences = [
             f"{len(names)} {word}, first {names[0]}"
             for word, names in (("missing", missing), ("unexpected", unexpected))
             if names
         ]
         raise DamagedError(
-            f"{path} does not fit the model: {'; '.join(found)}",
+            f"{path} does not fit the model: {'; '.join(differences)}",
             "the weights are another network's",
         )

@@ -87,7 +87,7 @@ def collect(
     ):
         for batch in calibration.batches(config.batch):
             forward(model, task, move(batch, device))
-    return [item.moments() for item in sums if item.rows]
+    return [total.moments() for total in sums if total.rows]
 
 
 def within_memory(consumers: Sequence[Consumer], config: RegressionConfig) -> list[Consumer]:
@@ -184,14 +184,14 @@ def _type(consumer: Consumer, config: RegressionConfig) -> torch.dtype:
 def _listening(sums: Sequence[_Sum], limit: int, generator: torch.Generator) -> Iterator[None]:
     """Add the input of every call of the consumers' modules."""
     by_module: dict[nn.Module, list[_Sum]] = defaultdict(list)
-    for item in sums:
-        for module in item.consumer.modules:
-            by_module[module].append(item)
+    for total in sums:
+        for module in total.consumer.modules:
+            by_module[module].append(total)
 
     def listen(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         rows = patches(module, input_of(args, kwargs), limit, generator)
-        for item in by_module[module]:
-            item.add(rows)
+        for total in by_module[module]:
+            total.add(rows)
 
     with ExitStack() as stack:
         for module in by_module:

@@ -40,7 +40,7 @@ def lasso_order(group: str, moments: Sequence[Moments]) -> Tensor:
     """
     energy = energies(moments)
     products = [
-        unit_products(item, group).double().cpu() / energy[item.consumer.tensor] for item in moments
+        unit_products(one, group).double().cpu() / energy[one.consumer.tensor] for one in moments
     ]
     return _path(torch.stack(products).sum(0))
 

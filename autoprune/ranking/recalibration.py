@@ -52,8 +52,8 @@ class Recalibration:
         self._run(model, lambda path, norm, moments: seen[path].append(moments))
         norms = _norms(model)
         self.references: dict[str, Tensor] = {}
-        for path, found in seen.items():
-            (mean, variance), eps = _average(found), norms[path].eps
+        for path, moments_of_norm in seen.items():
+            (mean, variance), eps = _average(moments_of_norm), norms[path].eps
             now_mean, now_variance = _statistics(norms[path])
             self.references[f"{path}.running_mean"] = now_mean - mean
             self.references[f"{path}.running_var"] = (now_variance + eps) / (variance + eps)
@@ -69,15 +69,15 @@ class Recalibration:
         if not paths:
             return
         references = {path: _statistics(norms[path]) for path in paths}
-        found: dict[str, list[ChannelStatistics]] = defaultdict(list)
+        statistics: dict[str, list[ChannelStatistics]] = defaultdict(list)
 
         def follow(path: str, norm: _BatchNorm, moments: ChannelStatistics) -> None:
             if path in references:
-                found[path].append(_moved(moments, references[path], norm.eps))
-                norm.running_mean, norm.running_var = found[path][-1]
+                statistics[path].append(_moved(moments, references[path], norm.eps))
+                norm.running_mean, norm.running_var = statistics[path][-1]
 
         self._run(net, follow)
-        for path, moments in found.items():
+        for path, moments in statistics.items():
             norms[path].running_mean, norms[path].running_var = _average(moments)
 
     @torch.no_grad()

@@ -74,48 +74,48 @@ def _errors(
     costs: dict[str, Tensor] = {}
     for repair in repairs:
         scale = sensitivity[repair.tensor] / energy[repair.tensor]
-        for name, each in repair.costs().items():
-            costs[name] = costs.get(name, torch.zeros_like(each)) + scale * each
-    return {name: accumulate(each.flip(0)) for name, each in costs.items()}
+        for name, part in repair.costs().items():
+            costs[name] = costs.get(name, torch.zeros_like(part)) + scale * part
+    return {name: accumulate(part.flip(0)) for name, part in costs.items()}
 
 
 def energies(moments: Sequence[Moments]) -> dict[str, float]:
     """Tensor -> variance of its output, summed over outputs (and over parts, if it was split)."""
-    found: dict[str, float] = defaultdict(float)
-    for item in moments:
-        size = len(item.weights)
-        mean = item.gram[:size, size]
-        second = (item.weights * (item.gram[:size, :size] @ item.weights)).sum()
-        found[item.consumer.tensor] += float(second - (mean @ item.weights).square().sum())
+    variances: dict[str, float] = defaultdict(float)
+    for one in moments:
+        size = len(one.weights)
+        mean = one.gram[:size, size]
+        second = (one.weights * (one.gram[:size, :size] @ one.weights)).sum()
+        variances[one.consumer.tensor] += float(second - (mean @ one.weights).square().sum())
     tiny = torch.finfo(torch.float32).tiny
-    return {name: max(value, tiny) for name, value in found.items()}
+    return {name: max(value, tiny) for name, value in variances.items()}
 
 
 def _readers(moments: Sequence[Moments], energy: Mapping[str, float]) -> dict[str, list[Reader]]:
     """Group -> its consumers, each with the group's part of the inverse Gram matrix."""
-    found: dict[str, list[Reader]] = defaultdict(list)
-    for item in moments:
-        gram, weights = damped(item)
+    readers: dict[str, list[Reader]] = defaultdict(list)
+    for one in moments:
+        gram, weights = damped(one)
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
-        for name, index in item.consumer.groups.items():
+        for name, index in one.consumer.groups.items():
             own = index.ravel().to(gram.device)
-            found[name].append(
+            readers[name].append(
                 Reader(
                     inverse[own[:, None], own],
                     weights[own],
                     index.shape[1],
-                    energy[item.consumer.tensor],
+                    energy[one.consumer.tensor],
                 )
             )
-    return found
+    return readers
 
 
 def _repairs(
     model: nn.Module, moments: Sequence[Moments], orders: Mapping[str, Tensor], remembered: int
 ) -> tuple[LeastSquares, ...]:
     parts: dict[str, list[Moments]] = defaultdict(list)
-    for item in moments:
-        parts[item.consumer.tensor].append(item)
+    for one in moments:
+        parts[one.consumer.tensor].append(one)
     tensors = named_tensors(model)
     return tuple(
         LeastSquares(items, orders, None if bias is None else tensors[bias].detach(), remembered)

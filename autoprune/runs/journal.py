@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +39,9 @@ class JournalConfig:
 
 DEFAULT: Final = JournalConfig()
 
+Clock = Callable[[], float]
+"""Seconds from any fixed time."""
+
 
 class Journal:
     """A journal file, open for appending by the one process that holds the run's lock.
@@ -47,11 +50,13 @@ class Journal:
     DamagedError naming the line if one is not what was written.
     """
 
-    def __init__(self, path: Path, config: JournalConfig = DEFAULT) -> None:
-        self.path, self._config = path, config
+    def __init__(
+        self, path: Path, config: JournalConfig = DEFAULT, clock: Clock = time.monotonic
+    ) -> None:
+        self.path, self._config, self._clock = path, config, clock
         records, self._check, self._size = _read(path, config.max_line)
         self.records: list[dict[str, Any]] = records
-        self._dirty, self._last, self._took = False, time.monotonic(), 0.0
+        self._dirty, self._last, self._took = False, clock(), 0.0
         with writing(path):
             self._stream = path.open("ab", buffering=0)
             self._stream.truncate(self._size)
@@ -69,7 +74,7 @@ class Journal:
         """
         self._write(record)
         self.records.append(dict(record))
-        if not later or time.monotonic() - self._last >= self._took / self._config.sync_share:
+        if not later or self._clock() - self._last >= self._took / self._config.sync_share:
             self.sync()
 
     def close(self) -> None:
@@ -83,10 +88,10 @@ class Journal:
         """Return when every record is on the disk; raises AutopruneError if that is impossible."""
         if not self._dirty:
             return
-        began = time.monotonic()
+        began = self._clock()
         with shielded(), writing(self.path):
             os.fsync(self._stream.fileno())
-        self._last = time.monotonic()
+        self._last = self._clock()
         self._took, self._dirty = self._last - began, False
 
     def _write(self, record: Mapping[str, Any]) -> None:

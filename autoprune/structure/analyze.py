@@ -75,7 +75,7 @@ def verify(model: nn.Module, structure: Structure, example_inputs: ExampleInputs
     failures: list[Pinned] = []
     if bench.error(suspects) is not None:
         suspects, failures = _separate(bench, suspects)
-    proved = pin(structure, {item.name: item.reason for item in failures})
+    proved = pin(structure, {failure.name: failure.reason for failure in failures})
     return Verification(
         permutation_error=bench.permutation_difference(suspects),
         mask_error=bench.mask_difference(suspects),

@@ -64,12 +64,12 @@ def cut(model: nn.Module, indices: Indices, widths: Widths) -> None:
 
 def tensor_places(model: nn.Module, known: Mapping[str, str]) -> dict[str, list[TensorPlace]]:
     """Find every module that holds a tensor, by the tensor's first name."""
-    found: dict[str, list[TensorPlace]] = defaultdict(list)
+    places: dict[str, list[TensorPlace]] = defaultdict(list)
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     for name, first in known.items():
         path, _, attribute = name.rpartition(".")
-        found[first].append(TensorPlace(model.get_submodule(path), attribute, name in parameters))
-    return found
+        places[first].append(TensorPlace(model.get_submodule(path), attribute, name in parameters))
+    return places
 
 
 def owner_paths(tensors: Container[str], known: Mapping[str, str]) -> set[str]:

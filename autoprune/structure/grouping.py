@@ -83,14 +83,14 @@ class _Counter:
 
 def _owners(trace: Trace, roots: Mapping[Key, Tensor]) -> dict[int, list[tuple[Key, int]]]:
     """For every unit that may go: the (tensor, dim) it lies on and how often, in order."""
-    found: dict[int, list[tuple[Key, int]]] = defaultdict(list)
+    positions: dict[int, list[tuple[Key, int]]] = defaultdict(list)
     for key, column in roots.items():
         for label, times in Counter(column.tolist()).items():
             if trace.labels.reason(label) is None:
-                found[label].append((key, times))
+                positions[label].append((key, times))
     return {
         label: places
-        for label, places in found.items()
+        for label, places in positions.items()
         if any(trace.roles[key] == "out" for key, _ in places)
     }
 
@@ -137,7 +137,7 @@ def _pinned(
     trace: Trace, roots: Mapping[Key, Tensor], names: Mapping[int, str]
 ) -> tuple[Pinned, ...]:
     """Count the indices that weights make and that must stay, by reason."""
-    found: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for key, column in roots.items():
         if trace.roles[key] != "out" or not key[0].split(".")[-1].startswith(("weight", "in_proj")):
             if trace.kinds.get(key) is None:
@@ -145,8 +145,8 @@ def _pinned(
         for label in column.tolist():
             if label not in names:
                 reason = trace.labels.reason(label) or "a single unit"
-                found[_module_name(key[0]), reason] += 1
-    return tuple(Pinned(name, size, reason) for (name, reason), size in found.items())
+                counts[_module_name(key[0]), reason] += 1
+    return tuple(Pinned(name, size, reason) for (name, reason), size in counts.items())
 
 
 def _layer(raw: RawLayer, count: _Counter, batch: int) -> Layer:

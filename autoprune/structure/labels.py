@@ -49,8 +49,8 @@ class Labels:
     def roots(self, labels: Tensor) -> Tensor:
         """Replace every id by its representative."""
         unique, inverse = torch.unique(labels, return_inverse=True)
-        found = torch.tensor([self.find(label) for label in unique.tolist()], dtype=torch.int64)
-        return found[inverse]
+        roots = [self.find(label) for label in unique.tolist()]
+        return torch.tensor(roots, dtype=torch.int64)[inverse]
 
     def reason(self, label: int) -> str | None:
         """Why the class of ``label`` is pinned, None if it is not."""
@@ -86,8 +86,8 @@ class Labels:
         """Whether the unit depends on the index along ``dim``."""
         if labels.shape[dim] < 2 or labels.stride(dim) == 0:
             return False
-        found = self.roots(squash(labels, but=dim))
-        return bool((found != found.narrow(dim, 0, 1)).any())
+        roots = self.roots(squash(labels, but=dim))
+        return bool((roots != roots.narrow(dim, 0, 1)).any())
 
     def varying(self, labels: Tensor) -> list[int]:
         """Return the dimensions along which the unit changes."""

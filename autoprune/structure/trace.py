@@ -107,8 +107,8 @@ class Trace:
             for name, dims in value.sources:
                 self.kinds.setdefault((name, dims[0] or 0), "parameter")
         elif isinstance(value, (tuple, list)):
-            for item in value:
-                self.freeze(item, reason)
+            for part in value:
+                self.freeze(part, reason)
 
     def constant(self, shape: torch.Size, reason: str) -> Tensor:
         """Return an activation of one unpruned size."""
@@ -162,7 +162,7 @@ def move(param: Param, operation: Any) -> Param:
     results = []
     shape = torch.Size(())
     for name, dims in param.sources:
-        found: dict[int, int] = {}
+        origins: dict[int, int] = {}
         for dim, source in enumerate(dims):
             size = param.shape[dim]
             moved = compress(operation(spread(torch.arange(size), dim, param.shape)))
@@ -171,7 +171,7 @@ def move(param: Param, operation: Any) -> Param:
             if len(axes) == 1 and source is not None and source != MIXED and size > 1:
                 along = moved.movedim(axes[0], 0).reshape(moved.shape[axes[0]], -1)[:, 0]
                 if torch.equal(along, torch.arange(size)):
-                    found[axes[0]] = source
+                    origins[axes[0]] = source
         lost = tuple(None if size == 1 else MIXED for size in shape)
-        results.append((name, tuple(found.get(d, lost[d]) for d in range(len(shape)))))
+        results.append((name, tuple(origins.get(d, lost[d]) for d in range(len(shape)))))
     return Param(tuple(results), shape)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, Protocol
 
@@ -55,23 +55,29 @@ class FileCheckpoint:
     default that of :func:`autoprune.training.pace.current_pace`.
     """
 
-    def __init__(self, artifacts: Artifacts, name: str, pace: PaceConfig | None = None) -> None:
-        self._artifacts, self._pace = artifacts, pace or current_pace()
+    def __init__(
+        self,
+        artifacts: Artifacts,
+        name: str,
+        pace: PaceConfig | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._artifacts, self._pace, self._clock = artifacts, pace or current_pace(), clock
         self._files = [f"{name}-{turn}{STATE}" for turn in (0, 1)]
         self._number = 0
-        self._began = self._last = time.monotonic()
+        self._began = self._last = clock()
         self._took, self._earlier = 0.0, 0.0
 
     @property
     def due(self) -> bool:
         """Whether ``save_every`` seconds have passed, or more where saving takes long."""
-        waited = time.monotonic() - self._last
+        waited = self._clock() - self._last
         return waited >= max(self._pace.save_every, self._took / self._pace.save_share)
 
     @property
     def seconds(self) -> float:
         """Time since this object was created, and the time behind the state it loaded."""
-        return self._earlier + time.monotonic() - self._began
+        return self._earlier + self._clock() - self._began
 
     def load(self) -> State | None:
         """Return the newest intact state, None if there is none."""
@@ -86,7 +92,7 @@ class FileCheckpoint:
 
     def save(self, state: State) -> None:
         """Publish ``state``; raises AutopruneError if it cannot be written."""
-        began = time.monotonic()
+        began = self._clock()
         facts = {
             _NUMBER: torch.tensor(self._number + 1),
             SECONDS: torch.tensor(self.seconds, dtype=torch.float64),
@@ -94,7 +100,7 @@ class FileCheckpoint:
         name = self._files[self._number % 2]
         self._artifacts.publish(name, partial(write_tensors, tensors={**state, **facts}))
         self._number += 1
-        self._last = time.monotonic()
+        self._last = self._clock()
         self._took = self._last - began
 
     def _read(self, name: str) -> State | None:

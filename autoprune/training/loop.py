@@ -39,6 +39,7 @@ from autoprune.training.checkpoint import (
     under,
 )
 from autoprune.training.config import FitConfig
+from autoprune.training.selection import Selected, Selection, Validate
 
 __all__ = ["Diverged", "FitConfig", "Score", "fit", "measure"]
 
@@ -61,8 +62,13 @@ def fit(
     on_step: OnStep | None = None,
     on_epoch: OnEpoch | None = None,
     checkpoint: Checkpoint | None = None,
-) -> None:
+    validate: Validate | None = None,
+) -> Selected | None:
     """Train ``model`` in place, on the device it is on.
+
+    With ``validate`` the model ends with the weights of least validation loss among those before
+    the training and after every epoch, the earliest of equals: it never ends worse. Returns which
+    they are; None without.
 
     The same seed gives the same weights, to the last bit on a CPU with as many threads. With a
     ``checkpoint`` a killed training continues from its last saved state, to the same weights;
@@ -76,28 +82,14 @@ def fit(
     Train or eval mode of every module is restored.
 
     Raises UsageError for a request that cannot be carried out, and Diverged if the loss or a
-    weight becomes NaN or infinite; the model is then as it was after the last good epoch.
+    weight becomes NaN or infinite; the model is then as it was after the last good epoch, with
+    ``validate`` after the best one.
     """
-    run = _Run(model, split, task, config, teacher, masks or {})
-    report_epoch: OnEpoch = on_epoch or (lambda *_: None)
+    selection = Selection(validate) if validate else None
+    run = _Run(model, split, task, config, teacher, masks or {}, selection)
     with run.context():
-        if checkpoint:
-            run.resume(checkpoint.load())
-        for number, mean in enumerate(run.means, start=run.first_epoch + 1):
-            report_epoch(number, run.epochs, mean)
-        while run.step < run.total:
-            number = run.step // run.size + 1
-            try:
-                run.epoch(number - 1, on_step, checkpoint)
-            except Diverged as error:
-                run.restore()
-                raise Diverged(
-                    f"{error} in step {run.step} of {run.total}",
-                    "the model is as after the last good epoch; try a lower learning rate",
-                ) from None
-            report_epoch(number, run.epochs, run.means[-1])
-            if checkpoint and (checkpoint.due or run.step == run.total):
-                checkpoint.save(run.state())
+        run.train(on_step, on_epoch or (lambda *_: None), checkpoint)
+        return selection.apply(model) if selection else None
 
 
 class Diverged(AutopruneError):
@@ -115,9 +107,10 @@ class _Run:
         config: FitConfig,
         teacher: nn.Module | None,
         masks: Mapping[str, Tensor],
+        selection: Selection | None,
     ) -> None:
-        self.model, self.split, self.config = model, split, config
-        self.teacher = teacher or nn.Identity()
+        self.model, self.split, self.config, self.selection = model, split, config, selection
+        self.teacher = nn.Identity() if teacher is None else teacher
         self.task = _smoothed(task, config)
         if config.distill and teacher is None:
             raise UsageError("distillation needs a teacher", "pass teacher=, or distill=0")
@@ -131,7 +124,8 @@ class _Run:
         self.means: list[float] = []
         self.sum = 0.0
         self.good = self._weights()
-        self.key = identity(encode_fields(config), len(split), self.good)
+        facts = encode_fields(config) | ({"selected": True} if selection else {})
+        self.key = identity(facts, len(split), self.good)
 
     @contextmanager
     def context(self) -> Iterator[None]:
@@ -154,6 +148,30 @@ class _Run:
                     parameter.mul_(kept)
             yield
 
+    def train(
+        self, on_step: OnStep | None, on_epoch: OnEpoch, checkpoint: Checkpoint | None
+    ) -> None:
+        """Take all steps that are left."""
+        if checkpoint:
+            self.resume(checkpoint.load())
+        if self.selection and not self.selection.begun:
+            self.selection.consider(self.model)
+        for number, mean in enumerate(self.means, start=self.first_epoch + 1):
+            on_epoch(number, self.epochs, mean)
+        while self.step < self.total:
+            number = self.step // self.size + 1
+            try:
+                self.epoch(number - 1, on_step, checkpoint)
+            except Diverged as error:
+                self.restore()
+                raise Diverged(
+                    f"{error} in step {self.step} of {self.total}",
+                    "the model is as after the last good epoch; try a lower learning rate",
+                ) from None
+            on_epoch(number, self.epochs, self.means[-1])
+            if checkpoint and (checkpoint.due or self.step == self.total):
+                checkpoint.save(self.state())
+
     def epoch(self, epoch: int, on_step: OnStep | None, checkpoint: Checkpoint | None) -> None:
         """Train the rest of one epoch, append its mean loss and keep the weights as good."""
         seed = Seeds(self.config.seed).epoch(epoch)
@@ -173,6 +191,8 @@ class _Run:
             raise Diverged(f"{name} became NaN or infinite")
         self.means.append(self.sum / (end - max(begin, self.config.first)))
         self.sum, self.good = 0.0, self._weights()
+        if self.selection:
+            self.selection.consider(self.model)
 
     def state(self) -> State:
         """Return all that the rest of the training depends on; at its end, only the weights."""
@@ -183,6 +203,8 @@ class _Run:
             "means": torch.tensor(self.means, dtype=torch.float64),
         }
         state |= under("model", self._weights())
+        if self.selection:
+            state |= self.selection.state()
         if self.step < self.total:
             state |= under("optimizer", optimizer_state(self.optimizer))
             if self.step % self.size:
@@ -200,14 +222,18 @@ class _Run:
             self.model.load_state_dict(below("model", state))
             self.good = below("good", state) or self._weights()
             restore_optimizer(self.optimizer, below("optimizer", state))
+            if self.selection:
+                self.selection.resume(state)
         except (KeyError, IndexError, ValueError, RuntimeError) as error:
             raise DamagedError(
                 f"the state of the training is damaged: {error}", START_OVER
             ) from None
 
     def restore(self) -> None:
-        """Go back to the weights after the last good epoch."""
+        """Go back to the weights after the last good epoch, or after the best where one is chosen."""
         self.model.load_state_dict(self.good)
+        if self.selection:
+            self.selection.apply(self.model)
 
     def _weights(self) -> dict[str, Tensor]:
         """Copy parameters and buffers."""

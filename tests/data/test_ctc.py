@@ -1,3 +1,5 @@
+"""CTC task: loss, decoder and rates."""
+
 import itertools
 import math
 
@@ -6,8 +8,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoprune.data import lines as rendered
-from autoprune.data import load_data
 from autoprune.data.ctc import CTC, best_path_texts, edit_distance
 from autoprune.data.task import Classification, Task, check_task, metric, resolve_task
 from autoprune.errors import UsageError
@@ -16,6 +16,8 @@ from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.score import measure
 
 TASK = CTC()
+
+
 WORDS = st.lists(st.integers(1, 3), max_size=5)
 
 
@@ -26,15 +28,6 @@ def collapse(path):
 def spell(paths, classes):
     """Logits whose best path is the one given, [lines, columns, classes]."""
     return torch.nn.functional.one_hot(torch.tensor(paths), classes).float() * 5
-
-
-@pytest.fixture(scope="module")
-def few():
-    """The first lines of what ``ocr-lines`` would render."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rendered, "COUNTS", {"train": 60, "test": 20})
-        patch.setattr(rendered, "cached", lambda name, make: make())
-        yield load_data("ocr-lines"), load_data("ocr-lines", seed=1)
 
 
 def test_ctc_is_a_task():
@@ -109,27 +102,6 @@ def test_rates_are_summed_over_a_split_before_they_are_divided(few):
     assert found.other == {"character error rate": edits / int((texts > 0).sum())}
 
 
-def test_lines_are_the_same_every_time_and_the_seed_moves_none_into_the_test_split(few):
-    one, other = few
-    for name in ("train", "test"):
-        for mine, yours in zip(one.splits[name].content, other.splits[name].content, strict=True):
-            assert torch.equal(mine, yours)
-    assert not torch.equal(one.search.content[0], other.search.content[0])
-    everything = torch.cat([split.content[0].flatten(1) for split in one.splits.values()])
-    assert len(everything.unique(dim=0)) == len(everything) == 80
-
-
-def test_lines_hold_what_they_say(few):
-    images, texts = few[0].train.content
-    assert images.dtype == torch.uint8 and images.shape[1:] == (1, 32, 128)
-    lengths = (texts > 0).sum(1)
-    assert 3 <= int(lengths.min()) and int(lengths.max()) <= 7 and int(texts.max()) <= 62
-    paper = images.flatten(1).float().median(1).values
-    inked = ((images.float() - paper[:, None, None, None]).abs() > 60).flatten(1).float().mean(1)
-    long, short = inked[lengths >= 6].mean(), inked[lengths <= 4].mean()
-    assert long > 1.3 * short, "longer texts take more ink"
-
-
 def test_ocrnet_fits_the_lines_and_nothing_else_does(few):
     torch.manual_seed(0)
     data, net = few[0], zoo.build("ocrnet", classes=63)
@@ -141,8 +113,3 @@ def test_ocrnet_fits_the_lines_and_nothing_else_does(few):
     flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(32 * 128, 63))
     with pytest.raises(UsageError, match=r"returns \[2, 63\], not logits"):
         check_compatible(flat, data, TASK)
-
-
-def test_a_name_that_is_nearly_right():
-    with pytest.raises(UsageError, match="did you mean ocr-lines"):
-        load_data("ocr_lines")

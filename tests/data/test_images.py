@@ -1,3 +1,5 @@
+"""Images on disk, in every layout."""
+
 import io
 
 import numpy as np
@@ -6,53 +8,17 @@ import torch
 from rich.console import Console
 
 from autoprune.data import load_data
-from autoprune.data.cache import directory
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.progress import shown_by
 from autoprune.foundation.terminal import Terminal
+from tests.image_files import folder, pixels, table
 
-Image = pytest.importorskip("PIL.Image")
 datasets = pytest.importorskip("datasets")
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-def pixels(count, color, seed=0):
-    shape = (count, 6, 5, 3) if color else (count, 6, 5)
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-def folder(root, arrays, classes=("ant", "bee")):
-    for index, array in enumerate(arrays):
-        place = root / classes[index % len(classes)]
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(array).save(place / f"{index:03}.png")
-    return root
-
-
-def table(root, parts, image="picture", label="kind", names=("ant", "bee")):
-    """Write the layout of the hub: data/<split>-00000-of-00001.parquet."""
-    features = datasets.Features(
-        {
-            image: datasets.Image(),
-            "id": datasets.Value("int64"),
-            label: datasets.ClassLabel(names=names),
-        }
-    )
-    (root / "data").mkdir(parents=True)
-    for part, arrays in parts.items():
-        rows = []
-        for index, array in enumerate(arrays):
-            stream = io.BytesIO()
-            Image.fromarray(array).save(stream, "png")
-            picture = {"bytes": stream.getvalue(), "path": None}
-            rows.append({image: picture, "id": index, label: index % len(names)})
-        made = datasets.Dataset.from_list(rows, features=features)
-        made.to_parquet(str(root / "data" / f"{part}-00000-of-00001.parquet"))
-    return root
 
 
 @pytest.mark.parametrize("color", [True, False])
@@ -70,37 +36,6 @@ def test_hub_layout(tmp_path, color):
         data.train.content[0].numpy(),
         (train.transpose(0, 3, 1, 2) if color else train[:, None])[:36],
     )
-
-
-def test_decoded_once(tmp_path, monkeypatch):
-    root = table(tmp_path / "mine", {"train": pixels(20, True), "test": pixels(4, True)})
-    first = load_data(root)
-    monkeypatch.setattr(datasets, "load_dataset", None)  # a second decoding would call it
-    assert load_data(root).fingerprint == first.fingerprint
-    assert [path.suffix for path in directory().iterdir()] == [".safetensors"]
-
-
-@pytest.mark.parametrize("damage", [b"", b"\x08\0\0\0\0\0\0\0{}      ", b"garbage" * 100])
-def test_an_unreadable_cache_is_rebuilt(tmp_path, damage):
-    root = folder(tmp_path / "mine", pixels(20, True))
-    first = load_data(root)
-    cached = next(directory().iterdir())
-    cached.write_bytes(damage)
-    assert load_data(root).fingerprint == first.fingerprint
-    assert cached.stat().st_size > len(damage)
-
-
-def test_a_changed_source_is_decoded_again(tmp_path):
-    root = folder(tmp_path / "mine", pixels(20, True))
-    first = load_data(root)
-    folder(root, pixels(20, True, seed=9))
-    assert load_data(root).fingerprint != first.fingerprint
-
-
-def test_a_cache_that_cannot_be_written_is_left_out(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert len(load_data(folder(tmp_path / "mine", pixels(20, True))).train) > 0
 
 
 def test_image_folder_with_splits(tmp_path):
@@ -149,16 +84,6 @@ def test_errors_of_tables(tmp_path):
     with pytest.raises(UsageError, match=r"cannot load .*broken") as caught:
         load_data(tmp_path / "broken")
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("HF_HUB_OFFLINE", True), ("ENDPOINT", "http://127.0.0.1:9")]
-)
-def test_a_hub_name_without_network_is_one_line_after_one_try(name, value, monkeypatch, caplog):
-    monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
-    with pytest.raises(UsageError, match="cannot load nobody/nothing: the hub is out of reach"):
-        load_data("nobody/nothing")
-    assert "Retrying" not in caplog.text
 
 
 def test_whoever_waits_for_data_is_told(tmp_path):

@@ -8,22 +8,6 @@ from autoprune.errors import UsageError
 from tests.numbered_samples import numbered
 
 
-def test_digits():
-    data = load_data("digits", 0)
-    assert {name: len(split) for name, split in data.splits.items()} == {
-        "train": 1008,
-        "search": 215,
-        "validation": 215,
-        "test": 359,
-    }
-    assert data.classes == 10 and data.image_shape == (1, 8, 8)
-    assert data.example_inputs.shape == (2, 1, 8, 8)
-    assert data.fingerprint == load_data("digits", 0).fingerprint
-    assert data.fingerprint != load_data("digits", 1).fingerprint
-    assert torch.equal(data.test.content[0], load_data("digits", 1).test.content[0])
-    assert len(data.calibration(100, seed=3)) == 100
-
-
 def test_data_is_passed_through():
     data = load_data("digits")
     assert load_data(data) is data
@@ -57,3 +41,8 @@ def test_labels_that_are_no_classes():
     assert load_data((X, torch.rand(100))).classes is None
     assert load_data((X, Y - 1)).classes is None
     assert isinstance(load_data((X, Y)), Data)
+
+
+def test_a_name_that_is_nearly_right():
+    with pytest.raises(UsageError, match="did you mean ocr-lines"):
+        load_data("ocr_lines")

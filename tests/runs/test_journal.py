@@ -145,9 +145,8 @@ def test_syncing_takes_a_small_part_of_the_time_and_nothing_stays_unsynced(tmp_p
         synced.append(os.fstat(handle).st_size)
         now[0] += 1.0
 
-    monkeypatch.setattr("autoprune.runs.journal.time.monotonic", lambda: now[0])
     monkeypatch.setattr("autoprune.runs.journal.os.fsync", fsync)
-    journal = Journal(tmp_path / "evaluations.jsonl")
+    journal = Journal(tmp_path / "evaluations.jsonl", clock=lambda: now[0])
     journal.append(RECORDS[0])
     assert synced[-1] == os.stat(tmp_path / "evaluations.jsonl").st_size
     now[0] += 10_000.0

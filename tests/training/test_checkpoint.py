@@ -235,20 +235,19 @@ def test_divergence_after_a_kill_goes_back_to_the_same_good_epoch(digits, tmp_pa
     assert outcomes[0] == outcomes[1]
 
 
-def test_saving_takes_a_small_part_of_the_time(tmp_path, monkeypatch):
+def test_saving_takes_a_small_part_of_the_time(tmp_path):
     now = [0.0]
-    monkeypatch.setattr("autoprune.training.checkpoint.time.monotonic", lambda: now[0])
-    checkpoint = FileCheckpoint(Artifacts(tmp_path), "part", PaceConfig(save_every=20.0))
+
+    class Slow(Artifacts):
+        def publish(self, name, writer):
+            now[0] += 6.0
+            return super().publish(name, writer)
+
+    pace = PaceConfig(save_every=20.0)
+    checkpoint = FileCheckpoint(Slow(tmp_path), "part", pace, clock=lambda: now[0])
     assert not checkpoint.due
     now[0] = 21.0
     assert checkpoint.due
-    publish = Artifacts.publish
-
-    def slow(self, name, writer):
-        now[0] += 6.0
-        return publish(self, name, writer)
-
-    monkeypatch.setattr(Artifacts, "publish", slow)
     checkpoint.save({"x": torch.zeros(1)})
     now[0] += 150.0
     assert not checkpoint.due

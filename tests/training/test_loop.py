@@ -1,3 +1,5 @@
+"""Training loop."""
+
 import math
 from dataclasses import replace
 
@@ -237,62 +239,6 @@ def test_bfloat16_learns_too():
     fit(model, split, TASK, FitConfig(epochs=8, batch_size=16, precision="bfloat16"))
     assert measure(model, split, TASK).score > 0.9
     assert model.conv1.weight.dtype == torch.float32 and model.conv1.weight.is_contiguous()
-
-
-def test_measure_is_the_plain_mean(digits):
-    model = net().train()
-    before = state(model)
-    some = digits.train.take(103)
-    score, loss, _ = measure(model, some, TASK, batch_size=20)
-    with torch.no_grad():
-        batch = next(some.batches(103))
-        outputs = model.eval()(batch[0])
-    assert score == pytest.approx(float(TASK.score(outputs, batch).mean()))
-    assert loss == pytest.approx(float(TASK.loss(outputs, batch)), rel=1e-5)
-    assert equal(state(model), before)
-
-
-@pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "constant"])
-def test_schedules(schedule):
-    config = FitConfig(learning_rate=0.5, schedule=schedule)
-    rates = [config.rate(step / 200) for step in range(201)]
-    peak = rates.index(max(rates))
-    assert max(rates) == pytest.approx(0.5)
-    assert peak == (50 if schedule == "one-cycle" else 0)
-    assert rates[: peak + 1] == sorted(rates[: peak + 1])
-    assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    assert rates[-1] == pytest.approx(0.5 if schedule == "constant" else 0, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    "field",
-    [
-        {"epochs": 0},
-        {"batch_size": -1},
-        {"learning_rate": math.nan},
-        {"learning_rate": math.inf},
-        {"momentum": 1.5},
-        {"weight_decay": -1},
-        {"distill": 2},
-        {"temperature": 0},
-    ],
-)
-def test_settings_out_of_range(field):
-    with pytest.raises(UsageError, match=next(iter(field))):
-        FitConfig(**field)
-
-
-def test_steps_replace_epochs_and_may_begin_late(digits):
-    seen = []
-    split, config = digits.train.take(200), FitConfig(steps=7, batch_size=50)
-    trained(split, config, on_step=lambda done, total, loss: seen.append((done, total)))
-    assert seen == [(step, 7) for step in range(1, 8)]
-    seen.clear()
-    late = FitConfig(steps=7, first=5, batch_size=50)
-    trained(split, late, on_step=lambda done, total, loss: seen.append((done, total)))
-    assert seen == [(6, 7), (7, 7)]
-    with pytest.raises(UsageError, match="cannot begin after step 7 of 7"):
-        trained(split, FitConfig(steps=7, first=7, batch_size=50))
 
 
 def test_a_late_start_goes_on_with_the_same_data_and_rates(digits):

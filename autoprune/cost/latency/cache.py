@@ -76,14 +76,14 @@ class Times:
         if not self.path.exists():
             return {}
         try:
-            found = read_json(self.path)
-            known = {key: float(value) for key, value in found["times"].items()}
-            if found["format"] != FORMAT or not all(map(_sound, known.values())):
+            stored = read_json(self.path)
+            known = {key: float(value) for key, value in stored["times"].items()}
+            if stored["format"] != FORMAT or not all(map(_sound, known.values())):
                 raise DamagedError("not one of ours")
         except (DamagedError, OSError, KeyError, TypeError, ValueError, AttributeError):
             self._note(f"{self.path} is damaged: the times in it are measured again")
             return {}
-        if found["on"] != self.on:
+        if stored["on"] != self.on:
             self._note(f"{self.path} is of another machine: the times in it are measured again")
             return {}
         return known

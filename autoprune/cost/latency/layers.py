@@ -36,11 +36,11 @@ def module_times(
                 spent.append(now(device) - began)
             if turn:
                 turns[place].append(spent)
-    found = []
+    results = []
     for parts, times in zip(leaves, turns, strict=True):
-        *each, whole = (min(column) for column in zip(*times, strict=True))
-        found.append((dict(zip(parts, each, strict=True)), whole))
-    return found
+        *least, whole = (min(column) for column in zip(*times, strict=True))
+        results.append((dict(zip(parts, least, strict=True)), whole))
+    return results
 
 
 def operation_times(

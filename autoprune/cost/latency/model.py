@@ -114,8 +114,8 @@ class Survey:
         self._grids = [(call, grid(call, choices)) for call in calls]
         self._times = Times(machine(self._device, self._backend.name))
         self.missing: dict[str, tuple[SizedCall, tuple[int, ...]]] = {}
-        for call, item in self._grids:
-            for _, counts in item.points():
+        for call, grid_ in self._grids:
+            for _, counts in grid_.points():
                 sizes = call.at(counts)
                 key = call.call.key(sizes)
                 if self._times.get(key) is None:
@@ -138,7 +138,7 @@ class Survey:
         finally:
             self._times.save()
         samples = samples_in(self._batch)
-        raw = [self._table(call, item, samples) for call, item in self._grids]
+        raw = [self._table(call, grid_, samples) for call, grid_ in self._grids]
         tables = [Table(table.axes, monotone(table.values)) for table in raw]
         moved = sum(np.abs(a.values - b.values).mean() for a, b in zip(raw, tables, strict=True))
         return self._calibrated(tables, float(moved / sum(table.values.mean() for table in raw)))
@@ -147,11 +147,11 @@ class Survey:
         """Return the seconds that whole networks take for the batch, taking turns."""
         return self._backend.latencies(networks)
 
-    def _table(self, call: SizedCall, item: Grid, samples: int) -> Table:
-        values = np.zeros(item.plans.shape[:2])
-        for place, counts in item.points():
+    def _table(self, call: SizedCall, grid_: Grid, samples: int) -> Table:
+        values = np.zeros(grid_.plans.shape[:2])
+        for place, counts in grid_.points():
             values[place] = (self._times.get(call.call.key(call.at(counts))) or 0.0) / samples
-        return Table(item.axes, values)
+        return Table(grid_.axes, values)
 
     def _calibrated(self, tables: Sequence[Table], corrected: float) -> LatencyModel:
         names = [group.name for group in self._structure.groups]

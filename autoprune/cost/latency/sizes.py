@@ -162,13 +162,13 @@ def grid(call: SizedCall, choices: Sequence[Counts]) -> Grid:
 
 def _forms(call: SizedCall) -> list[tuple[int, Counts]]:
     """Return the different sizes of an operation that vary, multiples of one another once."""
-    found: dict[tuple[int, ...], tuple[int, Counts]] = {}
+    forms: dict[tuple[int, ...], tuple[int, Counts]] = {}
     for fixed, times in zip(call.fixed.tolist(), call.times, strict=True):
         if times.any():
             common = math.gcd(fixed, *times.tolist())
             key = (fixed // common, *(times // common).tolist())
-            found[key] = (key[0], times // common)
-    return list(found.values())
+            forms[key] = (key[0], times // common)
+    return list(forms.values())
 
 
 def _line(whole: Counts, members: Counts, choices: Sequence[Counts]) -> Counts:

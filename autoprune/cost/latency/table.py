@@ -124,8 +124,8 @@ class TableCost(Cost):
         between = self.totals[low] + (sums - self.sums[low]) * rise // np.maximum(run, 1)
         end = np.where(place < 0, 0, last)
         outside = sums * self.totals[end] // self.sums[end]
-        found: Counts = np.where(inside, between, outside)
-        return found
+        totals: Counts = np.where(inside, between, outside)
+        return totals
 
     def _sum(self, counts: Counts, rows: Counts) -> Counts:
         """Add up some of the tables: bilinear interpolation, rounded down table by table."""
@@ -165,12 +165,12 @@ class TableCost(Cost):
             tables, longest = len(fixed), knots.shape[-1]
             shapes = [(len(groups),), (tables, AXES), (tables, AXES, len(groups))]
             shapes += [(tables, AXES, longest), (tables, longest, longest), (len(sums),)]
-            found = [array.shape for array in arrays]
+            actual = [array.shape for array in arrays]
         except (KeyError, TypeError, ValueError, OverflowError, IndexError):
             raise DamagedError("not a table of latencies") from None
         rising = [np.diff(knots, axis=-1) - 1, np.diff(sums) - 1, np.diff(totals), times, sums - 1]
         rising += [np.diff(values, axis=axis) for axis in (1, 2)] if values.ndim == 3 else []
-        sound = found == [*shapes, shapes[-1]] and len(sums) > 0
+        sound = actual == [*shapes, shapes[-1]] and len(sums) > 0
         if not sound or any((steps < 0).any() for steps in rising):
             raise DamagedError("not a table of latencies")
         return cls(groups, *arrays)
