@@ -2,13 +2,19 @@
 
 import json
 import math
+from functools import partial
 
 import pytest
 
 import autoprune
+from autoprune.cli.commands import Command
 from autoprune.cli.main import main
-from autoprune.pipeline import stages
+from autoprune.pipeline.config import SearchConfig
+from autoprune.pipeline.search import run_search
+from autoprune.pipeline.tuning import Tuning
+from autoprune.pipeline.view import result_view
 from autoprune.runs.journal import read_journal
+from autoprune.training.config import FitConfig
 from tests import owncode
 from tests.complaints import INFEASIBLE, USAGE, command, complaint, untouched
 
@@ -79,10 +85,10 @@ def test_plans_that_score_nan_are_marked_and_the_search_goes_on(place, capsys):
     assert result["plan"]["conv1"] not in (5, 6)
 
 
-def test_training_that_falls_apart_still_ends_in_a_network(place, monkeypatch, capsys):
-    reckless = stages.FitConfig(learning_rate=1e30)
-    monkeypatch.setattr(stages, "softened", lambda model, samples: reckless)
-    assert main(command("--json", finetune_epochs="3")) == 0
+def test_training_that_falls_apart_still_ends_in_a_network(place, capsys):
+    reckless = Tuning(finetuning=FitConfig(learning_rate=1e30))
+    search = Command(SearchConfig, partial(run_search, tuning=reckless), result_view)
+    assert main(command("--json", finetune_epochs="3"), [search]) == 0
     result = json.loads(capsys.readouterr().out)
     assert any("fine-tuning stopped early" in text for text in result["warnings"])
     for value in autoprune.load("run").state_dict().values():

@@ -70,7 +70,7 @@ class Experiment:
     device: torch.device
     recipe: FitConfig
     rewind: int = 0
-    loop: Callable[..., None] = fit
+    loop: Callable[..., object] = fit
 
     @property
     def steps(self) -> int:

@@ -96,7 +96,7 @@ def train(
     keep: Collection[int] = (),
     also: Observer | None = None,
     checkpoint: Checkpoint | None = None,
-    loop: Callable[..., None] = fit,
+    loop: Callable[..., object] = fit,
 ) -> TrialOutcome:
     """Train ``model`` in place and monitor it.
 
