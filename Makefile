@@ -16,7 +16,7 @@ RUNTIME := $(VENV)/.runtime
 DEV     := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help search test torture lint format check clean
+.PHONY: help search test torture lint format rooms check clean
 
 help:  ## Show this list
 	@echo "usage: make <target> [PYTHON=python3.12] [TORCH_INDEX=<wheel index>]"; echo
@@ -39,6 +39,9 @@ lint: $(DEV)  ## Set up and run the linters and the type checker
 format: $(DEV)  ## Format the code and apply the safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+rooms:  ## Print how many imports there are between rooms, and how many go against their order
+	@$(PYTHON) tests/rooms.py
 
 check: lint test  ## Everything that must pass before a change lands
 

@@ -11,7 +11,7 @@ from statistics import median
 import torch
 from support.reporting import parser, report
 
-from autoprune.commands.ticket import masks as m
+from autoprune.commands.ticket.masks import full_masks, prune_by_layer
 from autoprune.data import Split
 from autoprune.data.task import Classification
 from autoprune.networks.spec import ModelSpec
@@ -34,7 +34,7 @@ def main() -> None:
     rows = []
     for name, (channels, size), config in CASES:
         network = ModelSpec(name, {"channels": channels}).build()
-        masks = m.prune_by_layer(dict(network.named_parameters()), m.full(network), 0.8)
+        masks = prune_by_layer(dict(network.named_parameters()), full_masks(network), 0.8)
         generator = torch.Generator().manual_seed(0)
         images = torch.randn(1024, channels, size, size, generator=generator)
         split = Split((images, torch.randint(10, (1024,), generator=generator)))

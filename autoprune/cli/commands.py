@@ -1,15 +1,19 @@
-"""What every command does: a configuration dataclass and a function, joined in ``COMMANDS``.
+"""Table of the commands: the configuration of each, the function that runs it, and its view.
 
-torch is imported by the functions only, so that help and usage errors are instant.
+To add a command, write a folder ``commands/NAME`` with a configuration, ``run_NAME`` and a view,
+and add one row here. Functions are named as ``module:function`` and imported only when a command
+runs, because help and usage errors must appear at once and torch takes seconds to import.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
+import autoprune
 from autoprune.commands.apply.config import ApplyConfig
 from autoprune.commands.bench.config import BenchConfig
 from autoprune.commands.compare.config import CompareConfig
@@ -23,6 +27,7 @@ from autoprune.commands.ticket.config import TicketConfig
 from autoprune.commands.train.config import FinetuneConfig, TrainConfig
 from autoprune.commands.train_policy.config import TrainPolicyConfig
 from autoprune.foundation.config import Config
+from autoprune.foundation.lazy import load_reference
 from autoprune.foundation.progress import Progress
 from autoprune.pipeline.config import SearchConfig
 
@@ -30,214 +35,137 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+class Lazy:
+    """Function ``module:function`` of the package, imported at the first call.
+
+    A method of a class is ``module:Class.method``; ``options`` are passed with every call.
+    """
+
+    def __init__(self, path: str, **options: Any) -> None:
+        self.path, self.options = path, options
+
+    def load(self) -> Callable[..., Any]:
+        """Import the function."""
+        function: Callable[..., Any] = load_reference(f"autoprune.{self.path}")
+        return function
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function."""
+        return self.load()(*arguments, **self.options)
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What a command found: as JSON, and as something to look at."""
+    """Outcome of a command: its result as JSON, a view of it, and the exit code."""
 
-    data: dict[str, Any]
+    data: Mapping[str, Any]
     view: Callable[[], RenderableType]
     exit_code: int = 0
 
 
 @dataclass(frozen=True)
 class Command:
-    """A configuration and the function that carries it out."""
+    """Row of the table.
+
+    - ``run(config, progress)`` returns the result: a JSON-able dict, or an object with ``to_json``.
+    - ``view(result)`` returns the result as rich prints it. Attributes of the configuration that
+      ``view_also`` names are passed to it besides.
+    - ``read(data)`` returns the result that a run's ``result.json`` holds, for ``report``; None for
+      commands whose results ``report`` cannot show.
+    - ``passed(data)`` decides between exit codes 0 and 1; None: a command that ends has passed.
+    """
 
     config: type[Config]
-    run: Callable[[Any, Progress], Answer]
+    run: Callable[[Any, Progress], Any]
+    view: Callable[..., RenderableType]
+    read: Callable[[Mapping[str, Any]], Any] | None = None
+    view_also: tuple[str, ...] = ()
+    passed: Callable[[Mapping[str, Any]], bool] | None = None
+
+    def __call__(self, config: Config, progress: Progress) -> Answer:
+        """Run the command."""
+        result = self.run(config, progress)
+        data = result if isinstance(result, dict) else result.to_json()
+        besides = [getattr(config, name) for name in self.view_also]
+        passed = self.passed is None or self.passed(data)
+        return Answer(data, partial(self.view, result, *besides), 0 if passed else 1)
 
 
-def _search(config: SearchConfig, progress: Progress) -> Answer:
-    from autoprune.pipeline.search import run_search
-    from autoprune.pipeline.view import result_view
+def stored_views(commands: Iterable[Command]) -> dict[str, Callable[..., RenderableType]]:
+    """Return the views of ``result.json``, by name of the command that wrote it."""
 
-    result = run_search(config, progress)
-    return Answer(result.to_json(), lambda: result_view(result))
+    def of(
+        read: Callable[..., Any], view: Callable[..., RenderableType]
+    ) -> Callable[..., RenderableType]:
+        return lambda data: view(read(data))
 
-
-def _apply(config: ApplyConfig, progress: Progress) -> Answer:
-    from autoprune.commands.apply.run import run_apply
-    from autoprune.pipeline.view import result_view
-
-    result = run_apply(config, progress)
-    return Answer(result.to_json(), lambda: result_view(result))
+    return {row.config.command: of(row.read, row.view) for row in commands if row.read is not None}
 
 
-def _train_policy(config: TrainPolicyConfig, progress: Progress) -> Answer:
-    from autoprune.commands.train_policy.run import run_train_policy
-    from autoprune.commands.train_policy.view import policy_view
+_pruned_view = Lazy("pipeline.view:result_view")
+_read_pruned = Lazy("pipeline.result:Result.from_json")
+_trained_view = Lazy("commands.train.view:trained_view")
+_read_trained = Lazy("commands.train.result:Trained.from_json")
 
-    result = run_train_policy(config, progress)
-    return Answer(result.to_json(), lambda: policy_view(result))
-
-
-def _prune(config: PruneConfig, progress: Progress) -> Answer:
-    from autoprune.commands.prune.run import run_prune
-    from autoprune.pipeline.view import result_view
-
-    result = run_prune(config, progress)
-    return Answer(result.to_json(), lambda: result_view(result))
-
-
-def _compare(config: CompareConfig, progress: Progress) -> Answer:
-    from autoprune.commands.compare.run import run_compare
-    from autoprune.commands.compare.view import compare_view
-
-    found = run_compare(config, progress)
-    return Answer(found.to_json(), lambda: compare_view(found, config.directory))
-
-
-def _inspect(config: InspectConfig, progress: Progress) -> Answer:
-    from autoprune.commands.inspect.view import inspect_json, inspect_view
-    from autoprune.data import load_data
-    from autoprune.data.task import resolve_task
-    from autoprune.networks.spec import resolve_model
-    from autoprune.networks.weights import load_weights
-    from autoprune.structure.analyze import analyze
-
-    with progress.phase("inspect", 1) as phase:
-        task = resolve_task(config.task)
-        data = load_data(config.data)
-        model = resolve_model(str(config.model), data)
-        if config.weights is not None:
-            load_weights(model, config.weights)
-        facts = inspect_json(analyze(model, data.example(task)))
-        phase.advance()
-    facts = {"model": config.model, "data": config.data, **facts}
-    return Answer(facts, lambda: inspect_view(str(config.model), facts))
-
-
-def _profile(config: ProfileConfig, progress: Progress) -> Answer:
-    from autoprune.commands.profile.run import run_profile
-    from autoprune.commands.profile.view import profile_view
-
-    found = run_profile(config, progress)
-    facts = {"model": config.model, "data": config.data, **found.to_json()}
-    return Answer(facts, lambda: profile_view(str(config.model), facts))
-
-
-def _export(config: ExportConfig, progress: Progress) -> Answer:
-    from autoprune.commands.export.run import run_export
-    from autoprune.commands.export.view import export_view
-
-    facts = run_export(config, progress).to_json()
-    return Answer(facts, lambda: export_view(facts))
-
-
-def _ticket(config: TicketConfig, progress: Progress) -> Answer:
-    from autoprune.commands.ticket.run import run_ticket
-    from autoprune.commands.ticket.view import tickets_view
-
-    result = run_ticket(config, progress)
-    return Answer(result, lambda: tickets_view(result))
-
-
-def _report(config: ReportConfig, progress: Progress) -> Answer:
-    from autoprune.commands.report.status import as_written, draw_status, read_status
-    from autoprune.commands.report.view import status_view
-
-    del progress
-    status = read_status(Path(config.run))
-    with as_written(status.run):
-        if config.plot is not None:
-            draw_status(status, Path(config.plot))
-        facts = status.to_json()
-        result, show = status.result, _VIEWS.get(status.command)
-        view = status_view(facts) if result is None or show is None else show(result)
-    return Answer(facts, lambda: view)
-
-
-def _result_view(result: Mapping[str, Any]) -> RenderableType:
-    from autoprune.pipeline.result import Result
-    from autoprune.pipeline.view import result_view
-
-    return result_view(Result.from_json(result))
-
-
-def _policy_view(result: Mapping[str, Any]) -> RenderableType:
-    from autoprune.commands.train_policy.result import PolicyResult
-    from autoprune.commands.train_policy.view import policy_view
-
-    return policy_view(PolicyResult.from_json(result))
-
-
-def _tickets_view(result: Mapping[str, Any]) -> RenderableType:
-    from autoprune.commands.ticket.view import tickets_view
-
-    return tickets_view(result)
-
-
-def _trained_view(result: Mapping[str, Any]) -> RenderableType:
-    from autoprune.commands.train.result import Trained
-    from autoprune.commands.train.view import trained_view
-
-    return trained_view(Trained.from_json(result))
-
-
-_VIEWS: Final[Mapping[str, Callable[[Mapping[str, Any]], RenderableType]]] = {
-    SearchConfig.command: _result_view,
-    ApplyConfig.command: _result_view,
-    TrainPolicyConfig.command: _policy_view,
-    PruneConfig.command: _result_view,
-    TicketConfig.command: _tickets_view,
-    TrainConfig.command: _trained_view,
-    FinetuneConfig.command: _trained_view,
-}
-"""How ``report`` shows the ``result.json`` of each command that keeps a run."""
-
-
-def _train(config: TrainConfig, progress: Progress) -> Answer:
-    from autoprune.commands.train.run import run_train
-    from autoprune.commands.train.view import trained_view
-
-    result = run_train(config, progress)
-    return Answer(result.to_json(), lambda: trained_view(result))
-
-
-def _finetune(config: FinetuneConfig, progress: Progress) -> Answer:
-    from autoprune.commands.train.run import run_finetune
-    from autoprune.commands.train.view import trained_view
-
-    result = run_finetune(config, progress)
-    return Answer(result.to_json(), lambda: trained_view(result))
-
-
-def _doctor(config: DoctorConfig, progress: Progress) -> Answer:
-    from autoprune import __version__
-    from autoprune.commands.doctor.run import doctor_json, run_doctor
-    from autoprune.commands.doctor.view import doctor_view
-
-    facts = doctor_json(run_doctor(progress))
-    return Answer(facts, lambda: doctor_view(facts, __version__), 0 if facts["ok"] else 1)
-
-
-def _bench(config: BenchConfig, progress: Progress) -> Answer:
-    from autoprune.commands.bench.run import run_bench
-    from autoprune.commands.bench.view import bench_markdown, bench_view, draw_bench
-    from autoprune.foundation.files import pretty, replace_text, writing
-
-    facts = run_bench(config, progress).to_json()
-    with writing(config.path):
-        config.path.mkdir(parents=True, exist_ok=True)
-        replace_text(config.path / "bench.json", pretty(facts))
-        replace_text(config.path / "bench.md", bench_markdown(facts))
-        draw_bench(facts, config.path / "bench.svg")
-    return Answer(facts, lambda: bench_view(facts))
-
+RUNS: Final = (
+    Command(SearchConfig, Lazy("pipeline.search:run_search"), _pruned_view, _read_pruned),
+    Command(ApplyConfig, Lazy("commands.apply.run:run_apply"), _pruned_view, _read_pruned),
+    Command(PruneConfig, Lazy("commands.prune.run:run_prune"), _pruned_view, _read_pruned),
+    Command(
+        CompareConfig,
+        Lazy("commands.compare.run:run_compare"),
+        Lazy("commands.compare.view:compare_view"),
+        view_also=("directory",),
+    ),
+    Command(TrainConfig, Lazy("commands.train.run:run_train"), _trained_view, _read_trained),
+    Command(
+        TrainPolicyConfig,
+        Lazy("commands.train_policy.run:run_train_policy"),
+        Lazy("commands.train_policy.view:policy_view"),
+        Lazy("commands.train_policy.result:PolicyResult.from_json"),
+    ),
+    Command(FinetuneConfig, Lazy("commands.train.run:run_finetune"), _trained_view, _read_trained),
+    Command(
+        TicketConfig,
+        Lazy("commands.ticket.run:run_ticket"),
+        Lazy("commands.ticket.view:ticket_view"),
+        dict,
+    ),
+)
+"""Commands that keep a run directory."""
 
 COMMANDS: Final = (
-    Command(SearchConfig, _search),
-    Command(ApplyConfig, _apply),
-    Command(PruneConfig, _prune),
-    Command(CompareConfig, _compare),
-    Command(TrainConfig, _train),
-    Command(TrainPolicyConfig, _train_policy),
-    Command(FinetuneConfig, _finetune),
-    Command(TicketConfig, _ticket),
-    Command(InspectConfig, _inspect),
-    Command(ProfileConfig, _profile),
-    Command(BenchConfig, _bench),
-    Command(ExportConfig, _export),
-    Command(ReportConfig, _report),
-    Command(DoctorConfig, _doctor),
+    *RUNS,
+    Command(
+        InspectConfig,
+        Lazy("commands.inspect.run:run_inspect"),
+        Lazy("commands.inspect.view:inspect_view"),
+    ),
+    Command(
+        ProfileConfig,
+        Lazy("commands.profile.run:run_profile"),
+        Lazy("commands.profile.view:profile_view"),
+    ),
+    Command(
+        BenchConfig,
+        Lazy("commands.bench.run:run_bench"),
+        Lazy("commands.bench.view:bench_view"),
+    ),
+    Command(
+        ExportConfig,
+        Lazy("commands.export.run:run_export"),
+        Lazy("commands.export.view:export_view"),
+    ),
+    Command(
+        ReportConfig,
+        Lazy("commands.report.run:run_report", views=stored_views(RUNS)),
+        Lazy("commands.report.view:report_view"),
+    ),
+    Command(
+        DoctorConfig,
+        Lazy("commands.doctor.run:run_doctor"),
+        Lazy("commands.doctor.view:doctor_view", version=autoprune.__version__),
+        passed=itemgetter("ok"),
+    ),
 )
+"""All commands, in the order of ``autoprune --help``."""

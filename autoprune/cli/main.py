@@ -1,4 +1,4 @@
-"""The command line: ``autoprune COMMAND --option value``.
+"""Command line: ``autoprune COMMAND --option value``.
 
 The commands are listed in :mod:`autoprune.cli.commands`. The result goes to standard output (a
 table, or one JSON object with ``--json``, errors included), progress and errors to standard error.
@@ -22,7 +22,7 @@ from typing import Final
 from rich.console import Console
 
 import autoprune
-from autoprune.cli.commands import COMMANDS, Answer
+from autoprune.cli.commands import COMMANDS, Answer, Command
 from autoprune.cli.parse import parse
 from autoprune.errors import AutopruneError
 from autoprune.foundation.config import Config
@@ -37,7 +37,7 @@ _FAILED: Final = 1
 _PIPE_CLOSED: Final = 141
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, commands: Sequence[Command] = COMMANDS) -> int:
     """Run one command; return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
@@ -45,17 +45,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a box character must not kill a result
     try:
         with interruptible() as interrupts:
-            code = _main(arguments, interrupts)
+            code = _main(arguments, commands, interrupts)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # Whoever read us has seen enough. Python would complain once more when it flushes at exit.
+        # The reader closed the pipe. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED
 
 
-def _main(arguments: list[str], interrupts: Interrupts) -> int:
-    """Turn whatever happens into an exit code and, if it is bad, one line."""
+def _main(arguments: list[str], commands: Sequence[Command], interrupts: Interrupts) -> int:
+    """Run one command; turn any exception into an exit code and one line of error."""
     as_json, debug = "--json" in arguments, "--debug" in arguments
     config: Config | None = None
     try:
@@ -63,10 +63,11 @@ def _main(arguments: list[str], interrupts: Interrupts) -> int:
             print(f"autoprune {autoprune.__version__}")
             return 0
         try:
-            config = parse(arguments, [command.config for command in COMMANDS])
+            config = parse(arguments, [command.config for command in commands])
         except SystemExit:  # help was asked for and printed
             return 0
-        answer = _answer(config, debug)
+        command = next(command for command in commands if command.config is type(config))
+        answer = _carry_out(command, config, debug)
         if as_json:
             print(canonical(answer.data))
         else:
@@ -85,14 +86,14 @@ def _main(arguments: list[str], interrupts: Interrupts) -> int:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a command did not end well, and what to do next."""
+    """Reason why a command failed, a hint what to do next, and the exit code."""
 
     error: str
     hint: str
     exit_code: int
 
     def show(self, as_json: bool) -> None:
-        """Say it in one line on standard error, and with ``as_json`` as an object on the other."""
+        """Print one line on standard error and, ``as_json``, one object on standard output."""
         if as_json:
             print(canonical(asdict(self)))
         hint = f" ({self.hint})" if self.hint else ""
@@ -100,9 +101,9 @@ class Failure:
 
 
 def _interrupted(config: Config | None) -> Failure:
-    place = config.directory if config else None
-    goes_on = f"what was done is in {place}; the same command goes on from there"
-    return Failure("interrupted", goes_on if place and place.exists() else "", INTERRUPTED)
+    run = config.directory if config else None
+    hint = f"what was done is in {run}; the same command goes on from there"
+    return Failure("interrupted", hint if run and run.exists() else "", INTERRUPTED)
 
 
 def _failure(error: BaseException, config: Config | None) -> Failure:
@@ -116,13 +117,13 @@ def _failure(error: BaseException, config: Config | None) -> Failure:
     return Failure(f"internal error: {reason:.300}", "rerun with --debug to see where", _FAILED)
 
 
-def _answer(config: Config, debug: bool) -> Answer:
-    run = next(command.run for command in COMMANDS if command.config is type(config))
+def _carry_out(command: Command, config: Config, debug: bool) -> Answer:
+    """Run a command with the lock on its run directory, if it has one, and with progress shown."""
     # What the user's own code prints is no result: --json promises one object on standard output.
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")  # other libraries'; ours are part of the result
-        held = hold_lock(config.directory) if config.directory else contextlib.nullcontext()
+        lock = hold_lock(config.directory) if config.directory else contextlib.nullcontext()
         progress = Terminal(Console(stderr=True))
-        with held, shown_by(progress.phase):
-            return run(config, progress)
+        with lock, shown_by(progress.phase):
+            return command(config, progress)

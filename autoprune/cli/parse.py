@@ -1,4 +1,4 @@
-"""The command line's grammar: tyro builds it from the configurations, errors come in one line."""
+"""Parser of the command line: tyro builds it from the configurations; errors take one line."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def parse(arguments: Sequence[str], configs: Iterable[type[Config]]) -> Config:
         if not stop.code:
             raise
         raise _usage_error(complaint.getvalue()) from None
-    for item in fields(parsed):
-        value = getattr(parsed, item.name)
+    for option_field in fields(parsed):
+        value = getattr(parsed, option_field.name)
         if isinstance(value, float) and not math.isfinite(value):
-            option = item.name.replace("_", "-")
+            option = option_field.name.replace("_", "-")
             raise UsageError(f"--{option} must be a number, not {value}", "as in 0.1")
     return parsed
 
@@ -58,12 +58,12 @@ def parse(arguments: Sequence[str], configs: Iterable[type[Config]]) -> Config:
 def _list_run_options_last(config: type[Config]) -> None:
     """Move options that no result depends on to the end of the help, whoever declares them."""
     declared = config.__dataclass_fields__
-    for name in [name for name, item in declared.items() if item.metadata == OUTSIDE]:
+    for name in [name for name, field in declared.items() if field.metadata == OUTSIDE]:
         declared[name] = declared.pop(name)
 
 
 def _usage_error(box: str) -> UsageError:
-    """Make one line of the box that tyro draws: sections divided by rules, help texts indented."""
+    """Return as one line what tyro draws as a box: sections between rules, indented help texts."""
     sections: list[list[str]] = [[]]
     for line in box.splitlines()[1:-1]:
         text = line.strip("│|").rstrip()[1:]
@@ -71,10 +71,10 @@ def _usage_error(box: str) -> UsageError:
             sections.append([])
         elif not text.startswith(_HELP_INDENT):
             sections[-1].append(text.strip())
-    said = [" ".join(filter(None, section)) for section in sections]
-    problems = [text for text in said if not text.startswith(("For full", "Perhaps", "Argument"))]
-    meant = re.findall(r"--[\w-]+", " ".join(text for text in said if text.startswith("Perhaps")))
-    more = re.search(r"For full helptext.*?(autoprune.*?--help)", " ".join(said))
+    texts = [" ".join(filter(None, section)) for section in sections]
+    problems = [text for text in texts if not text.startswith(("For full", "Perhaps", "Argument"))]
+    meant = re.findall(r"--[\w-]+", " ".join(text for text in texts if text.startswith("Perhaps")))
+    more = re.search(r"For full helptext.*?(autoprune.*?--help)", " ".join(texts))
     hint = f"see {more[1] if more else 'autoprune --help'}"
     if meant:
         hint = f"did you mean {' or '.join(dict.fromkeys(meant))}?"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
+from operator import attrgetter
 from typing import Any
 
 
 def load_reference(reference: str) -> Any:
-    """Import what ``module:name`` names; only for names that stand in the source."""
+    """Import ``module:name`` or ``module:Class.method``, for names in the source only."""
     module, _, name = reference.partition(":")
-    return getattr(import_module(module), name)
+    return attrgetter(name)(import_module(module))

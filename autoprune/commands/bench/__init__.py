@@ -1,1 +1,1 @@
-"""The five-network table: size, time and accuracy before and after pruning at one rate."""
+"""``autoprune bench``: size, time and accuracy of five networks before and after pruning."""

@@ -1,4 +1,4 @@
-"""Accuracy before and after: trained networks, pruned by the table's plan and fine-tuned."""
+"""Accuracy of trained networks before pruning, and after pruning and fine-tuning."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from autoprune.training.loop import fit
 from autoprune.training.recipes import SOFTER, recipe
 
 CALIBRATION = 1000
-"""Training samples that the ranking and the batch statistics are taken on."""
+"""Training samples for the ranking and the batch statistics."""
 
 DISTILL = 0.5
 """Weight of the dense network's outputs in fine-tuning."""
 
 
 @dataclass(frozen=True)
-class Given:
-    """A trained network of the zoo, with the data and the task it was trained on."""
+class TrainedNetwork:
+    """Trained network of the zoo, with the data and the task it was trained on."""
 
     name: str
     model: nn.Module
@@ -49,16 +49,16 @@ class Given:
 
     @property
     def metric(self) -> str:
-        """What its score is called."""
+        """Name of its score."""
         return metric(self.task)
 
 
-def given_networks(runs: Sequence[str], device: torch.device) -> dict[str, Given]:
+def trained_networks(runs: Sequence[str], device: torch.device) -> dict[str, TrainedNetwork]:
     """Load the networks of runs of ``autoprune train``, by the name of the network.
 
-    Raises UsageError for directories that are none, DamagedError for damaged ones.
+    Raises UsageError for directories that are no such runs, DamagedError for damaged ones.
     """
-    found = {}
+    networks = {}
     for run in map(Path, runs):
         artifacts = Artifacts(run)
         if CONFIG not in artifacts.names:
@@ -69,12 +69,12 @@ def given_networks(runs: Sequence[str], device: torch.device) -> dict[str, Given
         data, task = of_run(run)
         model = resolve_model(name, data)
         load_weights(model, run)
-        found[name] = Given(name, model.to(device).eval(), data, task)
-    return found
+        networks[name] = TrainedNetwork(name, model.to(device).eval(), data, task)
+    return networks
 
 
 def accuracies(
-    given: Given,
+    trained: TrainedNetwork,
     structure: Structure,
     plan: Plan,
     config: BenchConfig,
@@ -83,9 +83,9 @@ def accuracies(
 ) -> tuple[float, float]:
     """Return the score on the test split of a network, and of its pruned, fine-tuned copy.
 
-    Units go by regression and the weights left are repaired; batch statistics are adapted.
+    Units are ranked by regression, the remaining weights repaired, batch statistics recomputed.
     """
-    model, data, task, seed = given.model, given.data, given.task, config.seed
+    model, data, task, seed = trained.model, trained.data, trained.task, config.seed
     calibration = data.calibration(CALIBRATION, seed).to(device)
     ranking = rank(model, structure, "regression", task=task, calibration=calibration, seed=seed)
     recalibrate = Recalibration(model, task, Batches(calibration, 128, model, Form(), seed=seed))
@@ -94,23 +94,23 @@ def accuracies(
     )
     recalibrate(compact)
     if config.finetune_epochs or config.finetune_steps:
-        course = recipe(compact, len(data.train))
-        course = replace(
-            course,
+        fit_config = recipe(compact, len(data.train))
+        fit_config = replace(
+            fit_config,
             epochs=config.finetune_epochs or 1,
             steps=config.finetune_steps,
-            learning_rate=SOFTER * course.learning_rate,
+            learning_rate=SOFTER * fit_config.learning_rate,
             distill=DISTILL if isinstance(task, Classification) else 0.0,
             seed=seed,
         )
         compact.requires_grad_(True)
-        with progress.phase("finetune", course.length(len(data.train))) as phase:
+        with progress.phase("finetune", fit_config.length(len(data.train))) as phase:
             fit(
                 compact,
                 data.train.to(device),
                 task,
-                course,
-                teacher=model if course.distill else None,
+                fit_config,
+                teacher=model if fit_config.distill else None,
                 on_step=lambda step, total, loss: phase.advance(loss=loss),
             )
     test = data.test.to(device)

@@ -1,4 +1,4 @@
-"""The configuration of ``autoprune bench``."""
+"""Configuration of ``autoprune bench``."""
 
 from __future__ import annotations
 
@@ -58,5 +58,5 @@ class BenchConfig(Config):
 
     @property
     def path(self) -> Path:
-        """Where the files go."""
+        """Directory of the files."""
         return Path(self.output)

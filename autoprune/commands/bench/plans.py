@@ -1,4 +1,4 @@
-"""What pruning at a rate can mean: three plans, the plain one first."""
+"""Plans that prune at a rate: three readings of it, the plain one first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autoprune.structure.plan import Plan
 from autoprune.structure.table import Structure
 
 LEAST: Final = 0.25
-"""Part of a group that the uneven plan keeps at least, of what an even one would."""
+"""Least part of a group that the uneven plan keeps, as a part of what an even plan would keep."""
 
 _BISECTIONS: Final = 40
 
@@ -27,7 +27,7 @@ def even(structure: Structure, rate: float, device: torch.device) -> Plan:
 
 
 def aligned(structure: Structure, rate: float, device: torch.device) -> Plan:
-    """Remove at least that part: round what stays down to widths that suit the device."""
+    """Remove at least that part of every group: round widths down to those that suit the device."""
     wanted = {group.name: max(1, int(group.size * (1 - rate))) for group in structure.groups}
     steps = width_steps(structure.sizes.values(), device)
     return Plan.of(
@@ -39,7 +39,7 @@ def aligned(structure: Structure, rate: float, device: torch.device) -> Plan:
 
 
 def uneven(structure: Structure, rate: float, device: torch.device) -> Plan:
-    """Remove that part of all units of the network, more of them where a unit weighs more.
+    """Remove that part of all units of the network, more of them where a unit has more parameters.
 
     A group keeps a fraction proportional to price ** -0.25, a unit's price being the parameters
     that go with it from the dense network; not below ``LEAST`` of an even share.
@@ -63,4 +63,4 @@ def uneven(structure: Structure, rate: float, device: torch.device) -> Plan:
 
 
 PLANS: Final[dict[str, Make]] = {"even": even, "aligned": aligned, "uneven": uneven}
-"""In the order in which they are tried."""
+"""Plans in the order in which they are tried."""

@@ -1,4 +1,4 @@
-"""The five-network table: for a terminal, as Markdown, and as a bar chart."""
+"""View of ``autoprune bench``: for a terminal, as Markdown, and as a bar chart."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from autoprune.commands.bench.result import BLAMED, Bench
 from autoprune.foundation.charts import canvas, draw_bars, save
 from autoprune.foundation.tables import count, milliseconds, percent, size, table_of, title
 
 WORST: Final = 3
-"""Layers that are named of those to blame."""
+"""Most layers to blame that are named."""
 
 HEADS: Final = (
     *("size", "ms per batch", "MACs", "size /", "aim", "time /", "aim", "realised", "accuracy"),
 )
 
 
-def bench_view(facts: Mapping[str, Any]) -> RenderableType:
+def bench_view(bench: Bench) -> RenderableType:
     """Show size, time and accuracy, and which layers are to blame where time lags behind MACs."""
+    facts = bench.to_json()
     rows, on = facts["rows"], facts["machine"]
     first = rows[0]
     below = (
@@ -47,7 +49,7 @@ def bench_view(facts: Mapping[str, Any]) -> RenderableType:
 
 
 def bench_markdown(facts: Mapping[str, Any]) -> str:
-    """Return the same as Markdown."""
+    """Return what ``bench.json`` holds as a table in Markdown."""
     on, first = facts["machine"], facts["rows"][0]
     lines = [
         f"# Size and time at a pruning rate of {first['rate']:g}",
@@ -69,7 +71,7 @@ def bench_markdown(facts: Mapping[str, Any]) -> str:
 
 
 def draw_bench(facts: Mapping[str, Any], path: Path) -> None:
-    """Draw both ratios beside the published ones."""
+    """Draw both ratios of what ``bench.json`` holds, beside the published ones."""
     rows: Sequence[Mapping[str, Any]] = facts["rows"]
     figure, plots = canvas(1, 2)
     labels = [row["model"] for row in rows]
@@ -101,27 +103,27 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _aim(found: float, aim: float | None) -> str:
+def _aim(ratio: float, aim: float | None) -> str:
     if aim is None:
         return ""
-    return f"{aim:.1f} {'met' if round(found, 1) >= aim else 'missed'}"
+    return f"{aim:.1f} {'met' if round(ratio, 1) >= aim else 'missed'}"
 
 
 def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say in which form each network ran, what plan was kept, and which layers are to blame."""
+    """Return a line for each network: its arithmetic, the plans tried, and the layers to blame."""
     notes = []
     for row in rows:
         tried = ", ".join(
-            f"{item['plan']} (size / {item['bytes_before'] / item['bytes_after']:.2f}, time /"
-            f" {item['ms_before'] / item['ms_after']:.2f})"
-            for item in row["tries"]
+            f"{plan['plan']} (size / {plan['bytes_before'] / plan['bytes_after']:.2f}, time /"
+            f" {plan['ms_before'] / plan['ms_after']:.2f})"
+            for plan in row["tries"]
         )
         text = f"{row['model']}: {row['form']}; plans tried: {tried}"
-        if row["realised"] < 0.9:
+        if row["realised"] < BLAMED:
             worst = ", ".join(
-                f"{item['layer']} (x{item['speedup']:.1f} of x{item['macs_ratio']:.1f},"
-                f" {item['lost_ms']:.2f} ms)"
-                for item in row["blame"][:WORST]
+                f"{blame['layer']} (x{blame['speedup']:.1f} of x{blame['macs_ratio']:.1f},"
+                f" {blame['lost_ms']:.2f} ms)"
+                for blame in row["blame"][:WORST]
             )
             text += f"; slower than its MACs because of {worst}"
         notes.append(text)

@@ -1,4 +1,4 @@
-"""The configuration of ``autoprune doctor``."""
+"""Configuration of ``autoprune doctor``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from autoprune.foundation.schema import OUTSIDE
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorConfig(Config):
-    """Check packages, devices and places, and say what to do for each thing missing."""
+    """Check packages, devices and directories, and advise what to do about each problem."""
 
     command: ClassVar[str] = "doctor"
 

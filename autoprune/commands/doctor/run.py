@@ -1,7 +1,7 @@
-"""What ``autoprune doctor`` looks at: packages by importing them, devices and places by use.
+"""Checks of ``autoprune doctor``: packages are imported, devices and directories are used.
 
-It must work where little else does, so it imports nothing heavy itself and takes any error of what
-it tries for an answer.
+They must work where little else does: this module imports nothing heavy, and any error of what is
+tried counts as an answer.
 """
 
 from __future__ import annotations
@@ -13,31 +13,25 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final
 
 from filelock import FileLock
 
+from autoprune.commands.doctor.config import DoctorConfig
+from autoprune.commands.doctor.result import ABSENT, BROKEN, OK, Check, Diagnosis, Status
 from autoprune.errors import AutopruneError
 from autoprune.foundation.files import replace_text, user_directory
 from autoprune.foundation.progress import Progress
-
-Status = Literal["ok", "absent", "broken"]
-"""``broken`` is in the way of any work, ``absent`` only of what some commands need."""
-
-OK: Final = "ok"
-ABSENT: Final = "absent"
-BROKEN: Final = "broken"
 
 EXTRAS: Final = {
     "data": "image folders and the hub for --data",
     "onnx": "export --to onnx",
     "vision": "--model timm:NAME and torchvision:NAME",
 }
-"""What the optional packages are for."""
+"""Uses of the optional packages, by extra."""
 
 _MODULES: Final = {"scikit-learn": "sklearn", "pillow": "PIL"}
 _LEAST_FREE: Final = 2**30
@@ -45,32 +39,16 @@ _AGREEMENT: Final = 1e-2
 """Relative difference to float64 that float32 on a device may have; TF32 needs a part of it."""
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at: ``advice`` says what to do unless it is ok."""
-
-    topic: str
-    name: str
-    status: Status
-    found: str
-    advice: str = ""
-
-
-def run_doctor(progress: Progress) -> list[Check]:
-    """Look at everything; never raises for what it finds."""
+def run_doctor(config: DoctorConfig, progress: Progress) -> Diagnosis:
+    """Carry out ``autoprune doctor``; no problem that it meets raises an error."""
+    del config
     needs = list(_requirements())
     checks = [_python()]
     with progress.phase("doctor", len(needs)) as phase:
         for name, least, extra in needs:
             checks.append(_package(name, least, extra))
             phase.advance()
-    return [*checks, *_devices(), *_places()]
-
-
-def doctor_json(checks: list[Check]) -> dict[str, Any]:
-    """Return a JSON-able object."""
-    sound = all(check.status != BROKEN for check in checks)
-    return {"ok": sound, "checks": [asdict(check) for check in checks]}
+    return Diagnosis((*checks, *_devices(), *_directories()))
 
 
 def _python() -> Check:
@@ -79,12 +57,12 @@ def _python() -> Check:
 
 
 def _requirements() -> Iterator[tuple[str, str, str]]:
-    """Yield (package, least version, extra) of everything that our package says it needs."""
+    """Yield (package, least version, extra) of every requirement of the package."""
     try:
-        said = requires("autoprune") or []
+        requirements = requires("autoprune") or []
     except PackageNotFoundError:
         return
-    for text in said:
+    for text in requirements:
         name = re.split(r"[^A-Za-z0-9._-]", text)[0]
         least = re.search(r">=\s*([\d.]+)", text)
         extra = re.search(r"extra == ['\"](\w+)['\"]", text)
@@ -97,35 +75,39 @@ def _package(name: str, least: str, extra: str) -> Check:
     if extra:
         topic, install = f"[{extra}] {EXTRAS.get(extra, '')}", f"pip install 'autoprune[{extra}]'"
     try:
-        found = version(name)
+        installed = version(name)
     except PackageNotFoundError:
         return Check(topic, name, lacking, "not installed", install)
     try:
         import_module(_MODULES.get(name, name.replace("-", "_")))
-    except Exception as error:  # whatever a broken installation provokes
+    except Exception as error:  # a broken installation can raise anything
         reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
         return Check(
-            topic, name, lacking, f"{found} cannot be imported: {reason:.60}", _again(name)
+            topic,
+            name,
+            lacking,
+            f"{installed} cannot be imported: {reason:.60}",
+            _reinstall_advice(name),
         )
-    if _numbers(found) < _numbers(least):
-        return Check(topic, name, lacking, f"{found} is older than {least}", install)
-    return Check(topic, name, OK, found)
+    if _version_numbers(installed) < _version_numbers(least):
+        return Check(topic, name, lacking, f"{installed} is older than {least}", install)
+    return Check(topic, name, OK, installed)
 
 
-def _again(name: str) -> str:
+def _reinstall_advice(name: str) -> str:
     if name == "torchvision":
         return "install the release made for this torch, from the same index"
     return f"pip install --force-reinstall {name}"
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def _version_numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", text.partition("+")[0])[:3])
 
 
 def _devices() -> Iterator[Check]:
     try:
         import torch
-    except Exception:  # said above, with the reason
+    except Exception:  # the check of the package gives the reason
         return
     level = torch.backends.cpu.get_cpu_capability()
     yield _device("cpu", f"{torch.get_num_threads()} threads, {level}")
@@ -139,24 +121,24 @@ def _devices() -> Iterator[Check]:
 
 
 def _device(name: str, about: str) -> Check:
-    """Train one step twice: the gradients must agree with float64 and, on the CPU, repeat."""
+    """Compare gradients with those of float64, and check whether they repeat bit for bit."""
     import torch
     from torch import nn
 
-    def gradients(kind: torch.dtype, place: str) -> torch.Tensor:
-        """Take one step back through a small network; return its gradients, float64 [all]."""
+    def gradients(dtype: torch.dtype, device: str) -> torch.Tensor:
+        """Return the gradients of a small network after a backward pass, float64 [all]."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 8, 3))
             images = torch.randn(4, 3, 16, 16)
-        net.to(place, kind)(images.to(place, kind)).square().mean().backward()
-        found = [value.grad for value in net.parameters() if value.grad is not None]
-        return torch.cat([value.flatten() for value in found]).double().cpu()
+        net.to(device, dtype)(images.to(device, dtype)).square().mean().backward()
+        grads = [value.grad for value in net.parameters() if value.grad is not None]
+        return torch.cat([grad.flatten() for grad in grads]).double().cpu()
 
     try:
         exact = gradients(torch.float64, "cpu")
         first, second = (gradients(torch.float32, name) for _ in range(2))
-    except Exception as problem:  # driver, memory, architecture: whatever goes wrong there
+    except Exception as problem:  # driver, memory, architecture: anything can be raised
         reason = next(iter(str(problem).splitlines()), type(problem).__name__)
         advice = "--device cpu always works" if name != "cpu" else "install torch again"
         return Check("devices", name, BROKEN, f"{about}: {reason:.60}", advice)
@@ -168,24 +150,24 @@ def _device(name: str, about: str) -> Check:
     return Check("devices", name, OK, f"{about}; float32 to {error:.0e}; {repeats}")
 
 
-def _places() -> Iterator[Check]:
-    yield _place("runs", Path("logs"), BROKEN, "name a directory you can write to with --run")
+def _directories() -> Iterator[Check]:
+    yield _directory("runs", Path("logs"), BROKEN, "name a directory you can write to with --run")
     homes = {"cache": ("XDG_CACHE_HOME", ".cache"), "trusted": ("XDG_STATE_HOME", ".local/state")}
     for name, (variable, usual) in homes.items():
         path = user_directory(variable, usual)
-        yield _place(name, path, ABSENT, f"set {variable} to a directory you can write to")
+        yield _directory(name, path, ABSENT, f"set {variable} to a directory you can write to")
 
 
-def _place(name: str, path: Path, lacking: Status, advice: str) -> Check:
-    """Lock, write, sync and rename, in the nearest directory above ``path`` that is there."""
-    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+def _directory(name: str, path: Path, lacking: Status, advice: str) -> Check:
+    """Lock, write, sync and rename a file, in the nearest existing directory above ``path``."""
+    nearest = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     try:
         with (
-            tempfile.TemporaryDirectory(prefix=".autoprune-doctor-", dir=there) as scratch,
+            tempfile.TemporaryDirectory(prefix=".autoprune-doctor-", dir=nearest) as scratch,
             FileLock(Path(scratch) / "lock").acquire(timeout=0),
         ):
             replace_text(Path(scratch) / "file", "content")
-        free = shutil.disk_usage(there).free
+        free = shutil.disk_usage(nearest).free
     except (OSError, AutopruneError) as error:
         reason = error.args[0] if isinstance(error, AutopruneError) else error.strerror
         return Check("places", name, lacking, f"in {path}: {reason}", advice)

@@ -1,4 +1,4 @@
-"""The configuration of ``autoprune export``."""
+"""Configuration of ``autoprune export``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ExportConfig(Config):
 
     @property
     def path(self) -> Path:
-        """What is written: ``output``, or ``model.onnx``, ``model.pt2``, ``safetensors/``."""
+        """Path to write: ``output``, or ``model.onnx``, ``model.pt2``, ``safetensors/``."""
         if self.output is not None:
             return Path(self.output)
         return Path(self.run) / (self.to if self.to == "safetensors" else f"model.{self.to}")

@@ -1,18 +1,18 @@
-"""Hand a pruned network to other programs: ONNX, ``torch.export`` programs, safetensors.
+"""Export of pruned networks for other programs: ONNX, ``torch.export`` programs, safetensors.
 
-What is written is read back and run beside the PyTorch network on real inputs, in batches of
-several sizes; a file that computes anything else is removed. The batch dimension stays free.
+Each file is read back and run beside the PyTorch network on real inputs, in batches of several
+sizes; a file that computes anything else is removed. The batch dimension stays free.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from torch.export import Dim, ExportedProgram
 from torch.utils._pytree import tree_leaves, tree_map
 
 from autoprune.commands.export.config import ExportConfig, ExportForm
+from autoprune.commands.export.result import TOLERANCE, Exported
 from autoprune.cost.latency.onnx import require_onnx
 from autoprune.data.task import example_inputs
 from autoprune.errors import AutopruneError, UsageError
@@ -32,44 +33,11 @@ from autoprune.pipeline.inputs import of_run
 from autoprune.runs.artifacts import Artifacts
 from autoprune.structure.graph import ExampleInputs, as_call, call, quiet
 
-TOLERANCE: Final = 1e-4
-"""Largest difference from PyTorch, relative to the largest output, that still counts as equal."""
-
 BATCHES: Final = (4, 1, 7)
 """Batch sizes of the check; the network is exported on the first, which must be above 1."""
 
-
 Outputs = list[Tensor]
 Runner = Callable[[ExampleInputs], Outputs]
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A file that passed its check.
-
-    ``difference`` is the largest absolute difference from PyTorch over all outputs, ``scale`` the
-    largest absolute output, ``batches`` the sizes of the batches they were compared on; ``bytes``
-    the size on disk.
-    """
-
-    path: Path
-    form: ExportForm
-    bytes: int
-    difference: float
-    scale: float
-    batches: tuple[int, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able object."""
-        return {
-            "path": str(self.path),
-            "form": self.form,
-            "bytes": self.bytes,
-            "max_difference": self.difference,
-            "max_output": self.scale,
-            "tolerance": TOLERANCE,
-            "batches": list(self.batches),
-        }
 
 
 def run_export(config: ExportConfig, progress: Progress) -> Exported:
@@ -109,18 +77,18 @@ def export_file(
     """
     model = model.eval()
     write, read = {"onnx": (_write_onnx, _read_onnx), "pt2": (_write_pt2, _read_pt2)}[form]
-    found: list[Exported] = []
+    checked: list[Exported] = []
 
     def write_and_check(staged: Path) -> None:
         with quiet(), torch.no_grad():
             with blamed(f"the network cannot be exported to {form}"):
                 write(_program(model, batches[0]), staged)
             runner = read(staged)
-            found.append(_checked(model, runner, form, staged, batches))
+            checked.append(_checked(model, runner, form, staged, batches))
 
     staged = stage(path, write_and_check)
     commit(staged, path)
-    return replace(found[0], path=path)
+    return replace(checked[0], path=path)
 
 
 def export_directory(
@@ -130,7 +98,7 @@ def export_directory(
     dense: nn.Module | None,
     batches: Sequence[ExampleInputs],
 ) -> Exported:
-    """Copy what rebuilds the network of a run, no more, to a directory that ``load`` reads.
+    """Copy only the files that rebuild the network of a run to a directory that ``load`` reads.
 
     ``dense`` is a network of the same class if the run cannot name one; it is cut in place.
     Raises UsageError if the directory exists and is not empty, AutopruneError if what is loaded
@@ -180,7 +148,7 @@ def _read_onnx(path: Path) -> Runner:
     session = import_module("onnxruntime").InferenceSession(
         str(path), providers=["CPUExecutionProvider"]
     )
-    names = [item.name for item in session.get_inputs()]
+    names = [entry.name for entry in session.get_inputs()]
 
     def run(inputs: ExampleInputs) -> Outputs:
         leaves = [leaf for leaf in tree_leaves(as_call(inputs)) if isinstance(leaf, Tensor)]
@@ -213,25 +181,25 @@ def _checked(
                 "the forward pass may hold the batch size as a constant",
             )
         for output, target in zip(outputs, expected, strict=True):
-            difference = max(difference, _distance(output, target))
+            difference = max(difference, _largest_difference(output, target))
             scale = max(scale, float(target.abs().max()))
-        sizes.append(_size(inputs))
+        sizes.append(_batch_size(inputs))
     if not difference <= TOLERANCE * (scale or 1.0):
         raise AutopruneError(
             f"the {form} export differs from PyTorch by {difference:.1e} (largest output"
             f" {scale:.1e}); it was removed",
             "export to another format, and report this network",
         )
-    size = sum(item.stat().st_size for item in [path, *path.glob("*")] if item.is_file())
+    size = sum(file.stat().st_size for file in [path, *path.glob("*")] if file.is_file())
     return Exported(path, form, size, difference, scale, tuple(sizes))
 
 
-def _distance(output: Tensor, target: Tensor) -> float:
+def _largest_difference(output: Tensor, target: Tensor) -> float:
     if not output.numel():
         return 0.0
     worst = float((output.double() - target.double()).abs().max())
     return worst if worst == worst else float("inf")
 
 
-def _size(inputs: ExampleInputs) -> int:
+def _batch_size(inputs: ExampleInputs) -> int:
     return next(int(leaf.shape[0]) for leaf in tree_leaves(as_call(inputs)) if leaf.dim())

@@ -1,4 +1,4 @@
-"""The configuration of ``autoprune inspect``."""
+"""Configuration of ``autoprune inspect``."""
 
 from __future__ import annotations
 

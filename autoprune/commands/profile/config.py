@@ -1,4 +1,4 @@
-"""The configuration of ``autoprune profile``."""
+"""Configuration of ``autoprune profile``."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Where a network's cost is: MACs, parameters, bytes, energy and measured time, layer by layer."""
+"""Cost of a network by layer: MACs, parameters, bytes, energy and measured time."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from autoprune.commands.profile.config import ProfileConfig
+from autoprune.commands.profile.result import LayerCost, Profile
 from autoprune.cost.energy import EnergyTable, energy_products
 from autoprune.cost.latency.backends import find_backend
 from autoprune.cost.latency.deployed import deployed, samples_in
@@ -16,7 +16,6 @@ from autoprune.cost.model import CostModel
 from autoprune.data import load_data
 from autoprune.data.task import resolve_task
 from autoprune.foundation.progress import Progress
-from autoprune.foundation.schema import encode_fields
 from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.execution import move
 from autoprune.networks.spec import resolve_model
@@ -25,47 +24,11 @@ from autoprune.pipeline.inputs import on_device, resolve_device
 from autoprune.structure.analyze import analyze
 from autoprune.structure.table import Layer, Structure, TensorInfo
 
-ROUNDS: Final = 9
 OTHER: Final = "everything else"
 
 
-@dataclass(frozen=True)
-class Entry:
-    """The cost of one module that multiplies, or of a whole network, per sample.
-
-    ``bytes`` are those of parameters and buffers, ``activations`` elements read and written,
-    ``milliseconds`` measured in batches (None where a module holds other modules too, whose time is
-    not its own), ``picojoules`` by the table.
-    """
-
-    name: str
-    kind: str
-    macs: int
-    parameters: int
-    bytes: int
-    activations: int
-    milliseconds: float | None
-    picojoules: float
-
-
-@dataclass(frozen=True)
-class Profile:
-    """The cost of every layer, of what is left over, and of the whole network."""
-
-    layers: tuple[Entry, ...]
-    other: Entry
-    total: Entry
-    batch: int
-    device: str
-    assumptions: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able object."""
-        return encode_fields(self)
-
-
 def run_profile(config: ProfileConfig, progress: Progress) -> Profile:
-    """Carry out ``autoprune profile``; raises AutopruneError for whatever a user can mend."""
+    """Carry out ``autoprune profile``; raises AutopruneError for errors that a user can fix."""
     table = EnergyTable.read(config.energy) if config.energy else EnergyTable()
     device, task = resolve_device(config.device), resolve_task(config.task)
     with progress.phase("profile", 2) as phase:
@@ -89,8 +52,16 @@ def run_profile(config: ProfileConfig, progress: Progress) -> Profile:
     size = samples_in(batch)
     spent = {name: 1000 * seconds / size for name, seconds in parts.items()}
     total = 1000 * whole / size
-    where = f"{device}, {backend.name}"
-    return profile(structure, table, spent, total, batch=size, device=where)
+    return profile(
+        structure,
+        table,
+        spent,
+        total,
+        batch=size,
+        device=f"{device}, {backend.name}",
+        model=str(config.model),
+        data=config.data,
+    )
 
 
 def profile(
@@ -101,8 +72,10 @@ def profile(
     *,
     batch: int,
     device: str,
+    model: str,
+    data: str,
 ) -> Profile:
-    """Add up costs by module; ``spent`` and ``total`` are milliseconds per sample."""
+    """Return costs by module; ``spent`` and ``total`` are milliseconds per sample."""
     layers: dict[str, list[Layer]] = defaultdict(list)
     for layer in structure.layers:
         layers[layer.module].append(layer)
@@ -111,32 +84,34 @@ def profile(
         owner = info.name.rpartition(".")[0]
         tensors[owner if owner in layers else OTHER].append(info)
     rows = [
-        _entry(structure, table, name, found, tensors[name], spent.get(name))
-        for name, found in layers.items()
+        _layer_cost(structure, table, name, own_layers, tensors[name], spent.get(name))
+        for name, own_layers in layers.items()
     ]
     rest = max(0.0, total - sum(row.milliseconds or 0.0 for row in rows))
     return Profile(
+        model=model,
+        data=data,
         layers=tuple(rows),
-        other=_entry(structure, table, OTHER, [], tensors[OTHER], rest),
-        total=_entry(structure, table, "total", structure.layers, structure.tensors, total),
+        other=_layer_cost(structure, table, OTHER, [], tensors[OTHER], rest),
+        total=_layer_cost(structure, table, "total", structure.layers, structure.tensors, total),
         batch=batch,
         device=device,
         assumptions=table.lines(),
     )
 
 
-def _entry(
+def _layer_cost(
     structure: Structure,
     table: EnergyTable,
     name: str,
     layers: Sequence[Layer],
     tensors: Sequence[TensorInfo],
     milliseconds: float | None,
-) -> Entry:
+) -> LayerCost:
     part = Structure(structure.groups, (), tuple(layers), {}, tuple(tensors), {}, {})
     cost, sizes = CostModel(part, table), structure.sizes
     energy = sum(product(sizes) for product in energy_products(layers, tensors, table))
-    return Entry(
+    return LayerCost(
         name=name or "(the model itself)",
         kind="/".join(dict.fromkeys(layer.kind for layer in layers)) if name != "total" else "",
         macs=cost.macs.dense,

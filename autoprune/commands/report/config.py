@@ -1,4 +1,4 @@
-"""The configuration of ``autoprune report``."""
+"""Configuration of ``autoprune report``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autoprune.foundation.schema import OUTSIDE
 
 @dataclass(frozen=True, kw_only=True)
 class ReportConfig(Config):
-    """Show a run again: its result, or how far it has come. Nothing is computed or changed."""
+    """Show a run again: its result, or its progress so far. Nothing is computed or changed."""
 
     command: ClassVar[str] = "report"
 
@@ -23,6 +23,6 @@ class ReportConfig(Config):
     plot: Annotated[
         str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: none)")
     ] = None
-    """Draw the scores of all evaluations, and what each group keeps, as .png or .svg."""
+    """Draw the scores of all evaluations and the units kept by group, as .png or .svg."""
     json: Json = field(default=False, metadata=OUTSIDE)
     debug: Debug = field(default=False, metadata=OUTSIDE)

@@ -1,31 +1,22 @@
-"""How a run stands, read from its directory without a lock and without changing anything."""
+"""Status of a run, read from its directory without a lock and without changing anything."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autoprune.errors import DamagedError, UsageError
-from autoprune.foundation.charts import COLORS, Curve, canvas, draw_curves, save
-from autoprune.foundation.files import writing
 from autoprune.runs.artifacts import Artifacts
 from autoprune.runs.journal import read_journal
 from autoprune.runs.run import CONFIG, JOURNAL, RESULT
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-TRAININGS = ("train", "finetune")
-_ENDINGS = (".png", ".svg")
-
 
 @dataclass(frozen=True)
 class RunStatus:
-    """What a run directory holds: ``result`` is None as long as the run has not finished."""
+    """Contents of a run directory; ``result`` is None as long as the run has not finished."""
 
     run: Path
     command: str
@@ -45,7 +36,7 @@ class RunStatus:
 
     @property
     def best(self) -> Mapping[str, Any] | None:
-        """The evaluation with the best score, the first of equals; None if there is none."""
+        """Evaluation with the best score, the first of equals; None if there is none."""
         return max(self.plans, key=lambda record: float(record["score"]), default=None)
 
     def to_json(self) -> dict[str, Any]:
@@ -82,7 +73,7 @@ def read_status(path: Path) -> RunStatus:
 
 @contextmanager
 def as_written(path: Path) -> Iterator[None]:
-    """Turn the errors of reading what has another shape than ours into one line.
+    """Raise DamagedError if files do not have the shape that autoprune writes.
 
     A run can come from anybody, with hashes that fit.
     """
@@ -93,48 +84,3 @@ def as_written(path: Path) -> Iterator[None]:
             f"the files of {path} do not hold what autoprune writes: {error!r:.80}",
             "another version wrote them, or they were edited",
         ) from error
-
-
-def draw_status(status: RunStatus, path: Path) -> None:
-    """Draw the scores of evaluations or of rounds, and what each group of the last or best keeps.
-
-    Raises UsageError if the run has neither, or for a file that is neither PNG nor SVG.
-    """
-    if path.suffix not in _ENDINGS:
-        raise UsageError(f"cannot draw {path}", f"end it in {' or '.join(_ENDINGS)}")
-    chosen = status.rounds[-1] if status.rounds else status.best
-    if chosen is None:
-        hint = "training.svg in it is its picture" if status.command in TRAININGS else ""
-        raise UsageError(f"{status.run} holds no evaluations of plans to draw", hint)
-    figure, (left, right) = canvas(columns=2)
-    (_draw_rounds if status.rounds else _draw_evaluations)(left, status)
-    left.set(ylabel="score on the search split")
-    # A finished run may have chosen another finalist than the first by score, and counts weights
-    # where units are several.
-    groups = (status.result or {}).get("groups", ())
-    shares = {item["name"]: item["kept"] / item["size"] for item in groups} or chosen["plan"]
-    right.bar(range(len(shares)), list(shares.values()), color=COLORS[0], width=0.8)
-    right.set_xticks(range(len(shares)), list(shares), rotation=90, fontsize=6)
-    right.set(ylabel="fraction kept" if groups else "units kept")
-    with writing(path):
-        save(figure, path)
-
-
-def _draw_evaluations(axes: Axes, status: RunStatus) -> None:
-    scores = [float(record["score"]) for record in status.plans]
-    numbers = list(range(1, len(scores) + 1))
-    axes.scatter(numbers, scores, s=8, color=COLORS[5], label="evaluation")
-    draw_curves(axes, {"best so far": Curve(numbers, list(accumulate(scores, max)))})
-    axes.legend(fontsize=8)
-    axes.set(xlabel="evaluations")
-
-
-def _draw_rounds(axes: Axes, status: RunStatus) -> None:
-    numbers = list(range(1, len(status.rounds) + 1))
-    curves = {
-        label: Curve(numbers, [float(record[name]) for record in status.rounds])
-        for label, name in (("pruned", "pruned"), ("fine-tuned", "recovered"))
-    }
-    draw_curves(axes, curves, markers=True)
-    axes.set_xticks(numbers)
-    axes.set(xlabel="rounds")

@@ -1,1 +1,1 @@
-"""Lottery tickets: masks that are rewound and trained again, beside their controls."""
+"""``autoprune ticket``: lottery tickets, masks that are rewound and trained again, and controls."""

@@ -1,4 +1,4 @@
-"""The configuration of ``autoprune ticket``."""
+"""Configuration of ``autoprune ticket``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Final
 
 import tyro
 
-from autoprune.commands.ticket.length import iterations
+from autoprune.commands.ticket.training.length import iterations
 from autoprune.errors import UsageError
 from autoprune.foundation.config import LARGEST_SEED, Config, named_directory, slug
 from autoprune.foundation.options import (
@@ -32,18 +32,18 @@ Count = Annotated[
     int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the network's)")
 ]
 
-Count0 = Annotated[
+CountOfData = Annotated[
     int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the data's own)")
 ]
 
 RULES: Final = ("early-bird", "early-overlap")
 CRITERIA: Final = ("magnitude", "snip", "grasp", "synflow")
-"""Masks that ``--early`` draws otherwise than at a given iteration."""
+"""Rules and criteria by which ``--early`` draws masks, besides given iterations."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TicketConfig(Config):
-    """Find lottery tickets, or train the mask of a search again, beside their controls."""
+    """Find lottery tickets, or train the mask of a search again, and compare them with controls."""
 
     command: ClassVar[str] = "ticket"
 
@@ -51,8 +51,8 @@ class TicketConfig(Config):
         str | None,
         tyro.conf.arg(
             metavar="DIR",
-            help="A finished search, whose mask is trained again. With --model: where this run"
-            " lives, as --run-dir.",
+            help="A finished search, whose mask is trained again. With --model: the directory of"
+            " this run, as --run-dir.",
             help_behavior_hint="",
         ),
     ] = None
@@ -68,13 +68,13 @@ class TicketConfig(Config):
     """digits, a directory, a hub name, or file.py:function; that of the search with --run."""
     task: TaskSpec = "classification"
     levels: int = field(default=5, metadata=OUTSIDE)
-    """Times that weights are pruned and the rest is trained again; more can be added later."""
+    """Rounds of pruning, each with a training of the remaining weights; more can be added later."""
     rate: float = 0.2
-    """Part of the weights left that goes at every level; half of it in the output layer."""
+    """Fraction of the remaining weights to prune at every level; half of it in the output layer."""
     scope: Name = "layerwise"
-    """Which weights compete: layerwise, or global (the output layer then stays whole)."""
+    """Weights are ranked layerwise, or global (the output layer is then not pruned)."""
     one_shot: Flag = False
-    """Prune the trained dense network only, for every level anew."""
+    """Prune the trained dense network for every level, not the ticket of the level before."""
     iterations: Count = None
     """Length of every training in iterations."""
     epochs: Annotated[
@@ -87,7 +87,7 @@ class TicketConfig(Config):
     ] = None
     """Train as the papers train this network: lenet-300-100, conv-2, conv-4, conv-6; or general."""
     rewind: Name = "0"
-    """Where tickets start again: 0 (the initial weights), 500it or 2ep."""
+    """Rewind point of tickets: 0 (the initial weights), 500it or 2ep."""
     batch_size: Count = None
     """Samples per iteration."""
     learning_rate: Annotated[
@@ -95,17 +95,17 @@ class TicketConfig(Config):
     ] = None
     """Peak learning rate."""
     seeds: int = field(default=3, metadata=OUTSIDE)
-    """Repetitions, each with seeds of its own; more can be added later."""
+    """Repetitions with different seeds; more can be added later."""
     seed: int = 0
-    """Seed of everything random in the first repetition; the next ones count on."""
-    split_seed: Count0 = None
-    """Draws what is held out of the training data; by default what the data set holds out."""
+    """Seed of everything random in the first repetition; each further one adds 1."""
+    split_seed: CountOfData = None
+    """Seed that draws the held-out samples; by default those that the data set holds out."""
     early: Annotated[
         str | None,
         tyro.conf.arg(
             metavar="LIST",
-            help="Compare masks by when they are drawn, as in 100it,1ep,early-bird,snip: iterations"
-            " or epochs, early-bird, early-overlap, magnitude, snip, grasp, synflow.",
+            help="Compare masks drawn at different times, as in 100it,1ep,early-bird,snip:"
+            " iterations or epochs, early-bird, early-overlap, magnitude, snip, grasp, synflow.",
             help_behavior_hint="",
         ),
     ] = None
@@ -113,7 +113,7 @@ class TicketConfig(Config):
         str | None,
         tyro.conf.arg(
             metavar="SPEC",
-            help="Train tickets found on --data on these data.",
+            help="Train the tickets found on --data on these data.",
             help_behavior_hint="",
         ),
     ] = None
@@ -127,7 +127,7 @@ class TicketConfig(Config):
         ),
     ] = None
     barrier: Flag = False
-    """Train every ticket on a second order of the data and measure the barrier between the two."""
+    """Train every ticket on a second order of the data; measure the error barrier between both."""
     initial: Annotated[
         str | None,
         tyro.conf.arg(
@@ -142,14 +142,14 @@ class TicketConfig(Config):
         int | None,
         tyro.conf.arg(metavar="N", help_behavior_hint="(default: one per core)"),
     ] = field(default=None, metadata=OUTSIDE)
-    """Trainings side by side, each on one thread; the outcome is the same for any number."""
+    """Trainings side by side, each on one thread; the result is the same for any number."""
     run_dir: RunDirectory = field(default=None, metadata=OUTSIDE)
     fresh: Fresh = field(default=False, metadata=OUTSIDE)
     json: Json = field(default=False, metadata=OUTSIDE)
     debug: Debug = field(default=False, metadata=OUTSIDE)
 
     def __post_init__(self) -> None:
-        self._place()
+        self._resolve_directory()
         for name in ("levels", "iterations", "epochs", "batch_size", "seeds", "workers"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -160,7 +160,7 @@ class TicketConfig(Config):
                 option = name.replace("_", "-")
                 raise UsageError(f"--{option} must lie between 0 and 2**64, not {value}")
         self._check_training()
-        self._check_question()
+        self._check_study()
         self.rewind_iterations(1)
         for name in self.early_names:
             if name not in RULES + CRITERIA and iterations(name, 1) is None:
@@ -179,8 +179,8 @@ class TicketConfig(Config):
         if self.weeks is not None and self.weeks < 2:
             raise UsageError(f"--weeks must be at least 2, not {self.weeks}")
 
-    def _check_question(self) -> None:
-        """One run asks one question."""
+    def _check_study(self) -> None:
+        """Raise UsageError unless the options ask for one study."""
         asked = [
             f"--{name.replace('_', '-')}"
             for name in ("run", "early", "transfer_to", "weeks")
@@ -193,8 +193,8 @@ class TicketConfig(Config):
         if self.barrier and asked:
             raise UsageError(f"--barrier goes with iterative pruning, not with {asked[0]}")
 
-    def _place(self) -> None:
-        """With a model there is no search to read from: ``run`` is where this run lives."""
+    def _resolve_directory(self) -> None:
+        """With a model there is no search to read: ``run`` then names the directory of this run."""
         if self.model and self.run:
             object.__setattr__(self, "run_dir", self.run_dir or self.run)
             object.__setattr__(self, "run", None)
@@ -202,19 +202,19 @@ class TicketConfig(Config):
             object.__setattr__(self, "model", self.model or "lenet-300-100")
 
     def rewind_iterations(self, epoch: int) -> int:
-        """Return where tickets start again; ``epoch`` is the number of iterations in one."""
-        found = iterations(self.rewind, epoch)
-        if found is None:
+        """Return the rewind point as an iteration; ``epoch`` is the length of an epoch."""
+        rewind = iterations(self.rewind, epoch)
+        if rewind is None:
             raise UsageError(f"cannot read --rewind {self.rewind!r}", "write 0, 500it or 2ep")
-        return found
+        return rewind
 
     @property
     def early_names(self) -> tuple[str, ...]:
-        """The masks that ``--early`` lists, each once."""
+        """Names of the masks that ``--early`` lists, each once."""
         return tuple(dict.fromkeys(name.strip() for name in (self.early or "").split(",") if name))
 
     @property
     def directory(self) -> Path:
-        """Where the run lives: ``run_dir``, or a name made of what is trained and how."""
+        """Directory of the run: ``run_dir``, or a name made of network, data and configuration."""
         inputs = self.model or Path(str(self.run)).name
         return named_directory(self.run_dir, f"ticket-{slug(inputs)}-{slug(self.data)}-{self.key}")

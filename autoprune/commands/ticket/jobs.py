@@ -1,4 +1,4 @@
-"""Trainings of a study: what each needs, what it leaves, and which are still to be done."""
+"""Jobs, the trainings of a study: what each needs and stores, and which are still to be done."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ Key = tuple[str, int, str]
 """(name of the mask, seed, kind of training)."""
 
 Record = Mapping[str, Any]
-"""What the journal holds of a training: ``mask``, ``seed``, ``kind``, ``remaining``, ``trial``."""
+"""Record of a training in the journal: ``mask``, ``seed``, ``kind``, ``remaining``, ``trial``."""
 
 Records = Mapping[Key, Record]
 
 Tick = Callable[[int], None]
-"""OnAdvance now and then how many iterations more are done."""
+"""Called now and then with the number of further iterations that are done."""
 
 
 class Job(NamedTuple):
-    """One training.
+    """Training of one network.
 
     - ``mask``: name of the mask, as ``level-03``; ``kind``: ``ticket``, ``reinit``, ...
     - ``steps``: iterations that it takes.
     - ``needs``: trainings that must have ended before.
-    - ``stores``: whether it leaves a ticket in the run directory, named as its mask.
-    - ``draws``: names of further tickets that it leaves.
+    - ``stores``: whether it stores a ticket in the run directory, named as its mask.
+    - ``draws``: names of further tickets that it stores.
     """
 
     mask: str
@@ -45,62 +45,63 @@ class Job(NamedTuple):
 
     @property
     def key(self) -> Key:
-        """What tells it from all other trainings of its study."""
+        """Key that no other training of the study has."""
         return self.mask, self.seed, self.kind
 
     def folders(self, home: Path) -> list[Path]:
-        """Say where the tickets lie that it leaves."""
+        """Return the directories of the tickets that it stores."""
         names = (self.mask, *self.draws) if self.stores else self.draws
         return [folder(home, self.seed, name) for name in names]
 
 
 def folder(home: Path, seed: int, mask: str) -> Path:
-    """Return where the ticket of a seed and mask lies."""
+    """Return the directory of the ticket of a seed and mask."""
     return home / f"seed-{seed}" / mask
 
 
 def checkpoint(job: Job, home: Path) -> Checkpoint:
-    """Return where the state of a training under way is kept: a directory of its own."""
-    with writing(_under_way(job, home)):
-        _under_way(job, home).mkdir(parents=True, exist_ok=True)
-    return FileCheckpoint(Artifacts(_under_way(job, home)), job.kind)
+    """Return the checkpoint of a training under way, in a directory of its own."""
+    with writing(_checkpoint_folder(job, home)):
+        _checkpoint_folder(job, home).mkdir(parents=True, exist_ok=True)
+    return FileCheckpoint(Artifacts(_checkpoint_folder(job, home)), job.kind)
 
 
-def clear(job: Job, home: Path) -> None:
-    """Remove what was kept of a training that has ended and is in the journal."""
-    shutil.rmtree(_under_way(job, home), ignore_errors=True)
+def clear_checkpoint(job: Job, home: Path) -> None:
+    """Remove the checkpoint of a training that has ended and is in the journal."""
+    shutil.rmtree(_checkpoint_folder(job, home), ignore_errors=True)
 
 
-def _under_way(job: Job, home: Path) -> Path:
+def _checkpoint_folder(job: Job, home: Path) -> Path:
     return folder(home, job.seed, f"{job.mask}.{job.kind}.under-way")
 
 
-def lost(jobs: Iterable[Job], known: Records, home: Path) -> list[Path]:
-    """Put aside what is damaged of tickets and of trainings under way; return what is lost.
+def put_damaged_aside(jobs: Iterable[Job], known: Records, home: Path) -> list[Path]:
+    """Put damaged tickets and checkpoints aside; return the directories that are lost.
 
-    The trainings are repeatable: whatever is lost is made anew.
+    Trainings are repeatable, and what is lost is trained again.
     """
     ended: dict[Path, list[bool]] = {}
     for job in jobs:
-        ended.setdefault(_under_way(job, home), [])
-        for place in job.folders(home):
-            ended.setdefault(place, []).append(job.key in known)
-    found = [place for place, writers in ended.items() if not _sound(place, writers)]
-    for place in found:
-        if place.exists():
-            set_aside(place, "damaged")
-    return found
+        ended.setdefault(_checkpoint_folder(job, home), [])
+        for ticket in job.folders(home):
+            ended.setdefault(ticket, []).append(job.key in known)
+    damaged = [path for path, writers in ended.items() if not _is_intact(path, writers)]
+    for path in damaged:
+        if path.exists():
+            set_aside(path, "damaged")
+    return damaged
 
 
-def _sound(place: Path, ended: Sequence[bool]) -> bool:
-    """Say whether a directory holds what those of its writers left that have ``ended``."""
+def _is_intact(path: Path, ended: Sequence[bool]) -> bool:
+    """Whether a directory holds all files of those of its writers that have ``ended``."""
     try:
-        artifacts = Artifacts(place)
+        artifacts = Artifacts(path)
     except DamagedError:
         return False
     if not any(ended):
         return True
-    # One is killed between listing a file and naming it; whoever drew the masks wrote all others.
+    # A job can be killed between listing a file and naming it; the one that drew the masks wrote
+    # all other files.
     missing = set() if all(ended) else {TRAINED}
     return FACTS in artifacts.names and missing.issuperset(artifacts.damaged)
 
@@ -108,15 +109,15 @@ def _sound(place: Path, ended: Sequence[bool]) -> bool:
 def pending(jobs: Iterable[Job], known: Records, home: Path) -> Iterator[Job]:
     """Yield the jobs that have not ended, or whose tickets are gone."""
     for job in jobs:
-        gone = [place for place in job.folders(home) if not (place / FACTS).is_file()]
+        gone = [path for path in job.folders(home) if not (path / FACTS).is_file()]
         if job.key not in known or gone:
             yield job
 
 
-def half_lost(jobs: Iterable[Job], home: Path) -> list[str]:
-    """Return the saved states of trainings under way that are missing or damaged."""
+def damaged_checkpoints(jobs: Iterable[Job], home: Path) -> list[str]:
+    """Return the names of missing or damaged checkpoints of trainings under way."""
     return [
-        str((place / name).relative_to(home))
-        for place in (_under_way(job, home) for job in jobs)
-        for name in Artifacts(place).damaged
+        str((path / name).relative_to(home))
+        for path in (_checkpoint_folder(job, home) for job in jobs)
+        for name in Artifacts(path).damaged
     ]

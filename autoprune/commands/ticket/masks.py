@@ -1,4 +1,4 @@
-"""Masks of single weights: magnitude pruning, layer by layer or over all layers at once.
+"""Masks of single weights, and magnitude pruning: layer by layer, or all layers together.
 
 A mask is a bool tensor of its weight's shape, True where the weight stays; masks come by parameter
 name, in the model's order.
@@ -16,7 +16,7 @@ from autoprune.errors import UsageError
 Masks = dict[str, Tensor]
 
 
-def full(model: nn.Module) -> Masks:
+def full_masks(model: nn.Module) -> Masks:
     """Return masks that keep everything, of weights with two or more dimensions.
 
     Biases and the parameters of norms are never pruned. Raises UsageError if no weight is left.
@@ -32,7 +32,7 @@ def full(model: nn.Module) -> Masks:
 
 
 def output_layer(masks: Mapping[str, Tensor]) -> str:
-    """Name the output layer's weight: the last one in the model's order."""
+    """Return the name of the output layer's weight: the last one in the model's order."""
     return list(masks)[-1]
 
 
@@ -41,14 +41,14 @@ def prune_by_layer(
 ) -> Masks:
     """Prune the smallest weights of every layer (Frankle and Carbin 2019, section 2).
 
-    From the n weights that a mask still keeps, exactly round(rate * n) of the least magnitude go,
-    of equal ones those with the lower index; half the ``rate`` holds for the output layer. At least
+    Of the n weights that a mask still keeps, exactly round(rate * n) of the least magnitude go, of
+    equal ones those with the lower index; the output layer is pruned at half the ``rate``. At least
     one weight stays in each layer. Raises UsageError unless 0 < rate < 1.
     """
-    _check(rate)
+    _check_rate(rate)
     output = output_layer(masks)
     return {
-        name: _without(mask, weights[name], rate / 2 if name == output else rate)
+        name: _prune_layer(mask, weights[name], rate / 2 if name == output else rate)
         for name, mask in masks.items()
     }
 
@@ -59,13 +59,13 @@ def prune_globally(
     rate: float,
     spared: Collection[str] = (),
 ) -> Masks:
-    """Prune the smallest weights over all layers together, as the paper does in deep networks.
+    """Prune the smallest weights of all layers together, as the paper does in deep networks.
 
     From the n weights that the masks of layers not ``spared`` keep, exactly round(rate * n) go,
     ties as in :func:`prune_by_layer`; the largest weight of every layer stays, so fewer go if
     nothing else is left. Raises UsageError unless 0 < rate < 1.
     """
-    _check(rate)
+    _check_rate(rate)
     names = [name for name in masks if name not in spared]
     kept = torch.cat([masks[name].flatten() for name in names])
     magnitude = torch.cat([_magnitude(weights[name]) for name in names])
@@ -84,10 +84,10 @@ def prune_globally(
     return {name: pruned.get(name, mask) for name, mask in masks.items()}
 
 
-def draw(scores: Mapping[str, Tensor], masks: Mapping[str, Tensor], keep: int) -> Masks:
+def keep_highest(scores: Mapping[str, Tensor], masks: Mapping[str, Tensor], keep: int) -> Masks:
     """Keep the ``keep`` highest scores of all layers together, and the highest of every layer.
 
-    Only places that ``masks`` keep are considered; of equal scores the first ones go.
+    Only weights that ``masks`` keep are considered; of equal scores those with lower index go.
     """
     names = list(masks)
     kept = torch.cat([masks[name].flatten() for name in names])
@@ -104,24 +104,24 @@ def draw(scores: Mapping[str, Tensor], masks: Mapping[str, Tensor], keep: int) -
     return {name: part.view_as(masks[name]) for name, part in zip(names, left, strict=True)}
 
 
-def shuffled(masks: Mapping[str, Tensor], seed: int, block: int = 0) -> Masks:
-    """Return masks with as many weights kept in every layer, at places drawn by ``seed``.
+def shuffled_masks(masks: Mapping[str, Tensor], seed: int, block: int = 0) -> Masks:
+    """Return masks with as many weights kept in every layer, at positions drawn by ``seed``.
 
-    With ``block``, masks of a pattern n:m with m = ``block`` keep it: rows (outputs) change places,
-    and so do the weights within each run of m inputs.
+    With ``block``, masks of a pattern n:m with m = ``block`` keep it: rows (outputs) are permuted,
+    and so are the weights within each run of m inputs.
     """
     generator = torch.Generator().manual_seed(seed)
 
     def mix(mask: Tensor) -> Tensor:
         if block:
-            return _mixed_blocks(mask, block, generator)
+            return _shuffled_blocks(mask, block, generator)
         return mask.flatten()[torch.randperm(mask.numel(), generator=generator)].view_as(mask)
 
     return {name: mix(mask) for name, mask in masks.items()}
 
 
-def _mixed_blocks(mask: Tensor, block: int, generator: torch.Generator) -> Tensor:
-    """Mix rows, and places within blocks; a row is laid out with its inputs fastest."""
+def _shuffled_blocks(mask: Tensor, block: int, generator: torch.Generator) -> Tensor:
+    """Permute rows, and positions within blocks; a row is laid out with its inputs fastest."""
     inputs_last = mask.movedim(1, -1)
     rows = inputs_last.reshape(len(mask), -1)
     rows = rows[torch.randperm(len(rows), generator=generator)]
@@ -132,33 +132,33 @@ def _mixed_blocks(mask: Tensor, block: int, generator: torch.Generator) -> Tenso
     return mixed.view(inputs_last.shape).movedim(-1, 1).contiguous()
 
 
-def distance(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
-    """Return the part of all places at which two masks differ (Hamming, normalized).
+def mask_distance(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
+    """Return the fraction of all weights at which two masks differ (normalized Hamming distance).
 
-    It is small for any two sparse masks: see :func:`overlap`.
+    It is small for any two sparse masks: see :func:`mask_overlap`.
     """
     differ = sum(int((mask ^ other[name]).sum()) for name, mask in one.items())
     return differ / sum(mask.numel() for mask in one.values())
 
 
-def overlap(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
-    """Return the weights that both masks keep, as a part of what the smaller one keeps."""
+def mask_overlap(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
+    """Return the weights that both masks keep, as a fraction of those of the smaller mask."""
     both = sum(int((mask & other[name]).sum()) for name, mask in one.items())
     return both / min(sum(int(mask.sum()) for mask in masks.values()) for masks in (one, other))
 
 
-def shares(masks: Mapping[str, Tensor]) -> dict[str, float]:
+def kept_by_layer(masks: Mapping[str, Tensor]) -> dict[str, float]:
     """Return the fraction of weights kept, by layer."""
     return {name: int(mask.sum()) / mask.numel() for name, mask in masks.items()}
 
 
-def remaining(masks: Mapping[str, Tensor]) -> float:
+def kept_fraction(masks: Mapping[str, Tensor]) -> float:
     """Return the fraction of weights kept, over all layers."""
     kept = sum(int(mask.sum()) for mask in masks.values())
     return kept / sum(mask.numel() for mask in masks.values())
 
 
-def _check(rate: float) -> None:
+def _check_rate(rate: float) -> None:
     if not 0 < rate < 1:
         raise UsageError(
             f"the pruning rate must lie between 0 and 1, not {rate:g}",
@@ -170,7 +170,7 @@ def _magnitude(weight: Tensor) -> Tensor:
     return weight.detach().cpu().float().abs().flatten()
 
 
-def _without(mask: Tensor, weight: Tensor, rate: float) -> Tensor:
+def _prune_layer(mask: Tensor, weight: Tensor, rate: float) -> Tensor:
     kept = mask.flatten()
     left = int(kept.sum())
     count = min(round(rate * left), left - 1)
@@ -178,9 +178,9 @@ def _without(mask: Tensor, weight: Tensor, rate: float) -> Tensor:
 
 
 def _drop_smallest(kept: Tensor, magnitude: Tensor, count: int) -> Tensor:
-    """Return flat ``kept`` without the ``count`` places of least magnitude, first ones first."""
-    places = kept.nonzero().flatten()
-    order = magnitude[places].sort(stable=True).indices
+    """Return flat ``kept`` without the ``count`` smallest weights, of equal ones the first."""
+    positions = kept.nonzero().flatten()
+    order = magnitude[positions].sort(stable=True).indices
     left = kept.clone()
-    left[places[order[:count]]] = False
+    left[positions[order[:count]]] = False
     return left

@@ -1,4 +1,4 @@
-"""The plots of ``autoprune ticket``."""
+"""Plots of ``autoprune ticket``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final
 
-from autoprune.commands.ticket.iterative import Iterative
+from autoprune.commands.ticket.evidence.movement import histogram
+from autoprune.commands.ticket.evidence.summary import Level
 from autoprune.commands.ticket.jobs import Records, folder
-from autoprune.commands.ticket.movement import histogram
-from autoprune.commands.ticket.study import Study
-from autoprune.commands.ticket.summary import Group
+from autoprune.commands.ticket.studies.iterative import Iterative
+from autoprune.commands.ticket.studies.study import Study
 from autoprune.commands.ticket.ticket import Ticket
 from autoprune.foundation.charts import Curve, canvas, draw_curves, save
 
@@ -31,7 +31,7 @@ Points = Sequence[Sequence[float]]
 """(iteration, validation loss, validation accuracy), as a trial's ``curve``."""
 
 PANELS: Final = 4
-"""Most panels of learning curves: the first, the last and some between."""
+"""Most panels of learning curves: the first level, the last and some between."""
 
 LAYERS: Final = 6
 """Most layers whose histograms fit one picture: the first ones and the last."""
@@ -40,21 +40,21 @@ LAYERS: Final = 6
 def draw(
     study: Study, result: Mapping[str, Any], records: Records, home: Path
 ) -> Iterator[tuple[str, Writer]]:
-    """Yield names of plots and what writes them."""
+    """Yield the name of each plot and a function that writes it."""
     if isinstance(study, Iterative):
-        yield "levels.png", partial(_save, levels(result["levels"]))
+        yield "levels.png", partial(_save_figure, levels(result["levels"]))
         dense, last = (
             Ticket.load(folder(home, study.seeds[0], study.name(level)))
             for level in (0, study.levels)
         )
-        yield "distances.png", partial(_save, distances(dense, last))
-    yield "curves.png", partial(_save, learning(study.groups(records)))
+        yield "distances.png", partial(_save_figure, distances(dense, last))
+    yield "curves.png", partial(_save_figure, learning_curves(study.levels_of(records)))
 
 
 def levels(entries: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw accuracies and early stops against the weights remaining, as the paper's figure 1 does.
+    """Draw accuracies and early stops against the remaining weights, as the paper's figure 1 does.
 
-    Means over seeds; bars reach from the least to the greatest.
+    Points are means over seeds, bars reach from the least to the greatest.
     """
     known = [name for name in FIGURES if name in entries[0]["means"]["ticket"]]
     figure, panels = canvas(1, len(known))
@@ -62,7 +62,7 @@ def levels(entries: Sequence[Mapping[str, Any]]) -> Figure:
         label, scale = FIGURES[name]
         kinds = [kind for kind in KINDS if kind in entries[0]["means"]]
         draw_curves(
-            axes, {kind: _against(entries, kind, name, scale) for kind in kinds}, markers=True
+            axes, {kind: _level_curve(entries, kind, name, scale) for kind in kinds}, markers=True
         )
         axes.set_xscale("log")
         axes.invert_xaxis()
@@ -75,38 +75,40 @@ def levels(entries: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def learning(groups: Sequence[Group]) -> Figure:
-    """Draw validation accuracy in the course of training: a panel per mask, a line per kind.
+def learning_curves(levels: Sequence[Level]) -> Figure:
+    """Draw validation accuracy during training: a panel per level, a line per kind.
 
-    Means over seeds in bands from the least to the greatest.
+    Lines are means over seeds, bands reach from the least to the greatest.
     """
-    step = (len(groups) - 1) / (PANELS - 1) if len(groups) > PANELS else 1
-    shown = [groups[round(at * step)] for at in range(min(PANELS, len(groups)))]
+    step = (len(levels) - 1) / (PANELS - 1) if len(levels) > PANELS else 1
+    shown = [levels[round(panel * step)] for panel in range(min(PANELS, len(levels)))]
     figure, panels = canvas(1, len(shown))
-    for axes, group in zip(panels, shown, strict=True):
-        kinds = [kind for kind in KINDS if kind in group.trials[0]]
-        courses = {kind: _course([trials[kind].curve for trials in group.trials]) for kind in kinds}
-        draw_curves(axes, courses)
-        axes.set_title(group.title, fontsize=9)
+    for axes, level in zip(panels, shown, strict=True):
+        kinds = [kind for kind in KINDS if kind in level.trials[0]]
+        curves = {
+            kind: _learning_curve([trials[kind].curve for trials in level.trials]) for kind in kinds
+        }
+        draw_curves(axes, curves)
+        axes.set_title(level.title, fontsize=9)
         axes.set_xlabel("iteration")
         axes.set_ylabel("validation accuracy, %")
     return figure
 
 
 def distances(dense: Ticket, ticket: Ticket) -> Figure:
-    """Draw how far weights inside and outside a ticket moved in the dense training, by layer."""
+    """Draw histograms of distances that weights inside and outside a ticket moved, by layer."""
     names = [name for name, mask in ticket.masks.items() if not bool(mask.all())]
     if len(names) > LAYERS:
         names = [*names[: LAYERS - 1], names[-1]]
     figure, panels = canvas(-(-len(names) // 3), min(3, len(names)))
     for axes, name in zip(panels, names, strict=False):
-        found = histogram(dense.rewound[name], dense.trained[name], ticket.masks[name])
-        for place in ("inside", "outside"):
-            total = sum(found[place])
+        bars = histogram(dense.rewound[name], dense.trained[name], ticket.masks[name])
+        for part in ("inside", "outside"):
+            total = sum(bars[part])
             axes.stairs(
-                [count / total for count in found[place]],
-                found["edges"],
-                label=place,
+                [count / total for count in bars[part]],
+                bars["edges"],
+                label=part,
                 fill=True,
                 alpha=0.5,
             )
@@ -117,13 +119,13 @@ def distances(dense: Ticket, ticket: Ticket) -> Figure:
     return figure
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save_figure(figure: Figure, path: Path) -> None:
     save(figure, path)
 
 
-def _against(entries: Sequence[Mapping[str, Any]], kind: str, name: str, scale: float) -> Curve:
+def _level_curve(entries: Sequence[Mapping[str, Any]], kind: str, name: str, scale: float) -> Curve:
     shares = [100 * entry["remaining"] for entry in entries]
-    values = [[scale * _figure(seed[kind], name) for seed in entry["seeds"]] for entry in entries]
+    values = [[scale * _value(seed[kind], name) for seed in entry["seeds"]] for entry in entries]
     return Curve(
         shares,
         [fmean(column) for column in values],
@@ -132,12 +134,12 @@ def _against(entries: Sequence[Mapping[str, Any]], kind: str, name: str, scale: 
     )
 
 
-def _figure(trial: Mapping[str, Any], name: str) -> float:
-    mark = name.removeprefix("accuracy_at_")
-    return float(trial[name] if mark == name else trial["accuracy_at"][mark])
+def _value(trial: Mapping[str, Any], name: str) -> float:
+    iteration = name.removeprefix("accuracy_at_")
+    return float(trial[name] if iteration == name else trial["accuracy_at"][iteration])
 
 
-def _course(seeds: Sequence[Points]) -> Curve:
+def _learning_curve(seeds: Sequence[Points]) -> Curve:
     columns = [[100 * curve[at][2] for curve in seeds] for at in range(len(seeds[0]))]
     return Curve(
         [point[0] for point in seeds[0]],

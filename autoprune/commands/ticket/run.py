@@ -1,4 +1,4 @@
-"""``autoprune ticket``: what is asked, the trainings that answer it, and what they come to."""
+"""Entry of ``autoprune ticket``: carries out the jobs of a study and stores its result."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from autoprune.commands.ticket.analysis import analysis
 from autoprune.commands.ticket.config import TicketConfig
-from autoprune.commands.ticket.iterative import Iterative
+from autoprune.commands.ticket.evidence.analysis import analysis
 from autoprune.commands.ticket.jobs import (
     Job,
     Key,
     Record,
     Records,
     Tick,
-    clear,
-    half_lost,
-    lost,
+    clear_checkpoint,
+    damaged_checkpoints,
     pending,
+    put_damaged_aside,
 )
 from autoprune.commands.ticket.plots import draw
-from autoprune.commands.ticket.studies import prepare
-from autoprune.commands.ticket.study import Study
+from autoprune.commands.ticket.prepare import StudyInputs, prepare
+from autoprune.commands.ticket.studies.iterative import Iterative
+from autoprune.commands.ticket.studies.study import Study
 from autoprune.foundation.files import canonical
 from autoprune.foundation.progress import Phase, Progress
 from autoprune.networks.workers import Workers
@@ -32,45 +32,54 @@ from autoprune.runs.damage import note_damage
 from autoprune.runs.run import RESULT, Run
 
 ANALYSIS = "analysis.json"
-_ANEW = "when it was made anew: what was trained from it before rests on another one"
+_REPLACED = "when it was trained again: earlier trainings that started from it used another ticket"
 
 
 def run_ticket(config: TicketConfig, progress: Progress) -> dict[str, Any]:
     """Carry out ``autoprune ticket``; return what ``result.json`` holds.
 
     What the run directory already has is not trained again; levels and seeds can be added. Raises
-    AutopruneError for whatever a user can mend.
+    AutopruneError for errors that a user can fix.
     """
-    study, facts = prepare(config)
+    study, inputs = prepare(config)
+    return run_study(study, inputs, config, progress)
+
+
+def run_study(
+    study: Study, inputs: StudyInputs, config: TicketConfig, progress: Progress
+) -> dict[str, Any]:
+    """Carry out a study in the run directory of ``config``; return what ``result.json`` holds."""
     with Run(config.directory, config, fresh=config.fresh) as run:
-        run.expect(**facts.hashes)
-        records = _train(study, run, config.workers or _cores(facts.device), progress)
-        result = {**facts.shown, **study.result(records)}
+        run.expect(**inputs.hashes)
+        records = _train(study, run, config.workers or _cores(inputs.device), progress)
+        result = {**inputs.shown, **study.result(records)}
         if isinstance(study, Iterative):
-            found = analysis(study, run.path, records)
-            run.publish_json(ANALYSIS, found)
-            result["analysis"] = {**found["levels"][-1], "barrier_dense": found["barrier_dense"]}
+            by_level = analysis(study, run.path, records)
+            run.publish_json(ANALYSIS, by_level)
+            last, dense = by_level["levels"][-1], by_level["barrier_dense"]
+            result["analysis"] = {**last, "barrier_dense": dense}
         plots = dict(draw(study, result, records, run.path))
         for name, writer in plots.items():
             run.publish(name, writer)
         result |= {"plots": list(plots), "warnings": run.warnings, "run": str(run.path)}
         run.publish_json(RESULT, result)
-        _curves(run, records)
+        _write_curves(run, records)
         return result
 
 
 def _cores(device: str) -> int:
-    """Return how many trainings run side by side: one on an accelerator, else one per core."""
+    """Return the number of trainings side by side: one on an accelerator, else one per core."""
     return os.cpu_count() or 1 if device == "cpu" else 1
 
 
 def _train(study: Study, run: Run, workers: int, progress: Progress) -> Records:
-    """Carry out the trainings that are missing; each is journaled when it ends."""
-    known: dict[Key, Record] = {_key(item): item for item in run.journal.records}
+    """Carry out the jobs that are missing; each is journaled when it ends."""
+    known: dict[Key, Record] = {_key(record): record for record in run.journal.records}
     jobs = study.jobs()
-    gone = [str(place.relative_to(run.path)) for place in lost(jobs, known, run.path)]
+    damaged = put_damaged_aside(jobs, known, run.path)
+    gone = [str(path.relative_to(run.path)) for path in damaged]
     todo = list(pending(jobs, known, run.path))
-    note_damage(progress, [*run.damaged, *gone, *half_lost(todo, run.path)])
+    note_damage(progress, [*run.damaged, *gone, *damaged_checkpoints(todo, run.path)])
     if todo:
         workers = min(workers, max(len(wave) for wave in waves(todo)))
         with progress.phase("tickets", sum(job.steps for job in todo)) as phase:
@@ -78,21 +87,23 @@ def _train(study: Study, run: Run, workers: int, progress: Progress) -> Records:
                 if job.key not in known:
                     run.journal.append(record)
                 elif canonical(record) != canonical(known[job.key]):
-                    run.warnings.append(f"{job.mask} of seed {job.seed} came out otherwise {_ANEW}")
+                    run.warnings.append(
+                        f"{job.mask} of seed {job.seed} came out differently {_REPLACED}"
+                    )
                 known.setdefault(job.key, record)
-                clear(job, run.path)
-    for job in jobs:  # a kill may have come between a record and this
-        clear(job, run.path)
+                clear_checkpoint(job, run.path)
+    for job in jobs:  # the process may have been killed between a record and this
+        clear_checkpoint(job, run.path)
     return {job.key: known[job.key] for job in jobs}
 
 
 def _carried_out(
     study: Study, todo: Sequence[Job], home: Path, workers: int, phase: Phase
 ) -> Iterator[tuple[Job, Record]]:
-    """Train, wave by wave, and tell the phase: every now and then, or when other processes end."""
+    """Carry out jobs wave by wave; the phase advances with each step, or job by other processes."""
     alone = workers == 1
     tick: Tick = (lambda steps: phase.advance(steps)) if alone else ignore
-    # Made before, not in the worker, when it is this process: then nothing needs to be sent.
+    # With one worker, which is this process, the function is made here: nothing needs to be sent.
     start: tuple[Any, ...] = (lambda: partial(_work, study, home, tick),)
     if not alone:
         start = (partial, _work, study, home, tick)
@@ -106,19 +117,20 @@ def _carried_out(
 
 
 def waves(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Sort trainings into waves: none needs another of its own wave or of a later one."""
-    at: dict[Key, int] = {}
-    found: list[list[Job]] = []
+    """Sort jobs into waves: none needs another job of its own wave or of a later one."""
+    wave_of: dict[Key, int] = {}
+    sorted_jobs: list[list[Job]] = []
     for job in jobs:
-        at[job.key] = max((at[need] + 1 for need in job.needs if need in at), default=0)
-        if at[job.key] == len(found):
-            found.append([])
-        found[at[job.key]].append(job)
-    return found
+        needed = (wave_of[need] + 1 for need in job.needs if need in wave_of)
+        wave_of[job.key] = max(needed, default=0)
+        if wave_of[job.key] == len(sorted_jobs):
+            sorted_jobs.append([])
+        sorted_jobs[wave_of[job.key]].append(job)
+    return sorted_jobs
 
 
 def ignore(steps: int) -> None:
-    """Tell nobody."""
+    """Report no progress; the ``Tick`` of other processes."""
 
 
 def _work(study: Study, home: Path, tick: Callable[[int], None], job: Job) -> Record:
@@ -129,7 +141,7 @@ def _key(record: Record) -> Key:
     return str(record["mask"]), int(record["seed"]), str(record["kind"])
 
 
-def _curves(run: Run, records: Records) -> None:
+def _write_curves(run: Run, records: Records) -> None:
     """Write the learning curves for TensorBoard."""
     with run.events() as writer:
         for (mask, seed, kind), record in records.items():

@@ -1,4 +1,4 @@
-"""A ticket: masks, the weights they were drawn for, and where they came from, in one directory."""
+"""Ticket: masks, the weights they were drawn for, and their origin, in one directory."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from autoprune.commands.ticket.masks import remaining, shares
+from autoprune.commands.ticket.masks import kept_by_layer, kept_fraction
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.files import make_directory, pretty, text_writer
 from autoprune.networks.save import write_tensors
+from autoprune.networks.weights import read_tensors
 from autoprune.runs.artifacts import Artifacts
 
 FORMAT = 1
@@ -27,13 +26,14 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Ticket:
-    """What is needed to train a subnetwork again.
+    """Subnetwork that can be trained again.
 
     - ``masks``: bool tensors by parameter name, True where a weight stays.
     - ``initial``: weights before any training.
-    - ``rewound``: weights after ``rewind`` iterations, where the ticket starts; ``initial`` if 0.
+    - ``rewound``: weights at the rewind point, after ``rewind`` iterations, from which the ticket
+      is trained; ``initial`` if 0.
     - ``trained``: weights at the end of its own training, which the next level prunes; may be {}.
-    - ``facts``: where it came from (configuration, seeds, source) and what it came to (metrics).
+    - ``facts``: origin (configuration, seeds, source) and metrics.
     """
 
     masks: Mapping[str, Tensor]
@@ -50,13 +50,13 @@ class Ticket:
         """
         make_directory(path)
         artifacts = Artifacts(path)
-        for name, tensors in self._files():
+        for name, tensors in self._tensor_files():
             artifacts.publish(name, partial(write_tensors, tensors=dict(tensors)))
         data = {
             "format": FORMAT,
             "rewind": self.rewind,
-            "remaining": remaining(self.masks),
-            "layers": shares(self.masks),
+            "remaining": kept_fraction(self.masks),
+            "layers": kept_by_layer(self.masks),
             "facts": dict(self.facts),
         }
         artifacts.publish(FACTS, text_writer(pretty(data)))
@@ -76,18 +76,20 @@ class Ticket:
         rewind, facts = data.get("rewind"), data.get("facts")
         if type(rewind) is not int or not isinstance(facts, dict):
             raise DamagedError(f"{path / FACTS} is not the description of a ticket")
-        initial = _read(artifacts, "initial.safetensors")
-        rewound = _read(artifacts, "rewound.safetensors") if rewind else initial
-        masks = {name: mask.bool() for name, mask in _read(artifacts, "masks.safetensors").items()}
+        initial = read_tensors(artifacts.file("initial.safetensors"))
+        rewound = read_tensors(artifacts.file("rewound.safetensors")) if rewind else initial
+        masks = {
+            name: mask.bool()
+            for name, mask in read_tensors(artifacts.file("masks.safetensors")).items()
+        }
         order = data.get("layers")
         if not isinstance(order, dict) or order.keys() != masks.keys():
             raise DamagedError(f"{path / FACTS} does not fit the masks beside it")
         masks = {name: masks[name] for name in order}  # safetensors sorts by size
-        done = TRAINED in artifacts.names
-        trained = _read(artifacts, TRAINED) if done else {}
+        trained = read_tensors(artifacts.file(TRAINED)) if TRAINED in artifacts.names else {}
         return cls(masks, initial, rewound, trained, rewind, facts)
 
-    def _files(self) -> list[tuple[str, Weights]]:
+    def _tensor_files(self) -> list[tuple[str, Weights]]:
         files = [("masks.safetensors", self.masks), ("initial.safetensors", self.initial)]
         if self.rewind:
             files.append(("rewound.safetensors", self.rewound))
@@ -97,23 +99,15 @@ class Ticket:
 def fill(model: nn.Module, weights: Weights) -> nn.Module:
     """Load weights into a network of the same architecture and return it.
 
-    Raises UsageError if they belong to another.
+    Raises UsageError if they belong to another architecture.
     """
     try:
-        found = model.load_state_dict(dict(weights), strict=False)
+        keys = model.load_state_dict(dict(weights), strict=False)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise UsageError(f"the weights do not fit the network: {reason}") from None
-    if found.unexpected_keys:
+    if keys.unexpected_keys:
         raise UsageError(
-            f"the weights do not fit the network: it has no {found.unexpected_keys[0]!r}"
+            f"the weights do not fit the network: it has no {keys.unexpected_keys[0]!r}"
         )
     return model
-
-
-def _read(artifacts: Artifacts, name: str) -> dict[str, Tensor]:
-    path = artifacts.file(name)
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise DamagedError(f"{path} is not a safetensors file: {error}") from None

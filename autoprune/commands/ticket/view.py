@@ -1,4 +1,4 @@
-"""The outcome of ``autoprune ticket`` for people."""
+"""View of ``autoprune ticket``."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Group as Stack
+from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 
-def tickets_view(result: Mapping[str, Any]) -> RenderableType:
-    """Show accuracies and early-stop iterations by level, the verdict, and where everything is."""
+def ticket_view(result: Mapping[str, Any]) -> RenderableType:
+    """Show accuracies and early-stop iterations by level, the verdict, and the run directory."""
     seeds = len(result["levels"][0]["seeds"])
     title = Text.assemble(
-        (f"tickets of {result['model']} on {result['data']}{_elsewhere(result)}", "bold"),
+        (f"tickets of {result['model']} on {result['data']}{_transfer_text(result)}", "bold"),
         "\n",
         (
             f"{result['method']}, {result['iterations']} iterations, rewound to"
@@ -24,27 +25,29 @@ def tickets_view(result: Mapping[str, Any]) -> RenderableType:
             "dim",
         ),
     )
-    at = _mark(result["levels"][0]["seeds"][0]["ticket"]["accuracy_at"])
+    at = _shown_iteration(result["levels"][0]["seeds"][0]["ticket"]["accuracy_at"])
     if at == str(result["iterations"]):
-        at = None  # the end stands there already
+        at = None  # the end is shown anyway
     one = len(result["levels"]) == 1
-    tables = [_starts(result["levels"][0], at)] if one else _levels(result, at)
+    tables = [_starts_table(result["levels"][0], at)] if one else _level_tables(result, at)
     if "analysis" in result:
-        tables.append(_moved(result["analysis"]))
-    said = Text("\n".join([*result["verdict"], *_barrier(result), *result["warnings"]]))
-    place = Text.assemble(
+        tables.append(_movement_table(result["analysis"]))
+    verdict = Text("\n".join([*result["verdict"], *_barrier_lines(result), *result["warnings"]]))
+    where = Text.assemble(
         "\neverything is in ", (result["run"], "bold"), f" (plots: {', '.join(result['plots'])})"
     )
-    return Group(Padding(title, (1, 0, 0, 1)), *tables, Padding(Group(said, place), (1, 0, 1, 1)))
+    return Stack(
+        Padding(title, (1, 0, 0, 1)), *tables, Padding(Stack(verdict, where), (1, 0, 1, 1))
+    )
 
 
-def _barrier(result: Mapping[str, Any]) -> list[str]:
-    """Say how high the error rises between two orders of the data."""
-    found = result.get("analysis", {})
-    if "barrier" not in found:
+def _barrier_lines(result: Mapping[str, Any]) -> list[str]:
+    """Return a line about the error barriers between trainings on two orders of the data."""
+    analysis = result.get("analysis", {})
+    if "barrier" not in analysis:
         return []
-    dense, last = (_cell(found[name], 100, 2) for name in ("barrier_dense", "barrier"))
-    left = f"{100 * found['remaining']:.1f} %"
+    dense, last = (_cell(analysis[name], 100, 2) for name in ("barrier_dense", "barrier"))
+    left = f"{100 * analysis['remaining']:.1f} %"
     return [
         "Between trainings on two orders of the data the error rises by"
         f" {dense} points for the dense network, by {last} for the ticket with {left} left"
@@ -52,12 +55,12 @@ def _barrier(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _elsewhere(result: Mapping[str, Any]) -> str:
+def _transfer_text(result: Mapping[str, Any]) -> str:
     return f", trained on {result['transfer_to']}" if "transfer_to" in result else ""
 
 
-def _starts(level: Mapping[str, Any], at: str | None) -> Table:
-    """Show every start of one mask: means over seeds +- margins of the 95 % intervals."""
+def _starts_table(level: Mapping[str, Any], at: str | None) -> Table:
+    """Show all kinds of training of one mask: means over seeds +- margins of 95 % intervals."""
     shown = [("accuracy", "accuracy, %", 100, 2), ("early_stop", "early stop", 1, 0)]
     if at:
         shown.insert(1, (f"accuracy_at_{at}", f"after {at}, %", 100, 2))
@@ -73,17 +76,19 @@ def _starts(level: Mapping[str, Any], at: str | None) -> Table:
     return table
 
 
-def _levels(result: Mapping[str, Any], at: str | None) -> list[Table]:
+def _level_tables(result: Mapping[str, Any], at: str | None) -> list[Table]:
     """Show accuracies and early-stop iterations by level."""
-    tables = [_table(result, "accuracy", "test accuracy at the end, %", 100, 2)]
+    tables = [_figure_table(result, "accuracy", "test accuracy at the end, %", 100, 2)]
     if at:
         caption = f"test accuracy after {at} iterations, %"
-        tables.append(_table(result, f"accuracy_at_{at}", caption, 100, 2))
-    tables.append(_table(result, "early_stop", "iteration of the least validation loss", 1, 0))
+        tables.append(_figure_table(result, f"accuracy_at_{at}", caption, 100, 2))
+    tables.append(
+        _figure_table(result, "early_stop", "iteration of the least validation loss", 1, 0)
+    )
     return tables
 
 
-def _table(
+def _figure_table(
     result: Mapping[str, Any], figure: str, caption: str, scale: float, digits: int
 ) -> Table:
     """Show one figure: level by kind, mean over seeds +- margin of the 95 % interval."""
@@ -98,26 +103,26 @@ def _table(
     return table
 
 
-def _moved(analysis: Mapping[str, Any]) -> Table:
-    """Show how far weights moved in the dense training, for the last level's ticket."""
+def _movement_table(analysis: Mapping[str, Any]) -> Table:
+    """Show the distances that weights moved in the dense training, for the last level's ticket."""
     table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, padding=(0, 1))
     table.title = f"mean distance from the initial value, {100 * analysis['remaining']:.1f} % left"
     table.title_justify, table.title_style = "left", ""
     for name in ("layer", "inside", "outside", "matched", "grew: inside", "matched", "sign kept"):
         table.add_column(name, justify="left" if name == "layer" else "right", no_wrap=True)
-    for layer, places in analysis["movement"].items():
-        inside, outside, matched = (places[name] for name in ("inside", "outside", "matched"))
+    for layer, parts in analysis["movement"].items():
+        inside, outside, matched = (parts[name] for name in ("inside", "outside", "matched"))
         if not (inside and outside and matched):
             continue
-        distances = [f"{place['moved']:.4f}" for place in (inside, outside, matched)]
+        distances = [f"{part['moved']:.4f}" for part in (inside, outside, matched)]
         shares = [f"{100 * value:.0f} %" for value in (inside["grew"], matched["grew"])]
         table.add_row(layer, *distances, *shares, f"{100 * inside['sign']:.0f} %")
     return table
 
 
-def _mark(marks: Mapping[str, float]) -> str | None:
-    """Choose the iteration whose accuracy is shown: 300, or the first there is."""
-    return "300" if "300" in marks else next(iter(marks), None)
+def _shown_iteration(accuracy_at: Mapping[str, float]) -> str | None:
+    """Return the iteration whose accuracy is shown: 300, or else the first that was reported."""
+    return "300" if "300" in accuracy_at else next(iter(accuracy_at), None)
 
 
 def _cell(value: Mapping[str, Any] | None, scale: float, digits: int) -> str:

@@ -1,4 +1,4 @@
-"""The configuration of ``autoprune train`` and ``autoprune finetune``."""
+"""Configuration of ``autoprune train`` and ``autoprune finetune``."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ Optimizer = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Fresh(Config):
-    """A network that is trained from what it is given; in ``--help`` it stands before how."""
+class _NamedNetwork(Config):
+    """Options that name a network; they come before those of the recipe in ``--help``."""
 
     model: Model = None
     weights: Weights = None
@@ -57,8 +57,8 @@ class _Fresh(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Trained(Config):
-    """A network that is trained further, and what teaches it."""
+class _TrainedNetwork(Config):
+    """Options that name a network to train further, and its teacher."""
 
     run: Annotated[
         str | None,
@@ -88,8 +88,8 @@ class _Trained(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Course(Config):
-    """How a network is trained, whatever it is; None leaves it to the recipe of the network."""
+class _RecipeOptions(Config):
+    """Options of the recipe; None leaves a value to the network's own recipe."""
 
     epochs: Count = None
     """Passes over the training split."""
@@ -106,7 +106,7 @@ class _Course(Config):
     label_smoothing: float = 0.0
     """Share of the target spread over all classes (classification only)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the forward pass; auto takes the faster of the two on this device."""
+    """Arithmetic of the forward pass; auto takes the faster one on this device."""
     seed: Seed = 0
     device: Device = "auto"
 
@@ -122,8 +122,8 @@ class _Course(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(_Course, _Fresh, RunConfig):
-    """Train a network from scratch, or from given weights, in a run that can be killed."""
+class TrainConfig(_RecipeOptions, _NamedNetwork, RunConfig):
+    """Train a network from scratch or from given weights; an interrupted run can be continued."""
 
     command: ClassVar[str] = "train"
 
@@ -134,12 +134,12 @@ class TrainConfig(_Course, _Fresh, RunConfig):
 
     @property
     def title(self) -> str:
-        """Model and data."""
+        """Start of the name of the run's directory."""
         return f"train-{slug(str(self.model))}-{slug(self.data)}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneConfig(_Course, _Trained):
+class FinetuneConfig(_RecipeOptions, _TrainedNetwork):
     """Train the network of a run further, or a trained one of your own."""
 
     command: ClassVar[str] = "finetune"
@@ -165,6 +165,6 @@ class FinetuneConfig(_Course, _Trained):
 
     @property
     def directory(self) -> Path:
-        """Where this run lives: ``run_dir``, or a name made of its source and configuration."""
+        """Directory of the run: ``run_dir``, or a name made of the network and configuration."""
         source = slug(str(self.model)) if self.run is None else Path(self.run).name
         return named_directory(self.run_dir, f"finetune-{slug(source)}-{self.key}")

@@ -1,4 +1,4 @@
-"""Settings of a training: the recipe of the network, overridden by the command line."""
+"""Recipe of a training: that of the network, overridden by the command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autoprune.training.recipes import NORMED, PLAIN, recipe, softened
 
 
 def fit_config(config: TrainConfig | FinetuneConfig, model: nn.Module, samples: int) -> FitConfig:
-    """Return how to train ``model``: its recipe, but for what the command line says.
+    """Return the recipe of ``model``, with the settings that the command line gives.
 
     Raises UsageError for values out of range.
     """

@@ -1,4 +1,4 @@
-"""What a training comes to: ``result.json`` of ``autoprune train`` and ``finetune``."""
+"""Result of ``autoprune train`` and ``autoprune finetune``, as in ``result.json``."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from autoprune.foundation.schema import Stored
 
 @dataclass(frozen=True)
 class Trained(Stored):
-    """A trained network, measured.
+    """Scores and costs of a trained network.
 
     ``accuracy`` is the task's score in [0, 1] on the test split, which is read once, and ``before``
     that of the weights it began with, None if they were fresh; ``validation`` the score on the
     validation split at the end, ``loss`` the mean training loss of the last epoch. ``macs`` are of
-    one sample, ``parameters`` those no mask removes; ``seconds`` those of training, interruptions
-    left out; ``other`` what else the task counts on the test split.
+    one sample, ``parameters`` those no mask removes; ``seconds`` those of training, without
+    interruptions; ``other`` further scores of the task on the test split.
     """
 
     command: str

@@ -1,4 +1,4 @@
-"""What a training came to."""
+"""View of ``autoprune train`` and ``autoprune finetune``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autoprune.foundation.terminal import duration
 
 
 def trained_view(result: Trained) -> RenderableType:
-    """Show a training: score before and after, costs, and where everything is."""
+    """Show scores before and after, costs, and the files of the run."""
     epochs = f"{result.epochs} epoch{'s' * (result.epochs > 1)} ({result.steps:,} steps)"
     table = table_of(f"{result.metric}, test split", "")
     if result.before is not None:
@@ -33,12 +33,13 @@ def trained_view(result: Trained) -> RenderableType:
         ),
         table,
         *(warning(text) for text in result.warnings),
-        _places(result),
+        _run_files(result),
     ]
     return Stack(*parts)
 
 
-def _places(result: Trained) -> RenderableType:
+def _run_files(result: Trained) -> RenderableType:
+    """Return the files of the run, and the command that prunes a trained network."""
     files = Table.grid(padding=(0, 2))
     for name, what in result.files.items():
         files.add_row(Text(name, "bold"), Text(what))

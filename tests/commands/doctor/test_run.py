@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from autoprune.cli.main import main
-from autoprune.commands.doctor.run import doctor_json, run_doctor
+from autoprune.commands.doctor.config import DoctorConfig
+from autoprune.commands.doctor.run import run_doctor
 from autoprune.commands.doctor.view import doctor_view
 from autoprune.foundation.progress import Silent
 
@@ -54,6 +55,6 @@ def test_a_place_that_cannot_be_written_is_named_and_nothing_is_left_behind(
 @pytest.mark.parametrize("width", [60, 80])
 def test_it_fits_a_screen(width):
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(doctor_view(doctor_json(run_doctor(Silent())), "0.1.0"))
+    console.print(doctor_view(run_doctor(DoctorConfig(), Silent()), "0.1.0"))
     lines = console.export_text().splitlines()
     assert len(lines) <= 40 and max(map(len, lines)) <= width

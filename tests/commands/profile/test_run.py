@@ -45,7 +45,8 @@ def test_parts_add_up_to_the_whole():
     assert set(times) == {"twice"}, "others hold modules whose time is not theirs"
     assert 0 < times["twice"] < whole
     assert not model.twice._forward_hooks and not model._forward_pre_hooks
-    found = profile(structure, EnergyTable(), times, whole, batch=4, device="cpu")
+    names_of = {"device": "cpu", "model": "shared", "data": "noise"}
+    found = profile(structure, EnergyTable(), times, whole, batch=4, **names_of)
     assert len(found.layers) == len(names)
     cost = CostModel(structure)
     for field, dense in (

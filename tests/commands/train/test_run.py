@@ -7,65 +7,19 @@ from safetensors.torch import load_file
 from torch import nn
 
 import autoprune
-from autoprune.commands.export.config import ExportConfig
-from autoprune.commands.export.run import run_export
-from autoprune.commands.train.config import FinetuneConfig, TrainConfig
-from autoprune.commands.train.fit_config import fit_config
-from autoprune.commands.train.run import run_finetune, run_train
+from autoprune.commands.train.config import TrainConfig
+from autoprune.commands.train.run import run_train
 from autoprune.data import load_data
 from autoprune.data.task import Classification
-from autoprune.errors import DamagedError, UsageError
-from autoprune.foundation.files import text_writer
+from autoprune.errors import UsageError
 from autoprune.foundation.progress import Silent
 from autoprune.networks.score import measure
 from autoprune.networks.weights import initial_file, load_weights
 from autoprune.networks.zoo import build
-from autoprune.pipeline.config import SearchConfig
-from autoprune.pipeline.search import run_search
 from autoprune.runs.artifacts import Artifacts
 from autoprune.training.pace import PaceConfig, paced
-from autoprune.training.recipes import recipe, softened
-
-LENET = {"model": "lenet-300-100", "data": "digits", "steps": 40}
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nothing handles it."""
-
-
-class Dies(Silent):
-    """Ends the process in a phase, after so many steps."""
-
-    def __init__(self, phase, steps):
-        self._deadly, self._left, self._name = phase, steps, ""
-
-    def phase(self, name, total):
-        self._name = name
-        return super().phase(name, total)
-
-    def advance(self, steps=1, **facts):
-        if self._name == self._deadly:
-            self._left -= steps
-            if self._left <= 0:
-                raise Killed
-
-
-@pytest.fixture(scope="module")
-def dense(tmp_path_factory):
-    """A trained LeNet-300-100: its run and its result."""
-    home = tmp_path_factory.mktemp("train") / "dense"
-    return home, run_train(TrainConfig(run=str(home), **LENET), Silent())
-
-
-@pytest.fixture(scope="module")
-def searched(dense, tmp_path_factory):
-    """A search on the weights of that run."""
-    home = tmp_path_factory.mktemp("search") / "run"
-    settings = {"agent": "uniform", "evaluations": 1, "finetune_epochs": 1, "baseline": False}
-    config = SearchConfig(
-        budget="0.5params", model="lenet-300-100", weights=str(dense[0]), run=str(home), **settings
-    )
-    return home, run_search(config, Silent())
+from tests.killing import Dies, Killed
+from tests.trainings import LENET
 
 
 def test_training_learns_and_says_what_it_came_to(dense):
@@ -145,107 +99,6 @@ def test_an_unfinished_training_has_no_weights_yet(tmp_path):
         run_train(TrainConfig(run=str(home), **LENET), Dies("train", 1))
     with pytest.raises(UsageError, match="holds no trained weights"):
         load_weights(build("lenet-300-100", channels=1, size=8), home)
-
-
-def test_finetune_trains_a_compact_network_taught_by_the_dense_one(searched, tmp_path):
-    home, before = searched
-    untouched = {path.name: path.read_bytes() for path in home.iterdir()}
-    config = FinetuneConfig(run=str(home), steps=20, run_dir=str(tmp_path / "fine"))
-    result = run_finetune(config, Silent())
-    assert result.before == before.finetuned.score
-    assert result.macs == before.finetuned.macs
-    assert {path.name: path.read_bytes() for path in home.iterdir()} == untouched
-    other = FinetuneConfig(run=str(home), steps=20, distill=0, run_dir=str(tmp_path / "alone"))
-    run_finetune(other, Silent())
-    name = "model.safetensors"
-    assert (tmp_path / "fine" / name).read_bytes() != (tmp_path / "alone" / name).read_bytes()
-    for file in ("plan.json", "masks.safetensors", "base.safetensors"):
-        assert (tmp_path / "fine" / file).read_bytes() == (home / file).read_bytes()
-    again = FinetuneConfig(run=str(tmp_path / "fine"), steps=2, run_dir=str(tmp_path / "twice"))
-    assert run_finetune(again, Silent()).before == result.accuracy
-    exported = run_export(ExportConfig(run=str(tmp_path / "twice"), to="pt2"), Silent())
-    assert exported.difference < 1e-4
-
-
-@pytest.mark.parametrize("granularity", ["weight", "2:4"])
-def test_finetune_keeps_weights_that_a_mask_removed_at_zero(dense, tmp_path, granularity):
-    home = tmp_path / "masked"
-    settings = {"agent": "uniform", "evaluations": 1, "finetune_epochs": 0, "baseline": False}
-    search = SearchConfig(
-        budget="0.7params", model="lenet-300-100", weights=str(dense[0]), run=str(home),
-        granularity=granularity, ranking="l1", **settings,
-    )  # fmt: skip
-    pruned = run_search(search, Silent())
-    config = FinetuneConfig(run=str(home), steps=5, run_dir=str(tmp_path / "fine"))
-    result = run_finetune(config, Silent())
-    assert result.before == pruned.finetuned.score
-    assert result.parameters == pruned.finetuned.parameters < dense[1].parameters
-    assert result.macs == pruned.finetuned.macs < dense[1].macs
-    before = autoprune.load(home).state_dict()
-    after = autoprune.load(tmp_path / "fine").state_dict()
-    assert sum(int((value == 0).sum()) for value in before.values()) > 10_000
-    for name, value in before.items():
-        assert torch.equal(value == 0, after[name] == 0), "what was removed, and only that, is zero"
-    assert not torch.equal(before["fc1.weight"], after["fc1.weight"])
-
-
-def test_runs_of_strangers_are_read_with_care(dense, tmp_path):
-    for number, damage in enumerate(
-        ({"config": {"data": ["digits"]}}, {"config": None}, {"config": {"seed": "x"}}, [1])
-    ):
-        home = tmp_path / str(number)
-        Artifacts(dense[0]).copy(home)
-        Artifacts(home).publish("config.json", text_writer(json.dumps(damage)))
-        with pytest.raises(DamagedError):
-            run_finetune(FinetuneConfig(run=str(home), run_dir=str(tmp_path / "x")), Silent())
-    home = tmp_path / "masks"
-    Artifacts(dense[0]).copy(home)
-    Artifacts(home).publish("masks.safetensors", text_writer("nonsense"))
-    with pytest.raises(DamagedError, match="is not a safetensors file"):
-        run_finetune(FinetuneConfig(run=str(home), run_dir=str(tmp_path / "x")), Silent())
-
-
-def test_finetune_of_own_weights(dense, tmp_path):
-    config = FinetuneConfig(
-        model="lenet-300-100", weights=str(dense[0]), steps=2, run_dir=str(tmp_path / "fine")
-    )
-    assert run_finetune(config, Silent()).before == dense[1].accuracy
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({}, "finetune needs a network"),
-        ({"run": "a", "weights": "b"}, "finetune needs a network"),
-        ({"run": "a", "epochs": 0}, "--epochs must be at least 1"),
-        ({"run": "a", "epochs": 1, "steps": 1}, "--epochs and --steps are both lengths"),
-        ({"run": "a", "distill": 1.5}, "--distill must lie in"),
-        ({"weights": "w", "data": "pictures"}, "needs a --model"),
-    ],
-)
-def test_requests_that_make_no_sense(settings, message):
-    with pytest.raises(UsageError, match=message):
-        FinetuneConfig(**settings)
-
-
-def test_a_directory_that_is_no_run(tmp_path):
-    with pytest.raises(UsageError, match="holds no network"):
-        run_finetune(FinetuneConfig(run=str(tmp_path), run_dir=str(tmp_path / "x")), Silent())
-
-
-def test_recipes_follow_what_a_network_is_made_of():
-    normed, plain = build("resnet20"), build("lenet-300-100")
-    assert recipe(normed, 50_000).optimizer == "sgd"
-    assert recipe(plain, 50_000).optimizer == "adamw"
-    assert recipe(build("ocrnet"), 50_000).optimizer == "adamw"
-    assert recipe(normed, 1_000).batch_size < recipe(normed, 50_000).batch_size
-    asked = fit_config(TrainConfig(epochs=3, learning_rate=0.5, seed=7), normed, 50_000)
-    assert (asked.epochs, asked.learning_rate, asked.seed, asked.optimizer) == (3, 0.5, 7, "sgd")
-    turned = fit_config(TrainConfig(optimizer="adamw"), normed, 50_000)
-    assert turned.learning_rate < 0.01, "a rate of SGD would wreck AdamW"
-    gentle = fit_config(FinetuneConfig(run="x"), normed, 50_000)
-    assert gentle == softened(normed, 50_000), "finetune does what a search does at its end"
-    assert gentle.learning_rate < recipe(normed, 50_000).learning_rate and gentle.distill > 0
 
 
 def test_a_network_of_the_users_own_trains_by_name(tmp_path):

@@ -1,0 +1,41 @@
+"""Result of ``autoprune export``: a file and how far it is from PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from autoprune.commands.export.config import ExportForm
+
+TOLERANCE: Final = 1e-4
+"""Largest difference from PyTorch, relative to the largest output, that still counts as equal."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Exported file that passed its check.
+
+    ``difference`` is the largest absolute difference from PyTorch over all outputs, ``scale`` the
+    largest absolute output, ``batches`` the sizes of the batches they were compared on; ``bytes``
+    the size on disk.
+    """
+
+    path: Path
+    form: ExportForm
+    bytes: int
+    difference: float
+    scale: float
+    batches: tuple[int, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able object."""
+        return {
+            "path": str(self.path),
+            "form": self.form,
+            "bytes": self.bytes,
+            "max_difference": self.difference,
+            "max_output": self.scale,
+            "tolerance": TOLERANCE,
+            "batches": list(self.batches),
+        }

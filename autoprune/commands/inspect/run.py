@@ -1,0 +1,26 @@
+"""Entry of ``autoprune inspect``."""
+
+from __future__ import annotations
+
+from autoprune.commands.inspect.config import InspectConfig
+from autoprune.commands.inspect.result import Inspection
+from autoprune.data import load_data
+from autoprune.data.task import resolve_task
+from autoprune.foundation.progress import Progress
+from autoprune.networks.spec import resolve_model
+from autoprune.networks.weights import load_weights
+from autoprune.structure.analyze import analyze
+
+
+def run_inspect(config: InspectConfig, progress: Progress) -> Inspection:
+    """Carry out ``autoprune inspect``; raises AutopruneError for errors that a user can fix."""
+    with progress.phase("inspect", 1) as phase:
+        task = resolve_task(config.task)
+        data = load_data(config.data)
+        model = resolve_model(str(config.model), data)
+        if config.weights is not None:
+            load_weights(model, config.weights)
+        structure = analyze(model, data.example(task))
+        inspection = Inspection.of(structure, model=str(config.model), data=config.data)
+        phase.advance()
+    return inspection

@@ -1,0 +1,1 @@
+"""Evidence from trainings: figures by level, movement of weights, error barriers, verdicts."""
