@@ -13,12 +13,15 @@ from autoprune import errors
 if TYPE_CHECKING:
     from autoprune.commands.apply.run import apply as apply
     from autoprune.cost.budget import Budget as Budget
+    from autoprune.cost.model import CostModel as CostModel
     from autoprune.networks.save import load as load
+    from autoprune.networks.save import save as save
     from autoprune.pipeline.result import Result as Result
     from autoprune.pipeline.search import search as search
     from autoprune.problem.granularity.kernels import semi_structured as semi_structured
     from autoprune.problem.prune import mask as mask
     from autoprune.problem.prune import prune as prune
+    from autoprune.ranking.rank import rank as rank
     from autoprune.structure.analyze import analyze as analyze
     from autoprune.structure.analyze import verify as verify
     from autoprune.structure.plan import Plan as Plan
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Budget",
+    "CostModel",
     "Plan",
     "Result",
     "Structure",
@@ -35,6 +39,8 @@ __all__ = [
     "load",
     "mask",
     "prune",
+    "rank",
+    "save",
     "search",
     "semi_structured",
     "verify",
@@ -42,6 +48,7 @@ __all__ = [
 
 _HOME = {
     "Budget": "autoprune.cost.budget",
+    "CostModel": "autoprune.cost.model",
     "Plan": "autoprune.structure.plan",
     "Result": "autoprune.pipeline.result",
     "Structure": "autoprune.structure.table",
@@ -50,6 +57,8 @@ _HOME = {
     "load": "autoprune.networks.save",
     "mask": "autoprune.problem.prune",
     "prune": "autoprune.problem.prune",
+    "rank": "autoprune.ranking.rank",
+    "save": "autoprune.networks.save",
     "search": "autoprune.pipeline.search",
     "semi_structured": "autoprune.problem.granularity.kernels",
     "verify": "autoprune.structure.analyze",

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from torch import nn
+
+THAWED: Final = "every parameter was frozen: all were trained in fine-tuning, and are frozen again"
+"""Warning about a network that :func:`thawed` let train."""
 
 
 def frozen_parameters(model: nn.Module) -> frozenset[str]:

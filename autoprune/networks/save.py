@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from autoprune.errors import AutopruneError, DamagedError, UsageError
-from autoprune.networks.bitmap import unpack
+from autoprune.foundation.files import make_directory, pretty, text_writer
+from autoprune.networks.bitmap import pack, unpack
 from autoprune.networks.spec import ModelSpec
 from autoprune.runs.artifacts import Artifacts
+from autoprune.structure.cut_record import recorded_cut
 from autoprune.structure.cutting import Indices, Widths, cut
 
 FORMAT = 1
@@ -67,6 +70,67 @@ def spec_json(
         "widths": [[path, attribute, size] for (path, attribute), size in widths.items()],
         "sparse": list(sparse),
     }
+
+
+def save(model: nn.Module, path: str | Path) -> None:
+    """Save a compact network, as it is now, to a directory that :func:`load` reads.
+
+    Whatever ``prune``, ``mask``, a search or ``load`` returned, trained further or not, wrapped in
+    ``DataParallel`` or compiled. Loading it takes a dense network of the same class:
+    ``load(path, model=MyNet())``. Nothing is pickled.
+
+    Raises UsageError if the path exists and is not empty, AutopruneError if it cannot be written.
+    """
+    target = Path(path)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(f"{target} exists and is not empty", "choose another path")
+    make_directory(target)
+    write_network(Artifacts(target), model, None)
+
+
+def write_network(
+    artifacts: Artifacts, model: nn.Module, spec: ModelSpec | None, sparse: Sequence[str] = ()
+) -> None:
+    """Publish a network as it is now: how it was cut, and its weights.
+
+    ``sparse`` names the tensors whose zeros are not stored.
+    """
+    model = unwrapped(model)
+    indices, widths = recorded_cut(model)
+    tensors = state_tensors(model)
+    masks = {name: tensors[name] != 0 for name in sparse}
+    described = spec_json(spec, indices, widths, sparse)
+    artifacts.publish(SPEC, text_writer(pretty(described)))
+    artifacts.publish(WEIGHTS, partial(write_tensors, tensors=pack(tensors, masks)))
+
+
+def rewrite_network(artifacts: Artifacts, model: nn.Module) -> None:
+    """Publish a network again if its weights are no longer those that are stored."""
+    spec, _, _, sparse = _read_spec(artifacts.json(SPEC), artifacts.path / SPEC)
+    tensors = state_tensors(unwrapped(model))
+    shapes = {name: value.shape for name, value in tensors.items()}
+    stored = load_file(str(artifacts.file(WEIGHTS)))
+    try:
+        held = unpack(stored, sparse, shapes)
+    except DamagedError:  # another shape: cut further
+        held = {}
+    same = held.keys() == tensors.keys() and all(
+        held[name].shape == value.shape and torch.equal(held[name], value)
+        for name, value in tensors.items()
+    )
+    if not same:
+        write_network(artifacts, model, spec, sparse)
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the network inside ``DataParallel`` and ``torch.compile``."""
+    while True:
+        inner = model._modules.get("_orig_mod")
+        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            inner = model.module
+        if inner is None:
+            return model
+        model = inner
 
 
 def load(run: str | Path, model: nn.Module | None = None, *, trust_code: bool = False) -> nn.Module:

@@ -12,6 +12,7 @@ from torch import nn
 from autoprune.cost.latency import LatencyModel
 from autoprune.cost.latency.model import MILLI
 from autoprune.foundation.schema import OUTSIDE, Stored, stored_as
+from autoprune.networks.save import rewrite_network
 from autoprune.runs.artifacts import Artifacts
 from autoprune.structure.plan import Plan
 
@@ -147,8 +148,11 @@ class Result(Stored):
     model: nn.Module | None = field(default=None, compare=False, repr=False, metadata=OUTSIDE)
 
     def save(self, path: str | Path) -> None:
-        """Copy the run to ``path``, where ``autoprune.load`` reads it like the original.
+        """Save the run with the weights that ``model`` has now; ``autoprune.load`` reads it.
 
-        Raises UsageError if the path is taken, DamagedError if a file of the run is damaged.
+        Everything else is copied from the run. Raises UsageError if the path is taken,
+        DamagedError if a file of the run is damaged.
         """
         Artifacts(self.run).copy(Path(path))
+        if self.model is not None:
+            rewrite_network(Artifacts(Path(path)), self.model)

@@ -14,7 +14,7 @@ from autoprune.agents import policy as policies
 from autoprune.agents.policy import Policy
 from autoprune.data import Split
 from autoprune.data.task import Classification
-from autoprune.networks.frozen import thawed
+from autoprune.networks.frozen import THAWED, thawed
 from autoprune.networks.save import state_tensors, write_tensors
 from autoprune.networks.score import measure
 from autoprune.networks.weights import BASE, INITIAL, initial_file
@@ -29,8 +29,6 @@ from autoprune.training.in_run import fit_in
 from autoprune.training.loop import Diverged, FitConfig
 from autoprune.training.recipes import softened
 from autoprune.training.selection import Selected
-
-THAWED = "every parameter was frozen: all were trained in fine-tuning, and are frozen again"
 
 _LABELS = {"finetune": "fine-tuning", "finetune-plain": "fine-tuning of the baseline"}
 """Names of fine-tunings, for messages."""
@@ -137,20 +135,16 @@ def finetune(
     config = replace(config, epochs=session.config.finetune_epochs)
     if not isinstance(session.inputs.task, Classification):
         config = replace(config, distill=0.0)  # softened classes mean nothing to other tasks
+    label = _LABELS.get(name, name)
     with thawed(model) as all_frozen:
         if all_frozen and THAWED not in warnings:
             warnings.append(THAWED)
         try:
             selected = _fit(session, name, model, config, teacher, masks)
         except Diverged as error:  # a search's worth of work must not end in nothing
-            warnings.append(f"{_LABELS.get(name, name)} stopped early: {error.args[0]}")
+            warnings.append(f"{label} stopped early: {error.args[0]}")
             return model
-    if selected and not selected.improved:
-        before, best = selected.losses[0], min(selected.losses[1:])
-        warnings.append(
-            f"{_LABELS.get(name, name)} did not help: the validation loss was {before:.4g} before"
-            f" and {best:.4g} at best after an epoch; the network stays as it was before"
-        )
+    warnings.extend(selected.remarks(label) if selected else ())
     return model
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from autoprune.errors import UsageError
+from autoprune.structure.cut_record import note_cut
 from autoprune.structure.graph import aliases
 from autoprune.structure.module_sizes import fixers, narrow
 
@@ -60,6 +61,7 @@ def cut(model: nn.Module, indices: Indices, widths: Widths) -> None:
         fix()
     for (path, attribute), size in widths.items():
         narrow(model, path, attribute, size)
+    note_cut(model, indices, widths)
 
 
 def tensor_places(model: nn.Module, known: Mapping[str, str]) -> dict[str, list[TensorPlace]]:

@@ -34,6 +34,16 @@ class Selected:
         """Whether training lowered the loss."""
         return self.epoch > 0
 
+    def remarks(self, training: str) -> list[str]:
+        """Return the warning that a training changed nothing, if it did not."""
+        if self.improved:
+            return []
+        before, best = self.losses[0], min(self.losses[1:])
+        return [
+            f"{training} did not help: the validation loss was {before:.4g} before and {best:.4g}"
+            " at best after an epoch; the network stays as it was before"
+        ]
+
 
 class Selection:
     """Weights of least validation loss: a training can then only improve a network."""

@@ -15,7 +15,8 @@ class Trained(Stored):
 
     ``accuracy`` is the task's score in [0, 1] on the test split, which is read once, and ``before``
     that of the weights it began with, None if they were fresh; ``validation`` the score on the
-    validation split at the end, ``loss`` the mean training loss of the last epoch. ``macs`` are of
+    validation split at the end, ``loss`` the mean training loss of the last epoch. ``kept_epoch``
+    is the epoch of fine-tuning whose weights are delivered, 0 for those before it. ``macs`` are of
     one sample, ``parameters`` those no mask removes; ``seconds`` those of training, without
     interruptions; ``other`` further scores of the task on the test split.
     """
@@ -37,6 +38,7 @@ class Trained(Stored):
     bytes: int
     run: Path
     task: str = "classification"
+    kept_epoch: int | None = None
     other: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

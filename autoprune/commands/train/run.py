@@ -17,14 +17,15 @@ from autoprune.commands.train.finetune import finetune_inputs
 from autoprune.commands.train.inputs import TrainingInputs, train_inputs
 from autoprune.commands.train.result import Trained
 from autoprune.cost.model import CostModel
-from autoprune.data import SPLITS, describe
+from autoprune.data import SPLITS, Split, describe
 from autoprune.data.task import metric
 from autoprune.foundation.charts import Curve, canvas, draw_curves, save
 from autoprune.foundation.progress import Progress
 from autoprune.networks.bitmap import pack
 from autoprune.networks.execution import device_of
+from autoprune.networks.frozen import THAWED, thawed
 from autoprune.networks.save import SPEC, state_tensors, write_tensors
-from autoprune.networks.score import measure
+from autoprune.networks.score import Score, measure
 from autoprune.networks.weights import INITIAL, WEIGHTS
 from autoprune.pipeline.inputs import on_device, weights_hash
 from autoprune.problem.granularity.layout import divide
@@ -33,7 +34,7 @@ from autoprune.runs.run import RESULT, Run
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
 from autoprune.training.checkpoint import discard
-from autoprune.training.in_run import done, fit_in
+from autoprune.training.in_run import TrainedInRun, done, fit_in
 
 FILES = {
     "model.safetensors": "the trained weights; autoprune.load(run) rebuilds the network",
@@ -70,13 +71,20 @@ def _carry_out(
             return replace(Trained.from_json(run.artifacts.json(RESULT)), run=run.path)
         run.publish_json(SPLITS, describe(inputs.data))
         run.publish(INITIAL, partial(write_tensors, tensors=state_tensors(inputs.model)))
-        model = copy.deepcopy(inputs.model).requires_grad_(True)
-        epochs, seconds = _fit(inputs, config.command, model, run, progress)
+        model = copy.deepcopy(inputs.model)
+        with thawed(model) as all_frozen:
+            if all_frozen:
+                run.warnings.append(THAWED)
+            epochs, trained = _fit(inputs, config.command, model, run, progress)
+        if trained.selected:
+            run.warnings.extend(trained.selected.remarks("fine-tuning"))
         _publish(inputs, model, epochs, run)
-        result = replace(
-            _result(inputs, config.command, model, structure, epochs[-1], run, progress),
-            seconds=round(seconds, 2),
-        )
+        result = _result(inputs, config.command, model, structure, epochs[-1], run, progress)
+        if trained.selected:
+            kept = trained.selected.epoch
+            score = measure(model, _validation(inputs, model), inputs.task).score
+            result = replace(result, kept_epoch=kept, validation=score)
+        result = replace(result, seconds=round(trained.seconds, 2))
         run.publish_json(RESULT, result.to_json())
         discard(run.artifacts)
         return result
@@ -84,18 +92,26 @@ def _carry_out(
 
 def _fit(
     inputs: TrainingInputs, command: str, model: nn.Module, run: Run, progress: Progress
-) -> tuple[list[dict[str, Any]], float]:
-    """Train in the run; return the journal's record of every epoch, and the seconds spent."""
-    device = device_of(model)
-    validation = inputs.data.validation.to(device)
+) -> tuple[list[dict[str, Any]], TrainedInRun]:
+    """Train in the run; return the journal's record of every epoch, and what was trained.
+
+    Fine-tuning ends with the best weights, those before it included.
+    """
+    device, validation = device_of(model), _validation(inputs, model)
     known = {record["epoch"]: record for record in run.journal.records}
-    epochs = []
+    epochs: list[dict[str, Any]] = []
+    latest: list[Score] = []
+
+    def validate(network: nn.Module) -> float:
+        latest[:] = [measure(network, validation, inputs.task)]
+        return latest[0].loss
+
     with run.events() as events:
 
         def note(done: int, total: int, loss: float) -> None:
             """Validate an epoch, unless the journal has it, and write its curves."""
             if done not in known:
-                measured = measure(model, validation, inputs.task)
+                measured = latest[0] if latest else measure(model, validation, inputs.task)
                 known[done] = {
                     "epoch": done,
                     "loss": loss,
@@ -122,8 +138,13 @@ def _fit(
                 name: mask.to(device) for name, mask in inputs.masks.items() if not bool(mask.all())
             },
             on_epoch=note,
+            validate=validate if command == FinetuneConfig.command else None,
         )
-    return epochs, trained.seconds
+    return epochs, trained
+
+
+def _validation(inputs: TrainingInputs, model: nn.Module) -> Split:
+    return inputs.data.validation.to(device_of(model))
 
 
 def _publish(

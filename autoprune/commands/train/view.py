@@ -23,6 +23,8 @@ def trained_view(result: Trained) -> RenderableType:
     for name, value in result.other.items():
         table.add_row(Text(name), percent(value))
     table.add_row("validation split", percent(result.validation))
+    if result.kept_epoch:
+        table.add_row("weights of epoch", f"{result.kept_epoch} of {result.epochs}")
     table.add_row("MACs per sample", count(result.macs))
     table.add_row("parameters", count(result.parameters))
     table.add_row("file size", size(result.bytes))

@@ -96,6 +96,7 @@ class Retraining:
             first=total - job.steps,
             keep=(experiment.rewind,),
             checkpoint=checkpoint(job, home),
+            select=job.kind == "finetune",
         )
         if job.stores:
             if job.mask == DENSE:

@@ -98,11 +98,13 @@ class Experiment:
         keep: Collection[int] = (),
         also: Observer | None = None,
         checkpoint: Checkpoint | None = None,
+        select: bool = False,
     ) -> TrialOutcome:
         """Train ``network`` in place, with the batches in the order that the seed ``order`` gives.
 
         ``first`` iterations count as done. The weights after the iterations in ``keep`` are
-        returned; ``also`` is called with the network after every iteration.
+        returned; ``also`` is called with the network after every iteration. With ``select`` the
+        best weights are those at the end.
         """
         config = replace(self.recipe, seed=order, first=first)
         return train(
@@ -115,6 +117,7 @@ class Experiment:
             keep=keep,
             also=also,
             checkpoint=checkpoint,
+            select=select,
             loop=self.loop,
         )
 

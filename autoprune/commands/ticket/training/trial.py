@@ -96,12 +96,14 @@ def train(
     keep: Collection[int] = (),
     also: Observer | None = None,
     checkpoint: Checkpoint | None = None,
+    select: bool = False,
     loop: Callable[..., object] = fit,
 ) -> TrialOutcome:
     """Train ``model`` in place and monitor it.
 
     It is always trained to the end (as Frankle and Carbin 2019 do); the early-stop iteration is
-    determined afterward. ``loop`` is the training loop.
+    determined afterward. With ``select`` the weights of least validation loss are those at the
+    end, as in every fine-tuning. ``loop`` is the training loop.
     """
     total = config.length(len(splits.train))
     reported = [step for step in REPORTED if config.first < step <= total]
@@ -119,7 +121,20 @@ def train(
         done=config.first,
     )
     monitored = MonitoredCheckpoint(checkpoint, monitor) if checkpoint else None
-    loop(model, splits.train, task, config, masks=masks, on_step=monitor, checkpoint=monitored)
+
+    def validate(network: nn.Module) -> float:
+        return measure(network, splits.validation, task).loss
+
+    loop(
+        model,
+        splits.train,
+        task,
+        config,
+        masks=masks,
+        on_step=monitor,
+        checkpoint=monitored,
+        validate=validate if select else None,
+    )
     final, best = copied(model), monitor.best[1]
 
     def test(weights: dict[str, Tensor]) -> float:
