@@ -50,6 +50,7 @@ def assemble(
         score=score,
         run=run.path,
         latency=check,
+        finetune_epochs=config.finetune_epochs,
         files=FILES,
         warnings=(*run.warnings, *remarks(units.granularity, session.inputs.device)),
     )

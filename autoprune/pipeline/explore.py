@@ -70,6 +70,11 @@ def explore(
 
         ledger = Ledger(shared, config.evaluations, note, known)
         agent.search(shared, ledger, session.seeds.searcher)
+    if ledger.left:
+        session.progress.note(
+            f"{ledger.count} of {config.evaluations} evaluations were spent: {config.agent} had no"
+            " other new plan to propose"
+        )
     if isinstance(agent, Learner) and agent.policy is not None:
         keep_policy(session.run, agent.policy)
     return ledger

@@ -118,6 +118,7 @@ class Result(Stored):
     one after fine-tuning. ``network`` and ``data`` are the specs they came from, ``score`` the best
     on the search split (None if nothing was evaluated), ``latency`` (of latency budgets) the
     predicted one beside the measured one,
+    ``finetune_epochs`` the epochs of fine-tuning, 0 for none, None in older results,
     ``metric`` what the task's score is called, ``run`` the directory that
     holds everything and ``files`` what lies in it (name -> what it is). ``model`` is the compact,
     fine-tuned network itself and not part of the JSON.
@@ -142,6 +143,7 @@ class Result(Stored):
     granularity: str = "channel"
     baseline: Baseline | None = None
     latency: LatencyCheck | None = None
+    finetune_epochs: int | None = None
     rounds: tuple[Round, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

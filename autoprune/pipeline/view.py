@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from rich.console import Group as Stack
 from rich.console import RenderableType
@@ -32,7 +32,7 @@ def result_view(result: Result) -> RenderableType:
             f"{result.agent} + {result.ranking}, {_unit(result)}{_effort(result)},"
             f" {duration(result.seconds)}, seed {result.seed}",
         ),
-        _accuracies(result),
+        _scores(result),
         _costs(result),
         *_rounds(result),
         *_latency(result.latency),
@@ -54,36 +54,30 @@ def _effort(result: Result) -> str:
     return "one shot" if number == 1 else f"{number} rounds"
 
 
-def _accuracies(result: Result) -> Table:
-    table = table_of(f"{result.metric}, test split", "base", "pruned", "fine-tuned", "change")
+def _scores(result: Result) -> Table:
+    """Show the scores on the test split; fine-tuned ones only where there was fine-tuning."""
+    tuned = result.finetune_epochs != 0
+    more = ("fine-tuned", "fine-tuned - dense") if tuned else ()
+    table = table_of(f"{result.metric}, test split", "dense", "pruned", *more)
     rows = [(f"{result.agent} + {result.ranking}", result.pruned, result.finetuned, "bold")]
     if result.baseline:
         base = result.baseline
         rows.append((base.name, base.pruned, base.finetuned, ""))
-    for name, pruned, recovered, style in rows:
-        scores = [measure.score for measure in (result.dense, pruned, recovered)]
-        _add_scores(table, name, scores, style)
-    for rate in result.dense.other:
-        for name, pruned, recovered, style in rows:
-            scores = [measure.other[rate] for measure in (result.dense, pruned, recovered)]
-            _add_scores(table, f"{rate}, {name}", scores, style)
+    for rate in (None, *result.dense.other):
+        for name, pruned, finetuned, style in rows:
+            scores = [
+                measure.score if rate is None else measure.other[rate]
+                for measure in (result.dense, pruned, finetuned)
+            ]
+            cells = [percent(score) for score in scores]
+            cells.append(f"{100 * (scores[2] - scores[0]):+.2f}")
+            title = name if rate is None else f"{rate}, {name}"
+            table.add_row(Text(title), *(cells if tuned else cells[:2]), style=style)
     return table
 
 
-def _add_scores(table: Table, name: str, scores: Sequence[float], style: str) -> None:
-    base, pruned, recovered = scores
-    table.add_row(
-        Text(name),
-        percent(base),
-        percent(pruned),
-        percent(recovered),
-        f"{100 * (recovered - base):+.2f}",
-        style=style,
-    )
-
-
 def _costs(result: Result) -> Table:
-    table = table_of("cost", "base", "pruned", "left")
+    table = table_of("cost", "dense", "pruned", "left")
     for name, show, measure in (
         ("MACs per sample", count, "macs"),
         ("FLOPs per sample", count, "flops"),
@@ -101,16 +95,19 @@ def _rounds(result: Result) -> list[RenderableType]:
     """Show how a schedule of several rounds went, on the search split."""
     if len(result.rounds) < 2:
         return []
-    table = table_of("round", "MACs left", "parameters left", "pruned", "fine-tuned")
+    tuned = result.finetune_epochs != 0
+    more = ("fine-tuned",) if tuned else ()
+    table = table_of("round", "MACs left", "parameters left", "pruned", *more)
     for number, found in enumerate(result.rounds, 1):
         table.add_row(
             str(number),
             percent(found.macs / result.dense.macs, 1),
             percent(found.parameters / result.dense.parameters, 1),
             percent(found.pruned),
-            percent(found.finetuned),
+            *([percent(found.finetuned)] if tuned else []),
         )
-    table.caption = f"{result.metric} on the search split, after pruning and after fine-tuning"
+    after = "after pruning and after fine-tuning" if tuned else "after pruning"
+    table.caption = f"{result.metric} on the search split, {after}"
     return [table]
 
 

@@ -272,7 +272,8 @@ def test_the_result_is_compact_and_on_both_budgets(live):
     assert count(result.model) == CostModel(structure).parameters(result.plan)
     assert lands(model, result.plan, "0.6flops, 0.7params", torch.randn(2, 1, 8, 8))
     assert result.finetuned.score == pytest.approx(accuracy(result.model))
-    assert all(parameter.requires_grad for parameter in result.model.parameters())
+    flags = {name: value.requires_grad for name, value in model.named_parameters()}
+    assert {n: value.requires_grad for n, value in result.model.named_parameters()} == flags
     sliced = autoprune.prune(model, structure, result.plan)
     assert {n: v.shape for n, v in sliced.state_dict().items()} == {
         n: v.shape for n, v in result.model.state_dict().items()
