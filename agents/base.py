@@ -54,7 +54,7 @@ def propose(ledger: Ledger, draw: Callable[[], Plan], number: int = BATCH) -> li
     return list(found)
 
 
-def ranked(ledger: Ledger) -> list[Plan]:
+def plans_by_loss(ledger: Ledger) -> list[Plan]:
     """Return the plans evaluated so far, from the lowest loss to the highest.
 
     On a few thousand samples, the loss says more of the accuracy on others than the accuracy does:

@@ -26,12 +26,12 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
 from autoprune.agents.base import OnStep, isolated, propose, silent
-from autoprune.agents.initial_plans import least_error, seed_plans
+from autoprune.agents.initial_plans import least_error, warm_start_plans
 from autoprune.agents.noise import Decay, truncated_normal
 from autoprune.agents.policy import Policy, origin
 from autoprune.agents.random_search import random_walk
-from autoprune.agents.reward_model import Belief
-from autoprune.agents.rollouts import Propose, Walk, acting, damage, retrace, roll
+from autoprune.agents.reward_model import RewardModel
+from autoprune.agents.rollouts import Propose, Walk, actor_function, group_errors, retrace, roll_out
 from autoprune.envs.layer_pruning import LayerPruning
 from autoprune.envs.rewards import LOSS, Reward
 from autoprune.envs.walk import Observation, WalkContext
@@ -173,7 +173,7 @@ class _Learner:
         """Return what is evaluated before anything is learned."""
         if not self.config.seeded:
             return propose(self.ledger, lambda: random_walk(self.context, self.rng))
-        seeds = dict.fromkeys([*self.given(), *seed_plans(self.problem)])
+        seeds = dict.fromkeys([*self.given(), *warm_start_plans(self.problem)])
         return list(seeds)[: self.ledger.left]
 
     def given(self) -> list[Plan]:
@@ -204,15 +204,15 @@ class _Learner:
         In turns the best of all plans, and the best new one among many walks.
         """
         if not self.config.imagine:
-            (walk,) = roll(self.context, self.act(np.array([self.sigma])), 1)
+            (walk,) = roll_out(self.context, self.act(np.array([self.sigma])), 1)
             return self.plan(walk)
-        world = self.belief().world(self.rng)
+        world = self.belief().sample(self.rng)
         self.turn += 1
         if self.config.knapsack and self.turn % 2:
             return least_error(self.problem, world.coefficients)
         walks = self.walk(self.sigma)
         self.imagined = (self.imagined + walks)[-self.config.remembered :]
-        order = np.argsort(-world.expect(damage(self.context, walks)))
+        order = np.argsort(-world.expect(group_errors(self.context, walks)))
         plans = [self.plan(walks[i]) for i in order]
         return next((plan for plan in plans if plan not in self.ledger), plans[0])
 
@@ -222,7 +222,7 @@ class _Learner:
 
     def act(self, spread: NDArray[np.float64]) -> Propose:
         """Return the actor with noise of ``spread`` [walks]."""
-        mean = acting(self.model.actor)
+        mean = actor_function(self.model.actor)
         return lambda _, observations: truncated_normal(mean(observations), spread, self.rng)
 
     def walk(self, sigma: float) -> list[Walk]:
@@ -233,8 +233,8 @@ class _Learner:
         bases = [self.evaluated[i].actions for i in self.rng.choice(best, number)]
         actions = np.stack([self.mutate(base, sigma) for base in bases])
         return [
-            *(roll(self.context, self.act(np.linspace(0, sigma, led)), led) if led else ()),
-            *roll(self.context, lambda step, _: actions[:, step], number),
+            *(roll_out(self.context, self.act(np.linspace(0, sigma, led)), led) if led else ()),
+            *roll_out(self.context, lambda step, _: actions[:, step], number),
         ]
 
     def mutate(self, actions: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
@@ -245,16 +245,16 @@ class _Learner:
         changed[chosen] = truncated_normal(actions[chosen], sigma, self.rng)
         return changed
 
-    def belief(self) -> Belief:
+    def belief(self) -> RewardModel:
         """Fit the belief to all evaluations."""
-        errors = damage(self.context, self.evaluated)
-        return Belief.of(errors, np.array(self.rewards), np.array(self.doubts))
+        errors = group_errors(self.context, self.evaluated)
+        return RewardModel.of(errors, np.array(self.rewards), np.array(self.doubts))
 
     def learn(self) -> dict[str, float]:
         """Take gradient steps on evaluated and imagined walks; return the losses."""
         known, expected = np.array(self.rewards), np.zeros(0)
         if self.imagined:
-            expected = self.belief().expect(damage(self.context, self.imagined))
+            expected = self.belief().expect(group_errors(self.context, self.imagined))
         everything = np.concatenate((known, expected))
         center, scale = np.median(everything), everything.std() + 1e-6
         cast(WalkBuffer, self.model.replay_buffer).load(

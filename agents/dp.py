@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprune.agents.base import isolated, propose, ranked
-from autoprune.agents.initial_plans import cheap_plans, least_error
+from autoprune.agents.base import isolated, plans_by_loss, propose
+from autoprune.agents.initial_plans import baseline_plans, least_error
 from autoprune.problem.ledger import Ledger
 from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
@@ -32,7 +32,7 @@ class DynamicProgramming:
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
         """Refine the coefficients until no evaluation is left or nothing new turns up."""
         with isolated(seed) as rng:
-            uniform, guided, *others = cheap_plans(problem)
+            uniform, guided, *others = baseline_plans(problem)
             ledger.evaluate_all([guided, uniform, *others][: ledger.left])
             refinement = _Refinement(problem, ledger, rng, {})
             while plans := propose(ledger, refinement.draw):
@@ -55,7 +55,7 @@ class _Refinement:
         if done < EXPLORING:
             logs = self.rng.normal(0, SPREAD, groups)
         else:
-            logs = self.tried.get(ranked(self.ledger)[0], logs).copy()
+            logs = self.tried.get(plans_by_loss(self.ledger)[0], logs).copy()
             left = (1 - done) / (1 - EXPLORING)
             changed = self.rng.choice(groups, max(1, round(groups / 2 * left)), replace=False)
             logs[changed] = self.rng.normal(0, SPREAD, len(changed))

@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprune.agents.base import isolated, propose, ranked
-from autoprune.agents.initial_plans import cheap_plans
+from autoprune.agents.base import isolated, plans_by_loss, propose
+from autoprune.agents.initial_plans import baseline_plans
 from autoprune.agents.noise import truncated_normal
 from autoprune.agents.random_search import random_walk
 from autoprune.agents.rollouts import retrace
@@ -46,14 +46,14 @@ class Evolution:
         """Breed until no evaluation is left or nothing new turns up."""
         context = WalkContext.of(problem)
         with isolated(seed) as rng:
-            ledger.evaluate_all(cheap_plans(problem)[: ledger.left])
+            ledger.evaluate_all(baseline_plans(problem)[: ledger.left])
             ledger.evaluate_all(propose(ledger, lambda: random_walk(context, rng), FOUNDERS))
             while plans := propose(ledger, lambda: _child(context, ledger, rng)):
                 ledger.evaluate_all(plans)
 
 
 def _child(context: WalkContext, ledger: Ledger, rng: np.random.Generator) -> Plan:
-    best = ranked(ledger)[:PARENTS]
+    best = plans_by_loss(ledger)[:PARENTS]
     chosen = rng.integers(len(best), size=2)
     one, other = (retrace(context, best[i]).actions for i in chosen)
     genome = one.copy()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import Final
 
-from autoprune.agents.base import ranked
+from autoprune.agents.base import plans_by_loss
 from autoprune.problem.ledger import Ledger, OutOfEvaluations
 from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
@@ -30,12 +30,12 @@ class Greedy:
         step, tried = STEP, set[tuple[Plan, float]]()
         try:
             while step > 1e-4:
-                plan = next((p for p in ranked(ledger) if (p, step) not in tried), None)
-                best = ranked(ledger)[0]
+                plan = next((p for p in plans_by_loss(ledger) if (p, step) not in tried), None)
+                best = plans_by_loss(ledger)[0]
                 if plan is not None:
                     tried.add((plan, step))
                     ledger.evaluate_all(_proposals(problem, plan, step))
-                if ranked(ledger)[0] == best:
+                if plans_by_loss(ledger)[0] == best:
                     step /= 2
         except OutOfEvaluations:
             pass

@@ -15,7 +15,7 @@ from stable_baselines3.common.logger import Logger
 from torch import nn
 
 from autoprune.agents.base import REPEATS, OnStep, isolated, silent
-from autoprune.agents.initial_plans import cheap_plans
+from autoprune.agents.initial_plans import baseline_plans
 from autoprune.agents.policy import Policy, origin
 from autoprune.envs.layer_pruning import LayerPruning
 from autoprune.envs.rewards import LOSS, SCORE, Reward
@@ -60,7 +60,7 @@ class PPOSearcher:
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
         """Evaluate cheap plans, rehearse on the error model, then learn from evaluations."""
-        uniform, guided, *_ = cheap_plans(problem)
+        uniform, guided, *_ = baseline_plans(problem)
         context = WalkContext.of(problem)
         with isolated(seed):
             model = _build(

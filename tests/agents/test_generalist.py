@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from autoprune.agents.ddpg import DDPGConfig, DDPGSearcher
-from autoprune.agents.generalist import Case, Generalist, GeneralistConfig
-from autoprune.agents.imitation import apprentice, lessons
+from autoprune.agents.generalist import Generalist, GeneralistConfig
+from autoprune.agents.imitation import demonstrate, initial_actor
 from autoprune.agents.initial_plans import least_error
-from autoprune.agents.shared_reward_model import FEATURES, Evidence, SharedBelief, features
+from autoprune.agents.shared_reward_model import FEATURES, Evidence, SharedRewardModel, features
+from autoprune.agents.training_case import TrainingCase
 from autoprune.cost.budget import Budget
-from autoprune.envs.lagrangian import Guide
-from autoprune.envs.walk import ENTRIES, WalkContext, guided, initial, observe, transition
+from autoprune.envs.lagrangian import LagrangianPlanner
+from autoprune.envs.walk import ENTRIES, WalkContext, initial, observe, planner_action, transition
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.ledger import Ledger
 from autoprune.problem.scorer import FunctionScorer
@@ -38,7 +39,7 @@ def deep_matters(problem):
 
 def case(name, problem):
     bound = [Budget.parse(text).bind(problem.cost) for text in BUDGETS]
-    return Case(name, [dataclasses.replace(problem, budget=budget) for budget in bound])
+    return TrainingCase(name, [dataclasses.replace(problem, budget=budget) for budget in bound])
 
 
 def cases():
@@ -65,7 +66,7 @@ def unseen():
 
 def test_without_evaluations_it_plans_as_the_error_curves_do_on_a_network_it_never_saw():
     _, trained, _ = train(0)
-    assert trained.belief.mean.tolist() == [1.0] + [0.0] * (len(FEATURES) - 1)
+    assert trained.reward_model.mean.tolist() == [1.0] + [0.0] * (len(FEATURES) - 1)
     problem = unseen()
     context = WalkContext.of(problem)
     plans = (problem.budget.uniform(), least_error(problem), trained.policy.plan(problem))
@@ -76,7 +77,7 @@ def test_without_evaluations_it_plans_as_the_error_curves_do_on_a_network_it_nev
 def test_what_evaluations_teach_makes_it_better_than_the_error_curves_where_it_never_was(taught):
     _, trained, _ = taught
     problem = unseen()
-    assert trained.belief.mean[FEATURES.index("depth")] > 0.3
+    assert trained.reward_model.mean[FEATURES.index("depth")] > 0.3
     uniform, dp, policy = (
         problem.evaluate(plan).score
         for plan in (problem.budget.uniform(), least_error(problem), trained.policy.plan(problem))
@@ -137,7 +138,7 @@ def evidence(seed, coefficients, plans=40):
 
 def test_the_belief_finds_what_networks_agree_on_whatever_their_series_start_from():
     truth = np.array([1.0, 0.7, 0.0, 0.0, 0.0, 0.0])
-    belief = SharedBelief.of([evidence(seed, truth) for seed in range(4)])
+    belief = SharedRewardModel.of([evidence(seed, truth) for seed in range(4)])
     assert 0.35 < belief.mean[1] / belief.mean[0] < 0.8  # shrunk, as three networks warrant
     other = features(WalkContext.of(chain_landscape(9, groups=7)))
     weights = belief.weights(other)
@@ -147,9 +148,9 @@ def test_the_belief_finds_what_networks_agree_on_whatever_their_series_start_fro
 
 def test_only_what_networks_agree_on_moves_the_weights():
     up, down = (np.array([1.0, sign * 0.6, 0.0, 0.0, 0.0, 0.0]) for sign in (1, -1))
-    alone = SharedBelief.of([evidence(0, up)])
-    agreed = SharedBelief.of([evidence(0, up), evidence(1, up)])
-    disputed = SharedBelief.of([evidence(0, up), evidence(1, down)])
+    alone = SharedRewardModel.of([evidence(0, up)])
+    agreed = SharedRewardModel.of([evidence(0, up), evidence(1, up)])
+    disputed = SharedRewardModel.of([evidence(0, up), evidence(1, down)])
     assert agreed.mean[1] > 0.2
     assert abs(alone.mean[1]) < 0.05 and abs(disputed.mean[1]) < 0.05
 
@@ -163,7 +164,10 @@ def bent(seed, curvature):
 
 def test_the_belief_finds_how_much_worse_large_errors_are():
     for curvature in (0.0, 2.0, 8.0):
-        assert SharedBelief.of([bent(seed, curvature) for seed in range(3)]).curvature == curvature
+        assert (
+            SharedRewardModel.of([bent(seed, curvature) for seed in range(3)]).curvature
+            == curvature
+        )
 
 
 def test_a_network_whose_losses_the_errors_do_not_explain_has_little_say():
@@ -173,16 +177,16 @@ def test_a_network_whose_losses_the_errors_do_not_explain_has_little_say():
     rng = np.random.default_rng(0)
     noisy = dataclasses.replace(evidence(5, truth), rewards=rng.normal(0, 1, 40))
     described = features(WalkContext.of(chain_landscape(9, groups=7)))
-    weights = SharedBelief.of([*good, noisy]).weights(described)
+    weights = SharedRewardModel.of([*good, noisy]).weights(described)
     assert np.corrcoef(weights, described @ truth)[0, 1] > 0.95
-    assert SharedBelief.of([*good, noisy]).mean[1] > 0.3
+    assert SharedRewardModel.of([*good, noisy]).mean[1] > 0.3
 
 
 def test_nothing_to_learn_from_breaks_no_belief():
     described = features(WalkContext.of(chain_landscape(0, groups=4)))
     for plans in (1, 2):
         flat = Evidence(described, np.full((plans, 4), 0.2), np.zeros(plans), np.zeros(plans, int))
-        belief = SharedBelief.of([flat])
+        belief = SharedRewardModel.of([flat])
         assert np.isfinite(belief.mean).all()
         assert (belief.weights(described) > 0).all()
 
@@ -193,7 +197,7 @@ def test_an_apprentice_does_what_the_error_curves_suggest_before_it_learns_anyth
         torch.manual_seed(seed)
         observations = torch.rand(500, len(ENTRIES)) * 2 - 1
         with torch.no_grad():
-            actions = apprentice(64)(observations)[:, 0]
+            actions = initial_actor(64)(observations)[:, 0]
         assert (actions - observations[:, column]).abs().max() < 0.03
 
 
@@ -212,14 +216,14 @@ def test_lessons_show_what_the_weighted_guide_does_on_and_off_its_way():
     context = WalkContext.of(chain_landscape(2, groups=6))
     weights = np.array([0.2, 0.2, 0.2, 2.0, 2.0, 2.0])
     damage = [weight * curve for weight, curve in zip(weights, context.errors, strict=True)]
-    found = lessons(context, damage, np.random.default_rng(0), walks=3)
+    found = demonstrate(context, damage, np.random.default_rng(0), walks=3)
     assert found.observations.shape == (18, len(ENTRIES))
-    guide, state = Guide.of(context.budget, damage), initial(context)
+    guide, state = LagrangianPlanner.of(context.budget, damage), initial(context)
     for step in range(6):  # the first walk has no noise
         assert np.array_equal(found.observations[step], observe(context, state))
-        assert found.actions[step] == np.float32(guided(guide, state))
+        assert found.actions[step] == np.float32(planner_action(guide, state))
         state = transition(context, state, float(found.actions[step]))
-    plain = lessons(context, context.errors, np.random.default_rng(0), walks=1)
+    plain = demonstrate(context, context.errors, np.random.default_rng(0), walks=1)
     late = context.error(state.kept[:3]) > context.error(tuple(walk(context, plain)[:3]))
     assert late  # what matters less keeps less
 

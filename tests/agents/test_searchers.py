@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoprune.agents.ddpg import DDPGConfig, DDPGSearcher
-from autoprune.agents.initial_plans import cheap_plans, least_error, seed_plans
+from autoprune.agents.initial_plans import baseline_plans, least_error, warm_start_plans
 from autoprune.agents.noise import Decay, truncated_normal
 from autoprune.agents.policy import Policy
 from autoprune.agents.ppo import PPOConfig, PPOSearcher
 from autoprune.agents.registry import SEARCHERS, searcher
-from autoprune.agents.reward_model import Belief
-from autoprune.agents.rollouts import retrace, roll
+from autoprune.agents.reward_model import RewardModel
+from autoprune.agents.rollouts import retrace, roll_out
 from autoprune.envs.walk import ENTRIES, VERSION, WalkContext, curves, initial, observe, transition
 from autoprune.errors import DamagedError, UsageError
 from autoprune.problem.evaluation import Evaluation
@@ -78,7 +78,7 @@ def test_the_knapsack_can_be_left_out_and_what_is_given_stays():
         found(problem, DDPGSearcher(DDPGConfig(knapsack=knapsack, **options)), 12)
         for knapsack in (True, False)
     )
-    seeds = len(seed_plans(problem))
+    seeds = len(warm_start_plans(problem))
     assert with_it.history[:seeds] == without.history[:seeds]
     assert with_it.history[seeds].plan != without.history[seeds].plan
 
@@ -185,7 +185,7 @@ def test_what_is_stored_is_what_was_executed():
     """Every action of a walk, taken again in the observed state, decides the count it kept."""
     context = WalkContext.of(residual_landscape(2, blocks=1, align=4))
     rng = np.random.default_rng(0)
-    walks = roll(context, lambda _, o: rng.uniform(-1, 1, len(o)).astype(np.float32), 5)
+    walks = roll_out(context, lambda _, o: rng.uniform(-1, 1, len(o)).astype(np.float32), 5)
     for walk in walks:
         state = initial(context)
         for step, action in enumerate(walk.actions):
@@ -203,7 +203,7 @@ def test_least_error_is_maximal_and_no_worse_than_uniform(structure, seed, budge
     except Exception as error:
         assert type(error).__name__ == "InfeasibleError"
         return
-    uniform, guided = cheap_plans(problem)
+    uniform, guided = baseline_plans(problem)
     assert problem.budget.met(guided)
     assert problem.budget.top_up(guided) == guided
     errors = problem.ranking.errors
@@ -270,11 +270,11 @@ def test_the_belief_finds_the_critical_groups():
     weights = rng.lognormal(0, 1, 10)
     errors = rng.uniform(0, 0.3, (60, 10))
     rewards = 0.9 - errors @ weights / 10 + rng.normal(0, 0.002, 60)
-    belief = Belief.of(errors, rewards)
+    belief = RewardModel.of(errors, rewards)
     assert np.corrcoef(-belief.mean[1:], weights)[0, 1] > 0.98
     fresh = rng.uniform(0, 0.3, (200, 10))
     assert np.abs(belief.expect(fresh) - (0.9 - fresh @ weights / 10)).max() < 0.02
-    drawn = np.std([belief.world(rng).expect(fresh) for _ in range(200)], axis=0)
+    drawn = np.std([belief.sample(rng).expect(fresh) for _ in range(200)], axis=0)
     assert 0 < drawn.mean() < 0.05
 
 
@@ -284,9 +284,9 @@ def test_one_evaluation_is_enough_for_a_belief_and_no_spread_does_not_break_it()
         (np.array([[0.1, 0.2], [0.2, 0.1]]), np.array([0.0, 0.0])),
         (np.zeros((2, 2)), np.array([0.5, 0.6])),
     ):
-        belief = Belief.of(errors, rewards)
+        belief = RewardModel.of(errors, rewards)
         assert np.isfinite(belief.expect(errors)).all()
-        assert np.isfinite(belief.world(np.random.default_rng(0)).expect(errors)).all()
+        assert np.isfinite(belief.sample(np.random.default_rng(0)).expect(errors)).all()
 
 
 @given(st.integers(0, 1000))

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 import autoprune.envs  # noqa: F401 - registers the environment
-from autoprune.agents.initial_plans import cheap_plans
+from autoprune.agents.initial_plans import baseline_plans
 from autoprune.cost.budget import Budget
 from autoprune.cost.model import CostModel
-from autoprune.envs import features as portrait
+from autoprune.envs.features import CURVE
 from autoprune.envs.layer_pruning import LayerPruning
 from autoprune.envs.rewards import LOSS, SCORE
 from autoprune.envs.walk import (
@@ -22,10 +22,10 @@ from autoprune.envs.walk import (
     WalkContext,
     action_for,
     count_for,
-    guided,
     initial,
     observe,
     plan_of,
+    planner_action,
     step_reward,
     terminal,
     transition,
@@ -132,13 +132,13 @@ def test_zeros_keep_the_uniform_plan():
     assert problem.cost.macs(plan) > 0.995 * problem.budget.limits["macs"]
 
 
-def follow_the_guide(context):
+def follow_the_planner(context):
     state = initial(context)
     while not terminal(context, state):
         assert entry(observe(context, state), "guided") == pytest.approx(
-            guided(context.guide, state), abs=1e-6
+            planner_action(context.planner, state), abs=1e-6
         )
-        state = transition(context, state, guided(context.guide, state))
+        state = transition(context, state, planner_action(context.planner, state))
     return state.kept
 
 
@@ -147,7 +147,7 @@ def follow_the_guide(context):
 def test_what_the_error_curves_suggest_is_a_feasible_action_anywhere(context, data):
     state = initial(context)
     while not terminal(context, state):
-        assert -1 <= guided(context.guide, state) <= 1
+        assert -1 <= planner_action(context.planner, state) <= 1
         state = transition(context, state, data.draw(actions))
 
 
@@ -156,8 +156,8 @@ def test_following_the_error_curves_ends_near_the_least_sum_of_errors(budget):
     for make in (chain_landscape, residual_landscape):
         problem = make(4, budget=budget)
         context = WalkContext.of(problem)
-        uniform, best = (context.error(tuple(plan.values())) for plan in cheap_plans(problem))
-        followed = context.error(follow_the_guide(context))
+        uniform, best = (context.error(tuple(plan.values())) for plan in baseline_plans(problem))
+        followed = context.error(follow_the_planner(context))
         assert followed <= best + 0.1 * (uniform - best)
 
 
@@ -192,7 +192,7 @@ def test_the_observation_describes_the_group_about_to_be_decided():
         assert entry(observation, "share") == pytest.approx(math.log2(saving) / 16)
         share = max(problem.cost.macs.shares[step], 2**-16)
         assert entry(observation, "macs_share") == pytest.approx(math.log2(share) / 16)
-        for fraction in portrait.CURVE:
+        for fraction in CURVE:
             expected = squashed(np.interp(fraction * group.size, range(group.size + 1), errors))
             assert entry(observation, f"error_{fraction:g}") == pytest.approx(expected, abs=1e-6)
         low, high = problem.budget.interval(kept)
