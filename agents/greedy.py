@@ -1,8 +1,8 @@
-"""Greedy search, NetAdapt's way, along the budget instead of toward it.
+"""Greedy search in the manner of NetAdapt, along the budget instead of toward it.
 
-NetAdapt (Yang et al. 2018, arXiv:1804.03230, algorithm 1) shortens one layer at a time by what
-frees a given cost, tries every layer, and goes on from the best. Here every plan lies on the
-budget, so what one group frees goes to the others in proportion.
+NetAdapt (Yang et al. 2018, arXiv:1804.03230, algorithm 1) shrinks one layer at a time by a given
+cost, tries every layer, and continues from the best. Here every plan lies on the budget, so the
+cost that one group frees goes to the others in proportion.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
 
 STEP: Final = 0.25
-"""Part of a group that the first round takes away; halved whenever a round brings nothing."""
+"""Share of a group that the first round removes; halved whenever a round brings no improvement."""
 
 
 class Greedy:
-    """Starts at the uniform plan; tries every group, and goes on from the best plan seen."""
+    """Greedy searcher: from the uniform plan, tries every group and continues from the best."""
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
-        """Search until no evaluation is left or no step brings a new plan; nothing is random."""
+        """Search until no evaluation is left or no step gives a new plan; nothing is random."""
         del seed
         ledger.evaluate(problem.budget.uniform())
         step, tried = STEP, set[tuple[Plan, float]]()
@@ -42,7 +42,7 @@ class Greedy:
 
 
 def _proposals(problem: PruningProblem, plan: Plan, step: float) -> Iterator[Plan]:
-    """Yield, for every group that can lose units, the plan in which it does."""
+    """Yield the plans with one group shrunk, for every group that can lose units."""
     budget = problem.budget
     for group, choices in zip(problem.structure.groups, budget.choices, strict=True):
         smaller = choices[choices <= plan[group.name] - max(1, round(step * plan[group.name]))]

@@ -20,10 +20,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from torch import nn
 
-from autoprune.agents.ddpg import WalkBuffer, build
 from autoprune.agents.noise import Decay, truncated_normal
 from autoprune.agents.rollouts import Act, Walk, actor_function, roll_out
 from autoprune.agents.surrogate import SurrogateEnv, SurrogateProblem, mean_reward
+from autoprune.agents.walk_buffer import WalkBuffer, build_ddpg
 
 Floats = NDArray[np.float64]
 OnRound = Callable[[int, float], None]
@@ -129,7 +129,9 @@ def _ddpg(
     best: _BestActor,
 ) -> None:
     rng = np.random.default_rng(seed)
-    model = build(SurrogateEnv(curriculum.problems), _widths(actor), config.learning_rate, seed)
+    model = build_ddpg(
+        SurrogateEnv(curriculum.problems), _widths(actor), config.learning_rate, seed
+    )
     model.policy_delay = config.delay
     _copy(actor, model.actor)
     buffer = cast(WalkBuffer, model.replay_buffer)

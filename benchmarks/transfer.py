@@ -29,7 +29,8 @@ from autoprune.agents.ddpg import DDPGSearcher
 from autoprune.agents.dp import DynamicProgramming
 from autoprune.agents.generalist import Generalist
 from autoprune.agents.initial_plans import least_error
-from autoprune.agents.policy import DESCRIPTION, Policy
+from autoprune.agents.policy import Policy
+from autoprune.agents.policy_format import DESCRIPTION
 from autoprune.agents.training_case import TrainingCase, TrainingTrial
 from autoprune.commands.apply.run import starts
 from autoprune.commands.train_policy.config import TrainPolicyConfig

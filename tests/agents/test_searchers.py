@@ -227,7 +227,7 @@ def test_least_error_is_within_five_percent_of_the_best_of_all_plans(seed):
 @pytest.mark.parametrize("align", [1, 8])
 def test_the_knapsack_is_better_than_its_start_on_every_cost(budget, align):
     problem = residual_landscape(1, blocks=3, budget=budget, align=align)
-    start = problem.cost.plan(WalkContext.of(problem).guide.counts)
+    start = problem.cost.plan(WalkContext.of(problem).planner.counts)
     plan = least_error(problem)
     assert problem.budget.met(plan) and problem.budget.top_up(plan) == plan
     assert summed_error(problem, plan) <= summed_error(problem, start)

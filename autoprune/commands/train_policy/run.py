@@ -11,7 +11,8 @@ from typing import Any
 
 from autoprune.agents.generalist import Generalist, GeneralistConfig, TrainedPolicy
 from autoprune.agents.initial_plans import baseline_plans
-from autoprune.agents.policy import DESCRIPTION, Policy
+from autoprune.agents.policy import Policy
+from autoprune.agents.policy_format import DESCRIPTION
 from autoprune.agents.registry import check_name, learners
 from autoprune.agents.shared_reward_model import FEATURES
 from autoprune.agents.training_case import TrainingCase, TrainingTrial

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 import autoprune
 from autoprune.agents.generalist import GeneralistConfig
-from autoprune.agents.policy import LARGEST_DESCRIPTION, Policy
+from autoprune.agents.policy import Policy
+from autoprune.agents.policy_format import LARGEST_DESCRIPTION
 from autoprune.agents.policy_training import PolicyTrainingConfig
 from autoprune.cli.main import main
 from autoprune.commands.apply.config import ApplyConfig
