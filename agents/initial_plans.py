@@ -7,7 +7,7 @@ import numpy as np
 from autoprune.agents.knapsack import Floats, cheapest_errors
 from autoprune.envs.lagrangian import LagrangianPlanner
 from autoprune.envs.walk import curves
-from autoprune.problem.granularity import Masking
+from autoprune.problem.granularity.masking import Masking
 from autoprune.problem.heuristics import GLOBAL, NAMES, heuristic_plan
 from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan

@@ -15,9 +15,11 @@ from autoprune.cost.budget import Budget
 from autoprune.errors import InfeasibleError, UsageError
 from autoprune.networks.bitmap import pack
 from autoprune.networks.save import state_tensors
-from autoprune.problem.granularity import Granularity, PruningUnits, check_ranking
+from autoprune.problem.granularity.checks import check_ranking
 from autoprune.problem.granularity.kernels import is_semi_structured, semi_structured
 from autoprune.problem.granularity.layout import STEPS
+from autoprune.problem.granularity.parse import Granularity
+from autoprune.problem.granularity.units import PruningUnits
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer

@@ -10,7 +10,8 @@ from torch import nn
 from autoprune.cost.budget import Budget
 from autoprune.cost.model import CostModel
 from autoprune.errors import InfeasibleError, UsageError
-from autoprune.problem.granularity import Granularity, PruningUnits
+from autoprune.problem.granularity.parse import Granularity
+from autoprune.problem.granularity.units import PruningUnits
 from autoprune.problem.heuristics import GLOBAL, NAMES, heuristic_plan
 from autoprune.structure.analyze import analyze
 from tests.synthetic import chain, structures

@@ -31,7 +31,7 @@ from autoprune.pipeline.session import Session
 from autoprune.pipeline.setup import Setup, bind_budget, price
 from autoprune.pipeline.stages import keep_policy, pose, train
 from autoprune.problem.evaluation import Evaluation
-from autoprune.problem.granularity import PruningUnits
+from autoprune.problem.granularity.units import PruningUnits
 from autoprune.problem.problem import PruningProblem
 from autoprune.ranking.registry import find_ranking
 from autoprune.runs.artifacts import Artifacts

@@ -1,9 +1,9 @@
-"""Rankings of single weights: which of them stay at every count of units, as masks.
+"""Rankings of single weights, and the masks of plans.
 
-Weights go by magnitude: the smallest of a tensor first (``weight``), or in rows of blocks, of which
-each loses its smallest (``n:m``). Of equal ones the later goes first, so a mask depends on the
-weights alone. The order is kept as the *stage* of every weight, the least count at which it stays:
-the mask of any plan is one comparison.
+Weights are removed by magnitude: the smallest of a tensor first (``weight``), or the smallest of
+each block, row by row (``n:m``). Of equal ones the later is removed first, so a mask depends on the
+weights alone. The order is stored as the *stage* of every weight, the least count at which it
+stays, so the mask of any plan is one comparison.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from autoprune.errors import UsageError
 from autoprune.problem.granularity.layout import Layout
-from autoprune.problem.granularity.words import Granularity
+from autoprune.problem.granularity.parse import Granularity
 from autoprune.ranking.magnitude import named_tensors
 from autoprune.ranking.ordering import Curve, Ranking, curve
 from autoprune.structure.finite import require_finite
@@ -28,8 +28,8 @@ Masks = dict[str, Tensor]
 """Bool tensors by parameter name, True where a weight stays."""
 
 METHODS: Final = ("l2", "l1", "random")
-"""Names that :func:`rank_weights` knows. ``l1`` and ``l2`` order the weights of a tensor alike, and
-measure what is lost by the sum of magnitudes or of squares."""
+"""Methods of :func:`rank_weights`. ``l1`` and ``l2`` order the weights of a tensor identically, and
+measure error by the sum of magnitudes or of squares."""
 
 _SIZES: Final[dict[str, Callable[[Tensor], Tensor]]] = {
     "l2": torch.square,
@@ -40,7 +40,7 @@ _SIZES: Final[dict[str, Callable[[Tensor], Tensor]]] = {
 
 @dataclass(frozen=True)
 class Masking(Ranking):
-    """Which single weights stay at every count of units; nothing gets narrower.
+    """Ranking of single weights: masks for every count of units; no tensor gets smaller.
 
     ``stages``: tensor name -> int16 of its shape, the least count at which a weight stays.
     ``sources``: tensor name -> its weights. ``errors[group][k]`` is the share of the tensor's size
@@ -63,9 +63,9 @@ class Masking(Ranking):
         return {item.tensor: self.stages[item.tensor] <= plan[item.group] for item in self.layouts}
 
     def worth(self) -> dict[str, NDArray[np.float64]]:
-        """Return for every group the mean size of the weights in each unit, [units], falling.
+        """Return the mean size of the weights in each unit, [units] for every group, falling.
 
-        The same measure for all tensors, which the relative errors are not.
+        Comparable between tensors, unlike the relative errors.
         """
         return {
             item.group: -np.diff(self.errors[item.group]) * self.totals[item.group] / item.step
@@ -94,9 +94,9 @@ def rank_weights(
     seed: int = 0,
     before: Mapping[str, Tensor] | None = None,
 ) -> Masking:
-    """Rank the weights of every layout by ``method``; ``seed`` draws the order of ``random``.
+    """Rank the weights of every layout by ``method``; ``seed`` is for ``random``.
 
-    ``before`` holds masks that were applied already: what they removed goes first. The model is not
+    ``before``: masks of an earlier pruning, whose removed weights come first. The model is not
     changed. Raises UsageError for an unknown method or weights that are NaN or infinite.
     """
     check_mask_method(method)
@@ -123,7 +123,7 @@ def rank_weights(
 
 
 def _stages_of_weights(item: Layout, order: Tensor) -> Tensor:
-    """Stages by the order of all weights, largest first."""
+    """Return the stages of all weights by size, largest first."""
     ranked = order.flatten().sort(descending=True, stable=True).indices
     place = torch.empty_like(ranked)
     place[ranked] = torch.arange(item.size)
@@ -132,13 +132,13 @@ def _stages_of_weights(item: Layout, order: Tensor) -> Tensor:
 
 
 def _stages_of_rows(item: Layout, order: Tensor, size: Tensor, n: int, m: int) -> Tensor:
-    """Stages by rows: what n:m leaves is there from 1 on; rows that lose most become whole first.
+    """Return stages by rows: 1 for weights that n:m leaves; rows that lose most come back first.
 
     A row holds the weights of one output; blocks run along the inputs of one kernel position, as
     matrix kernels read them in channels-last layout.
     """
     rows = item.shape[0]
-    order, size = (_lines(each, rows) for each in (order, size))
+    order, size = (_lines(values, rows) for values in (order, size))
     length = order.shape[1] // m * m
     ranked = order[:, :length].reshape(rows, -1, m).sort(dim=2, descending=True, stable=True)
     stays = torch.ones_like(order, dtype=torch.bool)
@@ -154,13 +154,13 @@ def _stages_of_rows(item: Layout, order: Tensor, size: Tensor, n: int, m: int) -
 
 
 def _lines(weight: Tensor, rows: int) -> Tensor:
-    """Lay a weight out as [rows, places of the kernel x inputs], inputs fastest."""
+    """Return a weight as [rows, kernel positions x inputs], inputs varying fastest."""
     return weight.movedim(1, -1).reshape(rows, -1)
 
 
 def _errors(item: Layout, stage: Tensor, size: Tensor) -> Curve:
-    each = torch.bincount(
+    lost = torch.bincount(
         stage.flatten().long(), weights=size.double().flatten(), minlength=item.units + 1
     )
-    # The first unit takes along what always stays: nothing is ever left without it.
-    return curve(each[1:].flip(0))
+    # The first unit includes the weights that always stay: every plan keeps it.
+    return curve(lost[1:].flip(0))

@@ -23,7 +23,7 @@ from autoprune.foundation.progress import Silent
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.search import run_search
 from autoprune.pipeline.tuning import Tuning
-from autoprune.problem.granularity.words import Granularity
+from autoprune.problem.granularity.parse import Granularity
 from autoprune.training.loop import FitConfig
 from tests.killing import Dies, Killed
 
