@@ -71,7 +71,8 @@ class Evaluator:
 
     ``precision`` is ``float32``, ``bfloat16``, or ``auto``, which takes bfloat16 where the device
     is faster with it and the dense model scores the same to within TOLERANCE; ``form`` holds the
-    choice. ``batch_size``: samples per forward pass, by default CPU_BATCH or BATCH.
+    choice. ``batch_size``: samples per forward pass, by default CPU_BATCH or BATCH. ``held``: most
+    bytes of the search split that are held ready, by default that of :class:`Batches`.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Evaluator:
         *,
         precision: Precision = "auto",
         batch_size: int | None = None,
+        held: int | None = None,
     ) -> None:
         keep_memory()
         self.parts, self.ranking, self.task = parts, parts.ranking, parts.task
@@ -90,7 +92,7 @@ class Evaluator:
         per_sample = isinstance(task, PerSampleTask)
         self._subsample = Subsample.draw(dense, parts.racing) if per_sample else None
         seen = search.rows(self._subsample.order) if self._subsample else search
-        self._search = Batches(seen, size, net, self.form)
+        self._search = Batches(seen, size, net, self.form, held=held)
         samples = Batches(parts.calibration, size, net, self.form, seed=0)
         self._recalibrate = Recalibration(net, task, samples)
         self._pairs = find_foldable(net, task, move(_few(search), device_of(net)))
