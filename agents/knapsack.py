@@ -77,8 +77,8 @@ def _fits(budget: BoundBudget, places: Places) -> NDArray[np.bool_]:
     """Whether each plan of [plans, groups] meets every limit, [plans]."""
     counts = _counts(budget, places)
     good = np.ones(len(counts), bool)
-    for item in budget.constraints:
-        good &= item.cost.many(counts) <= item.bound
+    for constraint in budget.constraints:
+        good &= constraint.cost.many(counts) <= constraint.bound
     return good
 
 
@@ -113,15 +113,15 @@ def _prices(
     As shares of the limits, summed over those that are tight at ``now``.
     """
     counts = _counts(budget, now)
-    costs = [item.cost.at(counts) / item.bound for item in budget.constraints]
+    costs = [constraint.cost.at(counts) / constraint.bound for constraint in budget.constraints]
     tight = [i for i, c in zip(budget.constraints, costs, strict=True) if c >= max(costs) - 0.02]
-    spent = sum(item.cost.at(counts) / item.bound for item in tight)
+    spent = sum(constraint.cost.at(counts) / constraint.bound for constraint in tight)
     prices, capacity = [], len(tight) - spent
     for group, offer in enumerate(offered):
         wanted = budget.choices[group][offer]
         price = np.zeros(len(wanted))
-        for item in tight:
-            price += item.cost.along(counts, group, wanted) / item.bound
+        for constraint in tight:
+            price += constraint.cost.along(counts, group, wanted) / constraint.bound
         prices.append(np.maximum.accumulate(price - price[0]))
         capacity += spent - price[0]
     return prices, max(float(capacity), 1e-12)
@@ -141,7 +141,7 @@ def _fill(budget: BoundBudget, curves: Sequence[Floats], places: Places) -> Plac
     counts = _counts(budget, places)
     worth = []
     for group, (curve, choices) in enumerate(zip(curves, budget.choices, strict=True)):
-        price = sum(i.cost.along(counts, group, choices) / i.bound for i in budget.constraints)
+        price = sum(c.cost.along(counts, group, choices) / c.bound for c in budget.constraints)
         rise = np.maximum(np.diff(np.asarray(price, np.float64)), 1e-12)
         worth.append(-np.diff(curve) / rise)
 

@@ -114,8 +114,10 @@ class SharedRewardModel:
         prior, reached = PRIORS[0], -np.inf
         for tried in PRIORS:
             correlations = [
-                agreement(cls._fit([*evidences[:i], *evidences[i + 1 :]], curvature, tried), [item])
-                for i, item in enumerate(evidences)
+                agreement(
+                    cls._fit([*evidences[:i], *evidences[i + 1 :]], curvature, tried), [evidence]
+                )
+                for i, evidence in enumerate(evidences)
             ]
             value = float(np.mean(correlations)) if len(correlations) > 1 else 0.0
             if value > reached + LEAST_GAIN:
@@ -150,19 +152,21 @@ def agreement(model: SharedRewardModel, evidences: Sequence[Evidence]) -> float:
     Within each series of each network; plans near its best count most (``_noise_factors``).
     """
     correlations = []
-    for item in evidences:
-        damage = _with_curvature(item.errors, model.curvature) @ model.weights(item.features)
-        for rows in _series(item):
-            weights = _noise_factors(item.rewards[rows]) ** -2
-            pair = np.stack((damage[rows], -item.rewards[rows]))
+    for evidence in evidences:
+        damage = _with_curvature(evidence.errors, model.curvature) @ model.weights(
+            evidence.features
+        )
+        for rows in _series(evidence):
+            weights = _noise_factors(evidence.rewards[rows]) ** -2
+            pair = np.stack((damage[rows], -evidence.rewards[rows]))
             both = np.cov(pair, bias=True, aweights=weights)
             spreads = float(np.sqrt(both[0, 0] * both[1, 1]))
             correlations.append(float(both[0, 1]) / spreads if spreads > 1e-12 else 0.0)
     return float(np.mean(correlations)) if correlations else 0.0
 
 
-def _series(item: Evidence) -> list[NDArray[np.bool_]]:
-    return [item.series == number for number in np.unique(item.series)]
+def _series(evidence: Evidence) -> list[NDArray[np.bool_]]:
+    return [evidence.series == number for number in np.unique(evidence.series)]
 
 
 def _noise_factors(rewards: Floats) -> Floats:
@@ -185,22 +189,22 @@ class _Scaled:
     scales: dict[int, float]
 
 
-def _scaled(item: Evidence, curvature: float, prior: float) -> _Scaled:
+def _scaled(evidence: Evidence, curvature: float, prior: float) -> _Scaled:
     """Find the scale and the noise of each series with the largest likelihood of its rewards.
 
     Errors and rewards are centered within each series; rewards and noise are divided by its scale,
     so that weights are about 1.
     """
-    errors, rewards = _with_curvature(item.errors, curvature), item.rewards.copy()
+    errors, rewards = _with_curvature(evidence.errors, curvature), evidence.rewards.copy()
     noise, scales = np.ones(len(rewards)), {}
-    for rows in _series(item):
+    for rows in _series(evidence):
         weights = _noise_factors(rewards[rows]) ** -2
         errors[rows] -= np.average(errors[rows], axis=0, weights=weights)
         rewards[rows] -= np.average(rewards[rows], weights=weights)
-        scale, deviations = _likeliest(errors[rows], item.features, rewards[rows], prior)
+        scale, deviations = _likeliest(errors[rows], evidence.features, rewards[rows], prior)
         rewards[rows] /= scale
         noise[rows] = deviations / scale
-        scales[int(item.series[rows][0])] = scale
+        scales[int(evidence.series[rows][0])] = scale
     return _Scaled(errors, rewards, noise, scales)
 
 
@@ -217,7 +221,7 @@ def _likeliest(
         for scale in unit * np.geomspace(0.1, 3, 12)
         for noise in (part * spread * _noise_factors(rewards) for part in NOISES)
     ]
-    _, scale, noise = max(tried, key=lambda item: item[0])
+    _, scale, noise = max(tried, key=lambda candidate: candidate[0])
     return float(scale), noise
 
 
@@ -231,13 +235,13 @@ def _log_normal(residual: Floats, covariance: Floats, noise: Floats) -> float:
 def _coefficients(evidences: Sequence[Evidence], scaled: Sequence[_Scaled], prior: float) -> Floats:
     """Solve for the coefficients of ``FEATURES``, jointly with the deviations of the groups."""
     width = len(FEATURES)
-    groups = [len(item.features) for item in evidences]
+    groups = [len(evidence.features) for evidence in evidences]
     starts = width + np.concatenate(([0], np.cumsum(groups))).astype(int)
     precision = np.diag([prior**-2] * width + [SPREAD**-2] * sum(groups))
     right = precision @ np.eye(starts[-1])[0]
-    for item, part, start, size in zip(evidences, scaled, starts, groups, strict=False):
+    for evidence, part, start, size in zip(evidences, scaled, starts, groups, strict=False):
         design = np.zeros((len(part.rewards), starts[-1]))
-        design[:, :width] = -part.errors @ item.features
+        design[:, :width] = -part.errors @ evidence.features
         design[:, start : start + size] = -part.errors
         weighted = design / part.noise[:, None] ** 2
         precision += design.T @ weighted

@@ -69,14 +69,14 @@ def _limited_shares(budget: BoundBudget) -> Floats:
     """Largest share of a limited cost that each group may save, over the limits, [groups]."""
     without = np.tile(budget.largest, (len(budget.largest), 1))
     np.fill_diagonal(without, budget.smallest)
-    shares = [1 - item.cost.many(without) / item.cost.dense for item in budget.constraints]
+    shares = [1 - c.cost.many(without) / c.cost.dense for c in budget.constraints]
     most: Floats = np.max([np.zeros(len(without)), *shares], axis=0)
     return most
 
 
 def _readers(problem: PruningProblem, group: str) -> float:
     slices = problem.structure.slices[group]
-    return float(np.log2(1 + len({item.tensor for item in slices if item.role == "in"}))) / 8
+    return float(np.log2(1 + len({part.tensor for part in slices if part.role == "in"}))) / 8
 
 
 def _log_share(share: float) -> float:

@@ -51,10 +51,12 @@ class LagrangianPlanner:
             counts = _spend(budget, worth)
             left = sum(curve[count] for curve, count in zip(errors, counts, strict=True))
             rounds.append((float(left), counts, worth))
-            used = [item.cost.at(counts) / item.bound for item in budget.constraints]
+            used = [
+                constraint.cost.at(counts) / constraint.bound for constraint in budget.constraints
+            ]
             multipliers = multipliers * np.array(used) ** _SHARPNESS
             multipliers /= multipliers.max()
-        _, counts, worth = min(rounds, key=lambda item: item[0])
+        _, counts, worth = min(rounds, key=lambda outcome: outcome[0])
         return cls(budget, counts, _ladder(budget, worth))
 
     def units(self, prefix: Sequence[int]) -> float:
@@ -74,9 +76,10 @@ class LagrangianPlanner:
             low, high = (middle, high) if fits else (low, middle)
         below, above = (np.concatenate((start, rest[level])) for level in (low, high))
         part = min(
-            (item.bound - item.cost.at(below)) / (item.cost.at(above) - item.cost.at(below))
-            for item in self.budget.constraints
-            if item.cost.at(above) > item.bound
+            (constraint.bound - constraint.cost.at(below))
+            / (constraint.cost.at(above) - constraint.cost.at(below))
+            for constraint in self.budget.constraints
+            if constraint.cost.at(above) > constraint.bound
         )
         return float(rest[low, 0] + max(part, 0.0) * (rest[high, 0] - rest[low, 0]))
 
@@ -103,7 +106,10 @@ def _spend(budget: BoundBudget, worth: list[Floats]) -> Counts:
     ``worth``: for each group the decrease in error per price of every step, falling.
     """
     levels = _at(budget, worth, np.unique(np.concatenate(worth)))
-    good = np.all([item.cost.many(levels) <= item.bound for item in budget.constraints], axis=0)
+    good = np.all(
+        [constraint.cost.many(levels) <= constraint.bound for constraint in budget.constraints],
+        axis=0,
+    )
     counts: Counts = levels[int(np.argmax(good))] if good.any() else budget.smallest
     return counts
 
@@ -132,6 +138,10 @@ def _prices(budget: BoundBudget, counts: Counts, multipliers: Floats) -> Floats:
     without = np.tile(counts, (len(counts), 1))
     np.fill_diagonal(without, 0)
     total = np.full(len(counts), 1e-12)
-    for item, multiplier in zip(budget.constraints, multipliers, strict=True):
-        total += multiplier * (item.cost.at(counts) - item.cost.many(without)) / item.bound
+    for constraint, multiplier in zip(budget.constraints, multipliers, strict=True):
+        total += (
+            multiplier
+            * (constraint.cost.at(counts) - constraint.cost.many(without))
+            / constraint.bound
+        )
     return total / counts

@@ -243,8 +243,8 @@ def _slack(budget: BoundBudget, kept: tuple[int, ...]) -> float:
     group, places = len(kept), [1.0]
     least = np.array([*kept, *budget.smallest[group:]], np.int64)
     most = np.array([*kept, *budget.largest[group:]], np.int64)
-    for item in budget.constraints:
-        low, high = item.cost.at(least), item.cost.at(most)
-        if high > item.bound:
-            places.append((item.bound - low) / (high - low))
+    for constraint in budget.constraints:
+        low, high = constraint.cost.at(least), constraint.cost.at(most)
+        if high > constraint.bound:
+            places.append((constraint.bound - low) / (high - low))
     return min(places)

@@ -29,9 +29,9 @@ def weight_statistics(
     """
     statistics = {}
     for group in structure.groups:
-        producers = [item for item in structure.slices[group.name] if item.role == "out"]
-        weights = [item for item in producers if tensors[item.tensor].ndim > 1]
-        norms = sum((_unit_squares(item, tensors) for item in weights), torch.zeros(group.size))
+        producers = [part for part in structure.slices[group.name] if part.role == "out"]
+        weights = [part for part in producers if tensors[part.tensor].ndim > 1]
+        norms = sum((_unit_squares(part, tensors) for part in weights), torch.zeros(group.size))
         statistics[group.name] = _spread(norms.double().sqrt().numpy())
     return statistics
 
@@ -47,11 +47,11 @@ def error_statistics(
     return {name: _spread(np.sqrt(np.abs(np.diff(curve)))) for name, curve in errors.items()}
 
 
-def _unit_squares(item: Slice, tensors: Mapping[str, Tensor]) -> Tensor:
+def _unit_squares(part: Slice, tensors: Mapping[str, Tensor]) -> Tensor:
     """Sum of squares of the weights of each unit, [units]."""
-    weight = tensors[item.tensor].detach().float().cpu().movedim(item.dim, 0)
-    squares = weight[item.index].square()
-    return squares.reshape(len(item.index), -1).sum(dim=1)
+    weight = tensors[part.tensor].detach().float().cpu().movedim(part.dim, 0)
+    squares = weight[part.index].square()
+    return squares.reshape(len(part.index), -1).sum(dim=1)
 
 
 def _spread(norms: NDArray[np.float64]) -> NDArray[np.float64]:

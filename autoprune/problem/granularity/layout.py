@@ -123,10 +123,10 @@ def structure_of(
         tensors.append(replace(info, shape=shape))
     return replace(
         structure,
-        groups=tuple(Group(item.group, item.units, item.kind) for item in layouts),
+        groups=tuple(Group(layout.group, layout.units, layout.kind) for layout in layouts),
         pinned=pinned,
         layers=tuple(layers),
-        slices={item.group: () for item in layouts},
+        slices={layout.group: () for layout in layouts},
         tensors=tuple(tensors),
         widths={},
         renormalized=frozenset(),

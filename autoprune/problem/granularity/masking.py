@@ -60,7 +60,10 @@ class Masking(Ranking):
 
     def masks(self, plan: Mapping[str, int]) -> Masks:
         """Return the mask of every tensor under a plan: exactly ``layout.kept`` weights stay."""
-        return {item.tensor: self.stages[item.tensor] <= plan[item.group] for item in self.layouts}
+        return {
+            layout.tensor: self.stages[layout.tensor] <= plan[layout.group]
+            for layout in self.layouts
+        }
 
     def worth(self) -> dict[str, NDArray[np.float64]]:
         """Return the mean size of the weights in each unit, [units] for every group, falling.
@@ -68,8 +71,10 @@ class Masking(Ranking):
         Comparable between tensors, unlike the relative errors.
         """
         return {
-            item.group: -np.diff(self.errors[item.group]) * self.totals[item.group] / item.step
-            for item in self.layouts
+            layout.group: -np.diff(self.errors[layout.group])
+            * self.totals[layout.group]
+            / layout.step
+            for layout in self.layouts
         }
 
     def weights(self, plan: Mapping[str, int]) -> dict[str, Tensor]:
@@ -103,41 +108,41 @@ def rank_weights(
     require_finite(model)
     tensors, generator = named_tensors(model), torch.Generator().manual_seed(seed)
     stages, errors, sources, totals = {}, {}, {}, {}
-    for item in layouts:
-        source = tensors[item.tensor].detach()
+    for layout in layouts:
+        source = tensors[layout.tensor].detach()
         weight = source.float().cpu()  # sums in one order, whatever the device
         size, order = _SIZES[method](weight), weight.abs()
         if method == "random":
             order = torch.rand(weight.shape, generator=generator)
         if before:
-            gone = ~before[item.tensor].cpu()
+            gone = ~before[layout.tensor].cpu()
             size, order = size.masked_fill(gone, 0.0), order.masked_fill(gone, -1.0)
         if granularity.block:
-            stage = _stages_of_rows(item, order, size, *granularity.block)
+            stage = _stages_of_rows(layout, order, size, *granularity.block)
         else:
-            stage = _stages_of_weights(item, order)
-        stages[item.tensor], sources[item.tensor] = stage.to(source.device), source
-        errors[item.group] = _errors(item, stage, size)
-        totals[item.group] = float(size.double().sum())
+            stage = _stages_of_weights(layout, order)
+        stages[layout.tensor], sources[layout.tensor] = stage.to(source.device), source
+        errors[layout.group] = _errors(layout, stage, size)
+        totals[layout.group] = float(size.double().sum())
     return Masking(method, {}, errors, (), layouts, stages, sources, totals)
 
 
-def _stages_of_weights(item: Layout, order: Tensor) -> Tensor:
+def _stages_of_weights(layout: Layout, order: Tensor) -> Tensor:
     """Return the stages of all weights by size, largest first."""
     ranked = order.flatten().sort(descending=True, stable=True).indices
     place = torch.empty_like(ranked)
-    place[ranked] = torch.arange(item.size)
-    stage = (place - item.fixed).div(item.step, rounding_mode="floor") + 1
-    return stage.clamp_(min=1).to(torch.int16).view(item.shape)
+    place[ranked] = torch.arange(layout.size)
+    stage = (place - layout.fixed).div(layout.step, rounding_mode="floor") + 1
+    return stage.clamp_(min=1).to(torch.int16).view(layout.shape)
 
 
-def _stages_of_rows(item: Layout, order: Tensor, size: Tensor, n: int, m: int) -> Tensor:
+def _stages_of_rows(layout: Layout, order: Tensor, size: Tensor, n: int, m: int) -> Tensor:
     """Return stages by rows: 1 for weights that n:m leaves; rows that lose most come back first.
 
     A row holds the weights of one output; blocks run along the inputs of one kernel position, as
     matrix kernels read them in channels-last layout.
     """
-    rows = item.shape[0]
+    rows = layout.shape[0]
     order, size = (_lines(values, rows) for values in (order, size))
     length = order.shape[1] // m * m
     ranked = order[:, :length].reshape(rows, -1, m).sort(dim=2, descending=True, stable=True)
@@ -145,11 +150,11 @@ def _stages_of_rows(item: Layout, order: Tensor, size: Tensor, n: int, m: int) -
     stays[:, :length] = (ranked.indices.argsort(dim=2) < n).reshape(rows, length)
     lost = size.double().masked_fill(stays, 0.0).sum(1)
     place = lost.sort(descending=True, stable=True).indices.argsort()
-    together = rows // (item.units - 1)
+    together = rows // (layout.units - 1)
     stage = torch.where(stays, 1, (place // together + 2)[:, None]).to(torch.int16)
-    if len(item.shape) == 2:
+    if len(layout.shape) == 2:
         return stage
-    inputs, *kernel = item.shape[1:]
+    inputs, *kernel = layout.shape[1:]
     return stage.view(rows, *kernel, inputs).movedim(-1, 1).contiguous()
 
 
@@ -158,9 +163,9 @@ def _lines(weight: Tensor, rows: int) -> Tensor:
     return weight.movedim(1, -1).reshape(rows, -1)
 
 
-def _errors(item: Layout, stage: Tensor, size: Tensor) -> Curve:
+def _errors(layout: Layout, stage: Tensor, size: Tensor) -> Curve:
     lost = torch.bincount(
-        stage.flatten().long(), weights=size.double().flatten(), minlength=item.units + 1
+        stage.flatten().long(), weights=size.double().flatten(), minlength=layout.units + 1
     )
     # The first unit includes the weights that always stay: every plan keeps it.
     return curve(lost[1:].flip(0))

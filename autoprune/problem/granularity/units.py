@@ -81,7 +81,7 @@ class PruningUnits:
 
     def amounts(self, plan: Mapping[str, int]) -> dict[str, tuple[int, int]]:
         """Return (present, kept) for every group, in channels or single weights."""
-        weights = {item.group: (item.size, item.kept(plan[item.group])) for item in self.layouts}
+        weights = {x.group: (x.size, x.kept(plan[x.group])) for x in self.layouts}
         return {
             group.name: weights.get(group.name, (group.size, plan[group.name]))
             for group in self.decisions.groups
@@ -90,7 +90,7 @@ class PruningUnits:
 
 def _require_groups(structure: Structure) -> None:
     if not structure.groups:
-        reasons = "; ".join(f"{item.name}: {item.reason}" for item in structure.pinned[:3])
+        reasons = "; ".join(f"{pin.name}: {pin.reason}" for pin in structure.pinned[:3])
         raise UsageError(
             f"nothing in the network can be pruned ({reasons or 'it has no layers with weights'})",
             "autoprune inspect lists what is pinned and why",
