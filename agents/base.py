@@ -55,7 +55,7 @@ def propose(ledger: Ledger, draw: Callable[[], Plan], number: int = BATCH) -> li
 
 
 def plans_by_loss(ledger: Ledger) -> list[Plan]:
-    """Return the plans evaluated so far, from the lowest loss to the highest.
+    """Return the plans evaluated so far, in order of increasing loss.
 
     On a few thousand samples, the loss predicts the accuracy on other samples better than the
     accuracy does, since it also measures the margin of every decision (docs/agent.md).
@@ -70,7 +70,7 @@ def silent(metrics: Metrics) -> None:
 
 @runtime_checkable
 class Learner(Searcher, Protocol):
-    """A searcher that trains a policy; ``policy`` is None before the search."""
+    """Searcher that trains a policy; ``policy`` is None before the search."""
 
     policy: Policy | None
 

@@ -117,7 +117,7 @@ class _Learner:
         self.model = build_ddpg(LayerPruning(problem), widths, self.config.learning_rate, seed)
 
     def run(self, on_step: OnStep) -> None:
-        """Search until the ledger is spent or nothing new turns up."""
+        """Search until no evaluation is left or no new plan is proposed."""
         self.evaluate(self.first_plans())
         self.load_start()
         if self.config.imagine:

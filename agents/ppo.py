@@ -1,4 +1,4 @@
-"""PPO on stable-baselines3: an on-policy searcher, which uses each evaluation only once.
+"""PPO on stable-baselines3: an on-policy searcher, which discards walks after each update.
 
 Schulman et al. 2017. It first trains on the additive error model (the sum of the groups' errors in
 place of an evaluation), which is free, then on the network itself.

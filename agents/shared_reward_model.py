@@ -193,7 +193,7 @@ def _scaled(evidence: Evidence, curvature: float, prior: float) -> _Scaled:
     """Find the scale and the noise of each series with the largest likelihood of its rewards.
 
     Errors and rewards are centered within each series; rewards and noise are divided by its scale,
-    so that weights are about 1.
+    which makes the weights about 1.
     """
     errors, rewards = _with_curvature(evidence.errors, curvature), evidence.rewards.copy()
     noise, scales = np.ones(len(rewards)), {}

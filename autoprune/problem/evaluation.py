@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 FAILED_LOSS: Final = 1e6
-"""Loss of a failed evaluation: finite, so that it can be journaled, and worse than real ones."""
+"""Loss of a failed evaluation: finite, as the journal requires, and worse than any real one."""
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ class Evaluator:
 
     @property
     def races(self) -> bool:
-        """Whether plans may be given up before they have seen all samples."""
+        """Whether plans may be given up before they have run on all samples."""
         return self._subsample is not None
 
     def __call__(self, plan: Mapping[str, int]) -> Evaluation:
@@ -148,7 +148,7 @@ class Evaluator:
 
 
 def _measure(model: nn.Module, task: Task, batches: Batches) -> Tensor:
-    """Loss and score of each sample, float64 [2, samples], of a model in eval mode."""
+    """Return loss and score of each sample, float64 [2, samples], of a model in eval mode."""
     return torch.cat(list(_per_sample(model, task, batches)), dim=1)
 
 

@@ -53,7 +53,7 @@ def heuristic_plan(name: str, budget: BoundBudget, ranking: Ranking | None = Non
 
 
 def check_heuristic(name: str, *, masked: bool) -> None:
-    """Raise UsageError unless ``name`` is one of ``NAMES`` and fits what units are."""
+    """Raise UsageError unless ``name`` is one of ``NAMES`` and applies to the kind of units."""
     if name not in NAMES:
         raise UsageError(f"unknown heuristic {name!r}", f"choose from {', '.join(NAMES)}")
     if name == GLOBAL and not masked:

@@ -19,7 +19,7 @@ QUICK = GeneralistConfig(walks=4, variants=1, steps=800)
 
 
 def deep_matters(problem):
-    """The same problem in a world where an error counts more the later its group."""
+    """The same problem with a loss in which errors of later groups count more."""
     context = WalkContext.of(problem)
     weights = np.linspace(0.2, 2.0, context.length)
 

@@ -10,7 +10,7 @@ from tests.landscape import chain_landscape
 
 
 def evidence(seed, coefficients, plans=40):
-    """Plans of a made-up network whose weights follow its features exactly."""
+    """Plans of a synthetic network whose weights follow its features exactly."""
     rng = np.random.default_rng(seed)
     described = features(WalkContext.of(chain_landscape(seed, groups=9)))
     errors = rng.uniform(0, 0.5, (plans, 9))
@@ -39,7 +39,7 @@ def test_only_what_networks_agree_on_moves_the_weights():
 
 
 def bent(seed, curvature):
-    """Plans of a made-up network where an error's square counts too."""
+    """Plans of a synthetic network where an error's square counts too."""
     item = evidence(seed, np.eye(len(FEATURES))[0])
     damage = (item.errors + curvature * item.errors**2).sum(axis=1)
     return dataclasses.replace(item, rewards=-0.1 * damage)

@@ -15,7 +15,7 @@ TASK = Classification()
 
 @pytest.fixture(scope="module")
 def parts():
-    """An evaluator's parts: a network that tells bright from dark, and 2,200 images."""
+    """Parts of an evaluator: a small network, and 2,200 images labeled by it."""
     torch.manual_seed(0)
     model = zoo.build("digits-resnet").eval()
     x = torch.randn(2200, 1, 8, 8) + torch.linspace(-1, 1, 2200).view(-1, 1, 1, 1)

@@ -89,19 +89,19 @@ def test_plans_race_against_the_best_complete_evaluation():
     problem = chain_landscape(0, groups=3)
     counts = problem.budget.smallest
     some = [problem.cost.plan([counts[0] + i, *counts[1:]]) for i in range(4)]
-    told = iter(
+    results = iter(
         [(0.5, 3.0, 0.0), (0.5, math.nan, 0.0), (0.5, 1.0, 0.1), (0.5, 2.0, 0.0)],
     )
     leaders = []
 
-    class Telling:
+    class FixedScorer:
         def score(self, asked, best=None):
             leaders.append(best)
             for _ in asked:
-                score, loss, doubt = next(told)
+                score, loss, doubt = next(results)
                 yield Evaluation(score, loss, doubt=doubt)
 
-    ledger = Ledger(dataclasses.replace(problem, scorer=Telling()), 4)
+    ledger = Ledger(dataclasses.replace(problem, scorer=FixedScorer()), 4)
     for plan in some:
         ledger.evaluate(plan)
     assert leaders == [None, some[0], some[0], some[0]]

@@ -7,7 +7,7 @@ from autoprune.problem.granularity.parse import Granularity
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("0:4", "keeps nothing"),
         ("4:4", "removes nothing"),
@@ -22,8 +22,8 @@ from autoprune.problem.granularity.parse import Granularity
         ("Channel", "unknown granularity"),
     ],
 )
-def test_an_unknown_granularity_is_refused_in_one_line(text, said):
-    with pytest.raises(UsageError, match=said) as error:
+def test_an_unknown_granularity_is_refused_in_one_line(text, reason):
+    with pytest.raises(UsageError, match=reason) as error:
         Granularity.parse(text)
     assert "\n" not in str(error.value.args[0])
     assert error.value.hint
