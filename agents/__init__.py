@@ -1,1 +1,1 @@
-"""Searchers, learning and not, behind one protocol and one count of evaluations."""
+"""Searchers, with and without learning, behind one protocol and one count of evaluations."""

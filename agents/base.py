@@ -1,4 +1,4 @@
-"""What every searcher is, and the randomness it may use."""
+"""Protocols of searchers, and helpers they share: proposing plans, isolating random states."""
 
 from __future__ import annotations
 
@@ -16,61 +16,61 @@ from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
 
 REPEATS: Final = 30
-"""Proposals in a row that were all evaluated before, after which a search has seen enough."""
+"""Consecutive proposals that were all evaluated before, after which a search ends."""
 
 BATCH: Final = 4
-"""Plans that are proposed at a time: a number of its own, so that no result depends on how many
-worker processes share the work."""
+"""Plans proposed at a time: a constant, so results do not depend on the number of worker
+processes."""
 
 Metrics = Mapping[str, float]
 OnStep = Callable[[Metrics], None]
-"""Called after each episode with what a learner has to say: losses, sigma, rewards."""
+"""Called after each episode with a learner's metrics: losses, sigma, rewards."""
 
 
 class Searcher(Protocol):
-    """Turns a problem and a number of evaluations into a plan: the best the ledger has seen.
+    """Search strategy: turns a problem and a number of evaluations into a plan, the ledger's best.
 
-    ``search`` spends evaluations through the ledger until none is left or nothing new turns up. The
-    same problem, ledger limit and seed give the same history on the same machine. It leaves the
-    global random states as it found them.
+    ``search`` spends evaluations through the ledger until none is left or no new plan is proposed.
+    The same problem, ledger limit and seed give the same history on the same machine. The global
+    random states are left unchanged.
     """
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
-        """Search; what was found is in the ledger."""
+        """Search; the evaluations are in the ledger."""
 
 
 def propose(ledger: Ledger, draw: Callable[[], Plan], number: int = BATCH) -> list[Plan]:
-    """Draw up to ``number`` new plans, as many as may still be evaluated.
+    """Draw up to ``number`` new plans, at most as many as may still be evaluated.
 
-    Fewer, perhaps none, if REPEATS draws in a row bring nothing new.
+    Fewer, perhaps none, if REPEATS consecutive draws give no new plan.
     """
-    found: dict[Plan, None] = {}
+    new: dict[Plan, None] = {}
     repeats = 0
-    while len(found) < min(number, ledger.left) and repeats < REPEATS:
+    while len(new) < min(number, ledger.left) and repeats < REPEATS:
         plan = draw()
-        repeats = repeats + 1 if plan in ledger or plan in found else 0
+        repeats = repeats + 1 if plan in ledger or plan in new else 0
         if not repeats:
-            found[plan] = None
-    return list(found)
+            new[plan] = None
+    return list(new)
 
 
-def ranked(ledger: Ledger) -> list[Plan]:
-    """Return the plans evaluated so far, from the lowest loss to the highest.
+def plans_by_loss(ledger: Ledger) -> list[Plan]:
+    """Return the plans evaluated so far, in order of increasing loss.
 
-    On a few thousand samples, the loss says more of the accuracy on others than the accuracy does:
-    it counts how clear every decision is, not only which side it fell on (docs/agent.md).
+    On a few thousand samples, the loss predicts the accuracy on other samples better than the
+    accuracy does, since it also measures the margin of every decision (docs/agent.md).
     """
     records = sorted(ledger.history, key=lambda record: record.evaluation.loss)
     return [record.plan for record in records]
 
 
 def silent(metrics: Metrics) -> None:
-    """Ignore the metrics: what a searcher does when nobody listens."""
+    """Ignore the metrics: the default ``on_step``."""
 
 
 @runtime_checkable
 class Learner(Searcher, Protocol):
-    """A searcher that trains a policy; ``policy`` is None before the search."""
+    """Searcher that trains a policy; ``policy`` is None before the search."""
 
     policy: Policy | None
 
@@ -79,7 +79,7 @@ class Learner(Searcher, Protocol):
 def isolated(seed: int) -> Iterator[np.random.Generator]:
     """Seed the global random states of python, numpy and torch, and restore them at the end.
 
-    stable-baselines3 draws from all three. Yields a generator for what needs none of them.
+    stable-baselines3 draws from all three. Yields a generator for everything else.
     """
     before = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]), torch.enable_grad():

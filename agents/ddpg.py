@@ -1,12 +1,12 @@
-"""DDPG on stable-baselines3: off-policy, so that every evaluation is learned from many times.
+"""DDPG on stable-baselines3: the default searcher, off-policy, combined with a reward model.
 
-Lillicrap et al. 2016, as AMC (He et al. 2018) uses it, with what few evaluations call for: returns
-of whole walks instead of bootstrapping, many gradient steps per evaluation, a replay seeded with
-the other searchers' plans, and training on imagined walks too, whose rewards a linear model of the
-evaluations predicts (:mod:`autoprune.agents.reward_model`). A walk takes milliseconds, an
-evaluation seconds: every evaluation is spent on the best plan under one draw from the reward model,
-in turns among many walks and among all plans there are (a knapsack with the drawn coefficients).
-The default reward is the loss, which a few thousand samples measure better than the score. What was
+Lillicrap et al. 2016, as used by AMC (He et al. 2018), adapted to few evaluations: returns of whole
+walks instead of bootstrapping, many gradient steps per evaluation, initial plans from the other
+searchers, and training on imagined walks too, whose rewards a linear model of the evaluations
+predicts (:mod:`autoprune.agents.reward_model`). A walk takes milliseconds, an evaluation seconds.
+Each evaluation is therefore spent on the best plan under one sample of the reward model:
+alternately among many walks and among all plans (a knapsack with the sampled coefficients). The
+default reward is the loss, which a few thousand samples measure better than the score. What was
 tried: docs/agent.md.
 """
 
@@ -15,26 +15,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import cast
 
-import gymnasium
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from stable_baselines3 import DDPG
-from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.type_aliases import ReplayBufferSamples
-from stable_baselines3.common.vec_env import VecNormalize
 
 from autoprune.agents.base import OnStep, isolated, propose, silent
-from autoprune.agents.initial_plans import least_error, seed_plans
+from autoprune.agents.initial_plans import least_error, warm_start_plans
 from autoprune.agents.noise import Decay, truncated_normal
 from autoprune.agents.policy import Policy, origin
 from autoprune.agents.random_search import random_walk
-from autoprune.agents.reward_model import Belief
-from autoprune.agents.rollouts import Propose, Walk, acting, damage, retrace, roll
+from autoprune.agents.reward_model import RewardModel
+from autoprune.agents.rollouts import Propose, Walk, actor_function, group_errors, retrace, roll_out
+from autoprune.agents.walk_buffer import WalkBuffer, build_ddpg
 from autoprune.envs.layer_pruning import LayerPruning
 from autoprune.envs.rewards import LOSS, Reward
-from autoprune.envs.walk import Observation, WalkContext
+from autoprune.envs.walk import WalkContext
 from autoprune.networks.execution import one_thread
 from autoprune.problem.ledger import Ledger
 from autoprune.problem.problem import PruningProblem
@@ -43,75 +37,41 @@ from autoprune.structure.plan import Plan
 
 @dataclass(frozen=True)
 class DDPGConfig:
-    """Hyper-parameters; chosen on synthetic problems and digits."""
+    """Hyper-parameters, chosen on synthetic problems and digits."""
 
     width: int = 64
     learning_rate: float = 1e-3
     batch: int = 128
     noise: Decay = field(default_factory=Decay)
     walks: int = 16
-    """Imagined per evaluation; half explore around the actor, half around the best walks."""
+    """Imagined walks per evaluation; half explore around the actor, half around the best walks."""
     remembered: int = 256
-    """Imagined walks that are kept to learn from."""
+    """Most recent imagined walks in the replay buffer."""
     gradient_steps: int = 20
-    """Per round of evaluations (``base.BATCH``)."""
+    """Gradient steps per round of evaluations (``base.BATCH``)."""
     warm_up: int = 5
     """Rounds of imagined walks and gradient steps before the first walk is evaluated."""
     elite: int = 3
-    """Best walks that are explored around."""
+    """Number of best walks that are explored around."""
     mutations: int = 3
-    """Most groups that are decided anew when exploring around a walk."""
+    """Largest number of actions changed when exploring around a walk."""
     seeded: bool = True
-    """Begin with the plans of searchers that do not learn; else with random walks."""
+    """Start with the initial plans of the other searchers; else with random walks."""
     knapsack: bool = True
-    """Spend every other evaluation on the best of all plans in a drawn world."""
+    """Spend every other evaluation on the best of all plans under a sampled reward model."""
     imagine: bool = True
-    """Choose among imagined walks and learn from them; else every walk of the actor is evaluated,
-    as AMC does."""
+    """Choose among imagined walks and learn from them; else evaluate every walk of the actor, as
+    AMC does."""
     led: bool = True
-    """The actor leads half of the imagined walks; else all explore around the best ones. What each
-    of the four is worth: ``benchmarks/ablation.py``."""
-
-
-class WalkBuffer(ReplayBuffer):
-    """Transitions of whole walks with their returns: n-step targets with n the length of a walk.
-
-    ``load`` replaces the content; half of each batch comes from evaluated walks, half from imagined
-    ones, however many there are of each.
-    """
-
-    def load(self, parts: list[tuple[list[Walk], NDArray[np.float64]]]) -> None:
-        """Take the parts to sample evenly from: walks and the return of each."""
-        self.parts = [_transitions(walks, returns) for walks, returns in parts if walks]
-
-    def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
-        """Draw a batch; every transition counts as last, its return as its reward."""
-        drawn = [self._draw(part, batch_size // len(self.parts)) for part in self.parts]
-        observations, actions, returns = (torch.cat(column) for column in zip(*drawn, strict=True))
-        return ReplayBufferSamples(
-            observations, actions, observations, torch.ones_like(returns), returns
-        )
-
-    def _draw(self, part: tuple[torch.Tensor, ...], number: int) -> tuple[torch.Tensor, ...]:
-        rows = torch.randint(len(part[0]), (number,))
-        return tuple(column[rows] for column in part)
-
-
-def _transitions(walks: list[Walk], returns: NDArray[np.float64]) -> tuple[torch.Tensor, ...]:
-    """Return observations, actions and returns of all steps, [steps, ...]."""
-    per_step = np.repeat(returns, [len(walk.actions) for walk in walks])
-    return (
-        torch.as_tensor(np.concatenate([walk.observations for walk in walks])),
-        torch.as_tensor(np.concatenate([walk.actions for walk in walks])[:, None]),
-        torch.as_tensor(per_step.astype(np.float32)[:, None]),
-    )
+    """Let the actor take half of the imagined walks; else all explore around the best ones.
+    ``benchmarks/ablation.py`` measures the effect of these four."""
 
 
 class DDPGSearcher:
-    """The default agent. ``policy`` holds the actor after a search.
+    """Searcher by DDPG and a reward model. ``policy`` holds the actor after a search.
 
-    ``start``: a policy to go on from; its plan is the first to be evaluated, and where it is an
-    actor of the configured shape, it is what the actor starts as.
+    ``start``: a policy to continue from. Its plan is evaluated first, and the actor starts with its
+    weights if it has the configured shape.
     """
 
     def __init__(
@@ -127,7 +87,7 @@ class DDPGSearcher:
         self._on_step = on_step
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
-        """Evaluate cheap plans, then learn: imagine walks, evaluate the most promising, repeat."""
+        """Evaluate initial plans, then repeat: imagine walks, evaluate the best, learn."""
         with isolated(seed) as rng:
             learner = _Learner(self, problem, ledger, seed, rng)
             learner.run(self._on_step)
@@ -135,6 +95,8 @@ class DDPGSearcher:
 
 
 class _Learner:
+    """State of one search: evaluated and imagined walks, and the DDPG model."""
+
     def __init__(
         self,
         searcher: DDPGSearcher,
@@ -152,36 +114,36 @@ class _Learner:
         self.imagined: list[Walk] = []
         self.turn = 0
         widths = [self.config.width, self.config.width]
-        self.model = build(LayerPruning(problem), widths, self.config.learning_rate, seed)
+        self.model = build_ddpg(LayerPruning(problem), widths, self.config.learning_rate, seed)
 
     def run(self, on_step: OnStep) -> None:
-        """Search until the ledger is spent or nothing new turns up."""
-        self.evaluate(self.first())
-        self.take_over()
+        """Search until no evaluation is left or no new plan is proposed."""
+        self.evaluate(self.first_plans())
+        self.load_start()
         if self.config.imagine:
             for _ in range(self.config.warm_up):
                 self.imagined += self.walk(self.config.noise.start)
                 self.learn()
-            self.take_over()  # a critic that knew nothing has led the actor astray meanwhile
+            self.load_start()  # the untrained critic has made the actor worse meanwhile
         while plans := propose(self.ledger, self.draw):
             self.evaluate(plans)
             metrics = {"sigma": self.sigma, **self.learn()}
             for reward in self.rewards[-len(plans) :]:
                 on_step({f"reward_{self.reward.name}": reward, **metrics})
 
-    def first(self) -> list[Plan]:
-        """Return what is evaluated before anything is learned."""
+    def first_plans(self) -> list[Plan]:
+        """Return the plans to evaluate before anything is learned."""
         if not self.config.seeded:
             return propose(self.ledger, lambda: random_walk(self.context, self.rng))
-        seeds = dict.fromkeys([*self.given(), *seed_plans(self.problem)])
-        return list(seeds)[: self.ledger.left]
+        plans = dict.fromkeys([*self.start_plan(), *warm_start_plans(self.problem)])
+        return list(plans)[: self.ledger.left]
 
-    def given(self) -> list[Plan]:
-        """Return the plan of the policy to go on from, made maximal, if there is one."""
+    def start_plan(self) -> list[Plan]:
+        """Return the plan of the policy to continue from, filled up, if there is one."""
         return [self.problem.budget.top_up(self.start.plan(self.problem))] if self.start else []
 
-    def take_over(self) -> None:
-        """Make the actor what the policy to go on from is, where it has an actor's shape."""
+    def load_start(self) -> None:
+        """Copy the policy to continue from into the actor, if the shapes agree."""
         if self.start and self.start.is_like(self.model.actor, "relu", "tanh"):
             self.start.copy_to(self.model.actor)
             self.start.copy_to(self.model.actor_target)
@@ -193,68 +155,68 @@ class _Learner:
 
     def evaluate(self, plans: list[Plan]) -> None:
         """Evaluate plans and remember their walks."""
-        for plan, found in zip(plans, self.ledger.evaluate_all(plans), strict=True):
-            self.rewards.append(self.reward(found))
-            self.doubts.append(self.reward.error(found))
+        for plan, evaluation in zip(plans, self.ledger.evaluate_all(plans), strict=True):
+            self.rewards.append(self.reward(evaluation))
+            self.doubts.append(self.reward.error(evaluation))
             self.evaluated.append(retrace(self.context, plan))
 
     def draw(self) -> Plan:
-        """Return what would be best in a world drawn from what is known so far.
+        """Return the best plan under a sample of the reward model.
 
-        In turns the best of all plans, and the best new one among many walks.
+        Alternately the best of all plans, and the best new one among many walks.
         """
         if not self.config.imagine:
-            (walk,) = roll(self.context, self.act(np.array([self.sigma])), 1)
+            (walk,) = roll_out(self.context, self.act(np.array([self.sigma])), 1)
             return self.plan(walk)
-        world = self.belief().world(self.rng)
+        sampled = self.reward_model().sample(self.rng)
         self.turn += 1
         if self.config.knapsack and self.turn % 2:
-            return least_error(self.problem, world.coefficients)
+            return least_error(self.problem, sampled.coefficients)
         walks = self.walk(self.sigma)
         self.imagined = (self.imagined + walks)[-self.config.remembered :]
-        order = np.argsort(-world.expect(damage(self.context, walks)))
+        order = np.argsort(-sampled.expect(group_errors(self.context, walks)))
         plans = [self.plan(walks[i]) for i in order]
         return next((plan for plan in plans if plan not in self.ledger), plans[0])
 
     def plan(self, walk: Walk) -> Plan:
-        """Return the plan of a walk, made maximal."""
+        """Return the plan of a walk, filled up with single units that fit."""
         return self.problem.budget.top_up(self.problem.cost.plan(walk.kept))
 
     def act(self, spread: NDArray[np.float64]) -> Propose:
-        """Return the actor with noise of ``spread`` [walks]."""
-        mean = acting(self.model.actor)
+        """Return the actor with noise of standard deviations ``spread`` [walks]."""
+        mean = actor_function(self.model.actor)
         return lambda _, observations: truncated_normal(mean(observations), spread, self.rng)
 
     def walk(self, sigma: float) -> list[Walk]:
-        """Imagine walks: one of the actor's own, the others exploring."""
+        """Imagine walks: by the actor, with noise from 0 to ``sigma``, and around the best ones."""
         led = self.config.walks // 2 if self.config.led else 0
         number = self.config.walks - led
         best = np.argsort(self.rewards)[::-1][: self.config.elite]
         bases = [self.evaluated[i].actions for i in self.rng.choice(best, number)]
         actions = np.stack([self.mutate(base, sigma) for base in bases])
         return [
-            *(roll(self.context, self.act(np.linspace(0, sigma, led)), led) if led else ()),
-            *roll(self.context, lambda step, _: actions[:, step], number),
+            *(roll_out(self.context, self.act(np.linspace(0, sigma, led)), led) if led else ()),
+            *roll_out(self.context, lambda step, _: actions[:, step], number),
         ]
 
     def mutate(self, actions: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-        """Decide a few steps of a walk anew, near what they were."""
+        """Return the actions with a few of them redrawn nearby."""
         most = min(self.config.mutations, len(actions))
         chosen = self.rng.choice(len(actions), self.rng.integers(1, most + 1), replace=False)
         changed = actions.copy()
         changed[chosen] = truncated_normal(actions[chosen], sigma, self.rng)
         return changed
 
-    def belief(self) -> Belief:
-        """Fit the belief to all evaluations."""
-        errors = damage(self.context, self.evaluated)
-        return Belief.of(errors, np.array(self.rewards), np.array(self.doubts))
+    def reward_model(self) -> RewardModel:
+        """Fit the reward model to all evaluations."""
+        errors = group_errors(self.context, self.evaluated)
+        return RewardModel.of(errors, np.array(self.rewards), np.array(self.doubts))
 
     def learn(self) -> dict[str, float]:
         """Take gradient steps on evaluated and imagined walks; return the losses."""
         known, expected = np.array(self.rewards), np.zeros(0)
         if self.imagined:
-            expected = self.belief().expect(damage(self.context, self.imagined))
+            expected = self.reward_model().expect(group_errors(self.context, self.imagined))
         everything = np.concatenate((known, expected))
         center, scale = np.median(everything), everything.std() + 1e-6
         cast(WalkBuffer, self.model.replay_buffer).load(
@@ -269,28 +231,6 @@ class _Learner:
         return {name: float(values[f"train/{name}"]) for name in ("actor_loss", "critic_loss")}
 
     def policy(self) -> Policy:
-        """Copy the actor."""
+        """Return a copy of the actor."""
         about = origin("ddpg", self.problem, self.ledger)
         return Policy.of(self.model.actor, "relu", "tanh", about)
-
-
-def build(
-    env: gymnasium.Env[Observation, NDArray[np.float32]],
-    widths: list[int],
-    learning_rate: float,
-    seed: int,
-) -> DDPG:
-    """Build a learner that is given its walks and batches: it never steps ``env`` by itself."""
-    model = DDPG(
-        "MlpPolicy",
-        env,
-        learning_rate=learning_rate,
-        gamma=1.0,
-        buffer_size=1,
-        replay_buffer_class=WalkBuffer,
-        policy_kwargs={"net_arch": widths},
-        device="cpu",
-        seed=seed % 2**32,
-    )
-    model.set_logger(Logger(None, []))
-    return model

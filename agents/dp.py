@@ -1,8 +1,9 @@
 """Dynamic programming over the groups' error curves, refined by evaluations.
 
-The knapsack takes errors to add up and to matter alike. Per-group coefficients on the curves make
-up for both, and are found by evaluating the plans they come to: at random first, then by changing
-fewer and fewer of the best (SPDY, Frantar and Alistarh 2022, arXiv:2201.13096, section 3.3).
+The knapsack assumes that errors add up and matter equally. Per-group coefficients on the curves
+correct for both. They are searched by evaluating the plans that they give: first at random, then by
+changing fewer and fewer of the best (SPDY, Frantar and Alistarh 2022, arXiv:2201.13096, section
+3.3).
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprune.agents.base import isolated, propose, ranked
-from autoprune.agents.initial_plans import cheap_plans, least_error
+from autoprune.agents.base import isolated, plans_by_loss, propose
+from autoprune.agents.initial_plans import baseline_plans, least_error
 from autoprune.problem.ledger import Ledger
 from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
@@ -23,17 +24,17 @@ SPREAD: Final = 0.4
 """Standard deviation of the logarithm of a coefficient."""
 
 EXPLORING: Final = 0.3
-"""Part of the evaluations that draws all coefficients anew."""
+"""Share of the evaluations for which all coefficients are drawn independently."""
 
 
 class DynamicProgramming:
-    """Evaluates the knapsack's plan, the uniform one, then plans of other coefficients."""
+    """Searcher by dynamic programming: the plan of least error, then other coefficients."""
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
-        """Refine the coefficients until no evaluation is left or nothing new turns up."""
+        """Refine the coefficients until no evaluation is left or no new plan is drawn."""
         with isolated(seed) as rng:
-            uniform, guided, *others = cheap_plans(problem)
-            ledger.evaluate_all([guided, uniform, *others][: ledger.left])
+            uniform, knapsack, *others = baseline_plans(problem)
+            ledger.evaluate_all([knapsack, uniform, *others][: ledger.left])
             refinement = _Refinement(problem, ledger, rng, {})
             while plans := propose(ledger, refinement.draw):
                 ledger.evaluate_all(plans)
@@ -55,7 +56,7 @@ class _Refinement:
         if done < EXPLORING:
             logs = self.rng.normal(0, SPREAD, groups)
         else:
-            logs = self.tried.get(ranked(self.ledger)[0], logs).copy()
+            logs = self.tried.get(plans_by_loss(self.ledger)[0], logs).copy()
             left = (1 - done) / (1 - EXPLORING)
             changed = self.rng.choice(groups, max(1, round(groups / 2 * left)), replace=False)
             logs[changed] = self.rng.normal(0, SPREAD, len(changed))

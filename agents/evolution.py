@@ -1,7 +1,7 @@
-"""Evolution: (mu + lambda) over walks, so that every child lands exactly on the budget.
+"""Evolution: (mu + lambda) over walks, so every child lies exactly on the budget.
 
-A genome is the actions of a walk (Beyer and Schwefel 2002, section 4, for the scheme). Children
-cross two of the best, or take one, and decide a few steps anew, near what they were.
+A genome is the actions of a walk (Beyer and Schwefel 2002, section 4, for the scheme). A child is a
+cross of two of the best, or a copy of one, with a few actions redrawn nearby.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprune.agents.base import isolated, propose, ranked
-from autoprune.agents.initial_plans import cheap_plans
+from autoprune.agents.base import isolated, plans_by_loss, propose
+from autoprune.agents.initial_plans import baseline_plans
 from autoprune.agents.noise import truncated_normal
 from autoprune.agents.random_search import random_walk
 from autoprune.agents.rollouts import retrace
@@ -27,33 +27,33 @@ PARENTS: Final = 8
 """mu; lambda is ``base.BATCH``."""
 
 FOUNDERS: Final = 4
-"""Random walks in the first generation, beside the uniform plan and the knapsack's."""
+"""Random walks in the first generation, beside the uniform plan and the plan of least error."""
 
 CROSSING: Final = 0.3
-"""Probability of two parents instead of one."""
+"""Probability that a child has two parents."""
 
 MUTATED: Final = 0.2
-"""Part of the steps that are decided anew, at least one."""
+"""Share of the actions that are redrawn, at least one."""
 
 SIGMA: Final = (0.4, 0.1)
 """Standard deviation of a mutation, at the beginning and at the end."""
 
 
 class Evolution:
-    """Evaluates cheap plans and a few random walks, then breeds from the best seen so far."""
+    """Searcher by evolution: baseline plans and random walks, then children of the best so far."""
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
-        """Breed until no evaluation is left or nothing new turns up."""
+        """Breed until no evaluation is left or no new plan is drawn."""
         context = WalkContext.of(problem)
         with isolated(seed) as rng:
-            ledger.evaluate_all(cheap_plans(problem)[: ledger.left])
+            ledger.evaluate_all(baseline_plans(problem)[: ledger.left])
             ledger.evaluate_all(propose(ledger, lambda: random_walk(context, rng), FOUNDERS))
             while plans := propose(ledger, lambda: _child(context, ledger, rng)):
                 ledger.evaluate_all(plans)
 
 
 def _child(context: WalkContext, ledger: Ledger, rng: np.random.Generator) -> Plan:
-    best = ranked(ledger)[:PARENTS]
+    best = plans_by_loss(ledger)[:PARENTS]
     chosen = rng.integers(len(best), size=2)
     one, other = (retrace(context, best[i]).actions for i in chosen)
     genome = one.copy()

@@ -1,124 +1,99 @@
-"""One policy for many networks and budgets, with few evaluations on each.
+"""Generalist: one policy for many networks and budgets, from few evaluations on each.
 
-Evaluations on all networks in turn teach how much a group's error matters, by what the group is
-like (``shared_belief``): of the error curves' own plan, the uniform one, and plans that would be
-best if errors mattered in ways drawn by chance. They depend on nothing that was learned, so that
-what is known of a network serves whatever other networks a policy is trained on. Then the policy
-imitates the guide of the world that the evaluations speak for: improving by a planner and imitating
-it is expert iteration (Anthony, Tian and Barber 2017); the planner is ``envs.guide``. From there
-DDPG or PPO go on, by walks whose damage is foretold (``practice``).
+Evaluations on all networks in turn show how much a group's error matters, given what the group is
+like (:mod:`autoprune.agents.shared_reward_model`). Evaluated are the plan of least error, the
+uniform plan, and plans that would be best under randomly drawn damage curves. None depends on what
+was learned, so evaluations of a network can be reused whatever the other training networks are.
+The policy then imitates a planner (:mod:`autoprune.envs.lagrangian`) that knows the fitted model:
+improving by a planner and imitating it is expert iteration (Anthony, Tian and Barber 2017). DDPG or
+PPO continue from there on predicted damage (:mod:`autoprune.agents.policy_training`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from torch import nn
 
-from autoprune.agents.base import isolated, propose
-from autoprune.agents.imitation import JITTER, apprentice, imitate, lessons
-from autoprune.agents.initial_plans import cheap_plans
+from autoprune.agents.base import isolated
+from autoprune.agents.imitation import JITTER, demonstrate, imitate, initial_actor
 from autoprune.agents.policy import Policy
-from autoprune.agents.practice import OnRound, PracticeConfig, Syllabus, practice
+from autoprune.agents.policy_training import (
+    Curriculum,
+    OnRound,
+    PolicyTrainingConfig,
+    train_actor,
+)
 from autoprune.agents.rollouts import retrace
-from autoprune.agents.shared_reward_model import Evidence, SharedBelief, features, imagine
-from autoprune.agents.surrogate import WORST, Exercise, planned
-from autoprune.envs.lagrangian import Guide
-from autoprune.envs.rewards import LOSS
+from autoprune.agents.shared_reward_model import SharedRewardModel
+from autoprune.agents.surrogate import WORST, SurrogateProblem, planner_reward
+from autoprune.agents.training_case import (
+    TrainingCase,
+    TrainingTrial,
+    draw,
+    evidence_of,
+    relative_rewards,
+)
 from autoprune.envs.walk import WalkContext
 from autoprune.networks.execution import one_thread
-from autoprune.problem.evaluation import Evaluation
-from autoprune.problem.ledger import Ledger, Record
+from autoprune.problem.ledger import Ledger
 from autoprune.problem.problem import PruningProblem
-from autoprune.structure.plan import Plan
 
 OnStep = Callable[[int, float], None]
-OnTrial = Callable[["Case", "Trial"], None]
+OnTrial = Callable[[TrainingCase, TrainingTrial], None]
 
 
 @dataclass(frozen=True)
 class GeneralistConfig:
-    """Hyper-parameters."""
+    """Hyper-parameters of imitation, and those of the training that follows."""
 
     width: int = 64
     walks: int = 6
-    """Per network, budget and variant of the network."""
+    """Demonstrations per network, budget and variant of the network."""
     variants: int = 2
-    """Made-up networks per network and budget, whose errors differ: what may come is varied."""
+    """Synthetic networks per network and budget, with other errors, for variety."""
     steps: int = 3000
     """Gradient steps of imitation."""
-    practice: PracticeConfig = field(default_factory=PracticeConfig)
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """A network to train on: its problem at every budget, and what was evaluated before.
-
-    ``exams``: its problem at budgets between those, which judge a policy and never teach it.
-    """
-
-    name: str
-    problems: Sequence[PruningProblem]
-    known: Sequence[Mapping[Plan, Evaluation]] = field(default=())
-    exams: Sequence[PruningProblem] = field(default=())
-
-    @cached_property
-    def contexts(self) -> list[WalkContext]:
-        """The context of every problem."""
-        return [WalkContext.of(problem) for problem in self.problems]
-
-    def budget(self, trial: Trial) -> str:
-        """Return the budget of one of its trials."""
-        return str(self.problems[trial.budget].budget.budget)
+    training: PolicyTrainingConfig = field(default_factory=PolicyTrainingConfig)
 
 
 @dataclass(frozen=True)
-class Trial:
-    """The ``number``-th evaluation of all: at which budget of its case, and what came of it."""
+class TrainedPolicy:
+    """Result of training: the policy, and the reward model that was fitted to the evaluations.
 
-    number: int
-    budget: int
-    record: Record
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What training comes to; ``belief`` is what the evaluations say of ``FEATURES``.
-
-    ``imitation`` is the policy before practice. ``exam``: the mean reward (``exercises``) in the
-    exam of the ``planner``, of its ``imitation`` and of the agent that went on from there; empty if
-    none did.
+    ``imitation`` is the policy before reinforcement learning. ``held_out_rewards``: mean rewards on
+    the held-out surrogate problems of the ``planner``, of its ``imitation`` and of the agent that
+    continued from there; empty if none did.
     """
 
     policy: Policy
-    belief: SharedBelief
+    reward_model: SharedRewardModel
     imitation: Policy
-    exam: Mapping[str, float] = field(default_factory=dict)
+    held_out_rewards: Mapping[str, float] = field(default_factory=dict)
 
 
 class Generalist:
-    """Explores several cases by evaluations, then trains one policy on what they say.
+    """Trainer of one policy: explores several cases by evaluations, then learns from these.
 
     ``agent``: ``ddpg`` or ``ppo``, or None to stop at imitation. The same cases, seed and
-    evaluations give the same policy; ``trials`` are those of each case.
+    evaluations give the same policy; ``trials`` holds the evaluations of each case.
     """
 
     def __init__(
         self,
-        cases: Sequence[Case],
+        cases: Sequence[TrainingCase],
         seed: int,
         config: GeneralistConfig | None = None,
         agent: str | None = None,
     ) -> None:
         self.cases, self.seed, self.agent = cases, seed, agent
         self.config = config or GeneralistConfig()
-        self.trials: list[list[Trial]] = [[] for _ in cases]
+        self.trials: list[list[TrainingTrial]] = [[] for _ in cases]
 
     def explore(self, evaluations: int, on_trial: OnTrial) -> None:
-        """Spend evaluations on all networks in turn, on their least, middle and most budget."""
+        """Spend evaluations on all networks in turn, at the lowest, middle and highest budget."""
         rngs = [np.random.default_rng(self.seed) for _ in self.cases]
         ledgers = [self._ledgers(case, evaluations) for case in self.cases]
         for number in range(evaluations):
@@ -131,121 +106,94 @@ class Generalist:
             if plan is None:
                 continue
             ledger.evaluate(plan)
-            trial = Trial(number + 1, budget, ledger.history[-1])
+            trial = TrainingTrial(number + 1, budget, ledger.history[-1])
             self.trials[index].append(trial)
             on_trial(case, trial)
 
-    def train(self, on_step: OnStep, on_round: OnRound = lambda number, reward: None) -> Trained:
-        """Imitate the guide of the world that the evaluations speak for, then practice in it.
+    def train(
+        self, on_step: OnStep, on_round: OnRound = lambda number, reward: None
+    ) -> TrainedPolicy:
+        """Imitate the planner that knows the fitted reward model, then train by RL.
 
-        ``on_step`` is called with the gradient steps done and the loss, a hundred times in all.
+        ``on_step`` is called with the number of gradient steps and the loss, a hundred times in
+        all; ``on_round`` after each round of reinforcement learning.
         """
-        belief, config = self.belief(), self.config
+        reward_model, config = self.reward_model(), self.config
         with isolated(self.seed) as rng, one_thread():
-            actor: nn.Module = apprentice(config.width)
-            contexts = [self._courses(case, case.problems, rng) for case in self.cases]
-            taught = [
-                lessons(each, belief.damage(each), rng, config.walks)
-                for found in contexts
-                for each in found
+            actor: nn.Module = initial_actor(config.width)
+            contexts = [self._contexts(case, case.problems, rng) for case in self.cases]
+            demonstrations = [
+                demonstrate(context, reward_model.predict_damage(context), rng, config.walks)
+                for case_contexts in contexts
+                for context in case_contexts
             ]
-            imitate(actor, taught, config.steps, self.seed, on_step)
+            imitate(actor, demonstrations, config.steps, self.seed, on_step)
             imitation = Policy.of(actor, "relu", "tanh", {})
             if self.agent is None:
-                return Trained(imitation, belief, imitation)
-            syllabus = self._syllabus(belief, contexts, rng)
-            found = practice(self.agent, actor, syllabus, config.practice, self.seed, on_round)
-        exam = {
-            "planner": planned(syllabus.exam),
-            "imitation": found.before,
-            self.agent: found.after,
+                return TrainedPolicy(imitation, reward_model, imitation)
+            curriculum = self._curriculum(reward_model, contexts, rng)
+            trained = train_actor(
+                self.agent, actor, curriculum, config.training, self.seed, on_round
+            )
+        rewards = {
+            "planner": planner_reward(curriculum.held_out),
+            "imitation": trained.before,
+            self.agent: trained.after,
         }
-        return Trained(Policy.of(found.actor, "relu", "tanh", {}), belief, imitation, exam)
+        policy = Policy.of(trained.actor, "relu", "tanh", {})
+        return TrainedPolicy(policy, reward_model, imitation, rewards)
 
-    def _ledgers(self, case: Case, evaluations: int) -> list[Ledger]:
+    def reward_model(self) -> SharedRewardModel:
+        """Fit the shared reward model to all evaluations so far."""
+        pairs = zip(self.cases, self.trials, strict=True)
+        return SharedRewardModel.of([evidence_of(case, trials) for case, trials in pairs if trials])
+
+    def _ledgers(self, case: TrainingCase, evaluations: int) -> list[Ledger]:
         known = case.known or [{} for _ in case.problems]
         return [
-            Ledger(problem, evaluations, known=found)
-            for problem, found in zip(case.problems, known, strict=True)
+            Ledger(problem, evaluations, known=evaluated)
+            for problem, evaluated in zip(case.problems, known, strict=True)
         ]
 
-    def belief(self) -> SharedBelief:
-        """Fit what all evaluations so far say."""
-        pairs = zip(self.cases, self.trials, strict=True)
-        return SharedBelief.of([_evidence(case, trials) for case, trials in pairs if trials])
-
-    def _courses(
-        self, case: Case, problems: Sequence[PruningProblem], rng: np.random.Generator
+    def _contexts(
+        self, case: TrainingCase, problems: Sequence[PruningProblem], rng: np.random.Generator
     ) -> list[WalkContext]:
-        """Return a case's context for each problem, and of networks like it whose errors differ."""
-        found = []
+        """Return each problem's context, followed by those of its synthetic variants."""
+        contexts = []
         for problem in problems:
             context = WalkContext.of(problem)
             jitter = np.exp(rng.normal(0, JITTER, (self.config.variants, context.length)))
-            found.append(context)
+            contexts.append(context)
             for factors in jitter:
                 errors = [f * e for f, e in zip(factors, context.errors, strict=True)]
-                found.append(WalkContext.of(problem, errors))
-        return found
+                contexts.append(WalkContext.of(problem, errors))
+        return contexts
 
-    def _syllabus(
+    def _curriculum(
         self,
-        belief: SharedBelief,
+        reward_model: SharedRewardModel,
         contexts: Sequence[list[WalkContext]],
         rng: np.random.Generator,
-    ) -> Syllabus:
-        """Set exercises, the exam, and what evaluated walks really earned."""
-        exercises = [
-            [Exercise.of(each, belief.damage(each)) for each in found] for found in contexts
+    ) -> Curriculum:
+        """Return the surrogate problems, the held-out ones, and the evaluated walks."""
+
+        def surrogate(context: WalkContext) -> SurrogateProblem:
+            return SurrogateProblem.of(context, reward_model.predict_damage(context))
+
+        by_case = [[surrogate(context) for context in of_case] for of_case in contexts]
+        held_out = [
+            surrogate(context)
+            for case in self.cases
+            for context in self._contexts(case, case.held_out, rng)
         ]
-        held = [each for case in self.cases for each in self._courses(case, case.exams, rng)]
-        exam = [Exercise.of(each, belief.damage(each)) for each in held]
-        scales = iter(belief.scales)
+        scales = iter(reward_model.scales)
         walks, earned = [], []
-        for trials, mine in zip(self.trials, exercises, strict=True):
+        for trials, problems in zip(self.trials, by_case, strict=True):
             scale = next(scales) if trials else {}
-            own = mine[:: 1 + self.config.variants]  # one per budget, as it is
-            for trial, reward in zip(trials, _relative(trials), strict=True):
-                exercise = own[trial.budget]
-                walks.append(retrace(exercise.context, trial.record.plan))
-                earned.append(max(reward / scale[trial.budget] / exercise.unit, WORST))
-        flat = [exercise for mine in exercises for exercise in mine]
-        return Syllabus(flat, exam or flat, walks, np.array(earned))
-
-
-def _relative(trials: Sequence[Trial]) -> list[float]:
-    """Return the reward of every trial over that of the error curves' plan at its budget."""
-    first: dict[int, float] = {}
-    found = []
-    for trial in trials:
-        reward = LOSS(trial.record.evaluation)
-        found.append(reward - first.setdefault(trial.budget, reward))
-    return found
-
-
-def draw(case: Case, budget: int, ledger: Ledger, rng: np.random.Generator) -> Plan | None:
-    """Return the error curves' own plan, then the uniform one, then plans of drawn worlds.
-
-    None if draws only repeat what was evaluated.
-    """
-    problem, context = case.problems[budget], case.contexts[budget]
-    first = [plan for plan in cheap_plans(problem)[1::-1] if plan not in ledger]
-    if first:
-        return first[0]
-
-    def best() -> Plan:
-        counts = Guide.of(problem.budget, imagine(context, rng)).counts
-        return problem.budget.top_up(problem.cost.plan(counts))
-
-    return next(iter(propose(ledger, best, 1)), None)
-
-
-def _evidence(case: Case, trials: Sequence[Trial]) -> Evidence:
-    counts = [tuple(trial.record.plan.values()) for trial in trials]
-    curves = case.contexts[0].errors
-    return Evidence(
-        features(case.contexts[0]),
-        np.array([[e[k] for e, k in zip(curves, row, strict=True)] for row in counts]),
-        np.array([LOSS(trial.record.evaluation) for trial in trials]),
-        np.array([trial.budget for trial in trials]),
-    )
+            real = problems[:: 1 + self.config.variants]  # one per budget, without the variants
+            for trial, reward in zip(trials, relative_rewards(trials), strict=True):
+                problem = real[trial.budget]
+                walks.append(retrace(problem.context, trial.record.plan))
+                earned.append(max(reward / scale[trial.budget] / problem.unit, WORST))
+        training = [problem for problems in by_case for problem in problems]
+        return Curriculum(training, held_out or training, walks, np.array(earned))

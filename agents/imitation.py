@@ -1,4 +1,4 @@
-"""Teaching a policy what a guide would do, anywhere near where the guide would go."""
+"""Imitation: fitting an actor to the actions of a planner, on and near the planner's own walks."""
 
 from __future__ import annotations
 
@@ -13,54 +13,63 @@ from stable_baselines3.common.torch_layers import create_mlp
 from torch import nn
 
 from autoprune.agents.noise import truncated_normal
-from autoprune.envs.lagrangian import Guide
-from autoprune.envs.walk import ENTRIES, WalkContext, guided, initial, observe, terminal, transition
+from autoprune.envs.lagrangian import LagrangianPlanner
+from autoprune.envs.walk import (
+    ENTRIES,
+    WalkContext,
+    initial,
+    observe,
+    planner_action,
+    terminal,
+    transition,
+)
 
 Floats = NDArray[np.float64]
 
 _KNOTS: Final = (0.0, 0.5, 0.75, 0.88, 0.95, 0.98, 0.998)
 
-STRAY: Final = 0.6
-"""Most standard deviation of the noise that leads walks away from the guide's."""
+LARGEST_NOISE: Final = 0.6
+"""Largest standard deviation of the noise that makes walks depart from the planner's."""
 
 JITTER: Final = 0.5
-"""Standard deviation of the logarithm by which the errors of a made-up network differ."""
+"""Standard deviation of the log factors on the errors of a synthetic network."""
 
 
 @dataclass(frozen=True, eq=False)
-class Lessons:
-    """Observations [steps, entries] and the guide's actions there [steps]."""
+class Demonstrations:
+    """Observations [steps, entries] and the planner's actions there [steps]."""
 
     observations: NDArray[np.float32]
     actions: NDArray[np.float32]
 
 
-def lessons(
+def demonstrate(
     context: WalkContext, damage: Sequence[Floats], rng: np.random.Generator, walks: int
-) -> Lessons:
-    """Walk with more and more noise around the guide of ``damage`` by count, [size + 1] each.
+) -> Demonstrations:
+    """Return the planner's actions for ``damage`` (by count, [size + 1] for each group).
 
-    So the policy also learns the way back (Ross, Gordon and Bagnell 2011 say why it must).
+    The walks carry increasing noise, so the actor also learns to recover from its own mistakes
+    (Ross, Gordon and Bagnell 2011).
     """
-    guide = Guide.of(context.budget, damage)
+    planner = LagrangianPlanner.of(context.budget, damage)
     observations, actions = [], []
-    for sigma in np.linspace(0, STRAY, walks):
+    for sigma in np.linspace(0, LARGEST_NOISE, walks):
         state = initial(context)
         while not terminal(context, state):
-            action = np.array([guided(guide, state)], np.float32)
+            action = np.array([planner_action(planner, state)], np.float32)
             observations.append(observe(context, state))
             actions.append(action[0])
             state = transition(context, state, float(truncated_normal(action, sigma, rng)[0]))
-    return Lessons(np.stack(observations), np.array(actions, np.float32))
+    return Demonstrations(np.stack(observations), np.array(actions, np.float32))
 
 
-def apprentice(width: int) -> nn.Module:
-    """Build an actor that does what the error curves suggest, and has everything else to learn.
+def initial_actor(width: int) -> nn.Module:
+    """Build an actor that follows the error curves before it has learned anything.
 
-    It is what stable-baselines3's DDPG acts with, so DDPG can go on from it. Its first units draw
-    the inverse of the final tanh in straight pieces over the observation's ``guided``, positive and
-    negative side by side; the weights of all other units on the action are 0. So on networks unlike
-    any it learned from it falls back on the error curves, not on chance.
+    Its layers are those of a stable-baselines3 DDPG actor, so DDPG can continue from it. Its first
+    units approximate the inverse of the final tanh, piecewise linearly, over the observation's
+    entry ``guided``, separately for positive and negative values; all other units have weight 0 on
+    the action. On networks unlike the training ones it therefore falls back on the error curves.
     """
     layers = create_mlp(len(ENTRIES), 1, [width, width], nn.ReLU, squash_output=True)
     first, second, last = (layer for layer in layers if isinstance(layer, nn.Linear))
@@ -85,20 +94,21 @@ def apprentice(width: int) -> nn.Module:
 
 def imitate(
     actor: nn.Module,
-    taught: Sequence[Lessons],
+    demonstrations: Sequence[Demonstrations],
     steps: int,
     seed: int,
     on_step: Callable[[int, float], None],
     batch: int = 256,
     learning_rate: float = 1e-3,
 ) -> None:
-    """Fit the actor to all lessons, each counting alike however long; mean squared error.
+    """Fit the actor to demonstrations by mean squared error; each has the same total weight.
 
     ``on_step`` is called with the number of steps done and the loss, a hundred times in all.
     """
-    weight = torch.cat([torch.full((len(item.actions),), 1 / len(item.actions)) for item in taught])
-    observations = torch.as_tensor(np.concatenate([item.observations for item in taught]))
-    actions = torch.as_tensor(np.concatenate([item.actions for item in taught]))
+    lengths = [len(part.actions) for part in demonstrations]
+    weight = torch.cat([torch.full((length,), 1 / length) for length in lengths])
+    observations = torch.as_tensor(np.concatenate([part.observations for part in demonstrations]))
+    actions = torch.as_tensor(np.concatenate([part.actions for part in demonstrations]))
     optimizer = torch.optim.Adam(actor.parameters(), learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     generator = torch.Generator().manual_seed(seed % 2**63)

@@ -1,10 +1,10 @@
-"""The plan of least total error on a budget: a multiple-choice knapsack over the groups' curves.
+"""Multiple-choice knapsack over the groups' error curves: the plan of least total error.
 
 Every group takes one of its counts, at an error and a price (Frantar and Alistarh 2022, SPDY,
 arXiv:2201.13096, section 3.1). Costs are products of neighboring widths, so a count's price
-depends on the other groups: prices are taken at a plan, the knapsack is solved for them by dynamic
-programming, and the plan it gives prices the next round. Exchanges between two groups, at true
-costs, then mend what rounding and the last change of prices left.
+depends on the other groups: prices are computed at a plan, the knapsack is solved for them by
+dynamic programming, and its plan gives the prices of the next round. Exchanges between two groups,
+at true costs, then correct for rounding and for the last change of prices.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ from autoprune.structure.plan import Plan
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
-"""Which of its choices each group takes, [groups]."""
+"""Index of the chosen count of each group among its choices, [groups]."""
 
 BUCKETS: Final = 1024
-"""Steps that the budget is divided into; exchanges make up for the rounding."""
+"""Steps that the budget is divided into; exchanges correct for the rounding."""
 
 ROUNDS: Final = 4
-"""Times that prices are taken anew."""
+"""Rounds of pricing and solving."""
 
 CHOICES: Final = 128
-"""Counts of a group that the knapsack tells apart, evenly spread if it has more."""
+"""Largest number of counts per group in the knapsack, evenly spread if a group has more."""
 
 EXCHANGES: Final = 200
+"""Largest number of exchanges between two groups."""
+
 _STEPS: Final = (1, 2, 4, 8)
 
 
@@ -40,12 +42,12 @@ def cheapest_errors(budget: BoundBudget, errors: Sequence[Floats], starts: Seque
     """Return a plan of (nearly) least summed ``errors``, exactly on the budget.
 
     ``errors``: the error of each group by units kept, [size + 1] each. ``starts`` meet the budget;
-    the best of them prices the first round, and no plan with a larger sum is returned.
+    the best of them gives the first prices, and no plan with a larger sum is returned.
     """
     cost = budget.cost
     curves = [curve[choices] for curve, choices in zip(errors, budget.choices, strict=True)]
-    begun = [_places(budget, cost.counts(plan)) for plan in starts]
-    best = now = min(begun, key=lambda at: _total(curves, at))
+    initial = [_places(budget, cost.counts(plan)) for plan in starts]
+    best = now = min(initial, key=lambda at: _total(curves, at))
     for _ in range(ROUNDS):
         proposed = _between(budget, now, _solve(budget, curves, now))
         proposed = _fill(budget, curves, proposed)
@@ -57,14 +59,14 @@ def cheapest_errors(budget: BoundBudget, errors: Sequence[Floats], starts: Seque
 
 
 def _counts(budget: BoundBudget, places: Places) -> Counts:
-    """Look the counts of places [..., groups] up in the groups' choices."""
+    """Return the counts at places [..., groups] of the groups' choices."""
     return np.stack([c[places[..., g]] for g, c in enumerate(budget.choices)], axis=-1)
 
 
 def _places(budget: BoundBudget, counts: Counts) -> Places:
-    """Find counts [groups] among the groups' choices."""
-    found = [np.searchsorted(c, k) for c, k in zip(budget.choices, counts, strict=True)]
-    return np.array(found, np.int64)
+    """Return the places of counts [groups] among the groups' choices."""
+    places = [np.searchsorted(c, k) for c, k in zip(budget.choices, counts, strict=True)]
+    return np.array(places, np.int64)
 
 
 def _total(curves: Sequence[Floats], places: Places) -> float:
@@ -72,11 +74,11 @@ def _total(curves: Sequence[Floats], places: Places) -> float:
 
 
 def _fits(budget: BoundBudget, places: Places) -> NDArray[np.bool_]:
-    """Which of the plans [plans, groups] meet every limit."""
+    """Whether each plan of [plans, groups] meets every limit, [plans]."""
     counts = _counts(budget, places)
     good = np.ones(len(counts), bool)
-    for item in budget.constraints:
-        good &= item.cost.many(counts) <= item.bound
+    for constraint in budget.constraints:
+        good &= constraint.cost.many(counts) <= constraint.bound
     return good
 
 
@@ -106,40 +108,40 @@ def _solve(budget: BoundBudget, curves: Sequence[Floats], now: Places) -> Places
 def _prices(
     budget: BoundBudget, offered: Sequence[Places], now: Places
 ) -> tuple[list[Floats], float]:
-    """Price of every offered place over the group's least one, and what there is to spend.
+    """Return the price of every offered place above the group's least, and the amount to spend.
 
-    Parts of the limits, summed over those that bind at ``now``.
+    As shares of the limits, summed over those that are tight at ``now``.
     """
     counts = _counts(budget, now)
-    costs = [item.cost.at(counts) / item.bound for item in budget.constraints]
+    costs = [constraint.cost.at(counts) / constraint.bound for constraint in budget.constraints]
     tight = [i for i, c in zip(budget.constraints, costs, strict=True) if c >= max(costs) - 0.02]
-    spent = sum(item.cost.at(counts) / item.bound for item in tight)
+    spent = sum(constraint.cost.at(counts) / constraint.bound for constraint in tight)
     prices, capacity = [], len(tight) - spent
     for group, offer in enumerate(offered):
         wanted = budget.choices[group][offer]
         price = np.zeros(len(wanted))
-        for item in tight:
-            price += item.cost.along(counts, group, wanted) / item.bound
+        for constraint in tight:
+            price += constraint.cost.along(counts, group, wanted) / constraint.bound
         prices.append(np.maximum.accumulate(price - price[0]))
         capacity += spent - price[0]
     return prices, max(float(capacity), 1e-12)
 
 
 def _between(budget: BoundBudget, good: Places, wanted: Places) -> Places:
-    """Go from a plan that fits as far toward ``wanted`` as still fits."""
+    """Return the plan closest to ``wanted`` that fits, on the line from one that does."""
     share = np.linspace(1, 0, 33)[:, None]
     line = np.rint(good + share * (wanted - good)).astype(np.int64)
-    found: Places = line[int(np.argmax(_fits(budget, line)))]
-    return found
+    closest: Places = line[int(np.argmax(_fits(budget, line)))]
+    return closest
 
 
 def _fill(budget: BoundBudget, curves: Sequence[Floats], places: Places) -> Places:
-    """Add the step that lowers the error most for its price, until none fits."""
+    """Add the step with the largest decrease in error per price, until none fits."""
     names = {group.name: g for g, group in enumerate(budget.cost.structure.groups)}
     counts = _counts(budget, places)
     worth = []
     for group, (curve, choices) in enumerate(zip(curves, budget.choices, strict=True)):
-        price = sum(i.cost.along(counts, group, choices) / i.bound for i in budget.constraints)
+        price = sum(c.cost.along(counts, group, choices) / c.bound for c in budget.constraints)
         rise = np.maximum(np.diff(np.asarray(price, np.float64)), 1e-12)
         worth.append(-np.diff(curve) / rise)
 
@@ -152,7 +154,7 @@ def _fill(budget: BoundBudget, curves: Sequence[Floats], places: Places) -> Plac
 
 
 def _exchange(budget: BoundBudget, curves: Sequence[Floats], places: Places) -> Places:
-    """Take steps from one group and give them to another while that lowers the error."""
+    """Move steps from one group to another as long as that lowers the error."""
     top = np.array([len(curve) - 1 for curve in curves])
     groups = len(top)
     give, take = (index.ravel() for index in np.meshgrid(range(groups), range(groups)))
@@ -181,6 +183,7 @@ def _moved(
     up: int,
     down: int,
 ) -> Places:
+    """Return one plan per pair: ``give`` gains ``up`` places, ``take`` loses ``down``."""
     moved = np.tile(places, (len(give), 1))
     rows = np.arange(len(give))
     moved[rows, give] += up

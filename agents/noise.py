@@ -1,4 +1,4 @@
-"""Exploration noise that decays, truncated so that every action stays in its range."""
+"""Exploration noise: decaying normal noise, truncated to the range of actions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Decay:
-    """Standard deviation by episode: ``start``, times ``rate`` each, not below ``least``.
+    """Schedule of the standard deviation: ``start * rate**episode``, at least ``least``.
 
     AMC (He et al. 2018, section 4) starts at 0.5 too, and decays after 100 random episodes; here
     imagined walks take their place.
@@ -30,8 +30,8 @@ def truncated_normal(
 ) -> NDArray[np.float32]:
     """Draw from normal distributions around ``mean``, each truncated to [-1, 1].
 
-    By rejection; what is still outside after 16 draws is clipped. Clipping at once would pile up
-    probability at the ends of the range, where plans are at their most extreme.
+    By rejection; values still outside after 16 draws are clipped. Clipping at once would accumulate
+    probability at the ends of the range, where plans are most extreme.
     """
     scale = np.broadcast_to(sigma, mean.shape)
     drawn = rng.normal(mean, scale)

@@ -1,7 +1,7 @@
-"""A trained agent's network: JSON and safetensors, safe to load, running on any model.
+"""Policy of a trained agent: JSON and safetensors, safe to load, for any network and budget.
 
-Two files, by default ``policy.json`` and ``policy.safetensors``. Neither is trusted: both are
-bounded in size before they are read, and everything in them is checked before it is used.
+Two files, by default ``policy.json`` and ``policy.safetensors``. Neither is trusted: their sizes
+are limited before they are read, and everything in them is checked before it is used.
 """
 
 from __future__ import annotations
@@ -9,17 +9,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Literal, Self, get_args
+from typing import Any, Final, Self
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from autoprune.agents.policy_format import (
+    AGAIN,
+    DESCRIPTION,
+    FORMAT,
+    LARGEST_DESCRIPTION,
+    LARGEST_FILE,
+    WEIGHTS,
+    Hidden,
+    Output,
+    check_description,
+    parse_description,
+    read_bounded,
+    read_weights,
+)
 from autoprune.envs.walk import (
     ENTRIES,
     VERSION,
@@ -37,28 +49,18 @@ from autoprune.problem.problem import PruningProblem
 from autoprune.runs.artifacts import MANIFEST, Artifacts
 from autoprune.structure.plan import Plan
 
-FORMAT: Final = 1
-LARGEST_WIDTH: Final = 1024
-MOST_LAYERS: Final = 8
-LARGEST_FILE: Final = 32 * 2**20
-LARGEST_DESCRIPTION: Final = 2**20
-DESCRIPTION, WEIGHTS = "policy.json", "policy.safetensors"
-_ANOTHER: Final = "train one with this version, or use the version that wrote it"
-_AGAIN: Final = "fetch it again, train one with autoprune train-policy, or leave out --policy"
 _NAME_ONE: Final = f"name a run that has one, or its {DESCRIPTION} with {WEIGHTS} beside it"
 
-Hidden = Literal["relu", "tanh"]
-Output = Literal["tanh", "clip"]
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Policy:
-    """A small network from observation to action.
+    """Small network from observation to action.
 
-    ``weights`` [out, in] and ``biases`` [out] of its linear layers, float32; ``hidden`` is what
-    follows all but the last, ``output`` what follows the last. ``trained_on`` is for people, and
-    may hold ``budgets``: the least and the most fraction of a cost that it was trained with.
+    ``weights`` [out, in] and ``biases`` [out] of its linear layers, float32; ``hidden`` is the
+    activation after all but the last, ``output`` that after the last. ``trained_on`` is for people,
+    and may hold ``budgets``: the least and the largest fraction of a cost in training.
     """
 
     weights: tuple[Array, ...]
@@ -97,8 +99,10 @@ class Policy:
         if (place.parent / MANIFEST).exists():
             for file in (description, content):
                 Artifacts(place.parent).file(file.name)
-        text = _bounded(description, LARGEST_DESCRIPTION)
-        return cls.read(_json(text, str(description)), _bounded(content, LARGEST_FILE))
+        text = read_bounded(description, LARGEST_DESCRIPTION)
+        return cls.read(
+            parse_description(text, str(description)), read_bounded(content, LARGEST_FILE)
+        )
 
     @classmethod
     def shipped(cls) -> Self:
@@ -119,13 +123,13 @@ class Policy:
                 values = np.maximum(values, 0) if self.hidden == "relu" else np.tanh(values)
             values = (values @ self.weights[-1].T + self.biases[-1])[:, 0]
         if not np.isfinite(values).all():
-            raise DamagedError("the policy's weights overflow: no trained one does that", _AGAIN)
+            raise DamagedError("the policy's weights overflow: no trained one does that", AGAIN)
         return np.tanh(values) if self.output == "tanh" else np.clip(values, -1, 1)
 
     def plan(self, problem: PruningProblem) -> Plan:
-        """Return the plan that the policy makes for a problem, without any evaluation.
+        """Return the policy's plan for a problem, without any evaluation.
 
-        Single units that the walk leaves room for are added.
+        Single units that still fit after the walk are added.
         """
         context = WalkContext.of(problem)
         state = initial(context)
@@ -151,14 +155,14 @@ class Policy:
 
     @property
     def budgets(self) -> tuple[float, float] | None:
-        """Least and most fraction of a cost that it was trained with, if it says so."""
-        said = (self.trained_on or {}).get("budgets")
-        if isinstance(said, list) and len(said) == 2 and all(type(x) is float for x in said):
-            return said[0], said[1]
+        """Least and largest fraction of a cost in training, if ``trained_on`` holds them."""
+        stated = (self.trained_on or {}).get("budgets")
+        if isinstance(stated, list) and len(stated) == 2 and all(type(x) is float for x in stated):
+            return stated[0], stated[1]
         return None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the description that goes beside the tensors."""
+        """Return the description to store beside the weights."""
         return {
             "format": FORMAT,
             "observation": {"version": VERSION, "entries": list(ENTRIES)},
@@ -176,27 +180,12 @@ class Policy:
 
     @classmethod
     def read(cls, description: object, content: bytes) -> Self:
-        """Rebuild what ``to_json`` and ``to_safetensors`` gave; neither is trusted.
+        """Rebuild a policy from ``to_json`` and ``to_safetensors``; neither is trusted.
 
-        Raises DamagedError for another format or observation, and for anything that does not match.
+        Raises DamagedError for another format or observation, and for any mismatch.
         """
-        data = _described(description)
-        if len(content) > LARGEST_FILE:
-            raise DamagedError(f"the policy is larger than {LARGEST_FILE} bytes", _AGAIN)
-        try:
-            tensors = safetensors.numpy.load(content)
-        except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
-            raise DamagedError(f"the policy's weights cannot be read: {error}", _AGAIN) from None
-        widths = [len(ENTRIES), *data["widths"]]
-        shapes: dict[str, tuple[int, ...]] = {}
-        for i, (into, out) in enumerate(pairwise(widths)):
-            shapes |= {f"{i}.weight": (out, into), f"{i}.bias": (out,)}
-        if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
-            raise DamagedError(
-                "the policy's weights are not those its description announces", _AGAIN
-            )
-        if not all(t.dtype == np.float32 and np.isfinite(t).all() for t in tensors.values()):
-            raise DamagedError("the policy's weights are not finite float32 numbers", _AGAIN)
+        data = check_description(description)
+        tensors = read_weights(content, data["widths"])
         layers = range(len(data["widths"]))
         return cls(
             tuple(tensors[f"{i}.weight"] for i in layers),
@@ -208,7 +197,7 @@ class Policy:
 
 
 def origin(agent: str, problem: PruningProblem, ledger: Ledger) -> dict[str, Any]:
-    """Say what a policy was trained on by a search."""
+    """Return ``trained_on`` of a policy that was trained by a search."""
     fraction = float(min(problem.budget.fractions.values(), default=1.0))
     return {
         "agent": agent,
@@ -221,42 +210,3 @@ def origin(agent: str, problem: PruningProblem, ledger: Ledger) -> dict[str, Any
 
 def _linear(network: nn.Module) -> list[nn.Linear]:
     return [module for module in network.modules() if isinstance(module, nn.Linear)]
-
-
-def _bounded(path: Path, most: int) -> bytes:
-    """Read a file, refusing early what is larger than any of ours."""
-    with path.open("rb") as stream:
-        content = stream.read(most + 1)
-    if len(content) > most:
-        raise DamagedError(f"{path} is larger than any policy of ours ({most} bytes)", _AGAIN)
-    return content
-
-
-def _json(content: bytes, what: str) -> object:
-    try:
-        return parse(content.decode("utf-8"), what)
-    except UnicodeDecodeError:
-        raise DamagedError(f"{what} is not a text file", _AGAIN) from None
-    except DamagedError as error:
-        raise DamagedError(str(error), _AGAIN) from None
-
-
-def _described(description: object) -> dict[str, Any]:
-    data = description if isinstance(description, dict) else {}
-    if data.get("format") != FORMAT:
-        raise DamagedError("not a policy of a format this version knows", _ANOTHER)
-    if data.get("observation") != {"version": VERSION, "entries": list(ENTRIES)}:
-        raise DamagedError("the policy was trained on other observations than ours", _ANOTHER)
-    widths = data.get("widths")
-    fits = (
-        isinstance(widths, list)
-        and 1 <= len(widths) <= MOST_LAYERS
-        and all(type(width) is int and 1 <= width <= LARGEST_WIDTH for width in widths)
-        and widths[-1] == 1
-        and data.get("hidden") in get_args(Hidden)
-        and data.get("output") in get_args(Output)
-        and isinstance(data.get("trained_on"), dict)
-    )
-    if not fits:
-        raise DamagedError("the policy's description is damaged", _AGAIN)
-    return data

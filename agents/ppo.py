@@ -1,6 +1,6 @@
-"""PPO on stable-baselines3: on-policy, so it forgets evaluations; made to train over many models.
+"""PPO on stable-baselines3: an on-policy searcher, which discards walks after each update.
 
-Schulman et al. 2017. It first walks on the additive error model (the sum of the groups' errors in
+Schulman et al. 2017. It first trains on the additive error model (the sum of the groups' errors in
 place of an evaluation), which is free, then on the network itself.
 """
 
@@ -15,7 +15,7 @@ from stable_baselines3.common.logger import Logger
 from torch import nn
 
 from autoprune.agents.base import REPEATS, OnStep, isolated, silent
-from autoprune.agents.initial_plans import cheap_plans
+from autoprune.agents.initial_plans import baseline_plans
 from autoprune.agents.policy import Policy, origin
 from autoprune.envs.layer_pruning import LayerPruning
 from autoprune.envs.rewards import LOSS, SCORE, Reward
@@ -31,22 +31,22 @@ _NEVER = 10**9
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """Hyper-parameters."""
+    """Hyper-parameters of PPO."""
 
     width: int = 64
     learning_rate: float = 1e-3
     walks: int = 4
-    """Per update."""
+    """Walks per update."""
     epochs: int = 10
     """Passes over the walks of an update."""
     log_std: float = -1.0
-    """Logarithm of the actions' initial standard deviation."""
+    """Logarithm of the initial standard deviation of actions."""
     rehearsal: int = 200
     """Walks on the additive error model before the first evaluation of a walk."""
 
 
 class PPOSearcher:
-    """Evaluates what its walks end in. ``policy`` holds the actor after a search."""
+    """Searcher by PPO: evaluates the plan of every walk. ``policy``: the actor after a search."""
 
     def __init__(
         self,
@@ -59,17 +59,17 @@ class PPOSearcher:
         self._on_step = on_step
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
-        """Evaluate cheap plans, rehearse on the error model, then learn from evaluations."""
-        uniform, guided, *_ = cheap_plans(problem)
+        """Train on the error model, then on evaluations."""
+        uniform, least, *_ = baseline_plans(problem)
         context = WalkContext.of(problem)
         with isolated(seed):
             model = _build(
-                self.config, _env(problem, SCORE, _additive(context), uniform, guided), seed
+                self.config, _env(problem, SCORE, _additive(context), uniform, least), seed
             )
             with one_thread():
                 model.learn(self.config.rehearsal * context.length, log_interval=_NEVER)
             try:
-                env = _env(problem, self.reward, _until_stale(ledger), uniform, guided)
+                env = _env(problem, self.reward, _until_stale(ledger), uniform, least)
                 model.set_env(env)
                 model.learn(
                     ledger.limit * REPEATS * context.length,
@@ -82,7 +82,7 @@ class PPOSearcher:
 
 
 class _Report(BaseCallback):
-    """Passes on what each finished walk earned, and the losses of the last update."""
+    """Callback that reports the reward of each finished walk and the losses of the last update."""
 
     def __init__(self, reward: Reward, on_step: OnStep) -> None:
         super().__init__()
@@ -106,15 +106,15 @@ def _env(
     reward: Reward,
     evaluate: Callable[[Plan], Evaluation],
     uniform: Plan,
-    guided: Plan,
+    least: Plan,
 ) -> LayerPruning:
-    """Make an environment where the uniform plan earns 0 and the error curves' own plan 1."""
-    scaled = reward.relative(evaluate(uniform), evaluate(guided))
+    """Make an environment where the uniform plan earns 0 and the plan of least error 1."""
+    scaled = reward.relative(evaluate(uniform), evaluate(least))
     return LayerPruning(problem, evaluate, reward=scaled)
 
 
 def _additive(context: WalkContext) -> Callable[[Plan], Evaluation]:
-    """Return a stand-in for evaluation whose score is minus the sum of the groups' errors."""
+    """Return the additive error model as an evaluation: minus the sum of errors as score."""
 
     def evaluate(plan: Plan) -> Evaluation:
         kept = tuple(int(count) for count in context.budget.cost.counts(plan))
@@ -124,7 +124,7 @@ def _additive(context: WalkContext) -> Callable[[Plan], Evaluation]:
 
 
 def _until_stale(ledger: Ledger) -> Callable[[Plan], Evaluation]:
-    """Spend through the ledger; raise OutOfEvaluations too if walks only repeat what was seen."""
+    """Return the ledger's evaluation that also raises OutOfEvaluations after too many repeats."""
     repeats = 0
 
     def evaluate(plan: Plan) -> Evaluation:

@@ -1,4 +1,4 @@
-"""Random feasible walks: the searcher that any learner has to beat."""
+"""Random search over feasible walks: the baseline of every learner."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from autoprune.structure.plan import Plan
 
 
 class Random:
-    """Evaluates the uniform plan, then walks whose actions are uniform in [-s, s].
+    """Random searcher: the uniform plan, then walks with actions uniform in [-s, s].
 
-    The scale s is uniform in [0, 1], anew for each walk: near-uniform plans are tried as well as
-    wild ones, since without learning nothing tells which pay.
+    The scale s is drawn for each walk, uniformly in [0, 1], so plans near the uniform one are tried
+    as well as extreme ones.
     """
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
-        """Walk until no evaluation is left or walks only repeat what was seen."""
+        """Walk until no evaluation is left or walks only repeat evaluated plans."""
         context = WalkContext.of(problem)
         ledger.evaluate(problem.budget.uniform())
         with isolated(seed) as rng:

@@ -1,7 +1,7 @@
-"""Searchers by name. A new one is a module of this room and one line of ``SEARCHERS``.
+"""Registry of searchers by name. A new one is a module of this package and a line of ``SEARCHERS``.
 
-Modules are imported on first use: stable-baselines3 takes a second that ``--agent uniform`` need
-not wait for, and ``autoprune --help`` lists the names without importing torch.
+Modules are imported on first use: ``--agent uniform`` need not wait for stable-baselines3 to load,
+and ``autoprune --help`` lists the names without importing torch.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SearcherEntry:
-    """Class of a searcher, as ``module:name``.
+    """Entry of a searcher: its class as ``module:name``.
 
-    One that ``learns`` is made with ``on_step`` and ``reward``, others without arguments.
+    Searchers that learn are constructed with ``on_step`` and ``reward``, others without arguments.
     """
 
     factory: str

@@ -1,4 +1,4 @@
-"""What the evaluations so far say: how much each group's error matters to the reward."""
+"""Reward model: Bayesian linear regression of rewards on the errors of groups."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ SPREAD = 0.5
 """Prior standard deviation of a group's weight, relative to the weight all groups share."""
 
 NOISE = 0.15
-"""What the model cannot explain, as a part of the spread of the rewards."""
-
+"""Standard deviation of the noise, relative to the spread of the rewards."""
 
 FLOOR = 0.02
-"""Least coefficient of a group, relative to their mean: a group that seems free of cost is not."""
+"""Least coefficient of a group, relative to their mean: no group is free to prune."""
 
 
 @dataclass(frozen=True, eq=False)
-class Belief:
-    """Gaussian belief over ``reward = intercept - weights @ errors``, after some evaluations.
+class RewardModel:
+    """Gaussian posterior over the model ``reward = intercept - weights @ errors``.
 
-    Bayesian linear regression (Bishop 2006, section 3.3). A priori all groups weigh the same; how
-    much is fitted too. ``mean`` [1 + groups], ``root`` with ``root @ root.T`` the covariance.
+    Bayesian linear regression (Bishop 2006, section 3.3). A priori all groups have one common
+    weight, which is fitted too. ``mean`` [1 + groups]; ``root @ root.T`` is the covariance.
     """
 
     mean: Floats
@@ -34,10 +33,10 @@ class Belief:
 
     @classmethod
     def of(cls, errors: Floats, rewards: Floats, doubts: Floats | None = None) -> Self:
-        """Fit errors [plans, groups] to rewards [plans]; plans far below the best count for less.
+        """Fit errors [plans, groups] to rewards [plans]; plans far below the best count less.
 
         Far from the best, rewards saturate at chance level, which no linear model can follow.
-        ``doubts`` [plans]: standard errors of rewards that were estimated.
+        ``doubts`` [plans]: standard errors of the rewards, 0 for exact ones.
         """
         groups = errors.shape[1]
         weight = _shared_weight(errors.sum(axis=1), rewards)
@@ -61,14 +60,14 @@ class Belief:
         expected: Floats = self.mean[0] + errors @ self.mean[1:]
         return expected
 
-    def world(self, rng: np.random.Generator) -> Self:
-        """Draw one world from the belief, itself a belief without doubt (Thompson 1933)."""
+    def sample(self, rng: np.random.Generator) -> Self:
+        """Draw one model from the posterior, without uncertainty of its own (Thompson 1933)."""
         drawn = self.mean + self.root @ rng.standard_normal(len(self.mean))
         return replace(self, mean=drawn, root=np.zeros_like(self.root))
 
     @property
     def coefficients(self) -> Floats:
-        """How much each group's error matters, [groups]: positive, since error never helps."""
+        """Weights of the groups' errors, [groups]: positive, since error never helps."""
         weights = -self.mean[1:]
         least = FLOOR * float(np.abs(weights).mean()) + 1e-12
         positive: Floats = np.maximum(weights, least)

@@ -1,4 +1,4 @@
-"""Walks as data: many at once with one network call per step, and the way to a given plan."""
+"""Rollouts: walks as data, many at once with one network call per step, or along a given plan."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ Propose = Callable[[int, NDArray[np.float32]], Actions]
 
 @dataclass(frozen=True, eq=False)
 class Walk:
-    """One walk: observations [groups, entries], actions [groups], counts kept [groups]."""
+    """One complete walk: observations [groups, entries], actions [groups], counts kept [groups]."""
 
     observations: NDArray[np.float32]
     actions: Actions
     kept: tuple[int, ...]
 
 
-def acting(actor: nn.Module) -> Act:
-    """Return what an actor does, [walks, entries] -> [walks]."""
+def actor_function(actor: nn.Module) -> Act:
+    """Return an actor as a function on arrays, [walks, entries] -> [walks]."""
 
     def act(observations: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.no_grad():
@@ -39,18 +39,18 @@ def acting(actor: nn.Module) -> Act:
     return act
 
 
-def roll(context: WalkContext, propose: Propose, number: int) -> list[Walk]:
-    """Take ``number`` walks side by side."""
+def roll_out(context: WalkContext, propose: Propose, number: int) -> list[Walk]:
+    """Return ``number`` walks, taken in parallel."""
     states = [initial(context)] * number
-    seen, taken = [], []
+    observed, taken = [], []
     for step in range(context.length):
-        seen.append(np.stack([observe(context, state) for state in states]))
-        taken.append(propose(step, seen[-1]))
+        observed.append(np.stack([observe(context, state) for state in states]))
+        taken.append(propose(step, observed[-1]))
         states = [
             transition(context, state, float(action))
             for state, action in zip(states, taken[-1], strict=True)
         ]
-    observations, actions = np.stack(seen, axis=1), np.stack(taken, axis=1)
+    observations, actions = np.stack(observed, axis=1), np.stack(taken, axis=1)
     return [Walk(observations[i], actions[i], states[i].kept) for i in range(number)]
 
 
@@ -64,8 +64,8 @@ def retrace(context: WalkContext, plan: Mapping[str, int]) -> Walk:
     )
 
 
-def damage(context: WalkContext, walks: list[Walk]) -> NDArray[np.float64]:
-    """Error that each group is left with, [walks, groups]."""
+def group_errors(context: WalkContext, walks: list[Walk]) -> NDArray[np.float64]:
+    """Return the error that each walk leaves in each group, [walks, groups]."""
     return np.array(
         [
             [curve[count] for curve, count in zip(context.errors, walk.kept, strict=True)]

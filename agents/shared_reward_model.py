@@ -1,4 +1,4 @@
-"""How much a group's error matters to the reward, learned on several networks for any other."""
+"""Shared reward model: how much a group's error matters, learned on several networks for others."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprune.envs import features as portrait
+from autoprune.envs.features import GROUP_ENTRIES
 from autoprune.envs.walk import WalkContext
 
 Floats = NDArray[np.float64]
 
 FEATURES: Final = ("constant", "depth", "depth squared", "readers", "size", "error")
-"""What the weight of a group's error may depend on, each about -1 to 1 over common networks."""
+"""Features that the weight of a group's error depends on, each about -1 to 1 in common networks."""
 
 SPREAD: Final = 0.5
-"""Prior standard deviation of a group's weight around what its features say; 1 is the average."""
+"""Prior standard deviation of a group's weight around its prediction; the average weight is 1."""
 
 PRIORS: Final = (0.05, 0.2, 0.5)
-"""Prior standard deviations of a feature's coefficient, from networks that differ to such that
+"""Prior standard deviations of a feature's coefficient, from networks that disagree to ones that
 agree."""
 
-WORTH: Final = 0.05
-"""Correlation on networks left out that a wider prior must add."""
+LEAST_GAIN: Final = 0.05
+"""Gain in correlation on left-out networks that a wider prior must bring."""
 
 CURVATURES: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
-"""What may be added of an error's square: small errors add up, while one large error is worse than
-two of half its size, as the error curves alone would not have it."""
+"""Candidate factors of an error's square: with one above 0, a large error is worse than two of half
+its size, which the error curves alone do not say."""
 
 NOISES: Final = (0.1, 0.15, 0.2, 0.3, 0.45, 0.7, 1.0)
-"""What the model may leave unexplained, as a part of the spread of a network's rewards."""
+"""Candidate standard deviations of the noise, relative to the spread of a network's rewards."""
 
-LEAST: Final = 0.1
-"""No weight falls below it: error never helps."""
+LEAST_WEIGHT: Final = 0.1
+"""Least weight of a group's error: error never helps."""
 
 
 def features(context: WalkContext) -> Floats:
-    """Describe the groups of a context, [groups, len(FEATURES)]; the same for every budget."""
+    """Return the features of the groups, [groups, len(FEATURES)]; the same for every budget."""
     rows = context.own.astype(np.float64)
-    column = dict(zip(portrait.ENTRIES, rows.T, strict=True))
+    column = dict(zip(GROUP_ENTRIES, rows.T, strict=True))
     depth = np.linspace(-1, 1, len(rows)) if len(rows) > 1 else np.zeros(1)
     return np.column_stack(
         [
@@ -55,11 +55,11 @@ def features(context: WalkContext) -> Floats:
     )
 
 
-def imagine(context: WalkContext, rng: np.random.Generator) -> list[Floats]:
-    """Return the damage by group and count in a world drawn before anything was evaluated.
+def sample_damage(context: WalkContext, rng: np.random.Generator) -> list[Floats]:
+    """Sample damage curves from a prior, before anything is evaluated: [size + 1] for each group.
 
-    [size + 1] for each group. Errors matter by what groups are like and by chance, and add up after
-    some power.
+    Each error is raised to a common random power and weighted by a random function of the group's
+    features plus a random deviation of its own.
     """
     described = features(context)
     logs = described @ rng.normal(0, 0.4, described.shape[1]) + rng.normal(
@@ -71,7 +71,7 @@ def imagine(context: WalkContext, rng: np.random.Generator) -> list[Floats]:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Evaluated plans of one network.
+    """Evaluated plans of one network, as data to fit.
 
     ``features`` [groups, len(FEATURES)]; ``errors`` [plans, groups]; ``rewards`` [plans];
     ``series`` [plans]: rewards are compared only between plans of the same series (budget).
@@ -84,100 +84,104 @@ class Evidence:
 
 
 @dataclass(frozen=True, eq=False)
-class SharedBelief:
-    """What evaluations say of how errors matter.
+class SharedRewardModel:
+    """Linear model of reward over group errors, with weights predicted from group features.
 
-    ``mean`` [len(FEATURES)]: how the weight of a group's error depends on what the group is like.
-    ``curvature``: how much of its square is added to an error.
+    ``mean`` [len(FEATURES)]: coefficients of the weight of a group's error. ``curvature``: factor
+    of an error's square that is added to the error.
 
-    Hierarchical linear regression (Gelman and Hill 2007, chapter 13): a group's weight is what its
-    features say plus a deviation of its own, and what networks disagree about ends up in those. So
-    a coefficient moves off its prior (all groups weigh 1) only as far as the networks agree. How
-    much noise each network's rewards hold is that of the largest marginal likelihood (MacKay 1992):
-    one whose losses the errors do not explain has little say.
+    Hierarchical linear regression (Gelman and Hill 2007, chapter 13): a group's weight is a linear
+    function of its features plus a deviation of its own, which absorbs what networks disagree on. A
+    coefficient therefore leaves its prior (all groups weigh 1) only as far as the networks agree.
+    The noise of each network's rewards maximizes the marginal likelihood (MacKay 1992), so a
+    network whose losses the errors do not explain has little influence.
     """
 
     mean: Floats
     curvature: float
     scales: tuple[Mapping[int, float], ...] = ()
-    """Of each network that was fitted, by series: what a damage of 1 takes off its rewards."""
+    """For each fitted network, by series: decrease of its rewards per unit of damage."""
 
     @classmethod
     def of(cls, evidences: Sequence[Evidence]) -> Self:
-        """Fit evaluated plans of several networks; with none, errors add up as they are.
+        """Fit evaluated plans of several networks; with none, errors simply add up.
 
-        Curvature and prior are those by which plans of a network are best foretold by the others.
+        Curvature and prior are chosen by cross-validation between networks.
         """
         one = np.eye(len(FEATURES))[0]
-        # The first of the best, so 0 if there is nothing to tell by.
+        # max() takes the first of the best: 0 without any evidence.
         curvature = max(CURVATURES, key=lambda value: agreement(cls(one, value), evidences))
         prior, reached = PRIORS[0], -np.inf
         for tried in PRIORS:
-            found = [
-                agreement(cls._fit([*evidences[:i], *evidences[i + 1 :]], curvature, tried), [item])
-                for i, item in enumerate(evidences)
+            correlations = [
+                agreement(
+                    cls._fit([*evidences[:i], *evidences[i + 1 :]], curvature, tried), [evidence]
+                )
+                for i, evidence in enumerate(evidences)
             ]
-            value = float(np.mean(found)) if len(found) > 1 else 0.0
-            if value > reached + WORTH:
+            value = float(np.mean(correlations)) if len(correlations) > 1 else 0.0
+            if value > reached + LEAST_GAIN:
                 prior, reached = tried, value
         return cls._fit(evidences, curvature, prior)
 
     @classmethod
     def _fit(cls, evidences: Sequence[Evidence], curvature: float, prior: float) -> Self:
-        found = [_explain(item, curvature, prior) for item in evidences]
-        mean = _shared(evidences, found, prior)
-        return cls(mean, curvature, tuple(each.scales for each in found))
+        scaled = [_scaled(evidence, curvature, prior) for evidence in evidences]
+        mean = _coefficients(evidences, scaled, prior)
+        return cls(mean, curvature, tuple(part.scales for part in scaled))
 
     def weights(self, features: Floats) -> Floats:
-        """Return the expected weights of groups, [groups], none below ``LEAST``."""
-        return np.maximum(features @ self.mean, LEAST)
+        """Return the expected weights of groups, [groups], none below ``LEAST_WEIGHT``."""
+        return np.maximum(features @ self.mean, LEAST_WEIGHT)
 
-    def damage(self, context: WalkContext) -> list[Floats]:
+    def predict_damage(self, context: WalkContext) -> list[Floats]:
         """Return the expected damage by group and count, [size + 1] for each group."""
         weights = self.weights(features(context))
         pairs = zip(weights, context.errors, strict=True)
-        return [weight * _bent(curve, self.curvature) for weight, curve in pairs]
+        return [weight * _with_curvature(curve, self.curvature) for weight, curve in pairs]
 
 
-def _bent(errors: Floats, curvature: float) -> Floats:
+def _with_curvature(errors: Floats, curvature: float) -> Floats:
     bent: Floats = errors + curvature * errors**2
     return bent
 
 
-def agreement(belief: SharedBelief, evidences: Sequence[Evidence]) -> float:
-    """Return how well a belief orders plans: the mean correlation of damage and loss, [-1, 1].
+def agreement(model: SharedRewardModel, evidences: Sequence[Evidence]) -> float:
+    """Return the mean correlation of predicted damage and loss, [-1, 1].
 
-    Within each series of each network; plans near its best count most (``_doubt``).
+    Within each series of each network; plans near its best count most (``_noise_factors``).
     """
-    found = []
-    for item in evidences:
-        damage = _bent(item.errors, belief.curvature) @ belief.weights(item.features)
-        for rows in _series(item):
-            weights = _doubt(item.rewards[rows]) ** -2
-            pair = np.stack((damage[rows], -item.rewards[rows]))
+    correlations = []
+    for evidence in evidences:
+        damage = _with_curvature(evidence.errors, model.curvature) @ model.weights(
+            evidence.features
+        )
+        for rows in _series(evidence):
+            weights = _noise_factors(evidence.rewards[rows]) ** -2
+            pair = np.stack((damage[rows], -evidence.rewards[rows]))
             both = np.cov(pair, bias=True, aweights=weights)
             spreads = float(np.sqrt(both[0, 0] * both[1, 1]))
-            found.append(float(both[0, 1]) / spreads if spreads > 1e-12 else 0.0)
-    return float(np.mean(found)) if found else 0.0
+            correlations.append(float(both[0, 1]) / spreads if spreads > 1e-12 else 0.0)
+    return float(np.mean(correlations)) if correlations else 0.0
 
 
-def _series(item: Evidence) -> list[NDArray[np.bool_]]:
-    return [item.series == number for number in np.unique(item.series)]
+def _series(evidence: Evidence) -> list[NDArray[np.bool_]]:
+    return [evidence.series == number for number in np.unique(evidence.series)]
 
 
-def _doubt(rewards: Floats) -> Floats:
-    """Return how much less each plan of a series says the further it is below the best.
+def _noise_factors(rewards: Floats) -> Floats:
+    """Return factors of the noise of a series' rewards, [plans], growing away from the best.
 
-    Rewards saturate there, and no plan anyone would take is there.
+    Rewards saturate there, and no plan of interest is there.
     """
     spread = max(float(rewards.std()), 1e-6)
-    doubt: Floats = 1 + ((rewards.max() - rewards) / spread) ** 2
-    return doubt
+    factors: Floats = 1 + ((rewards.max() - rewards) / spread) ** 2
+    return factors
 
 
 @dataclass(frozen=True, eq=False)
-class _Explained:
-    """One network's evidence made comparable with others', [plans, ...]: see ``_explain``."""
+class _Scaled:
+    """Evidence of one network on the scale common to all, [plans, ...]; see ``_scaled``."""
 
     errors: Floats
     rewards: Floats
@@ -185,29 +189,29 @@ class _Explained:
     scales: dict[int, float]
 
 
-def _explain(item: Evidence, curvature: float, prior: float) -> _Explained:
-    """Find the scale and the noise of each series that make its rewards likeliest.
+def _scaled(evidence: Evidence, curvature: float, prior: float) -> _Scaled:
+    """Find the scale and the noise of each series with the largest likelihood of its rewards.
 
     Errors and rewards are centered within each series; rewards and noise are divided by its scale,
-    so that weights are about 1.
+    which makes the weights about 1.
     """
-    errors, rewards = _bent(item.errors, curvature), item.rewards.copy()
+    errors, rewards = _with_curvature(evidence.errors, curvature), evidence.rewards.copy()
     noise, scales = np.ones(len(rewards)), {}
-    for rows in _series(item):
-        weights = _doubt(rewards[rows]) ** -2
+    for rows in _series(evidence):
+        weights = _noise_factors(rewards[rows]) ** -2
         errors[rows] -= np.average(errors[rows], axis=0, weights=weights)
         rewards[rows] -= np.average(rewards[rows], weights=weights)
-        scale, found = _scaled(errors[rows], item.features, rewards[rows], prior)
+        scale, deviations = _likeliest(errors[rows], evidence.features, rewards[rows], prior)
         rewards[rows] /= scale
-        noise[rows] = found / scale
-        scales[int(item.series[rows][0])] = scale
-    return _Explained(errors, rewards, noise, scales)
+        noise[rows] = deviations / scale
+        scales[int(evidence.series[rows][0])] = scale
+    return _Scaled(errors, rewards, noise, scales)
 
 
-def _scaled(
+def _likeliest(
     errors: Floats, features: Floats, rewards: Floats, prior: float
 ) -> tuple[float, Floats]:
-    """Return the most likely scale and noise [plans] of a centered series under the prior."""
+    """Return the likeliest scale and noise [plans] of a centered series under the prior."""
     spread, expected = max(float(rewards.std()), 1e-6), -errors.sum(axis=1)
     design = errors @ features
     expectable = prior**2 * design @ design.T + SPREAD**2 * errors @ errors.T
@@ -215,9 +219,9 @@ def _scaled(
     tried = [
         (_log_normal(rewards - scale * expected, scale**2 * expectable, noise), scale, noise)
         for scale in unit * np.geomspace(0.1, 3, 12)
-        for noise in (part * spread * _doubt(rewards) for part in NOISES)
+        for noise in (part * spread * _noise_factors(rewards) for part in NOISES)
     ]
-    _, scale, noise = max(tried, key=lambda item: item[0])
+    _, scale, noise = max(tried, key=lambda candidate: candidate[0])
     return float(scale), noise
 
 
@@ -228,19 +232,19 @@ def _log_normal(residual: Floats, covariance: Floats, noise: Floats) -> float:
     return float(-np.log(np.diag(root)).sum() - whitened @ whitened / 2)
 
 
-def _shared(evidences: Sequence[Evidence], found: Sequence[_Explained], prior: float) -> Floats:
-    """Solve for the coefficients of ``FEATURES``, the groups' own deviations beside them."""
+def _coefficients(evidences: Sequence[Evidence], scaled: Sequence[_Scaled], prior: float) -> Floats:
+    """Solve for the coefficients of ``FEATURES``, jointly with the deviations of the groups."""
     width = len(FEATURES)
-    groups = [len(item.features) for item in evidences]
+    groups = [len(evidence.features) for evidence in evidences]
     starts = width + np.concatenate(([0], np.cumsum(groups))).astype(int)
     precision = np.diag([prior**-2] * width + [SPREAD**-2] * sum(groups))
     right = precision @ np.eye(starts[-1])[0]
-    for item, each, start, size in zip(evidences, found, starts, groups, strict=False):
-        design = np.zeros((len(each.rewards), starts[-1]))
-        design[:, :width] = -each.errors @ item.features
-        design[:, start : start + size] = -each.errors
-        weighted = design / each.noise[:, None] ** 2
+    for evidence, part, start, size in zip(evidences, scaled, starts, groups, strict=False):
+        design = np.zeros((len(part.rewards), starts[-1]))
+        design[:, :width] = -part.errors @ evidence.features
+        design[:, start : start + size] = -part.errors
+        weighted = design / part.noise[:, None] ** 2
         precision += design.T @ weighted
-        right += weighted.T @ each.rewards
+        right += weighted.T @ part.rewards
     mean: Floats = np.linalg.solve(precision, right)[:width]
     return mean

@@ -1,8 +1,8 @@
-"""Walks that cost milliseconds: what they earn is foretold, not evaluated.
+"""Surrogate environment: rollouts are scored by predicted damage, without running the network.
 
-An exercise is a network at a budget and how much its groups' errors are believed to matter. A walk
-earns what it leaves less of that damage than the error curves' own plan does: so rewards compare
-between networks and budgets.
+A surrogate problem is a network at a budget with the predicted damage of its groups. A rollout's
+reward is the reduction in damage relative to the plan of least error, so rewards are comparable
+between networks and budgets. A rollout takes milliseconds.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from autoprune.agents.rollouts import Act, Walk, roll
-from autoprune.envs.lagrangian import Guide
+from autoprune.agents.rollouts import Act, Walk, roll_out
+from autoprune.envs.lagrangian import LagrangianPlanner
 from autoprune.envs.walk import (
     ENTRIES,
     Observation,
@@ -31,84 +31,85 @@ from autoprune.envs.walk import (
 Floats = NDArray[np.float64]
 
 WORST: Final = -5.0
-"""Least reward: how bad a walk was beyond that teaches nothing."""
+"""Least reward; how much worse a rollout was beyond that carries no information."""
 
 
 @dataclass(frozen=True, eq=False)
-class Exercise:
-    """A context, and the damage by group and count, [size + 1] for each group.
+class SurrogateProblem:
+    """A context, and its predicted damage by group and count, [size + 1] for each group.
 
-    The error curves' own plan leaves ``own``. What is ``unit`` less than that earns 1: the distance
-    of the uniform plan, but at least a tenth of ``own``.
+    ``reference``: damage of the plan of least error, whose reward is 0. ``unit``: reduction in
+    damage that earns a reward of 1, the distance of the uniform plan from the reference but at
+    least a tenth of the reference.
     """
 
     context: WalkContext
     damage: Sequence[Floats]
-    own: float
+    reference: float
     unit: float
 
     @classmethod
     def of(cls, context: WalkContext, damage: Sequence[Floats]) -> Self:
-        """Set an exercise."""
+        """Compute reference and unit from the damage."""
         budget = context.budget
-        plans = (context.guide.counts, budget.cost.counts(budget.uniform()))
-        own, uniform = (_total(damage, counts) for counts in plans)
-        return cls(context, damage, own, max(abs(uniform - own), 0.1 * own, 1e-9))
+        plans = (context.planner.counts, budget.cost.counts(budget.uniform()))
+        reference, uniform = (_total(damage, counts) for counts in plans)
+        return cls(context, damage, reference, max(abs(uniform - reference), 0.1 * reference, 1e-9))
 
     def reward(self, kept: Iterable[int]) -> float:
-        """Return what a walk earns that ends in these counts: 0 as the error curves' own plan."""
-        return max((self.own - _total(self.damage, kept)) / self.unit, WORST)
+        """Return the reward of a rollout that ends in these counts."""
+        return max((self.reference - _total(self.damage, kept)) / self.unit, WORST)
 
     def returns(self, walks: Sequence[Walk]) -> Floats:
-        """Return what each of several walks earns, [walks]."""
+        """Return the rewards of several rollouts, [walks]."""
         return np.array([self.reward(walk.kept) for walk in walks])
 
 
-class Exercises(gymnasium.Env[Observation, NDArray[np.float32]]):
-    """Walks one exercise after another, each drawn by chance; spaces as in ``LayerPruning``."""
+class SurrogateEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+    """Episodes on randomly drawn surrogate problems; spaces as in ``LayerPruning``."""
 
     metadata: dict[str, Any] = {  # noqa: RUF012 - gymnasium declares it per instance
         "render_modes": []
     }
 
-    def __init__(self, exercises: Sequence[Exercise]) -> None:
-        self.exercises, self.now = exercises, exercises[0]
-        self.state = initial(self.now.context)
+    def __init__(self, problems: Sequence[SurrogateProblem]) -> None:
+        self.problems, self.current = problems, problems[0]
+        self.state = initial(self.current.context)
         self.observation_space = spaces.Box(-1.0, 1.0, (len(ENTRIES),), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Draw an exercise and start its walk; there are no options."""
+        """Draw a problem and start its walk; there are no options."""
         super().reset(seed=seed, options=options)
-        self.now = self.exercises[int(self.np_random.integers(len(self.exercises)))]
-        self.state = initial(self.now.context)
-        return observe(self.now.context, self.state), {}
+        self.current = self.problems[int(self.np_random.integers(len(self.problems)))]
+        self.state = initial(self.current.context)
+        return observe(self.current.context, self.state), {}
 
     def step(
         self, action: NDArray[np.float32]
     ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decide the next group; the last step earns the reward."""
-        context = self.now.context
+        context = self.current.context
         self.state = transition(context, self.state, float(action[0]))
         over = terminal(context, self.state)
-        earned = self.now.reward(self.state.kept) if over else 0.0
+        earned = self.current.reward(self.state.kept) if over else 0.0
         return observe(context, self.state), earned, over, False, {}
 
 
-def examine(act: Act, exercises: Sequence[Exercise]) -> float:
-    """Return the mean reward of the walks that ``act`` takes, one for each exercise."""
-    walks = [roll(each.context, lambda _, seen: act(seen), 1) for each in exercises]
-    pairs = zip(exercises, walks, strict=True)
-    return float(np.mean([each.returns(walk)[0] for each, walk in pairs]))
+def mean_reward(act: Act, problems: Sequence[SurrogateProblem]) -> float:
+    """Return the mean reward of the rollouts of ``act``, one on each problem."""
+    walks = [roll_out(p.context, lambda _, observations: act(observations), 1) for p in problems]
+    pairs = zip(problems, walks, strict=True)
+    return float(np.mean([problem.returns(walk)[0] for problem, walk in pairs]))
 
 
-def planned(exercises: Sequence[Exercise]) -> float:
-    """Return the mean reward of the plans that are (nearly) best for the damage foretold."""
-    plans = (Guide.of(each.context.budget, each.damage).counts for each in exercises)
-    pairs = zip(exercises, plans, strict=True)
-    return float(np.mean([each.reward(counts) for each, counts in pairs]))
+def planner_reward(problems: Sequence[SurrogateProblem]) -> float:
+    """Return the mean reward of the plans that are (nearly) best for the predicted damage."""
+    plans = (LagrangianPlanner.of(p.context.budget, p.damage).counts for p in problems)
+    pairs = zip(problems, plans, strict=True)
+    return float(np.mean([problem.reward(counts) for problem, counts in pairs]))
 
 
 def _total(damage: Sequence[Floats], counts: Iterable[int]) -> float:

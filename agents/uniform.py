@@ -1,4 +1,4 @@
-"""The least a searcher can do: the same keep fraction everywhere, exactly on the budget."""
+"""Uniform plan as a searcher: the same keep fraction everywhere, exactly on the budget."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from autoprune.problem.problem import PruningProblem
 
 
 class Uniform:
-    """Evaluates one plan, ``BoundBudget.uniform``."""
+    """Searcher that evaluates one plan, ``BoundBudget.uniform``."""
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
         """Spend one evaluation; nothing is random."""

@@ -27,9 +27,11 @@ from torch import nn
 from autoprune.agents.base import Searcher
 from autoprune.agents.ddpg import DDPGSearcher
 from autoprune.agents.dp import DynamicProgramming
-from autoprune.agents.generalist import Case, Generalist, Trial
+from autoprune.agents.generalist import Generalist
 from autoprune.agents.initial_plans import least_error
-from autoprune.agents.policy import DESCRIPTION, Policy
+from autoprune.agents.policy import Policy
+from autoprune.agents.policy_format import DESCRIPTION
+from autoprune.agents.training_case import TrainingCase, TrainingTrial
 from autoprune.commands.apply.run import starts
 from autoprune.commands.train_policy.config import TrainPolicyConfig
 from autoprune.commands.train_policy.run import (
@@ -66,8 +68,8 @@ class Posed:
     network: Network
     session: Session
     model: nn.Module
-    case: Case
-    trials: list[Trial]
+    case: TrainingCase
+    trials: list[TrainingTrial]
 
 
 def main() -> None:
@@ -162,7 +164,7 @@ def pose(network: Network, session: Session, cache: Path, evaluations: int, seed
     return Posed(network, session, model, case, trials)
 
 
-def entry_of(trial: Trial) -> dict[str, object]:
+def entry_of(trial: TrainingTrial) -> dict[str, object]:
     """Write an evaluation for the cache."""
     found = trial.record.evaluation
     return {

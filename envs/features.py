@@ -1,4 +1,4 @@
-"""What the observation says of a group whatever was decided before it."""
+"""Static features of a group: the entries of an observation that no decision changes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS: Final = ("conv", "linear", "recurrent", "embedding", "parameter")
 CURVE: Final = tuple(i / 8 for i in range(1, 8))
 """Keep fractions at which the observation shows the group's error curve."""
 
-ENTRIES: Final[Mapping[str, str]] = {
+GROUP_ENTRIES: Final[Mapping[str, str]] = {
     "share": "log share of the limited cost, whatever its unit, that the group may save, [-1, 0]",
     "macs_share": "log share of the dense MACs that go with the group, [-1, 0]; 0 is all of them",
     "parameters_share": "the same of the parameters, [-1, 0]",
@@ -28,11 +28,15 @@ ENTRIES: Final[Mapping[str, str]] = {
     **{name: "how unequal the units' weight norms are, [0, 1]" for name in STATISTICS},
     **{f"error_{c:g}": f"squashed error left at keep fraction {c:g}, [0, 1]" for c in CURVE},
 }
-"""Every entry, in order. An error e, which may exceed 1, is squashed to sqrt(e / (1 + e))."""
+"""Name and meaning of every entry, in order. An error e, which may exceed 1, is squashed to
+sqrt(e / (1 + e))."""
 
 
-def portray(problem: PruningProblem, errors: Sequence[Floats]) -> NDArray[np.float32]:
-    """Describe every group, [groups, len(ENTRIES)]; ``errors``: its curve by count, [size + 1]."""
+def group_features(problem: PruningProblem, errors: Sequence[Floats]) -> NDArray[np.float32]:
+    """Return the features of every group, [groups, len(GROUP_ENTRIES)].
+
+    ``errors``: the error curve of each group by count, [size + 1].
+    """
     cost, none = problem.cost, np.zeros(len(STATISTICS))
     limited = _limited_shares(problem.budget)
     rows = [
@@ -48,31 +52,31 @@ def portray(problem: PruningProblem, errors: Sequence[Floats]) -> NDArray[np.flo
         ]
         for index, group in enumerate(problem.structure.groups)
     ]
-    return np.clip(np.array(rows), -1, 1).reshape(-1, len(ENTRIES)).astype(np.float32)
+    return np.clip(np.array(rows), -1, 1).reshape(-1, len(GROUP_ENTRIES)).astype(np.float32)
 
 
 def squash(error: float) -> float:
-    """Map an error in [0, inf) to [0, 1); the root tells small errors apart."""
+    """Map an error in [0, inf) to [0, 1); the root spreads small errors."""
     return float(np.sqrt(error / (1 + error)))
 
 
 def at_fractions(curve: Floats, fractions: Floats) -> Floats:
-    """Read a curve by count, [size + 1], at keep fractions."""
+    """Return a curve by count, [size + 1], interpolated at keep fractions."""
     return np.interp(fractions * (len(curve) - 1), np.arange(len(curve)), curve)
 
 
 def _limited_shares(budget: BoundBudget) -> Floats:
-    """Part of the limited cost that each group may save, of the limit most hit, [groups]."""
+    """Largest share of a limited cost that each group may save, over the limits, [groups]."""
     without = np.tile(budget.largest, (len(budget.largest), 1))
     np.fill_diagonal(without, budget.smallest)
-    shares = [1 - item.cost.many(without) / item.cost.dense for item in budget.constraints]
+    shares = [1 - c.cost.many(without) / c.cost.dense for c in budget.constraints]
     most: Floats = np.max([np.zeros(len(without)), *shares], axis=0)
     return most
 
 
 def _readers(problem: PruningProblem, group: str) -> float:
     slices = problem.structure.slices[group]
-    return float(np.log2(1 + len({item.tensor for item in slices if item.role == "in"}))) / 8
+    return float(np.log2(1 + len({part.tensor for part in slices if part.role == "in"}))) / 8
 
 
 def _log_share(share: float) -> float:

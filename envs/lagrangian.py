@@ -1,4 +1,4 @@
-"""What the error curves alone would keep: the least sum of errors on what the budget leaves."""
+"""Lagrangian planner: the plan of (nearly) least total error on what a budget leaves."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _SHARPNESS: Final = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Guide:
-    """Lagrangian relaxation (Everett 1963) of a budget over error curves.
+class LagrangianPlanner:
+    """Planner by Lagrangian relaxation (Everett 1963) of a budget over error curves.
 
     Every group keeps units as long as one lowers its error by more than a common rate times its
-    price. A unit's price depends on the other groups, so prices and plan are found in turns; so is
-    how much each of several limits counts in a price: less the more of it is left over.
+    price. A unit's price depends on the other groups, so prices and plan are computed alternately,
+    and so are the multipliers of several limits: a limit with more left over weighs less.
 
     ``counts`` [groups]: the plan, within the budget but perhaps with room for single units.
-    ``ladder`` [levels, groups]: what the groups keep as the rate falls, from least to everything.
+    ``ladder`` [levels, groups]: counts at falling rates, from the least to everything.
     """
 
     budget: BoundBudget
@@ -37,7 +37,7 @@ class Guide:
 
     @classmethod
     def of(cls, budget: BoundBudget, errors: Sequence[Floats]) -> Self:
-        """Solve for the error of each group by count, [size + 1] each."""
+        """Plan for the error of each group by count, [size + 1] each."""
         falls = [
             _slopes(curve, choices) for curve, choices in zip(errors, budget.choices, strict=True)
         ]
@@ -45,20 +45,22 @@ class Guide:
         multipliers = np.ones(len(budget.constraints))
         prices = _prices(budget, counts, multipliers)
         for _ in range(_ROUNDS * len(multipliers)):
-            # Halfway only, or plans of two limits would swing from one to the other for ever.
+            # Damped by a geometric mean: with two limits, plans would oscillate otherwise.
             prices = np.sqrt(prices * _prices(budget, counts, multipliers))
             worth = [fall / price for fall, price in zip(falls, prices, strict=True)]
             counts = _spend(budget, worth)
             left = sum(curve[count] for curve, count in zip(errors, counts, strict=True))
             rounds.append((float(left), counts, worth))
-            used = [item.cost.at(counts) / item.bound for item in budget.constraints]
+            used = [
+                constraint.cost.at(counts) / constraint.bound for constraint in budget.constraints
+            ]
             multipliers = multipliers * np.array(used) ** _SHARPNESS
             multipliers /= multipliers.max()
-        _, counts, worth = min(rounds, key=lambda item: item[0])
+        _, counts, worth = min(rounds, key=lambda outcome: outcome[0])
         return cls(budget, counts, _ladder(budget, worth))
 
     def units(self, prefix: Sequence[int]) -> float:
-        """Return what the group after ``prefix`` keeps if all to come share one rate; fractional.
+        """Return the fractional count of the group after ``prefix``, at one rate for all undecided.
 
         Between two levels of the ladder, groups grow evenly, by what the tightest limit allows.
         """
@@ -74,9 +76,10 @@ class Guide:
             low, high = (middle, high) if fits else (low, middle)
         below, above = (np.concatenate((start, rest[level])) for level in (low, high))
         part = min(
-            (item.bound - item.cost.at(below)) / (item.cost.at(above) - item.cost.at(below))
-            for item in self.budget.constraints
-            if item.cost.at(above) > item.bound
+            (constraint.bound - constraint.cost.at(below))
+            / (constraint.cost.at(above) - constraint.cost.at(below))
+            for constraint in self.budget.constraints
+            if constraint.cost.at(above) > constraint.bound
         )
         return float(rest[low, 0] + max(part, 0.0) * (rest[high, 0] - rest[low, 0]))
 
@@ -89,24 +92,30 @@ def _ladder(budget: BoundBudget, worth: list[Floats]) -> Counts:
 
 
 def _at(budget: BoundBudget, worth: list[Floats], rates: Floats) -> Counts:
-    """Count the units of groups that take every step worth at least a rate, [rates, groups]."""
+    """Return the counts of groups that take every step worth at least a rate, [rates, groups]."""
     columns = [
-        choices[np.searchsorted(-each, -rates, "right")]
-        for choices, each in zip(budget.choices, worth, strict=True)
+        choices[np.searchsorted(-steps, -rates, "right")]
+        for choices, steps in zip(budget.choices, worth, strict=True)
     ]
     return np.stack(columns, axis=1)
 
 
 def _spend(budget: BoundBudget, worth: list[Floats]) -> Counts:
-    """Lower the rate until the budget is spent; ``worth``: per step of each group, falling."""
+    """Return the counts at the lowest rate that the budget allows.
+
+    ``worth``: for each group the decrease in error per price of every step, falling.
+    """
     levels = _at(budget, worth, np.unique(np.concatenate(worth)))
-    good = np.all([item.cost.many(levels) <= item.bound for item in budget.constraints], axis=0)
-    found: Counts = levels[int(np.argmax(good))] if good.any() else budget.smallest
-    return found
+    good = np.all(
+        [constraint.cost.many(levels) <= constraint.bound for constraint in budget.constraints],
+        axis=0,
+    )
+    counts: Counts = levels[int(np.argmax(good))] if good.any() else budget.smallest
+    return counts
 
 
 def _slopes(errors: Floats, choices: Counts) -> Floats:
-    """How fast the lower convex hull of the errors falls per unit, [choices - 1], never rising."""
+    """Decrease of the lower convex hull of the errors per unit, [choices - 1], never rising."""
     values = errors[choices]
     corners: list[int] = []
     for point in range(len(choices)):
@@ -115,7 +124,7 @@ def _slopes(errors: Floats, choices: Counts) -> Floats:
         corners.append(point)
     hull = np.interp(choices, choices[corners], values[corners])
     falls: Floats = -np.diff(hull) / np.diff(choices)
-    # Rounding may leave a rise of one part in 1e16, and searching needs an order.
+    # Rounding may leave a rise of one part in 1e16, but searchsorted needs sorted values.
     return np.minimum.accumulate(np.maximum(falls, 0.0))
 
 
@@ -125,10 +134,14 @@ def _above(x: Counts, y: Floats, a: int, b: int, c: int) -> bool:
 
 
 def _prices(budget: BoundBudget, counts: Counts, multipliers: Floats) -> Floats:
-    """Cost of one unit of each group as a part of the budget, limits weighted, [groups]."""
+    """Cost of one unit of each group as a share of the budget, limits weighted, [groups]."""
     without = np.tile(counts, (len(counts), 1))
     np.fill_diagonal(without, 0)
     total = np.full(len(counts), 1e-12)
-    for item, multiplier in zip(budget.constraints, multipliers, strict=True):
-        total += multiplier * (item.cost.at(counts) - item.cost.many(without)) / item.bound
+    for constraint, multiplier in zip(budget.constraints, multipliers, strict=True):
+        total += (
+            multiplier
+            * (constraint.cost.at(counts) - constraint.cost.many(without))
+            / constraint.bound
+        )
     return total / counts

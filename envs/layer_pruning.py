@@ -30,11 +30,11 @@ Action = NDArray[np.float32]
 
 
 class LayerPruning(gymnasium.Env[Observation, Action]):
-    """Decide, group after group in execution order, how many units stay.
+    """Environment in which an agent decides how many units of each group stay, in execution order.
 
     Observation: float32 [len(ENTRIES)] in [-1, 1], about the group that the next action
-    decides. Action: float32 [1] in [-1, 1]; -1 keeps the least and +1 the most that the budget
-    leaves to the group, 0 what it would keep if all undecided groups kept the same fraction.
+    decides. Action: float32 [1] in [-1, 1]; -1 keeps the fewest and +1 the most units that the
+    budget leaves to the group, 0 the count at a common keep fraction of all undecided groups.
     An episode has one step per group. Its reward is 0 until the last step, which scores the plan
     (``reward``: a function, or its name in ``rewards.REWARDS``); with ``shaping`` every step also
     earns its difference of a potential (``reward``). The last step's info holds the ``plan``

@@ -19,9 +19,9 @@ def _no_error(evaluation: Evaluation) -> float:
 
 @dataclass(frozen=True)
 class Reward:
-    """Reward of an evaluation, called with it: finite, higher is better.
+    """Named function from an evaluation to a reward: finite, higher is better.
 
-    ``error`` gives its standard error where the plan was given up before it had seen all samples.
+    ``error``: function to its standard error, not 0 only for plans that were given up in a race.
     """
 
     name: str
@@ -33,9 +33,9 @@ class Reward:
         return self.value(evaluation)
 
     def relative(self, zero: Evaluation, one: Evaluation) -> Reward:
-        """Return this reward shifted and scaled: one evaluation earns 0, the other 1.
+        """Return this reward shifted and scaled: ``zero`` earns 0 and ``one`` earns 1.
 
-        Where the other is not better, one part in a hundred of the reward earns 1.
+        If ``one`` is not better by 0.01, a difference of 0.01 earns 1.
         """
         shift = self(zero)
         scale = max(self(one) - shift, 0.01)

@@ -1,8 +1,8 @@
-"""The walk over a network's groups, as pure functions on frozen values.
+"""Walk over a network's groups, as pure functions on frozen values.
 
 ``initial``, ``observe``, ``transition``, ``terminal``, ``step_reward``. One step decides one group,
-in execution order. Every action is feasible, and the one taken is the one that counts: it is a
-position inside the interval that the budget leaves to the group.
+in execution order. An action is a position in the interval that the budget leaves to the group, so
+every action is feasible and the action stored is the action executed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprune.cost.budget import BoundBudget
-from autoprune.envs import features as portrait
-from autoprune.envs.features import at_fractions, portray, squash
-from autoprune.envs.lagrangian import Guide
+from autoprune.envs.features import GROUP_ENTRIES, at_fractions, group_features, squash
+from autoprune.envs.lagrangian import LagrangianPlanner
 from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
 
@@ -26,12 +25,12 @@ Floats = NDArray[np.float64]
 Observation = NDArray[np.float32]
 
 VERSION: Final = 3
-"""Changes with the meaning of any entry of the observation; a policy only runs on its own."""
+"""Version of the observation's entries and their meaning; a policy only runs on its own version."""
 
 _GRID: Final = 64
 
 ENTRIES: Final[Mapping[str, str]] = {
-    **portrait.ENTRIES,
+    **GROUP_ENTRIES,
     "depth": "groups decided over all groups, [0, 1]",
     "budget": "least limit over its dense cost, whatever its unit, [0, 1]",
     "rest": "keep fraction of all undecided groups that spends the budget exactly, [0, 1]",
@@ -45,7 +44,7 @@ ENTRIES: Final[Mapping[str, str]] = {
     "error_so_far": "squashed mean error of the decided groups, [0, 1]",
     "previous_action": "the action taken one step before, 0 at the first, [-1, 1]",
 }
-"""Every entry of the observation, in order: what it says of the group about to be decided.
+"""Name and meaning of every entry of the observation, in order; "the group" is the next to decide.
 
 An error e, which may exceed 1, is squashed to sqrt(e / (1 + e)).
 """
@@ -53,27 +52,27 @@ An error e, which may exceed 1, is squashed to sqrt(e / (1 + e)).
 
 @dataclass(frozen=True)
 class WalkContext:
-    """What stays the same during a walk: the budget and what is known of every group.
+    """Constants of a walk: the budget and the data of every group.
 
     ``own`` [groups, entries]: the static part of the observation. ``errors``: for each group its
     error by count, [size + 1]. ``grid`` [groups, 65]: the same by keep fraction in 64ths.
-    ``guide``: what the errors alone would keep.
+    ``planner``: planner of the plan of least error.
     """
 
     budget: BoundBudget
     own: NDArray[np.float32]
     errors: tuple[Floats, ...]
     grid: Floats
-    guide: Guide
+    planner: LagrangianPlanner
 
     @classmethod
     def of(cls, problem: PruningProblem, errors: Sequence[Floats] | None = None) -> WalkContext:
-        """Gather it from a problem; ``errors`` takes the place of its error curves."""
+        """Collect the constants of a problem; ``errors`` replaces its error curves."""
         errors = tuple(errors or curves(problem))
         fractions = np.linspace(0, 1, _GRID + 1)
         grid = np.array([at_fractions(curve, fractions) for curve in errors]).reshape(-1, _GRID + 1)
-        guide = Guide.of(problem.budget, errors)
-        return cls(problem.budget, portray(problem, errors), errors, grid, guide)
+        planner = LagrangianPlanner.of(problem.budget, errors)
+        return cls(problem.budget, group_features(problem, errors), errors, grid, planner)
 
     @property
     def length(self) -> int:
@@ -87,7 +86,7 @@ class WalkContext:
 
 @dataclass(frozen=True)
 class State:
-    """Where a walk stands: what is decided, and what the next group may keep.
+    """State of a walk: the counts decided so far, and what the next group may keep.
 
     ``kept``: counts of the decided groups. ``low``, ``middle``, ``high``: what actions -1, 0 and +1
     would keep of the next; ``middle`` may be fractional. ``rest``: keep fraction of all undecided
@@ -142,9 +141,9 @@ def action_for(state: State, count: int) -> float:
     return _position(state, count)
 
 
-def guided(guide: Guide, state: State) -> float:
-    """Return the action that keeps what a guide suggests from here on."""
-    units = guide.units(state.kept)
+def planner_action(planner: LagrangianPlanner, state: State) -> float:
+    """Return the action that keeps what a planner suggests for the next group."""
+    units = planner.units(state.kept)
     return _position(state, min(max(units, state.low), state.high))
 
 
@@ -157,12 +156,12 @@ def transition(context: WalkContext, state: State, action: float) -> State:
 def step_reward(
     context: WalkContext, before: State, after: State, earned: float = 0.0, shaping: bool = False
 ) -> float:
-    """Return what one step earns: ``earned`` by the plan it completed, and the shaping.
+    """Return the reward of one step: ``earned`` by the plan it completed, plus the shaping.
 
     The shaping is the difference of a potential, 0 at both ends of a walk: minus the mean error of
-    all groups, undecided ones counted as whole. It tells the price of a decision at once and
-    changes the sum of no walk (Ng, Harada and Russell 1999, theorem 1, gamma 1). Raises ValueError
-    if the reward is not finite.
+    all groups, undecided ones counted as whole. It charges a decision at once and leaves the sum
+    over any walk unchanged (Ng, Harada and Russell 1999, theorem 1, gamma 1). Raises ValueError if
+    the reward is not finite.
     """
     value = earned
     if shaping:
@@ -178,7 +177,7 @@ def plan_of(context: WalkContext, state: State) -> Plan:
 
 
 def walk_to(context: WalkContext, plan: Mapping[str, int]) -> list[tuple[State, float]]:
-    """States and actions of the walk that ends in ``plan``.
+    """Return the states and actions of the walk that ends in ``plan``.
 
     Raises ValueError if no walk does: the plan exceeds the budget or wastes some of it.
     """
@@ -191,9 +190,9 @@ def walk_to(context: WalkContext, plan: Mapping[str, int]) -> list[tuple[State, 
 
 
 def observe(context: WalkContext, state: State) -> Observation:
-    """Describe the group about to be decided and what is left for it, float32 [len(ENTRIES)].
+    """Return the observation of the group about to be decided, float32 [len(ENTRIES)].
 
-    Entries and ranges: ``ENTRIES``. After the last group, the group's own entries are 0.
+    ``ENTRIES`` has the ranges. After the last group, the group's own entries are 0.
     """
     budget, group = context.budget, state.group
     tightest = min(budget.fractions.values(), default=1.0)
@@ -201,7 +200,7 @@ def observe(context: WalkContext, state: State) -> Observation:
     so_far = squash(context.error(state.kept) / max(group, 1))
     if group == context.length:
         tail = [0.0] * 7 + [so_far, state.previous]
-        return np.array([0.0] * len(portrait.ENTRIES) + shared + tail, np.float32)
+        return np.array([0.0] * len(GROUP_ENTRIES) + shared + tail, np.float32)
     column = round(state.rest * _GRID)
     size = len(context.errors[group]) - 1
     tail = [
@@ -209,7 +208,7 @@ def observe(context: WalkContext, state: State) -> Observation:
         state.low / size,
         state.middle / size,
         state.high / size,
-        guided(context.guide, state),
+        planner_action(context.planner, state),
         squash(float(context.grid[group, round(state.middle / size * _GRID)])),
         squash(float(context.grid[group:, column].mean())),
         so_far,
@@ -229,7 +228,7 @@ def _state(context: WalkContext, kept: tuple[int, ...], previous: float) -> Stat
 
 
 def _position(state: State, units: float) -> float:
-    """Place of ``units`` in the interval of the state, [-1, 1], 0 for ``middle``."""
+    """Position of ``units`` in the interval of the state, [-1, 1], 0 for ``middle``."""
     if units < state.middle:
         return (units - state.middle) / (state.middle - state.low)
     span = state.high - state.middle
@@ -244,8 +243,8 @@ def _slack(budget: BoundBudget, kept: tuple[int, ...]) -> float:
     group, places = len(kept), [1.0]
     least = np.array([*kept, *budget.smallest[group:]], np.int64)
     most = np.array([*kept, *budget.largest[group:]], np.int64)
-    for item in budget.constraints:
-        low, high = item.cost.at(least), item.cost.at(most)
-        if high > item.bound:
-            places.append((item.bound - low) / (high - low))
+    for constraint in budget.constraints:
+        low, high = constraint.cost.at(least), constraint.cost.at(most)
+        if high > constraint.bound:
+            places.append((constraint.bound - low) / (high - low))
     return min(places)

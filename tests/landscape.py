@@ -1,9 +1,9 @@
-"""A made-up but realistic problem: what plans score is an analytic function of the plan.
+"""Synthetic but realistic problems: the score is an analytic function of the plan.
 
-Errors are convex in the keep fraction. The ranking's error curves tell roughly the shapes, but not
-how much each group matters to the score: a hidden weight (log-normal, larger for what many layers
-read, so a few groups are critical) does, with slight interactions of neighbors. The score is
-counted in images, as a real one is.
+Errors are convex in the keep fraction. The ranking's error curves have roughly the right shapes,
+but how much each group matters to the score is a hidden weight: log-normal, and larger for groups
+that many layers read, so a few groups are critical. Neighbors interact slightly. The score is a
+number of images, as a real one is.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ from autoprune.pipeline.session import Session
 from autoprune.pipeline.setup import LATENCY, set_up
 from autoprune.pipeline.stages import finetune, pose, train
 from autoprune.pipeline.tuning import Tuning
-from autoprune.problem.granularity import Granularity, check_limits, check_ranking
+from autoprune.problem.granularity.checks import check_limits, check_ranking
+from autoprune.problem.granularity.parse import Granularity
 from autoprune.problem.problem import PruningProblem
 from autoprune.runs.run import RESULT, Run
 from autoprune.structure.plan import Plan

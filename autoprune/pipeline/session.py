@@ -15,7 +15,7 @@ from autoprune.pipeline.curves import Curves
 from autoprune.pipeline.inputs import Inputs
 from autoprune.pipeline.setup import Setup
 from autoprune.pipeline.tuning import Tuning
-from autoprune.problem.granularity import PruningUnits
+from autoprune.problem.granularity.units import PruningUnits
 from autoprune.runs.run import Run
 from autoprune.structure.table import Structure
 

@@ -12,7 +12,8 @@ from autoprune.cost.model import CostModel
 from autoprune.foundation.progress import Progress
 from autoprune.pipeline.config import PruningConfig
 from autoprune.pipeline.inputs import Inputs
-from autoprune.problem.granularity import Granularity, PruningUnits
+from autoprune.problem.granularity.parse import Granularity
+from autoprune.problem.granularity.units import PruningUnits
 from autoprune.runs.artifacts import Artifacts
 from autoprune.structure.analyze import analyze
 from autoprune.structure.table import Structure

@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import nn
 
-from autoprune.agents import policy as policies
+from autoprune.agents import policy_format
 from autoprune.agents.policy import Policy
 from autoprune.data import Split
 from autoprune.data.task import Classification
@@ -111,8 +111,8 @@ def evaluator_parts(
 def keep_policy(run: Run, policy: Policy) -> None:
     """Store a policy in a run."""
     content = policy.to_safetensors()
-    run.publish(policies.WEIGHTS, lambda path: _write(path, content))
-    run.publish_json(policies.DESCRIPTION, policy.to_json())
+    run.publish(policy_format.WEIGHTS, lambda path: _write(path, content))
+    run.publish_json(policy_format.DESCRIPTION, policy.to_json())
 
 
 def finetune(

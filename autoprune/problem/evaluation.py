@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Final
 
 FAILED_LOSS: Final = 1e6
-"""Loss of a failed evaluation: finite, so that it can be journaled, and worse than real ones."""
+"""Loss of a failed evaluation: finite, as the journal requires, and worse than any real one."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Score in [0, 1] (higher is better) and mean loss of one plan on the search split.
+    """Evaluation of one plan on the search split: score in [0, 1], higher is better, and mean loss.
 
     ``failed``: the score or the loss was NaN or infinite; both then hold finite stand-ins.
-    ``doubt``: standard error of the loss of a plan that was given up before it had seen all
-    samples, because it fell behind the best so far; 0 for all others.
+    ``doubt``: standard error of the loss of a plan that fell behind the best and was given up
+    before it had run on all samples; 0 for all others.
     """
 
     score: float
@@ -31,7 +31,7 @@ class Evaluation:
         return not (self.failed or self.doubt)
 
     def finite(self) -> Evaluation:
-        """Return self, or the failed evaluation if a number of it is not finite."""
+        """Return self, or a failed evaluation if one of the numbers is not finite."""
         if all(map(math.isfinite, (self.score, self.loss, self.doubt))):
             return self
         return Evaluation(0.0, FAILED_LOSS, self.seconds, failed=True)

@@ -1,4 +1,4 @@
-"""Evaluator of plans: slice, repair, move batch statistics, run the search split held in memory."""
+"""Evaluator of plans: slices, repairs, moves batch statistics, runs the search split in memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CPU_BATCH, BATCH = 128, 1024
 """Samples per forward pass: few on a CPU, whose cache has to hold the activations."""
 
 TOLERANCE = 0.01
-"""Difference of score, and relative difference of loss, within which bfloat16 is exact enough."""
+"""Largest difference of score, and relative difference of loss, that bfloat16 may cause."""
 
 _CODE_WANTS_MULTIPLES = "if its code wants multiples of some number, pass that: --align 4"
 
@@ -50,11 +50,11 @@ Outcome = tuple[Evaluation, Tensor | None]
 
 @dataclass(frozen=True, eq=False)
 class EvaluatorParts:
-    """Everything an evaluator is made of, here or in another process.
+    """Arguments of an evaluator, which can be sent to another process.
 
-    ``search`` is the split that plans are scored on, or a part of it stands for all
-    (:mod:`autoprune.problem.racing`); batch statistics are moved by ``calibration``
-    (:mod:`autoprune.ranking.recalibration`; 128 samples are enough).
+    ``search``: the split that plans are scored on, or of which a weighted subsample is used
+    (:mod:`autoprune.problem.racing`). ``calibration``: samples by which batch statistics are moved
+    (:mod:`autoprune.ranking.recalibration`; 128 are enough).
     """
 
     model: nn.Module
@@ -67,11 +67,12 @@ class EvaluatorParts:
 
 
 class Evaluator:
-    """Scores plans of one model, which is never changed; the same plan always scores the same.
+    """Evaluator of plans of one model, which is never changed; deterministic.
 
     ``precision`` is ``float32``, ``bfloat16``, or ``auto``, which takes bfloat16 where the device
-    is faster with it and the dense model scores the same to within TOLERANCE; ``form`` names the
-    choice. ``batch_size``: samples per forward pass, by default what suits the device.
+    is faster with it and the dense model scores the same to within TOLERANCE; ``form`` holds the
+    choice. ``batch_size``: samples per forward pass, by default CPU_BATCH or BATCH. ``held``: most
+    bytes of the search split that are held ready, by default that of :class:`Batches`.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Evaluator:
         *,
         precision: Precision = "auto",
         batch_size: int | None = None,
+        held: int | None = None,
     ) -> None:
         keep_memory()
         self.parts, self.ranking, self.task = parts, parts.ranking, parts.task
@@ -90,14 +92,14 @@ class Evaluator:
         per_sample = isinstance(task, PerSampleTask)
         self._subsample = Subsample.draw(dense, parts.racing) if per_sample else None
         seen = search.rows(self._subsample.order) if self._subsample else search
-        self._search = Batches(seen, size, net, self.form)
+        self._search = Batches(seen, size, net, self.form, held=held)
         samples = Batches(parts.calibration, size, net, self.form, seed=0)
         self._recalibrate = Recalibration(net, task, samples)
         self._pairs = find_foldable(net, task, move(_few(search), device_of(net)))
 
     @property
     def races(self) -> bool:
-        """Whether plans may be given up before they have seen all samples."""
+        """Whether plans may be given up before they have run on all samples."""
         return self._subsample is not None
 
     def __call__(self, plan: Mapping[str, int]) -> Evaluation:
@@ -115,7 +117,7 @@ class Evaluator:
         return map(self, plans)
 
     def race(self, entry: Entry) -> Outcome:
-        """Score a plan, unless it falls behind another; raises as a call does."""
+        """Score a plan, or give it up when it falls behind another; raises what a call raises."""
         plan, best = entry
         start = time.perf_counter()
         with blamed("the network does not run on fewer units", _CODE_WANTS_MULTIPLES):
@@ -134,7 +136,7 @@ class Evaluator:
             return Evaluation(score, loss), None
         seen = torch.empty(2, 0, dtype=torch.float64)
         stops = deque(subsample.stops if best is not None else ())
-        for more in _each(net, self.task, self._search):
+        for more in _per_sample(net, self.task, self._search):
             seen = torch.cat((seen, more), dim=1)
             if best is not None and stops and seen.shape[1] >= stops[0]:
                 stops.popleft()
@@ -146,24 +148,24 @@ class Evaluator:
 
 
 def _measure(model: nn.Module, task: Task, batches: Batches) -> Tensor:
-    """Loss and score of each sample, float64 [2, samples], of a model in eval mode."""
-    return torch.cat(list(_each(model, task, batches)), dim=1)
+    """Return loss and score of each sample, float64 [2, samples], of a model in eval mode."""
+    return torch.cat(list(_per_sample(model, task, batches)), dim=1)
 
 
 @torch.inference_mode()
-def _each(model: nn.Module, task: Task, batches: Batches) -> Iterator[Tensor]:
-    """Yield loss and score of each sample of a batch, [2, B]; of some tasks the batch's mean loss.
+def _per_sample(model: nn.Module, task: Task, batches: Batches) -> Iterator[Tensor]:
+    """Yield loss and score of each sample of a batch, [2, B].
 
-    A task may have a method ``losses(outputs, batch)`` beside its loss: one for each sample, [B].
+    The loss is the mean of the batch unless the task is a ``PerSampleTask``.
     """
     for batch in batches:
         outputs = forward(model, task, batch, batches.form)
         scores = task.score(outputs, batch).double().cpu()
         if isinstance(task, PerSampleTask):
-            each = task.losses(outputs, batch)
+            losses = task.losses(outputs, batch)
         else:
-            each = task.loss(outputs, batch)
-        yield torch.stack((each.double().cpu().expand_as(scores), scores))
+            losses = task.loss(outputs, batch)
+        yield torch.stack((losses.double().cpu().expand_as(scores), scores))
 
 
 def _exact_enough_form(

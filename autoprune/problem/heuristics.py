@@ -1,15 +1,15 @@
-"""Plans by rule of thumb: how to spend a budget without looking at data or evaluating anything.
+"""Heuristic plans: rules that spend a budget without data or evaluations.
 
 ``uniform`` keeps the same fraction of every group. ``deeper-more``, ``shallower-more`` and
 ``larger-more`` prune the later groups, the earlier ones, or those with more of the cost harder (the
 hand-made policies of He et al. 2018, arXiv:1802.03494, table 2, and the last by share of the
 budgeted cost). With x what ``uniform`` would keep, they keep x**e of a group, the exponent e rising
 evenly from ``GENTLE`` to ``HARD`` over the groups in the order of the rule: nothing is pruned at
-x = 1, and every fraction rises with x. Each plan lands on the budget like any other, and each is as
-good a first evaluation for a searcher as ``uniform`` is.
+x = 1, and every fraction rises with x. Each plan lies on the budget, and each is a reasonable first
+evaluation for a searcher.
 
-``global`` is for single weights: those of least size go first, whatever tensor they are in (Frankle
-and Carbin 2019, section 4). ``uniform`` is its layer-wise counterpart.
+``global`` is for single weights: the smallest are removed first, whatever tensor they are in
+(Frankle and Carbin 2019, section 4). ``uniform`` is its layer-wise counterpart.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from autoprune.cost.budget import BoundBudget
 from autoprune.cost.polynomial import Counts
 from autoprune.errors import UsageError
-from autoprune.problem.granularity import Masking
+from autoprune.problem.granularity.masking import Masking
 from autoprune.ranking.ordering import Ranking
 from autoprune.structure.plan import Plan
 
@@ -39,7 +39,7 @@ _BISECTIONS: Final = 40
 
 
 def heuristic_plan(name: str, budget: BoundBudget, ranking: Ranking | None = None) -> Plan:
-    """Return the plan that the rule of that name makes of a budget; no unit could be added to it.
+    """Return the plan of a rule for a budget; no unit could be added to it.
 
     ``global`` needs the ranking of the weights. Raises UsageError for a name that is not in
     ``NAMES``, and for ``global`` without single weights.
@@ -53,7 +53,7 @@ def heuristic_plan(name: str, budget: BoundBudget, ranking: Ranking | None = Non
 
 
 def check_heuristic(name: str, *, masked: bool) -> None:
-    """Raise UsageError unless ``name`` is one of ``NAMES`` and fits what units are."""
+    """Raise UsageError unless ``name`` is one of ``NAMES`` and applies to the kind of units."""
     if name not in NAMES:
         raise UsageError(f"unknown heuristic {name!r}", f"choose from {', '.join(NAMES)}")
     if name == GLOBAL and not masked:
@@ -96,23 +96,24 @@ def _exponents(values: Floats) -> Floats:
 
 
 def _global(budget: BoundBudget, ranking: Masking) -> Plan:
-    """Keep the units whose weights are largest in the mean, over all tensors."""
+    """Keep the units of largest mean weight size over all tensors."""
     worth = ranking.worth()
     names = [group.name for group in budget.cost.structure.groups]
     falling = [np.minimum.accumulate(worth[name]) for name in names]  # sums leave rounding
 
     def at(least: float) -> Counts:
-        counts = [int(np.searchsorted(-each, -least, "right")) for each in falling]
+        counts = [int(np.searchsorted(-sizes, -least, "right")) for sizes in falling]
         return np.clip(np.array(counts, np.int64), budget.smallest, budget.largest)
 
     levels = np.unique(np.concatenate(falling))[::-1]
-    few, many = 0, len(levels)  # the first ``few`` levels fit, the first ``many`` do not
+    fits, exceeds = 0, len(levels)  # numbers of levels within the budget, and beyond it
     if budget.fits(at(float(levels[-1]))):
-        few = many
-    while many - few > 1:
-        middle = (few + many) // 2
-        few, many = (middle, many) if budget.fits(at(float(levels[middle - 1]))) else (few, middle)
-    start = at(float(levels[few - 1])) if few else budget.smallest
+        fits = exceeds
+    while exceeds - fits > 1:
+        middle = (fits + exceeds) // 2
+        within = budget.fits(at(float(levels[middle - 1])))
+        fits, exceeds = (middle, exceeds) if within else (fits, middle)
+    start = at(float(levels[fits - 1])) if fits else budget.smallest
     place = dict(zip(names, falling, strict=True))
     return budget.top_up(budget.cost.plan(start), lambda name, count: -place[name][count])
 
@@ -121,7 +122,7 @@ def _spend(budget: BoundBudget, exponents: Floats) -> Plan:
     sizes = np.array([group.size for group in budget.cost.structure.groups], np.float64)
 
     def at(x: float) -> Counts:
-        """Count the units that groups keep at a level, [groups]."""
+        """Return the counts at a level, [groups]."""
         wanted = x**exponents * sizes
         return np.array(
             [
@@ -139,5 +140,5 @@ def _spend(budget: BoundBudget, exponents: Floats) -> Plan:
         low, high = (middle, high) if budget.fits(at(middle)) else (low, middle)
     wanted = np.maximum(low**exponents * sizes, 1e-9)
     target = {g.name: w for g, w in zip(budget.cost.structure.groups, wanted, strict=True)}
-    # What falls furthest short of its fraction grows first.
+    # The group furthest below its target grows first.
     return budget.top_up(budget.cost.plan(at(low)), lambda name, count: count / target[name])

@@ -12,12 +12,12 @@ from autoprune.structure.plan import Plan
 
 
 class OutOfEvaluations(Exception):
-    """The ledger's limit is reached; a searcher ends its search on it."""
+    """Signal that the ledger's limit is reached, on which a searcher ends."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """The ``number``-th evaluation (from 1). ``recalled``: it was known, not computed again."""
+    """Record of the ``number``-th evaluation (from 1). ``recalled``: known from an earlier run."""
 
     number: int
     plan: Plan
@@ -26,10 +26,10 @@ class Record:
 
 
 class Ledger:
-    """Counts, caches and remembers the evaluations of one search.
+    """Ledger of the evaluations of one search: their count, limit, cache and history.
 
-    A plan seen before in this search is free. A plan in ``known`` (an earlier run's journal) is not
-    computed again but counts, so that a resumed search takes the same course as an unbroken one.
+    A plan evaluated before in this search is free. A plan in ``known`` (an earlier run's journal)
+    is not computed again but counts, so a resumed search proceeds exactly like an unbroken one.
     ``on_evaluation`` is called with the Record of every evaluation that counts.
     """
 
@@ -64,16 +64,16 @@ class Ledger:
         return plan in self._cache
 
     def evaluate(self, plan: Mapping[str, int]) -> Evaluation:
-        """Score a plan, from the cache if it was seen before; see ``evaluate_all``."""
+        """Return a plan's evaluation, from the cache if there; see ``evaluate_all``."""
         return self.evaluate_all([plan])[0]
 
     def evaluate_all(self, plans: Iterable[Mapping[str, int]]) -> list[Evaluation]:
-        """Score plans, from the cache what was seen before; new ones count in their order.
+        """Return the evaluations of plans; those not in the cache are scored and count, in order.
 
-        They race against the best so far: those of one call not against each other, so that it
-        does not matter how many are scored at a time.
-        Raises OutOfEvaluations when the limit is reached before the last, and ValueError for a plan
-        over the budget: nothing that a searcher proposes may ever exceed it.
+        They race against the best so far but not against each other, so the number of plans per
+        call does not matter.
+        Raises OutOfEvaluations when the limit is reached before the last plan, and ValueError for a
+        plan over the budget, which no searcher may propose.
         """
         checked = [self._checked(plan) for plan in plans]
         new = [plan for plan in dict.fromkeys(checked) if plan not in self._cache]
@@ -102,10 +102,10 @@ class Ledger:
 
     @property
     def best(self) -> Record | None:
-        """The complete evaluation of least loss, the first of equals; None if there is none yet.
+        """Complete evaluation of least loss, the first of equals; None if there is none yet.
 
-        By the loss: on a few thousand samples it says more of the accuracy on others than the
-        accuracy does, since it counts how clear every decision is (docs/agent.md).
+        On a few thousand samples, the loss predicts the accuracy on other samples better than the
+        accuracy does, since it also measures the margin of every decision (docs/agent.md).
         """
         complete = (record for record in self.history if record.evaluation.complete)
         return min(complete, key=lambda record: record.evaluation.loss, default=None)

@@ -21,22 +21,22 @@ from autoprune.structure.plan import Plan
 
 @dataclass(frozen=True)
 class PoolConfig:
-    """When worker processes are started, and how much a pool remembers."""
+    """Conditions for starting worker processes, and the size of a pool's memory."""
 
     worth: float = 20.0
-    """Seconds of evaluation that are left when processes, which take seconds to start, pay off."""
+    """Remaining seconds of evaluation above which starting processes saves time."""
     most: int = 4
-    """Processes started without being asked for: each holds the network and the search split."""
+    """Largest number of processes chosen automatically; each holds network and search split."""
     held: int = 32
-    """Plans whose losses and scores on each sample are kept, in case others race against them."""
+    """Plans whose losses and scores per sample are kept, in case others race against them."""
 
 
 class ScorerPool:
-    """Scores plans side by side; those that fall behind the best are given up.
+    """Scorer that runs plans in parallel and gives up those that fall behind the best.
 
     The evaluations do not depend on ``workers`` (0: chosen automatically, at most
-    ``config.most``): each is computed on one thread. ``evaluations`` is how many are expected in
-    all. Use it as a context manager.
+    ``config.most``): each is computed on one thread. ``evaluations``: the number expected in all.
+    Use it as a context manager.
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class ScorerPool:
             yield evaluation
 
     def close(self) -> None:
-        """Let the processes end."""
+        """End the worker processes."""
         if self._workers is not None:
             self._workers.close()
 
     def _samples(self, best: Plan) -> Tensor:
-        """Losses and scores of the best plan on each sample; after a resume it is run again."""
+        """Return the best plan's losses and scores per sample; after a resume it is run again."""
         seen = self._seen.pop(best, None)
         if seen is None:
             ((_, seen),) = self._race([best], None)

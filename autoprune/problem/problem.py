@@ -1,4 +1,4 @@
-"""Pruning problem: everything a searcher may know about a network and its budget."""
+"""Pruning problem: a network's groups, costs and error curves, a budget, and a scorer."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ from autoprune.structure.table import Structure
 
 @dataclass(frozen=True)
 class PruningProblem:
-    """Groups, cost, budget, error curves and a scorer: all that a searcher may know.
+    """Problem that a searcher solves: groups, cost, budget, error curves and a scorer.
 
-    ``statistics`` holds :func:`autoprune.problem.statistics.weight_statistics` of the model, or
-    nothing.
+    ``statistics``: :func:`autoprune.problem.statistics.weight_statistics` of the model, or empty.
     """
 
     structure: Structure

@@ -1,4 +1,4 @@
-"""Make the network a plan asks for: compact (really smaller) or masked (the same, with zeros)."""
+"""Networks of a plan: compact (really smaller) or masked (of the dense shapes, with zeros)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def prune(
 def mask(
     model: nn.Module, structure: Structure, plan: Plan, ranking: str | Ranking = "l1"
 ) -> nn.Module:
-    """Return an independent network of the dense shapes that computes what ``prune`` computes.
+    """Return an independent network of the dense shapes with the outputs of ``prune``'s.
 
     The parameters of removed units are zero. Exact except where a layer or group norm runs over a
     pruned dimension (``verify(...).renormalized`` names these groups): its statistics differ.

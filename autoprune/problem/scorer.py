@@ -1,4 +1,4 @@
-"""Protocol for scoring plans, and the scorer that a plain function makes."""
+"""Scorer protocol, and the scorer of a plain function."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autoprune.structure.plan import Plan
 
 
 class Scorer(Protocol):
-    """Scores plans: one at a time or side by side, here or in other processes."""
+    """Scorer of plans: one at a time or in parallel, in this process or others."""
 
     def score(self, plans: Sequence[Plan], best: Plan | None = None) -> Iterator[Evaluation]:
         """Yield the evaluation of each plan, in their order.
@@ -20,11 +20,11 @@ class Scorer(Protocol):
 
 
 class FunctionScorer:
-    """Scores each plan with a function, completely."""
+    """Scorer that calls a function for each plan."""
 
     def __init__(self, function: Callable[[Plan], Evaluation]) -> None:
         self._function = function
 
     def score(self, plans: Sequence[Plan], best: Plan | None = None) -> Iterator[Evaluation]:
-        """Yield what the function says of each plan; see :class:`Scorer`."""
+        """Yield the function's evaluation of each plan; see :class:`Scorer`."""
         return map(self._function, plans)

@@ -133,13 +133,12 @@ def test_the_model_stays_and_nothing_carries_over(
     assert all(isinstance(tensor, nn.Parameter) for tensor in model.parameters())
 
 
-def test_batches_too_big_to_hold_are_drawn_anew(
-    net: tuple[nn.Module, Structure, Ranking], monkeypatch: pytest.MonkeyPatch
+def test_batches_too_big_to_hold_are_drawn_each_time(
+    net: tuple[nn.Module, Structure, Ranking],
 ) -> None:
     plan = Plan.uniform(net[1], 0.5)
     held = evaluator(net)(plan)
-    monkeypatch.setattr("autoprune.networks.batches.HELD", 1000)
-    drawn = evaluator(net)
+    drawn = evaluator(net, held=1000)
     for _ in range(2):
         assert (drawn(plan).score, drawn(plan).loss) == (held.score, held.loss)
 

@@ -10,7 +10,8 @@ from torch import nn
 from autoprune.cost.budget import Budget
 from autoprune.cost.model import CostModel
 from autoprune.errors import InfeasibleError, UsageError
-from autoprune.problem.granularity import Granularity, PruningUnits
+from autoprune.problem.granularity.parse import Granularity
+from autoprune.problem.granularity.units import PruningUnits
 from autoprune.problem.heuristics import GLOBAL, NAMES, heuristic_plan
 from autoprune.structure.analyze import analyze
 from tests.synthetic import chain, structures
@@ -37,7 +38,7 @@ def fractions(name, budget):
 
 
 def test_the_rules_prune_where_they_say():
-    # Alike but for their number, so that only the rule tells them apart.
+    # Groups that differ only in their position: the rule alone distinguishes them.
     budget = Budget.parse("0.4params").bind(CostModel(chain([200] * 6)))
     assert np.ptp(fractions("uniform", budget)) < 0.01
     assert (np.diff(fractions("deeper-more", budget)) < -0.01).all()

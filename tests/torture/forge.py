@@ -186,10 +186,10 @@ def _victim(
 def _shrink() -> None:
     """Let policies practice less."""
     from autoprune.agents import generalist
-    from autoprune.agents.practice import PracticeConfig
+    from autoprune.agents.policy_training import PolicyTrainingConfig
 
-    short = PracticeConfig(rounds=6, every=2, warm_up=2, steps=32)
-    terms = {"walks": 2, "variants": 1, "steps": 100, "practice": short}
+    short = PolicyTrainingConfig(rounds=6, every=2, warm_up=2, steps=32)
+    terms = {"walks": 2, "variants": 1, "steps": 100, "training": short}
     generalist.GeneralistConfig = partial(generalist.GeneralistConfig, **terms)
 
 

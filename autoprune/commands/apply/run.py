@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from autoprune.agents.ddpg import DDPGSearcher
-from autoprune.agents.initial_plans import cheap_plans
+from autoprune.agents.initial_plans import baseline_plans
 from autoprune.agents.policy import Policy
 from autoprune.commands.apply.config import ApplyConfig
 from autoprune.cost.budget import BoundBudget
@@ -118,7 +118,7 @@ def starts(policy: Policy, problem: PruningProblem) -> list[Plan]:
     They are built in the end in any case. What the search scores is not yet fitted layer after
     layer, which may turn the order of plans around.
     """
-    return [policy.plan(problem), *cheap_plans(problem)]
+    return [policy.plan(problem), *baseline_plans(problem)]
 
 
 def warnings(policy: Policy, budget: BoundBudget, evaluations: int) -> list[str]:

@@ -24,8 +24,8 @@ from autoprune.pipeline.result import Result, Round
 from autoprune.pipeline.session import PruningSession, Session
 from autoprune.pipeline.stages import finetune, rank_units, train
 from autoprune.pipeline.tuning import Tuning
-from autoprune.problem.granularity import Masks
-from autoprune.problem.granularity.words import CHANNEL
+from autoprune.problem.granularity.masking import Masks
+from autoprune.problem.granularity.parse import CHANNEL
 from autoprune.problem.heuristics import check_heuristic, heuristic_plan
 from autoprune.ranking.ordering import Ranking
 from autoprune.structure.plan import Plan

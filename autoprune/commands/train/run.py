@@ -29,7 +29,7 @@ from autoprune.networks.score import Score, measure
 from autoprune.networks.weights import INITIAL, WEIGHTS
 from autoprune.pipeline.inputs import on_device, weights_hash
 from autoprune.problem.granularity.layout import divide
-from autoprune.problem.granularity.words import Granularity
+from autoprune.problem.granularity.parse import Granularity
 from autoprune.runs.run import RESULT, Run
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze

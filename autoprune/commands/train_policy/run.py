@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autoprune.agents.generalist import Case, Generalist, GeneralistConfig, Trained, Trial
-from autoprune.agents.initial_plans import cheap_plans
-from autoprune.agents.policy import DESCRIPTION, Policy
+from autoprune.agents.generalist import Generalist, GeneralistConfig, TrainedPolicy
+from autoprune.agents.initial_plans import baseline_plans
+from autoprune.agents.policy import Policy
+from autoprune.agents.policy_format import DESCRIPTION
 from autoprune.agents.registry import check_name, learners
 from autoprune.agents.shared_reward_model import FEATURES
+from autoprune.agents.training_case import TrainingCase, TrainingTrial
 from autoprune.commands.train_policy.config import Source, TrainPolicyConfig
 from autoprune.commands.train_policy.result import PlanErrors, PolicyResult, TrainingNetwork
 from autoprune.cost.budget import BoundBudget, Budget
@@ -29,7 +31,7 @@ from autoprune.pipeline.session import Session
 from autoprune.pipeline.setup import Setup, bind_budget, price
 from autoprune.pipeline.stages import keep_policy, pose, train
 from autoprune.problem.evaluation import Evaluation
-from autoprune.problem.granularity import PruningUnits
+from autoprune.problem.granularity.units import PruningUnits
 from autoprune.problem.problem import PruningProblem
 from autoprune.ranking.registry import find_ranking
 from autoprune.runs.artifacts import Artifacts
@@ -159,7 +161,7 @@ def _teach(
     if config.evaluations:
         with progress.phase("search", config.evaluations) as search:
 
-            def note(case: Case, trial: Trial) -> None:
+            def note(case: TrainingCase, trial: TrainingTrial) -> None:
                 if not trial.record.recalled:
                     run.journal.append(_entry(case, trial))
                 curves.trial(case.name, case.budget(trial), trial.record, trial.number)
@@ -185,15 +187,15 @@ def _teach(
         seconds=0.0,
         coefficients=coefficients,
         plans=tuple(row for case in teacher.cases for row in _plan_errors(case, policy)),
-        exam={name: round(reward, 4) for name, reward in trained.exam.items()},
+        exam={name: round(reward, 4) for name, reward in trained.held_out_rewards.items()},
         run=run.path,
         warnings=tuple(run.warnings),
     )
 
 
-def _train(teacher: Generalist, curves: PolicyCurves, progress: Progress) -> Trained:
-    """Imitate and practice, in sight of the user."""
-    steps, rounds = teacher.config.steps, teacher.config.practice.rounds
+def _train(teacher: Generalist, curves: PolicyCurves, progress: Progress) -> TrainedPolicy:
+    """Imitate, then train by reinforcement learning, with progress shown."""
+    steps, rounds = teacher.config.steps, teacher.config.training.rounds
     with ExitStack() as stack:
         imitation = stack.enter_context(progress.phase("imitate", steps))
         practice: list[Phase] = []
@@ -212,13 +214,13 @@ def _train(teacher: Generalist, curves: PolicyCurves, progress: Progress) -> Tra
         return teacher.train(step, round_over)
 
 
-def coefficients_of(trained: Trained) -> dict[str, float]:
+def coefficients_of(trained: TrainedPolicy) -> dict[str, float]:
     """Return how much errors matter, by feature, and how much their squares add."""
-    found = dict(zip(FEATURES, trained.belief.mean.round(4).tolist(), strict=True))
-    return {**found, "curvature": trained.belief.curvature}
+    found = dict(zip(FEATURES, trained.reward_model.mean.round(4).tolist(), strict=True))
+    return {**found, "curvature": trained.reward_model.curvature}
 
 
-def _case(item: Network, run: Run, writer: Events, progress: Progress) -> Case:
+def _case(item: Network, run: Run, writer: Events, progress: Progress) -> TrainingCase:
     """Pose the problem of a network once, and bind it to every budget."""
     first, *_ = item.budgets.values()
     setup = Setup(item.inputs, item.units, first, item.latency)
@@ -234,14 +236,14 @@ def _case(item: Network, run: Run, writer: Events, progress: Progress) -> Case:
 
 def case_of(
     item: Network, problem: PruningProblem, known: Sequence[Mapping[Plan, Evaluation]]
-) -> Case:
+) -> TrainingCase:
     """Bind the problem of a network to every budget; ``known``: plans evaluated at each."""
     problems = [replace(problem, budget=bound) for bound in item.budgets.values()]
-    exams = [replace(problem, budget=bound) for bound in item.between]
-    return Case(item.name, problems, known, exams)
+    held_out = [replace(problem, budget=bound) for bound in item.between]
+    return TrainingCase(item.name, problems, known, held_out)
 
 
-def _entry(case: Case, trial: Trial) -> dict[str, object]:
+def _entry(case: TrainingCase, trial: TrainingTrial) -> dict[str, object]:
     """Return the journal's record; the plan is ``keep``, since it is of one of many networks."""
     found = trial.record.evaluation
     return {
@@ -259,7 +261,7 @@ def _evaluation(entry: Mapping[str, Any]) -> Evaluation:
     return Evaluation(float(entry["score"]), float(entry["loss"]), failed=bool(entry["failed"]))
 
 
-def pupil_of(item: Network, case: Case, trials: Sequence[Trial]) -> TrainingNetwork:
+def pupil_of(item: Network, case: TrainingCase, trials: Sequence[TrainingTrial]) -> TrainingNetwork:
     """Say what was evaluated on a network."""
     middle = len(case.problems) // 2
     scores = [trial.record.evaluation.score for trial in trials if trial.budget == middle]
@@ -289,10 +291,10 @@ def about(
     }
 
 
-def _plan_errors(case: Case, policy: Policy) -> list[PlanErrors]:
+def _plan_errors(case: TrainingCase, policy: Policy) -> list[PlanErrors]:
     rows = []
     for problem, context in zip(case.problems, case.contexts, strict=True):
-        plans = (*cheap_plans(problem), policy.plan(problem))
+        plans = (*baseline_plans(problem), policy.plan(problem))
         errors = [round(context.error(tuple(plan.values())), 6) for plan in plans]
         rows.append(PlanErrors(case.name, str(problem.budget.budget), *errors))
     return rows

@@ -1,4 +1,4 @@
-"""What masks come to on a device: PyTorch's semi-structured kernels, or only zeros in place.
+"""Sparse kernels for masks: PyTorch's semi-structured kernels, where a device has them.
 
 The kernels multiply linear layers whose weight is 2:4 throughout, in half precision, on GPUs of
 compute capability 8.0 and later (``torch.sparse.to_sparse_semi_structured``; Mishra et al. 2021,
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.sparse import to_sparse_semi_structured
 
 from autoprune.errors import UsageError
-from autoprune.problem.granularity.words import Granularity
+from autoprune.problem.granularity.parse import Granularity
 
 PATTERN: Final = (2, 4)
 CAPABILITY: Final = (8, 0)
@@ -22,7 +22,7 @@ HALVES: Final = (torch.float16, torch.bfloat16)
 
 
 def remarks(granularity: Granularity, device: torch.device) -> tuple[str, ...]:
-    """Say what a user may not expect of a masked network on a device; nothing of channels."""
+    """Return remarks for users on the speed of a masked network on a device; none for channels."""
     if not granularity.masked:
         return ()
     if granularity.block == PATTERN and has_kernels(device):
@@ -42,7 +42,7 @@ def has_kernels(device: torch.device) -> bool:
 
 
 def is_semi_structured(weight: Tensor) -> bool:
-    """Whether at most 2 of every 4 weights along the inputs [outputs, inputs] are not zero."""
+    """Whether at most 2 of every 4 weights along the inputs are not zero; [outputs, inputs]."""
     n, m = PATTERN
     if weight.dim() != 2 or weight.shape[1] % m:
         return False
@@ -50,13 +50,13 @@ def is_semi_structured(weight: Tensor) -> bool:
 
 
 def semi_structured(model: nn.Module) -> tuple[str, ...]:
-    """Let a network in half precision run its 2:4 linear layers on sparse kernels, in place.
+    """Convert the 2:4 linear layers of a half-precision network to sparse kernels, in place.
 
-    Returns the paths of the layers; others, such as those whose sizes the kernels do not take, are
-    left as they are. Raises UsageError if the device has no such kernels, or the network is not in
-    half precision.
+    Returns the paths of the layers; others, such as those of sizes that the kernels do not support,
+    are left as they are. Raises UsageError if the device has no such kernels, or the network is not
+    in half precision.
     """
-    found = []
+    converted = []
     for path, module in model.named_modules():
         if not isinstance(module, nn.Linear) or not is_semi_structured(module.weight.detach()):
             continue
@@ -72,5 +72,5 @@ def semi_structured(model: nn.Module) -> tuple[str, ...]:
         except (RuntimeError, ValueError):  # rows or columns that do not fill a tile
             continue
         module.weight = nn.Parameter(sparse, requires_grad=False)
-        found.append(path)
-    return tuple(found)
+        converted.append(path)
+    return tuple(converted)

@@ -1,10 +1,10 @@
-"""Units of masks: how the weights of each tensor are divided, and what keeping them costs.
+"""Layout of masks: division of each weight tensor into units, and the structure of their costs.
 
-A group is one weight tensor that multiplies. How many of its weights stay is an affine function of
-the units that a plan keeps, so cost, budget, environment and agents work on such a structure
-exactly as on one of channels. A multiply-add by a zero weight costs nothing, a zero weight is no
-parameter, and a sparse tensor is stored as a bitmap, one bit for each place, and the weights that
-stay.
+A group is one weight tensor that multiplies. The number of its weights that stay is an affine
+function of the units that a plan keeps, so cost, budget, environment and agents work on such a
+structure exactly as on one of channels. A multiply-add by a zero weight costs nothing, a zero
+weight is no parameter, and a sparse tensor is stored as a bitmap, one bit per weight, and the
+weights that stay.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from autoprune.problem.granularity.words import Granularity
+from autoprune.problem.granularity.parse import Granularity
 from autoprune.structure.table import (
     Extent,
     Group,
@@ -25,15 +25,15 @@ from autoprune.structure.table import (
 )
 
 STEPS = 512
-"""Most units of a group: a large tensor is divided into so many steps of equal size."""
+"""Largest number of units of a group; a larger tensor gets units of several weights or rows."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How one weight tensor is divided into units.
+    """Division of one weight tensor into units.
 
     ``fixed + step * k`` of its weights stay when the group keeps k of its ``units``, k >= 1.
-    ``macs`` is what each weight costs per sample; ``shape`` is that of the tensor.
+    ``macs``: multiply-adds of each weight per sample. ``shape``: that of the tensor.
     """
 
     tensor: str
@@ -56,14 +56,14 @@ class Layout:
 
     @property
     def extent(self) -> Extent:
-        """The same as a function of a plan."""
+        """Number of weights that stay, as a function of a plan."""
         return Extent(self.fixed, ((self.group, self.step),))
 
 
 def divide(
     structure: Structure, granularity: Granularity
 ) -> tuple[tuple[Layout, ...], tuple[Pinned, ...]]:
-    """Divide every weight that multiplies; list those that cannot be, with the reason."""
+    """Divide every weight that multiplies; also return those left out, with reasons."""
     infos = {info.name: info for info in structure.tensors}
     layouts, pinned = [], []
     for name, (kind, macs) in _uses(structure).items():
@@ -76,20 +76,20 @@ def divide(
             reason = "its multiply-adds are not the same number for every weight"
             pinned.append(Pinned(name, whole.size, reason))
             continue
-        found = _rows(whole, *granularity.block) if granularity.block else _steps(whole)
-        if found is None:
+        layout = _rows(whole, *granularity.block) if granularity.block else _steps(whole)
+        if layout is None:
             pinned.append(Pinned(name, whole.size, f"its rows are shorter than {granularity}"))
         else:
-            layouts.append(found)
+            layouts.append(layout)
     return tuple(layouts), tuple(pinned)
 
 
 def structure_of(
     structure: Structure, layouts: Iterable[Layout], pinned: tuple[Pinned, ...]
 ) -> Structure:
-    """Return the structure whose groups are the layouts and whose other sizes are those of now.
+    """Return the structure with the layouts as groups; all other sizes are fixed.
 
-    It has no slices: its units lie in no dimension of a tensor.
+    It has no slices: its units are not slices along a dimension of a tensor.
     """
     extents = {layout.tensor: layout.extent for layout in layouts}
     first = {layout.tensor: layout for layout in layouts}
@@ -123,10 +123,10 @@ def structure_of(
         tensors.append(replace(info, shape=shape))
     return replace(
         structure,
-        groups=tuple(Group(item.group, item.units, item.kind) for item in layouts),
+        groups=tuple(Group(layout.group, layout.units, layout.kind) for layout in layouts),
         pinned=pinned,
         layers=tuple(layers),
-        slices={item.group: () for item in layouts},
+        slices={layout.group: () for layout in layouts},
         tensors=tuple(tensors),
         widths={},
         renormalized=frozenset(),
@@ -134,19 +134,19 @@ def structure_of(
 
 
 def _uses(structure: Structure) -> Mapping[str, tuple[str, int]]:
-    """For every weight of a layer, in execution order: its kind and its MACs in all its uses."""
-    found: dict[str, tuple[str, int]] = {}
+    """Return kind and MACs over all uses of every layer's weight, in execution order."""
+    uses: dict[str, tuple[str, int]] = {}
     for layer in structure.layers:
         for name, product in zip(_weights(structure, layer), layer.macs, strict=False):
-            before = found.get(name, (layer.kind, 0))[1]
-            found[name] = (layer.kind, before + product(structure.sizes))
-    return found
+            before = uses.get(name, (layer.kind, 0))[1]
+            uses[name] = (layer.kind, before + product(structure.sizes))
+    return uses
 
 
 def _weights(structure: Structure, layer: Layer) -> tuple[str, ...]:
-    """Name the weight of each product of a layer, first ones first; products of activations none.
+    """Return the names of a layer's weights, one per product; none for products of activations.
 
-    A recurrent cell has two: that of its input and that of its state, as torch names them.
+    A recurrent cell has two, for its input and for its state, as torch names them.
     """
     if layer.weight is None or layer.kind == "attention":
         return ()
@@ -163,14 +163,17 @@ def _weights(structure: Structure, layer: Layer) -> tuple[str, ...]:
 
 
 def _steps(whole: Layout) -> Layout:
-    """Divide all weights into steps; the few largest that are left over always stay."""
+    """Divide all weights into steps; the largest ones, left over by the division, always stay."""
     step = -(-whole.size // STEPS)
     units = whole.size // step
     return replace(whole, fixed=whole.size - step * units, step=step, units=units)
 
 
 def _rows(whole: Layout, n: int, m: int) -> Layout | None:
-    """Make a unit of what n:m takes from a few rows, and one more of all that stays anyway."""
+    """Divide by rows: a unit is the weights that n:m removes from a few rows.
+
+    The first unit is all weights that n:m leaves. None if rows are shorter than m.
+    """
     rows, length = whole.shape[0], whole.size // whole.shape[0]
     lost = length // m * (m - n)
     if not lost:

@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 
 import autoprune
 from autoprune.agents.generalist import GeneralistConfig
-from autoprune.agents.policy import LARGEST_DESCRIPTION, Policy
-from autoprune.agents.practice import PracticeConfig
+from autoprune.agents.policy import Policy
+from autoprune.agents.policy_format import LARGEST_DESCRIPTION
+from autoprune.agents.policy_training import PolicyTrainingConfig
 from autoprune.cli.main import main
 from autoprune.commands.apply.config import ApplyConfig
 from autoprune.commands.apply.run import run_apply
@@ -68,7 +69,7 @@ QUICK = GeneralistConfig(
     walks=2,
     variants=1,
     steps=100,
-    practice=PracticeConfig(rounds=6, every=2, warm_up=2, steps=32),
+    training=PolicyTrainingConfig(rounds=6, every=2, warm_up=2, steps=32),
 )
 
 

@@ -16,7 +16,7 @@ from autoprune.networks.spec import ModelSpec
 from autoprune.networks.weights import BASE, INITIAL, initial_file, load_weights, read_tensors
 from autoprune.pipeline.config import PruningConfig
 from autoprune.pipeline.inputs import tensors_hash
-from autoprune.problem.granularity.words import Granularity
+from autoprune.problem.granularity.parse import Granularity
 from autoprune.runs.artifacts import Artifacts
 
 MASKS = "masks.safetensors"

@@ -14,7 +14,7 @@ from autoprune.commands.ticket.studies.search_mask import masked_macs
 from autoprune.commands.ticket.ticket import Ticket
 from autoprune.cost.model import CostModel
 from autoprune.foundation.progress import Silent
-from autoprune.problem.granularity.words import Granularity
+from autoprune.problem.granularity.parse import Granularity
 from tests.killing import Dies, Killed
 
 

@@ -9,7 +9,7 @@ from autoprune.commands.ticket.prepare import prepare
 from autoprune.commands.ticket.studies.search_mask import SearchMask
 from autoprune.commands.ticket.studies.search_run import read_search
 from autoprune.errors import UsageError
-from autoprune.problem.granularity.words import Granularity
+from autoprune.problem.granularity.parse import Granularity
 
 
 def test_masks_that_do_not_fit_and_runs_without_initial_weights(search_run, tmp_path):

@@ -13,7 +13,7 @@ from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.progress import Silent
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.search import run_search
-from autoprune.problem.granularity.words import Granularity
+from autoprune.problem.granularity.parse import Granularity
 
 
 def test_initial_weights_of_a_network_trained_elsewhere(search_run, given_run, tmp_path):

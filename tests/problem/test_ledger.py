@@ -1,18 +1,16 @@
+"""Ledger: count, limit, cache, failures and resumption."""
+
 import dataclasses
 import math
 
-import numpy as np
 import pytest
-import torch
 
 from autoprune.errors import UsageError
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.ledger import Ledger, OutOfEvaluations
 from autoprune.problem.scorer import FunctionScorer
-from autoprune.problem.statistics import weight_statistics
 from autoprune.structure.plan import Plan
 from tests.landscape import chain_landscape
-from tests.synthetic import residual
 
 
 def problem_with(evaluate):
@@ -87,17 +85,24 @@ def test_a_search_needs_an_evaluation():
         Ledger(problem, 0)
 
 
-def test_weight_statistics_follow_the_norms_of_the_producers():
-    structure = residual([4], 2)
-    tensors = {
-        info.name: torch.zeros([extent(structure.sizes) for extent in info.shape])
-        for info in structure.tensors
-    }
-    tensors["a0.weight"][0] = 5.0  # all of inner0 in one unit
-    tensors["b0.weight"][:] = 1.0  # both units of the stream alike
-    found = weight_statistics(structure, tensors)
-    norms = np.array([0, 0, 0, 4])
-    assert found["inner0"].tolist() == [norms.std() / (1 + norms.std()), 0.0, 1.0]
-    np.testing.assert_allclose(found["stream"], [0.0, 1.0, 0.5], atol=1e-12)
-    tensors["b0.weight"][0, 0, 0, 0] = math.nan
-    assert np.isfinite(weight_statistics(structure, tensors)["stream"]).all()
+def test_plans_race_against_the_best_complete_evaluation():
+    problem = chain_landscape(0, groups=3)
+    counts = problem.budget.smallest
+    some = [problem.cost.plan([counts[0] + i, *counts[1:]]) for i in range(4)]
+    results = iter(
+        [(0.5, 3.0, 0.0), (0.5, math.nan, 0.0), (0.5, 1.0, 0.1), (0.5, 2.0, 0.0)],
+    )
+    leaders = []
+
+    class FixedScorer:
+        def score(self, asked, best=None):
+            leaders.append(best)
+            for _ in asked:
+                score, loss, doubt = next(results)
+                yield Evaluation(score, loss, doubt=doubt)
+
+    ledger = Ledger(dataclasses.replace(problem, scorer=FixedScorer()), 4)
+    for plan in some:
+        ledger.evaluate(plan)
+    assert leaders == [None, some[0], some[0], some[0]]
+    assert ledger.best.plan == some[3]

@@ -1,4 +1,4 @@
-"""What ``--granularity`` may say; imports no torch, so that a wrong word is refused at once."""
+"""Parser of ``--granularity``; imports no torch, so a wrong value is rejected at once."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _HINT: Final = "channel (removed), weight (single weights, masked), or n:m such 
 
 @dataclass(frozen=True)
 class Granularity:
-    """What a unit is: a channel, a few single weights, or a row of blocks of ``m`` weights.
+    """Kind of a unit: a channel, a few single weights, or a row of blocks of ``m`` weights.
 
-    ``block`` is (n, m) for the pattern n:m, which keeps at most n of any m weights in a row, and
-    None for the others.
+    ``block``: (n, m) for the pattern n:m, which keeps at most n of any m consecutive weights, else
+    None.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Granularity:
 
     @property
     def masked(self) -> bool:
-        """Whether weights are set to zero where they are, and nothing gets smaller."""
+        """Whether weights are set to zero in place, and no tensor gets smaller."""
         return self.name != CHANNEL
 
     def __str__(self) -> str:
