@@ -134,7 +134,7 @@ def notes(
     for (name, length), values in found.items():
         if length == chosen.evaluations and name != "ddpg":
             gap = difference([item["unseen loss"] for item in values], whole)
-            word = "worse" if gap.positive else "better" if gap.negative else "not told apart"
+            word = "worse" if gap.positive else "better" if gap.negative else "not distinguishable"
             yield f"- {name}: unseen loss {gap.mean:+.4f} +- {gap.margin:.4f}: {word}"
     for kind in ("search loss", "unseen loss"):
         few, many = (

@@ -6,7 +6,7 @@ Every network is left out once. A policy is trained on all others and makes a pl
 policy before practice (imitation), ``uniform`` and ``dp``. All plans get the same ranking and are
 built as ``autoprune apply`` builds them; test accuracy is before any fine-tuning. Evaluations of a
 network are made once, for every policy that is trained on it, and kept in the cache (one network
-alone is only evaluated), as is what plans came to; those of the network left out are never used.
+alone is only evaluated), as are the scores of plans; those of the network left out are never used.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from autoprune.commands.apply.run import starts
 from autoprune.commands.train_policy.config import TrainPolicyConfig
 from autoprune.commands.train_policy.run import (
     Network,
-    about,
     case_of,
     coefficients_of,
+    describe_training,
     find_network,
-    pupil_of,
+    network_summary,
 )
 from autoprune.data import Split
 from autoprune.data.task import Task
@@ -208,8 +208,10 @@ def ship(posed: Sequence[Posed], config: TrainPolicyConfig, folder: Path) -> Non
     teacher = Generalist([item.case for item in posed], config.seed, agent=config.agent)
     teacher.trials = [item.trials for item in posed]
     trained = teacher.train(lambda step, loss: None)
-    pupils = [pupil_of(item.network, item.case, item.trials) for item in posed]
-    policy = replace(trained.policy, trained_on=about(config, pupils, coefficients_of(trained)))
+    trained_on = [network_summary(item.network, item.case, item.trials) for item in posed]
+    policy = replace(
+        trained.policy, trained_on=describe_training(config, trained_on, coefficients_of(trained))
+    )
     write(policy, folder / DESCRIPTION)
 
 
@@ -269,7 +271,7 @@ def refine(item: Posed, text: str, policy: Policy, chosen: argparse.Namespace) -
 def accuracy(
     item: Posed, cache: Path, images: int, key: str, network: Callable[[], nn.Module]
 ) -> float:
-    """Measure a network on the test split, unless the cache knows what it came to."""
+    """Measure a network on the test split, unless the cache holds it."""
     file = cache / f"{item.network.name.replace('/', '-')}-test-{images}.json"
     known = json.loads(file.read_text()) if file.exists() else {}
     if key not in known:

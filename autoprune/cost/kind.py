@@ -1,4 +1,4 @@
-"""Kinds of costs: what a budget can limit, and the units it is written in."""
+"""Kinds of costs that a budget can limit, and the units it is written in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Priced(Protocol):
 
     @property
     def structure(self) -> Structure:
-        """How the tensors of the network hang together."""
+        """Structure of the network's tensors."""
 
     @property
     def table(self) -> EnergyTable:

@@ -52,7 +52,7 @@ class Curves:
             self._writer.add_scalar(name, value, number)
 
     def learning(self, values: Mapping[str, float]) -> None:
-        """Write what a learning agent says after an episode."""
+        """Write the metrics that a learning agent reports after an episode."""
         self._episodes += 1
         for name, value in values.items():
             self._writer.add_scalar(f"agent/{name}", value, self._episodes)
@@ -62,7 +62,7 @@ class Curves:
         self._writer.add_scalar(f"{phase}/loss", loss, epoch)
 
     def outcome(self, config: Mapping[str, Any], measures: Mapping[str, float]) -> None:
-        """Write hyper-parameters and what they came to."""
+        """Write the hyper-parameters and the final scores."""
         plain = {
             name: value if isinstance(value, (int, float, str, bool)) else str(value)
             for name, value in config.items()

@@ -44,7 +44,7 @@ Find = Callable[[Session[Searched], nn.Module, PruningProblem], SearchOutcome]
 
 
 def check_words(config: PruningConfig) -> Budget:
-    """Parse the budget, after refusing what no network and no data could make right.
+    """Parse the budget and check the words that need neither network nor data.
 
     Nothing is loaded yet. Raises UsageError.
     """
@@ -62,7 +62,7 @@ def execute_in_run(
     work: Callable[[Session[Asked]], Result],
     tuning: Tuning | None = None,
 ) -> Result:
-    """Do some work in a run: show a finished run again, continue any other, mend a damaged one."""
+    """Run ``work`` in a run directory: a finished run is shown again, any other continued."""
     began = time.monotonic()
     if "energy" in budget.costs:
         progress.note("\n  ".join(("energy is a model:", *EnergyTable().lines())))
@@ -100,7 +100,7 @@ def _finished(run: Run, inputs: Inputs) -> Result:
 
 
 def prune_by(find: Find[Searched], session: Session[Searched]) -> Result:
-    """Make a plan by ``find``, prune, fine-tune, measure."""
+    """Find a plan with ``find``, prune, fine-tune and measure."""
     config, units, model = session.config, session.units, train(session)
     problem = pose(session, model)
     best = find(session, model, problem)

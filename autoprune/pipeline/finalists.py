@@ -23,7 +23,7 @@ Build = Callable[[Plan], nn.Module]
 
 
 def builder(session: PruningSession, model: nn.Module, ranking: Ranking) -> Build:
-    """Return what builds the network of a plan: compact, with batch-norm statistics that fit it.
+    """Builder of the compact network of a plan, with batch-norm statistics that fit it.
 
     Where the ranking repairs weights, the network is also fitted to the dense one layer after
     layer (:mod:`autoprune.ranking.reconstruction`).
@@ -57,7 +57,7 @@ def choose(
 
     ``besides``: evaluated plans that are finalists in any case. By the loss, which says more than
     the score of how they will do on yet other samples (docs/agent.md). Raises AutopruneError if not
-    one evaluation came to finite numbers.
+    one evaluation is finite.
     """
     sound = [record for record in ledger.history if not record.evaluation.failed]
     if not sound:

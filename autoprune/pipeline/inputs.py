@@ -94,7 +94,7 @@ class Selection(Protocol):
 
     @property
     def weights(self) -> str | None:
-        """Where its weights are; None for fresh ones."""
+        """File of its weights; None for fresh ones."""
 
     @property
     def data(self) -> str:
@@ -114,7 +114,7 @@ class Selection(Protocol):
 
 
 def from_config(config: Selection, *, untrained: bool = False) -> Inputs:
-    """Find what the command line names; a network without weights only where ``untrained`` may be.
+    """Load the inputs that the command line names; ``untrained``: also a network without weights.
 
     Raises UsageError or DamagedError, in one line, for anything missing, damaged or mismatched.
     """
@@ -161,7 +161,7 @@ def of_run(
 
 
 def known_config(artifacts: Artifacts) -> dict[str, Any]:
-    """Return what a run was asked for, {} if it does not say; raise DamagedError for nonsense."""
+    """Read the stored options of a run, {} if there are none; raise DamagedError for nonsense."""
     if CONFIG not in artifacts.names:
         return {}
     meta = artifacts.json(CONFIG)

@@ -42,7 +42,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class GroupKeep:
-    """What the plan does to one group; ``share`` is the part of all MACs that hang on it."""
+    """Units of one group that the plan keeps; ``share``: the part of all MACs that it holds."""
 
     name: str
     kind: str
@@ -112,7 +112,7 @@ class LatencyCheck:
 
 @dataclass(frozen=True)
 class Result(Stored):
-    """The outcome of a search.
+    """Result of a search.
 
     ``dense``, ``pruned`` and ``finetuned`` are the trained network, the compact one and the compact
     one after fine-tuning. ``network`` and ``data`` are the specs they came from, ``score`` the best

@@ -84,7 +84,7 @@ def run_search(config: SearchConfig, progress: Progress, tuning: Tuning | None =
 def with_caller_inputs(
     model: nn.Module | str, data: object, task: object, config: Asked
 ) -> tuple[Inputs, Asked]:
-    """Take what a caller in Python brings, and name it in the configuration."""
+    """Load the objects that a caller passes, and name them in the configuration."""
     inputs = from_objects(model, data, task, config)
     named = data if isinstance(data, str) else f"{inputs.data.name}@{inputs.data.fingerprint}"
     name = _name(model, inputs)

@@ -40,7 +40,7 @@ class Session(Generic[Asked]):
 
     @property
     def units(self) -> PruningUnits:
-        """What a plan decides on."""
+        """Units that a plan decides on."""
         return self.setup.units
 
     @property
@@ -55,7 +55,7 @@ class Session(Generic[Asked]):
 
     @property
     def structure(self) -> Structure:
-        """How the tensors of the network hang together."""
+        """Structure of the network's tensors."""
         return self.units.structure
 
     @property

@@ -47,7 +47,7 @@ def set_up(inputs: Inputs, config: PruningConfig, budget: Budget, progress: Prog
 def price(
     inputs: Inputs, config: PruningConfig, budget: Budget, progress: Progress
 ) -> tuple[PruningUnits, LatencyModel | None]:
-    """Analyze a network and find what its units cost; latency only where the budget limits it.
+    """Analyze a network and count the costs of its units; latency only where it is limited.
 
     Raises UsageError for a network in which nothing can be pruned.
     """
@@ -95,7 +95,7 @@ def _find_latency(
 def _steps(
     budget: Budget, config: PruningConfig, structure: Structure, device: torch.device
 ) -> tuple[int, ...]:
-    """Return for each group what its widths are multiples of."""
+    """Return for each group the number that its widths are multiples of."""
     if config.align is None and "latency" in budget.costs:
         return width_steps(structure.sizes.values(), device)
     return (config.align or 1,) * len(structure.groups)

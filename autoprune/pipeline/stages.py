@@ -52,7 +52,7 @@ def train(session: PruningSession) -> nn.Module:
 
 
 def _adopt(session: PruningSession, model: nn.Module) -> None:
-    """Keep what a ticket needs of weights that come from a run: those before and after training."""
+    """Keep the weights before and after training that a ticket needs, if they come from a run."""
     run, weights = session.run, session.config.weights
     initial = None if weights is None else initial_file(weights)
     if initial and not (run.artifacts.intact(INITIAL) and run.artifacts.intact(BASE)):
@@ -82,7 +82,7 @@ def pose(session: PruningSession, model: nn.Module) -> PruningProblem:
 
 
 def rank_units(session: PruningSession, model: nn.Module, before: Masks | None = None) -> Ranking:
-    """Rank the units of a network; what the masks ``before`` removed goes first."""
+    """Rank the units of a network; units that the masks ``before`` removed go first."""
     seeds, inputs, groups = session.seeds, session.inputs, len(session.units.decisions.groups)
     with session.progress.phase("rank", groups) as phase:
         ranking = session.units.rank(
@@ -100,7 +100,7 @@ def rank_units(session: PruningSession, model: nn.Module, before: Masks | None =
 def evaluator_parts(
     session: PruningSession, model: nn.Module, ranking: Ranking, split: Split
 ) -> EvaluatorParts:
-    """Return what scores plans of a network on a split is made of."""
+    """Parts of an evaluator that scores plans of a network on a split."""
     inputs, tuning = session.inputs, session.tuning
     calibration = inputs.calibration(tuning.samples.evaluation, session.seeds)
     return EvaluatorParts(
@@ -156,7 +156,7 @@ def _fit(
     teacher: nn.Module | None = None,
     masks: Masks | None = None,
 ) -> Selected | None:
-    """Train in the run; what was trained before (``teacher``) only gets better on validation."""
+    """Train in the run; with a ``teacher`` the best weights on validation data are kept."""
     inputs = session.inputs
     validation = inputs.validation
 

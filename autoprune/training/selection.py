@@ -70,11 +70,11 @@ class Selection:
 
     @property
     def begun(self) -> bool:
-        """Whether anything was considered."""
+        """Whether weights were considered."""
         return bool(self._losses)
 
     def state(self) -> dict[str, Tensor]:
-        """Return what a continued training needs."""
+        """State that a continued training needs."""
         losses = torch.tensor(self._losses, dtype=torch.float64)
         return under("best", {"losses": losses, **under("weights", self._weights)})
 

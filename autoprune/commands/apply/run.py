@@ -122,7 +122,7 @@ def starts(policy: Policy, problem: PruningProblem) -> list[Plan]:
 
 
 def warnings(policy: Policy, budget: BoundBudget, evaluations: int) -> list[str]:
-    """Say what a policy cannot do well here."""
+    """Return warnings about networks and budgets on which a policy does badly."""
     found = []
     if len(budget.largest) == 1:
         found.append("the network has one group: the budget alone decides, no policy can")

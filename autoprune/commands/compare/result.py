@@ -1,4 +1,4 @@
-"""What a comparison of searchers comes to: statistics over seeds, ``result.json``, and plots."""
+"""Result of a comparison of searchers: statistics over seeds, ``result.json``, and plots."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Comparison:
 
 
 def draw_search(comparison: Comparison, path: Path) -> None:
-    """Plot the best score so far against evaluations, and the accuracies it came to."""
+    """Plot the best score so far against evaluations, and the test accuracies."""
     budget, agents = comparison.budget, list(comparison.trials[comparison.budget])
     figure, (left, right) = canvas(1, 2)
     curves = {agent: comparison.curve(agent) for agent in agents}

@@ -1,4 +1,4 @@
-"""What training a policy comes to; ``result.json`` of its run."""
+"""Result of training a policy, as in ``result.json``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PlanErrors:
 
 @dataclass(frozen=True)
 class PolicyResult(Stored):
-    """The outcome of ``train-policy``.
+    """Result of ``autoprune train-policy``.
 
     ``coefficients`` say how much a group's error was found to matter, by what the group is like,
     and how much their squares add (:mod:`autoprune.agents.shared_reward_model`): 1 for the

@@ -68,7 +68,7 @@ def run_train_policy(
     for text in config.grid:
         Budget.parse(text)
     networks = [find_network(config, source, progress) for source in config.sources]
-    networks = _told_apart(networks)
+    networks = _with_unique_names(networks)
     with Run(config.directory, config, fresh=config.fresh) as run:
         for item in networks:
             facts = f"{weights_hash(item.inputs.model)} {item.inputs.data.fingerprint}"
@@ -77,8 +77,8 @@ def run_train_policy(
             return PolicyResult.from_json(run.artifacts.json(RESULT))
         with run.events() as writer:
             cases = [_case(item, run, writer, progress) for item in networks]
-            teacher = Generalist(cases, config.seed, teaching, config.agent)
-            result = _teach(config, networks, teacher, run, writer, progress)
+            generalist = Generalist(cases, config.seed, teaching, config.agent)
+            result = _train_policy(config, networks, generalist, run, writer, progress)
         result = replace(result, seconds=round(time.monotonic() - began, 2))
         run.publish_json(RESULT, result.to_json())
         discard(run.artifacts)
@@ -121,7 +121,7 @@ def find_network(config: TrainPolicyConfig, source: Source, progress: Progress) 
 
 
 def _from_run(source: Source, *, trust_code: bool) -> tuple[str, Source]:
-    """Name a network, and look up what the run that trained it says of it."""
+    """Name a network, and look up its weights and data in the run that trained it."""
     path = Path(source.model)
     if not (path / CONFIG).is_file():
         return source.model, source
@@ -139,7 +139,7 @@ def _from_run(source: Source, *, trust_code: bool) -> tuple[str, Source]:
     return path.name, Source(str(said["model"]), str(weights), source.data or str(said["data"]))
 
 
-def _told_apart(networks: Sequence[Network]) -> list[Network]:
+def _with_unique_names(networks: Sequence[Network]) -> list[Network]:
     names = [item.name for item in networks]
     return [
         replace(item, name=f"{item.name}-{names[:index].count(item.name) + 1}")
@@ -149,10 +149,10 @@ def _told_apart(networks: Sequence[Network]) -> list[Network]:
     ]
 
 
-def _teach(
+def _train_policy(
     config: TrainPolicyConfig,
     networks: Sequence[Network],
-    teacher: Generalist,
+    generalist: Generalist,
     run: Run,
     writer: Events,
     progress: Progress,
@@ -167,35 +167,35 @@ def _teach(
                 curves.trial(case.name, case.budget(trial), trial.record, trial.number)
                 search.advance(score=trial.record.evaluation.score)
 
-            teacher.explore(config.evaluations, note)
-    trained = _train(teacher, curves, progress)
+            generalist.explore(config.evaluations, note)
+    trained = _train(generalist, curves, progress)
     coefficients = coefficients_of(trained)
-    pupils = tuple(
-        pupil_of(item, case, trials)
-        for item, case, trials in zip(networks, teacher.cases, teacher.trials, strict=True)
+    trained_on = tuple(
+        network_summary(item, case, trials)
+        for item, case, trials in zip(networks, generalist.cases, generalist.trials, strict=True)
     )
-    policy = replace(trained.policy, trained_on=about(config, pupils, coefficients))
+    policy = replace(trained.policy, trained_on=describe_training(config, trained_on, coefficients))
     keep_policy(run, policy)
     return PolicyResult(
         policy=run.path / DESCRIPTION,
         agent=config.agent,
-        networks=pupils,
+        networks=trained_on,
         budgets=config.budgets,
-        evaluations=sum(map(len, teacher.trials)),
+        evaluations=sum(map(len, generalist.trials)),
         ranking=config.ranking,
         seed=config.seed,
         seconds=0.0,
         coefficients=coefficients,
-        plans=tuple(row for case in teacher.cases for row in _plan_errors(case, policy)),
+        plans=tuple(row for case in generalist.cases for row in _plan_errors(case, policy)),
         exam={name: round(reward, 4) for name, reward in trained.held_out_rewards.items()},
         run=run.path,
         warnings=tuple(run.warnings),
     )
 
 
-def _train(teacher: Generalist, curves: PolicyCurves, progress: Progress) -> TrainedPolicy:
+def _train(generalist: Generalist, curves: PolicyCurves, progress: Progress) -> TrainedPolicy:
     """Imitate, then train by reinforcement learning, with progress shown."""
-    steps, rounds = teacher.config.steps, teacher.config.training.rounds
+    steps, rounds = generalist.config.steps, generalist.config.training.rounds
     with ExitStack() as stack:
         imitation = stack.enter_context(progress.phase("imitate", steps))
         practice: list[Phase] = []
@@ -211,7 +211,7 @@ def _train(teacher: Generalist, curves: PolicyCurves, progress: Progress) -> Tra
             curves.practice(done, reward)
             practice[0].advance(reward=reward)
 
-        return teacher.train(step, round_over)
+        return generalist.train(step, round_over)
 
 
 def coefficients_of(trained: TrainedPolicy) -> dict[str, float]:
@@ -261,8 +261,10 @@ def _evaluation(entry: Mapping[str, Any]) -> Evaluation:
     return Evaluation(float(entry["score"]), float(entry["loss"]), failed=bool(entry["failed"]))
 
 
-def pupil_of(item: Network, case: TrainingCase, trials: Sequence[TrainingTrial]) -> TrainingNetwork:
-    """Say what was evaluated on a network."""
+def network_summary(
+    item: Network, case: TrainingCase, trials: Sequence[TrainingTrial]
+) -> TrainingNetwork:
+    """Summary of the evaluations on one network."""
     middle = len(case.problems) // 2
     scores = [trial.record.evaluation.score for trial in trials if trial.budget == middle]
     return TrainingNetwork(
@@ -275,16 +277,18 @@ def pupil_of(item: Network, case: TrainingCase, trials: Sequence[TrainingTrial])
     )
 
 
-def about(
-    config: TrainPolicyConfig, pupils: Sequence[TrainingNetwork], coefficients: Mapping[str, float]
+def describe_training(
+    config: TrainPolicyConfig,
+    trained_on: Sequence[TrainingNetwork],
+    coefficients: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Say in the policy what it was trained on; nothing of it names a place on this machine."""
+    """Describe the training for the policy; no path of this machine is named."""
     return {
         "agent": config.agent,
-        "networks": [encode(pupil) for pupil in pupils],
+        "networks": [encode(network) for network in trained_on],
         "ranges": config.budgets,
         "budgets": [min(low for low, _, _ in config.ranges), max(h for _, h, _ in config.ranges)],
-        "evaluations": sum(pupil.evaluations for pupil in pupils),
+        "evaluations": sum(network.evaluations for network in trained_on),
         "ranking": config.ranking,
         "seed": config.seed,
         "coefficients": dict(coefficients),

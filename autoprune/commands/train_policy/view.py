@@ -1,4 +1,4 @@
-"""What training a policy came to."""
+"""View of ``autoprune train-policy``."""
 
 from __future__ import annotations
 
