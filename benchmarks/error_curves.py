@@ -57,8 +57,8 @@ def main() -> None:
         rows,
         [
             f"Seed {chosen.seed}; {2 * PLANS} plans a row. r: correlation of the sum of errors with"
-            " the loss over these plans. rise: the loss that the second curves predict for their own plan"
-            f" beside the measured one. No evaluation chose a plan. {chosen.trained}"
+            " the loss over these plans. rise: the loss that the second curves predict for"
+            f" their own plan beside the measured one. No evaluation chose a plan. {chosen.trained}"
         ],
         chosen.write,
     )
