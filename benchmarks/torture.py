@@ -153,9 +153,10 @@ def _soak(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
     bad = int(grown >= 0.05 or files > 0)
     yield _row("evaluations in a row", Tally(found["evaluations"], bad), said, "< 5 %, +0")
     cost = soak.overhead(one.place / "overhead", 400)  # shares of less are shares of nothing
-    bad = int(cost["journal"] + JournalConfig().sync_share >= 0.01 or cost["replay"] >= 0.05)
+    syncing = JournalConfig().sync_share
+    bad = int(cost["journal"] + syncing >= 0.01 or cost["replay"] >= 0.05)
     said = (
-        f"journal {100 * cost['journal']:.2f} % and at most {100 * JournalConfig().sync_share:.1f} % of syncing,"
+        f"journal {100 * cost['journal']:.2f} % and at most {100 * syncing:.1f} % of syncing,"
         f" replay {max(0.0, 100 * cost['replay']):.1f} % beyond the searcher's own"
         f" {100 * cost['searcher']:.1f} %; search {cost['seconds']:.1f} s of the processor"
     )
