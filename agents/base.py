@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from autoprune.agents.policy import Policy
+from autoprune.foundation.seeds import Seeds
 from autoprune.problem.ledger import Ledger
 from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
@@ -84,7 +85,7 @@ def isolated(seed: int) -> Iterator[np.random.Generator]:
     before = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         random.seed(seed)
-        np.random.seed(seed % 2**32)
+        np.random.seed(Seeds(seed).narrow)
         torch.manual_seed(seed)
         try:
             yield np.random.default_rng(seed)

@@ -193,7 +193,7 @@ def _ppo(
             "log_std_init": config.log_std,
         },
         device="cpu",
-        seed=seed % 2**32,
+        seed=Seeds(seed).narrow,
     )
     model.set_logger(Logger(None, []))
     policy = model.policy

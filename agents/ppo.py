@@ -20,6 +20,7 @@ from autoprune.agents.policy import Policy, origin
 from autoprune.envs.layer_pruning import LayerPruning
 from autoprune.envs.rewards import LOSS, SCORE, Reward
 from autoprune.envs.walk import WalkContext
+from autoprune.foundation.seeds import Seeds
 from autoprune.networks.execution import one_thread
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.ledger import Ledger, OutOfEvaluations
@@ -153,7 +154,7 @@ def _build(config: PPOConfig, env: LayerPruning, seed: int) -> PPO:
             "log_std_init": config.log_std,
         },
         device="cpu",
-        seed=seed % 2**32,
+        seed=Seeds(seed).narrow,
     )
     model.set_logger(Logger(None, []))
     return model

@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from autoprune.agents.rollouts import Walk
 from autoprune.envs.walk import Observation
+from autoprune.foundation.seeds import Seeds
 
 
 class WalkBuffer(ReplayBuffer):
@@ -56,7 +57,7 @@ def build_ddpg(
         replay_buffer_class=WalkBuffer,
         policy_kwargs={"net_arch": widths},
         device="cpu",
-        seed=seed % 2**32,
+        seed=Seeds(seed).narrow,
     )
     model.set_logger(Logger(None, []))
     return model

@@ -85,8 +85,8 @@ def accuracies(
 
     Units are ranked by regression, the remaining weights repaired, batch statistics recomputed.
     """
-    model, data, task, seed = trained.model, trained.data, trained.task, config.seed
-    calibration = data.calibration(CALIBRATION, seed).to(device)
+    model, data, task, seed = trained.model, trained.data.to(device), trained.task, config.seed
+    calibration = data.calibration(CALIBRATION, seed)
     ranking = rank(model, structure, "regression", task=task, calibration=calibration, seed=seed)
     recalibrate = Recalibration(model, task, Batches(calibration, 128, model, Form(), seed=seed))
     compact = Slicer(model, structure).build(
@@ -104,14 +104,18 @@ def accuracies(
             seed=seed,
         )
         compact.requires_grad_(True)
+
+        def validate(network: nn.Module) -> float:
+            return measure(network, data.validation, task).loss
+
         with progress.phase("finetune", fit_config.length(len(data.train))) as phase:
             fit(
                 compact,
-                data.train.to(device),
+                data.train,
                 task,
                 fit_config,
                 teacher=model if fit_config.distill else None,
                 on_step=lambda step, total, loss: phase.advance(loss=loss),
+                validate=validate,
             )
-    test = data.test.to(device)
-    return measure(model, test, task).score, measure(compact, test, task).score
+    return measure(model, data.test, task).score, measure(compact, data.test, task).score

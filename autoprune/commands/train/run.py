@@ -17,7 +17,7 @@ from autoprune.commands.train.finetune import finetune_inputs
 from autoprune.commands.train.inputs import TrainingInputs, train_inputs
 from autoprune.commands.train.result import Trained
 from autoprune.cost.model import CostModel
-from autoprune.data import SPLITS, Split, describe
+from autoprune.data import SPLITS, describe
 from autoprune.data.task import metric
 from autoprune.foundation.charts import Curve, canvas, draw_curves, save
 from autoprune.foundation.progress import Progress
@@ -27,7 +27,7 @@ from autoprune.networks.frozen import THAWED, thawed
 from autoprune.networks.save import SPEC, state_tensors, write_tensors
 from autoprune.networks.score import Score, measure
 from autoprune.networks.weights import INITIAL, WEIGHTS
-from autoprune.pipeline.inputs import on_device, weights_hash
+from autoprune.pipeline.inputs import weights_hash
 from autoprune.problem.granularity.layout import divide
 from autoprune.problem.granularity.parse import Granularity
 from autoprune.runs.run import RESULT, Run
@@ -61,9 +61,9 @@ def _carry_out(
     inputs: TrainingInputs, config: TrainConfig | FinetuneConfig, progress: Progress
 ) -> Trained:
     """Train, or continue, or show a finished run again; repair a damaged one."""
+    inputs = replace(inputs, data=inputs.data.to(device_of(inputs.model)))
     with progress.phase("inspect", 1) as phase:
-        example = on_device(inputs.data.example(inputs.task), device_of(inputs.model))
-        structure = analyze(inputs.model, example)
+        structure = analyze(inputs.model, inputs.data.example(inputs.task))
         phase.advance()
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(data=inputs.data.fingerprint, weights=weights_hash(inputs.model))
@@ -82,7 +82,7 @@ def _carry_out(
         result = _result(inputs, config.command, model, structure, epochs[-1], run, progress)
         if trained.selected:
             kept = trained.selected.epoch
-            score = measure(model, _validation(inputs, model), inputs.task).score
+            score = measure(model, inputs.data.validation, inputs.task).score
             result = replace(result, kept_epoch=kept, validation=score)
         result = replace(result, seconds=round(trained.seconds, 2))
         run.publish_json(RESULT, result.to_json())
@@ -97,7 +97,7 @@ def _fit(
 
     Fine-tuning ends with the best weights, those before it included.
     """
-    device, validation = device_of(model), _validation(inputs, model)
+    device, validation = device_of(model), inputs.data.validation
     known = {record["epoch"]: record for record in run.journal.records}
     epochs: list[dict[str, Any]] = []
     latest: list[Score] = []
@@ -130,7 +130,7 @@ def _fit(
             progress,
             command,
             model,
-            inputs.data.train.to(device),
+            inputs.data.train,
             inputs.task,
             inputs.recipe,
             teacher=inputs.teacher,
@@ -141,10 +141,6 @@ def _fit(
             validate=validate if command == FinetuneConfig.command else None,
         )
     return epochs, trained
-
-
-def _validation(inputs: TrainingInputs, model: nn.Module) -> Split:
-    return inputs.data.validation.to(device_of(model))
 
 
 def _publish(
@@ -186,7 +182,7 @@ def _result(
     progress: Progress,
 ) -> Trained:
     """Measure on the test split, which is read once, and return the result."""
-    test = inputs.data.test.to(device_of(model))
+    test = inputs.data.test
     with progress.phase("test", 1 + inputs.trained) as phase:
         before = measure(inputs.model, test, inputs.task).score if inputs.trained else None
         phase.advance(int(inputs.trained))
