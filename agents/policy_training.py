@@ -24,6 +24,7 @@ from autoprune.agents.noise import Decay, truncated_normal
 from autoprune.agents.rollouts import Act, Walk, actor_function, roll_out
 from autoprune.agents.surrogate import SurrogateEnv, SurrogateProblem, mean_reward
 from autoprune.agents.walk_buffer import WalkBuffer, build_ddpg
+from autoprune.foundation.seeds import Seeds
 
 Floats = NDArray[np.float64]
 OnRound = Callable[[int, float], None]
