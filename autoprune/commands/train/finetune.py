@@ -91,7 +91,7 @@ def _network_of_run(config: FinetuneConfig, run: Path) -> TrainingInputs:
         task_name=str(config.task or known.get("task") or task.name),
         recipe=_taught_recipe(config, model, data, teacher),
         trained=True,
-        teacher=teacher.to(device) if teacher else None,
+        teacher=None if teacher is None else teacher.to(device),
         masks=_weight_masks(artifacts, model),
         carried={name: artifacts.file(name) for name in CARRIED if name in artifacts.names},
     )
