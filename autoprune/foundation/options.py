@@ -57,6 +57,15 @@ RunDirectory = Annotated[
     Directory,
     tyro.conf.arg(help="Directory that holds the run; the same command again continues it."),
 ]
+DenseBaseline = Annotated[
+    Literal["dense"] | None,
+    tyro.conf.arg(
+        name="baseline",
+        metavar="dense",
+        help="Fine-tune the dense network as long, too, and show it beside the result.",
+        help_behavior_hint="",
+    ),
+]
 Align = Annotated[
     int | None,
     tyro.conf.arg(
@@ -77,6 +86,12 @@ LatencyBatch = Annotated[
 Seed = Annotated[int, tyro.conf.arg(help="Seed of everything random.")]
 Device = Annotated[
     Name, tyro.conf.arg(help="cpu, cuda, cuda:1, ...; auto takes cuda where there is one.")
+]
+Threads = Annotated[
+    int,
+    tyro.conf.arg(
+        help="Threads that PyTorch computes with; 0: one for small networks, else one per core."
+    ),
 ]
 Workers = Annotated[
     int,

@@ -13,6 +13,7 @@ from autoprune.foundation.options import (
     Backend,
     BudgetSpec,
     DataSpec,
+    DenseBaseline,
     Device,
     Flag,
     GranularityName,
@@ -21,6 +22,7 @@ from autoprune.foundation.options import (
     Name,
     Seed,
     TaskSpec,
+    Threads,
     Weights,
     Workers,
 )
@@ -41,6 +43,7 @@ class PruningConfig(RunConfig):
         "align": 1,
         "latency_batch": 1,
         "seed": 0,
+        "threads": 0,
     }
 
     budget: BudgetSpec
@@ -57,6 +60,7 @@ class PruningConfig(RunConfig):
     latency_batch: LatencyBatch = 64
     seed: Seed = 0
     device: Device = "auto"
+    threads: Threads = field(default=0, metadata=OUTSIDE)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,4 +105,5 @@ class SearchConfig(PruningConfig):
     """Plans the searcher may try."""
     baseline: Flag = True
     """Leave out uniform + l1 at the same budget, measured beside the result."""
+    beside: DenseBaseline = None
     workers: Workers = field(default=0, metadata=OUTSIDE)

@@ -16,6 +16,7 @@ from autoprune.data import SPLITS, describe
 from autoprune.envs.rewards import LOSS
 from autoprune.foundation.progress import Progress
 from autoprune.networks.save import load
+from autoprune.networks.threads import threads
 from autoprune.pipeline.assemble import assemble
 from autoprune.pipeline.config import PruningConfig, SearchConfig
 from autoprune.pipeline.curves import Curves
@@ -25,7 +26,7 @@ from autoprune.pipeline.inputs import Inputs, weights_hash
 from autoprune.pipeline.publish import measure_all, publish
 from autoprune.pipeline.result import Baseline, Result
 from autoprune.pipeline.session import Session
-from autoprune.pipeline.setup import LATENCY, set_up
+from autoprune.pipeline.setup import LATENCY, set_up, thread_count
 from autoprune.pipeline.stages import finetune, pose, train
 from autoprune.pipeline.tuning import Tuning
 from autoprune.problem.granularity.checks import check_limits, check_ranking
@@ -67,7 +68,8 @@ def execute_in_run(
     if "energy" in budget.costs:
         progress.note("\n  ".join(("energy is a model:", *EnergyTable().lines())))
     setup = set_up(inputs, config, budget, progress)
-    with Run(config.directory, config, fresh=config.fresh) as run:
+    number = thread_count(config, setup.units.structure)
+    with threads(number), Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(data=inputs.data.fingerprint, weights=weights_hash(inputs.model))
         if done(run, progress):
             return _finished(run, inputs)
@@ -117,6 +119,8 @@ def prune_by(find: Find[Searched], session: Session[Searched]) -> Result:
     }
     if config.baseline:
         networks |= _baseline(session, model)
+    if config.beside and config.finetune_epochs:
+        networks["dense finetuned"] = finetune(session, model, model, "finetune-dense"), None
     measures = measure_all(session, networks)
     result = assemble(
         session,
@@ -129,7 +133,7 @@ def prune_by(find: Find[Searched], session: Session[Searched]) -> Result:
     if config.baseline:
         baseline = Baseline("uniform + l1", measures["plain"], measures["plain finetuned"])
         result = replace(result, baseline=baseline)
-    return replace(result, model=finetuned)
+    return replace(result, dense_finetuned=measures.get("dense finetuned"), model=finetuned)
 
 
 def _baseline(session: Session[Searched], model: nn.Module) -> dict[str, tuple[nn.Module, Plan]]:

@@ -119,6 +119,7 @@ class Result(Stored):
     on the search split (None if nothing was evaluated), ``latency`` (of latency budgets) the
     predicted one beside the measured one,
     ``finetune_epochs`` the epochs of fine-tuning, 0 for none, None in older results,
+    ``dense_finetuned`` the dense network after as much fine-tuning, if it was asked for,
     ``metric`` what the task's score is called, ``run`` the directory that
     holds everything and ``files`` what lies in it (name -> what it is). ``model`` is the compact,
     fine-tuned network itself and not part of the JSON.
@@ -144,6 +145,7 @@ class Result(Stored):
     baseline: Baseline | None = None
     latency: LatencyCheck | None = None
     finetune_epochs: int | None = None
+    dense_finetuned: Measure | None = None
     rounds: tuple[Round, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from autoprune.cost.budget import BoundBudget, Budget, allowed_counts
 from autoprune.cost.latency import LatencyModel, Survey, width_steps
 from autoprune.cost.model import CostModel
 from autoprune.foundation.progress import Progress
+from autoprune.networks.threads import suitable_threads, threads
 from autoprune.pipeline.config import PruningConfig
 from autoprune.pipeline.inputs import Inputs
 from autoprune.problem.granularity.parse import Granularity
@@ -54,9 +55,15 @@ def price(
     with progress.phase("inspect", 1) as phase:
         structure = analyze(inputs.model, inputs.example)
         phase.advance()
-    latency = _find_latency(inputs, config, budget, structure, progress)
+    with threads(thread_count(config, structure)):
+        latency = _find_latency(inputs, config, budget, structure, progress)
     cost = latency.cost if latency else None
     return PruningUnits.of(structure, Granularity.parse(config.granularity), cost), latency
+
+
+def thread_count(config: PruningConfig, structure: Structure) -> int:
+    """Threads that a run computes with."""
+    return config.threads or suitable_threads(CostModel(structure).macs.dense)
 
 
 def bind_budget(

@@ -30,7 +30,11 @@ from autoprune.training.loop import Diverged, FitConfig
 from autoprune.training.recipes import softened
 from autoprune.training.selection import Selected
 
-_LABELS = {"finetune": "fine-tuning", "finetune-plain": "fine-tuning of the baseline"}
+_LABELS = {
+    "finetune": "fine-tuning",
+    "finetune-plain": "fine-tuning of the baseline",
+    "finetune-dense": "fine-tuning of the dense network",
+}
 """Names of fine-tunings, for messages."""
 
 

@@ -73,6 +73,12 @@ def _scores(result: Result) -> Table:
             cells.append(f"{100 * (scores[2] - scores[0]):+.2f}")
             title = name if rate is None else f"{rate}, {name}"
             table.add_row(Text(title), *(cells if tuned else cells[:2]), style=style)
+    if result.dense_finetuned:
+        trained, dense = result.dense_finetuned.score, result.dense.score
+        change = f"{100 * (trained - dense):+.2f}"
+        table.add_row("dense, trained as long", percent(dense), "", percent(trained), change)
+    elif tuned:
+        table.caption = "what as much training does to the dense network: --baseline dense"
     return table
 
 

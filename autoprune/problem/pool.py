@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from autoprune.errors import UsageError
 from autoprune.networks.execution import one_thread
+from autoprune.networks.threads import available_cores
 from autoprune.networks.workers import Workers
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.evaluator import Entry, Evaluator, EvaluatorParts, Outcome
@@ -48,7 +48,8 @@ class ScorerPool:
     ) -> None:
         self.config = config or PoolConfig()
         self._here = evaluator
-        self._count, self._auto = workers or min(self.config.most, _cores()), not workers
+        cores = min(self.config.most, available_cores())
+        self._count, self._auto = workers or cores, not workers
         self._left = evaluations
         self._seconds: list[float] = []
         self._workers: Workers[Entry, Outcome] | None = None
@@ -121,10 +122,3 @@ class ScorerPool:
 def _racer(parts: EvaluatorParts) -> Callable[[Entry], Outcome]:
     """Return the function that a worker process maps."""
     return Evaluator(parts).race
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not everywhere
-        return os.cpu_count() or 1

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from shutil import copyfile
 
+import torch
 from torch import nn
 
 from autoprune.agents.registry import check_name, searcher
@@ -24,6 +25,7 @@ from autoprune.data.task import metric
 from autoprune.foundation.config import slug
 from autoprune.foundation.progress import Progress
 from autoprune.networks.score import measure
+from autoprune.networks.threads import threads
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.curves import Curves
 from autoprune.pipeline.execute import check_words
@@ -69,7 +71,8 @@ def run_compare(
         check_name(agent)
     texts = (config.budget, *config.budgets)
     budgets = {text: check_words(config.search(text, config.seed)) for text in texts}
-    with Run(config.directory, config, fresh=config.fresh) as run:
+    number = config.threads or torch.get_num_threads()  # known before any network is
+    with threads(number), Run(config.directory, config, fresh=config.fresh) as run:
         if done(run, progress):
             return Comparison.from_json(run.artifacts.json(RESULT))
         with run.events() as writer:

@@ -28,6 +28,7 @@ from autoprune.foundation.options import (
     RunDirectory,
     Seed,
     Spec,
+    Threads,
     TrustCode,
     Weights,
 )
@@ -109,8 +110,11 @@ class _RecipeOptions(Config):
     """Arithmetic of the forward pass; auto takes the faster one on this device."""
     seed: Seed = 0
     device: Device = "auto"
+    threads: Threads = field(default=0, metadata=OUTSIDE)
 
     def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise UsageError(f"--threads must be at least 0, not {self.threads}")
         for name in ("epochs", "steps", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:

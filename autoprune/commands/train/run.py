@@ -26,6 +26,7 @@ from autoprune.networks.execution import device_of
 from autoprune.networks.frozen import THAWED, thawed
 from autoprune.networks.save import SPEC, state_tensors, write_tensors
 from autoprune.networks.score import Score, measure
+from autoprune.networks.threads import suitable_threads, threads
 from autoprune.networks.weights import INITIAL, WEIGHTS
 from autoprune.pipeline.inputs import weights_hash
 from autoprune.problem.granularity.layout import divide
@@ -65,7 +66,8 @@ def _carry_out(
     with progress.phase("inspect", 1) as phase:
         structure = analyze(inputs.model, inputs.data.example(inputs.task))
         phase.advance()
-    with Run(config.directory, config, fresh=config.fresh) as run:
+    number = config.threads or suitable_threads(CostModel(structure).macs.dense)
+    with threads(number), Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(data=inputs.data.fingerprint, weights=weights_hash(inputs.model))
         if done(run, progress):
             return replace(Trained.from_json(run.artifacts.json(RESULT)), run=run.path)
