@@ -28,19 +28,18 @@ def test_the_number_holds_inside_the_block_only():
 
 @pytest.mark.parametrize(("asked", "recorded"), [(0, 1), (2, 2)])
 def test_a_run_computes_with_the_threads_that_it_records(asked, recorded, tmp_path):
-    class Watching(Silent):
-        seen = set()
+    seen = set()
 
+    class Watching(Silent):
         def phase(self, name, total):
             if name != "inspect":
-                self.seen.add(torch.get_num_threads())
+                seen.add(torch.get_num_threads())
             return super().phase(name, total)
 
     options = {"agent": "uniform", "baseline": False, "finetune_epochs": 1, "workers": 1}
     config = SearchConfig(budget="0.5flops", threads=asked, run=str(tmp_path), **options)
-    watching = Watching()
-    run_search(config, watching, Tuning(training=FitConfig(epochs=1, batch_size=64)))
+    run_search(config, Watching(), Tuning(training=FitConfig(epochs=1, batch_size=64)))
     stored = json.loads((tmp_path / "config.json").read_text())
     assert stored["environment"]["threads"] == recorded
-    assert watching.seen == {recorded}
+    assert seen == {recorded}
     assert "threads" not in stored["config"]
