@@ -34,12 +34,11 @@ from autoprune.agents.policy_format import DESCRIPTION
 from autoprune.agents.training_case import TrainingCase, TrainingTrial
 from autoprune.commands.apply.run import starts
 from autoprune.commands.train_policy.config import TrainPolicyConfig
+from autoprune.commands.train_policy.networks import Network, find_network
 from autoprune.commands.train_policy.run import (
-    Network,
     case_of,
     coefficients_of,
     describe_training,
-    find_network,
     network_summary,
 )
 from autoprune.data import Split

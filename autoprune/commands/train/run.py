@@ -110,8 +110,7 @@ def _fit(
 
     with run.events() as events:
 
-        def note(done: int, total: int, loss: float) -> None:
-            """Validate an epoch, unless the journal has it, and write its curves."""
+        def note(done: int, total: int, loss: float) -> None:  # an epoch, perhaps once more
             if done not in known:
                 measured = latest[0] if latest else measure(model, validation, inputs.task)
                 known[done] = {

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from autoprune.agents.generalist import Generalist, GeneralistConfig, TrainedPolicy
@@ -16,46 +15,25 @@ from autoprune.agents.policy_format import DESCRIPTION
 from autoprune.agents.registry import check_name, learners
 from autoprune.agents.shared_reward_model import FEATURES
 from autoprune.agents.training_case import TrainingCase, TrainingTrial
-from autoprune.commands.train_policy.config import Source, TrainPolicyConfig
+from autoprune.commands.train_policy.config import TrainPolicyConfig
+from autoprune.commands.train_policy.networks import Network, find_network, with_unique_names
 from autoprune.commands.train_policy.result import PlanErrors, PolicyResult, TrainingNetwork
-from autoprune.cost.budget import BoundBudget, Budget
-from autoprune.cost.latency import LatencyModel
-from autoprune.errors import InfeasibleError, UsageError
-from autoprune.foundation import trust
+from autoprune.cost.budget import Budget
 from autoprune.foundation.progress import Phase, Progress
 from autoprune.foundation.schema import encode
-from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.curves import Curves, PolicyCurves
-from autoprune.pipeline.inputs import Inputs, from_config, weights_hash
+from autoprune.pipeline.inputs import weights_hash
 from autoprune.pipeline.session import Session
-from autoprune.pipeline.setup import Setup, bind_budget, price
+from autoprune.pipeline.setup import Setup
 from autoprune.pipeline.stages import keep_policy, pose, train
 from autoprune.problem.evaluation import Evaluation
-from autoprune.problem.granularity.units import PruningUnits
 from autoprune.problem.problem import PruningProblem
 from autoprune.ranking.registry import find_ranking
-from autoprune.runs.artifacts import Artifacts
-from autoprune.runs.run import CONFIG, RESULT, Run
+from autoprune.runs.run import RESULT, Run
 from autoprune.runs.tensorboard import Events
 from autoprune.structure.plan import Plan
 from autoprune.training.checkpoint import discard
 from autoprune.training.in_run import done
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network to train on, found and analyzed.
-
-    ``budgets`` [texts] are those it can meet; ``between`` lie between them and judge a policy.
-    """
-
-    name: str
-    config: SearchConfig
-    inputs: Inputs
-    units: PruningUnits
-    latency: LatencyModel | None
-    budgets: Mapping[str, BoundBudget]
-    between: Sequence[BoundBudget]
 
 
 def run_train_policy(
@@ -68,7 +46,7 @@ def run_train_policy(
     for text in config.grid:
         Budget.parse(text)
     networks = [find_network(config, source, progress) for source in config.sources]
-    networks = _with_unique_names(networks)
+    networks = with_unique_names(networks)
     with Run(config.directory, config, fresh=config.fresh) as run:
         for item in networks:
             facts = f"{weights_hash(item.inputs.model)} {item.inputs.data.fingerprint}"
@@ -83,70 +61,6 @@ def run_train_policy(
         run.publish_json(RESULT, result.to_json())
         discard(run.artifacts)
         return result
-
-
-def find_network(config: TrainPolicyConfig, source: Source, progress: Progress) -> Network:
-    """Find and analyze one network, and bind every budget that it can meet.
-
-    Raises UsageError or DamagedError for what is missing or malformed, InfeasibleError if it can
-    meet none of the budgets.
-    """
-    name, source = _from_run(source, trust_code=config.trust_code)
-    asked = SearchConfig(
-        budget=",".join(f"{high:g}{unit}" for _, high, unit in config.ranges),
-        model=source.model,
-        weights=source.weights,
-        data=source.data or config.data,
-        task=config.task,
-        ranking=config.ranking,
-        align=config.align,
-        seed=config.seed,
-        device=config.device,
-    )
-    inputs = from_config(asked)
-    units, latency = price(inputs, asked, Budget.parse(asked.budget), progress)
-    budgets = {}
-    for text in config.grid:
-        try:
-            budgets[text] = bind_budget(Budget.parse(text), asked, units.cost, inputs.device)
-        except InfeasibleError as error:
-            if text == config.grid[-1] and not budgets:
-                raise
-            progress.note(f"{name} is not trained at {text}: {error.args[0]}")
-    between = []
-    for text in config.between:
-        with suppress(InfeasibleError):
-            between.append(bind_budget(Budget.parse(text), asked, units.cost, inputs.device))
-    return Network(name, asked, inputs, units, latency, budgets, between)
-
-
-def _from_run(source: Source, *, trust_code: bool) -> tuple[str, Source]:
-    """Name a network, and look up its weights and data in the run that trained it."""
-    path = Path(source.model)
-    if not (path / CONFIG).is_file():
-        return source.model, source
-    artifacts = Artifacts(path)
-    meta = artifacts.json(CONFIG)
-    said = meta.get("config") if isinstance(meta, dict) else None
-    if not isinstance(said, dict) or meta.get("command") != "train":
-        raise UsageError(
-            f"{path} is not a run of autoprune train", "name its network as MODEL=WEIGHTS@DATA"
-        )
-    if not trust_code:
-        for named in (str(said["model"]), *([] if source.data else [str(said["data"])])):
-            trust.check_named(named)
-    weights = artifacts.file("model.safetensors")
-    return path.name, Source(str(said["model"]), str(weights), source.data or str(said["data"]))
-
-
-def _with_unique_names(networks: Sequence[Network]) -> list[Network]:
-    names = [item.name for item in networks]
-    return [
-        replace(item, name=f"{item.name}-{names[:index].count(item.name) + 1}")
-        if item.name in names[:index]
-        else item
-        for index, item in enumerate(networks)
-    ]
 
 
 def _train_policy(

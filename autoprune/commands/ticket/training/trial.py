@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -121,10 +122,7 @@ def train(
         done=config.first,
     )
     monitored = MonitoredCheckpoint(checkpoint, monitor) if checkpoint else None
-
-    def validate(network: nn.Module) -> float:
-        return measure(network, splits.validation, task).loss
-
+    validate = partial(_loss_on, splits.validation, task) if select else None
     loop(
         model,
         splits.train,
@@ -133,20 +131,37 @@ def train(
         masks=masks,
         on_step=monitor,
         checkpoint=monitored,
-        validate=validate if select else None,
+        validate=validate,
     )
+    trial = _tested(model, monitor, reported, total, splits.test, task)
+    return TrialOutcome(trial, {step: monitor.kept[step] for step in keep if step in monitor.kept})
+
+
+def _tested(
+    model: nn.Module,
+    monitor: Monitor,
+    reported: Collection[int],
+    total: int,
+    test: Split,
+    task: Task,
+) -> TicketTrial:
+    """Test the weights at the reported iterations, at the early stop and at the end."""
     final, best = copied(model), monitor.best[1]
-
-    def test(weights: dict[str, Tensor]) -> float:
-        model.load_state_dict(weights, strict=False)
-        return measure(model, splits.test, task).score
-
     tested = {best: monitor.best_weights} | {step: monitor.kept[step] for step in reported}
     tested.pop(total, None)
-    accuracies = {step: test(weights) for step, weights in tested.items()}
-    accuracies[total] = test(final)  # last, so that these weights stay
-    accuracy_at = {str(step): accuracies[step] for step in reported}
-    trial = TicketTrial(
-        accuracies[total], best, accuracies[best], accuracy_at, tuple(monitor.curve)
+    tested[total] = final  # last, so that these weights stay
+    accuracies = {}
+    for step, weights in tested.items():
+        model.load_state_dict(weights, strict=False)
+        accuracies[step] = measure(model, test, task).score
+    return TicketTrial(
+        accuracies[total],
+        best,
+        accuracies[best],
+        {str(step): accuracies[step] for step in reported},
+        tuple(monitor.curve),
     )
-    return TrialOutcome(trial, {step: monitor.kept[step] for step in keep if step in monitor.kept})
+
+
+def _loss_on(split: Split, task: Task, network: nn.Module) -> float:
+    return measure(network, split, task).loss
