@@ -622,7 +622,7 @@ FAMILIES = {
         lambda: {"image": torch.randn(2, 3, 8, 8), "extra": {"vector": torch.randn(2, 5)}}),
     "auxiliary-head": Family(Auxiliary, (8,)),
     "spatial-gate": Family(spatial_gate, (8,)),
-    "norm-over-channels": Family(norm_over_channels, (), pinned="reduced over units"),
+    "norm-over-channels": Family(norm_over_channels, (8,), renormalized=True),
     "unknown-operator": Family(unknown_operator, (), pinned="unknown operator"),
     "weight-norm": Family(weight_norm, (6,), pinned="weight norm"),
     "pixel-shuffle": Family(pixel_shuffle, (6,)),

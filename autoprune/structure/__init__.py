@@ -8,6 +8,7 @@ from torch.utils._pytree import tree_leaves
 
 from autoprune.structure.graph import ExampleInputs, as_call, export_graph
 from autoprune.structure.grouping import build
+from autoprune.structure.statistics import settle
 from autoprune.structure.table import (
     Extent,
     Group,
@@ -36,6 +37,7 @@ def trace_structure(model: nn.Module, example_inputs: ExampleInputs) -> Structur
         layers = len(trace.layers)
         walk(trace, export_graph(model, example_inputs, training=True))
         del trace.layers[layers:]
+    settle(trace)
     return build(trace, model, _batch(example_inputs))
 
 

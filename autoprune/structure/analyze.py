@@ -17,8 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from autoprune.errors import UsageError
+from autoprune.foundation.user_code import blamed
 from autoprune.structure import trace_structure
-from autoprune.structure.finite import require_finite
+from autoprune.structure.finite import require_finite, require_values
 from autoprune.structure.graph import ExampleInputs, call, slow_attention
 from autoprune.structure.index_patterns import permutation
 from autoprune.structure.slicing import Slicer
@@ -58,6 +60,9 @@ def analyze(model: nn.Module, example_inputs: ExampleInputs) -> Structure:
     changed, whatever its mode or gradient flags. Raises UsageError if it cannot be exported, or if
     a weight is NaN or infinite: then nothing can be proved on it.
     """
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"{type(model).__name__} is no network", "pass a torch.nn.Module")
+    require_values(model)
     require_finite(model)
     structure = trace_structure(model, example_inputs)
     return verify(model, structure, example_inputs).structure
@@ -70,7 +75,8 @@ def verify(model: nn.Module, structure: Structure, example_inputs: ExampleInputs
     Works on a copy in double precision with disturbed weights, so that fresh normalization layers
     or zero-initialized branches cannot hide a wrong wire. Costs a few forward passes.
     """
-    bench = _Bench(model, structure, example_inputs)
+    with blamed("nothing can be proved on the model"):
+        bench = _Bench(model, structure, example_inputs)
     suspects = [group.name for group in structure.groups]
     failures: list[Pinned] = []
     if bench.error(suspects) is not None:

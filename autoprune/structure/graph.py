@@ -18,6 +18,10 @@ from torch.fx import Node
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 
+_PLAIN = (
+    "make its weights plain first: torch.nn.utils.prune.remove, remove_weight_norm; "
+    "detach the tensors its modules keep"
+)
 ExampleInputs = Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
 
 
@@ -79,7 +83,7 @@ def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool
     Raises UsageError, saying where, if the forward pass cannot be exported.
     """
     args, kwargs = as_call(example_inputs)
-    with blamed("the model cannot be copied"):
+    with blamed("the model cannot be copied", _PLAIN):
         twin = copy.deepcopy(model).train(training)
     try:
         with slow_attention(), quiet():

@@ -30,6 +30,16 @@ def reshape(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> 
     return _reshape(trace, value, shape, wanted)
 
 
+def reshape_as(trace: Trace, node: Node, value: Any, other: Any) -> Any:
+    """View in the shape of another value: where both have units, they go together."""
+    result = _reshape(trace, value, shape_of(node), shape_of(node))
+    if isinstance(result, Tensor) and isinstance(other, Tensor):
+        for dim in range(result.dim()):
+            if trace.labels.varies(result, dim) and trace.labels.varies(other, dim):
+                trace.labels.join(trace.labels.column(result, dim), trace.labels.column(other, dim))
+    return result
+
+
 def unflatten(trace: Trace, node: Node, value: Any, dim: int, sizes: list[int]) -> Any:
     """Split one dimension into several."""
     dim %= len(value.shape)
@@ -76,6 +86,8 @@ def expand(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> A
     if isinstance(value, Param):
         return move(value, lambda tensor: tensor.expand(shape))
     result = value.expand(shape)
+    if trace.is_statistic(value):
+        return result
     if not trace.labels.varying(result) and _grows_inside(value, shape):
         trace.labels.pin(value, "one value for all units of another group")
         return torch.tensor(FREE).expand(shape)
@@ -88,6 +100,12 @@ def _grows_inside(value: Tensor, shape: torch.Size) -> bool:
         size > 1 and dim > 0 and (dim < offset or value.shape[dim - offset] == 1)
         for dim, size in enumerate(shape)
     )
+
+
+def meshgrid(trace: Trace, node: Node, values: Any, indexing: str = "ij") -> Any:
+    """Spread several lines over a grid, each along its own dimension."""
+    lines = [trace.activation(value) for value in values]
+    return tuple(compress(grid) for grid in torch.meshgrid(*lines, indexing=indexing))
 
 
 def cat(trace: Trace, node: Node, values: Any, dim: int = 0) -> Any:
@@ -195,7 +213,9 @@ _PLAIN = (
 RULES = {
     **dict.fromkeys(_PLAIN, plain),
     **dict.fromkeys(("view", "reshape", "flatten", "_unsafe_view"), reshape),
-    **dict.fromkeys(("expand", "broadcast_to"), expand),
+    **dict.fromkeys(("reshape_as", "view_as"), reshape_as),
+    **dict.fromkeys(("expand", "broadcast_to", "expand_as"), expand),
+    "meshgrid": meshgrid,
     **dict.fromkeys(("cat", "concat", "concatenate"), cat),
     "unflatten": unflatten,
     **dict.fromkeys(("pad", "constant_pad_nd"), pad),
