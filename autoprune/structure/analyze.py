@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 from autoprune.structure import trace_structure
+from autoprune.structure.copies import disturb, plain_copy, require_no_need_of_hooks, unwrapped
 from autoprune.structure.finite import require_finite, require_values
 from autoprune.structure.graph import ExampleInputs, call, slow_attention
 from autoprune.structure.index_patterns import permutation
@@ -64,6 +65,8 @@ def analyze(model: nn.Module, example_inputs: ExampleInputs) -> Structure:
         raise UsageError(f"{type(model).__name__} is no network", "pass a torch.nn.Module")
     require_values(model)
     require_finite(model)
+    model = unwrapped(model)
+    require_no_need_of_hooks(model, lambda network: call(network, example_inputs))
     structure = trace_structure(model, example_inputs)
     return verify(model, structure, example_inputs).structure
 
@@ -76,7 +79,7 @@ def verify(model: nn.Module, structure: Structure, example_inputs: ExampleInputs
     or zero-initialized branches cannot hide a wrong wire. Costs a few forward passes.
     """
     with blamed("nothing can be proved on the model"):
-        bench = _Bench(model, structure, example_inputs)
+        bench = _Bench(unwrapped(model), structure, example_inputs)
     suspects = [group.name for group in structure.groups]
     failures: list[Pinned] = []
     if bench.error(suspects) is not None:
@@ -174,7 +177,7 @@ def _shuffled(size: int, name: str) -> Tensor:
 
 def _double(model: nn.Module, inputs: ExampleInputs) -> tuple[nn.Module, Any]:
     """Copy the model in double precision, or unchanged if its code fixes the precision."""
-    twin = _disturb(copy.deepcopy(model).eval())
+    twin = disturb(plain_copy(model).eval())
     wide = copy.deepcopy(twin).double()
     wide_inputs = tree_map(
         lambda leaf: leaf.double() if torch.is_tensor(leaf) and leaf.is_floating_point() else leaf,
@@ -186,18 +189,6 @@ def _double(model: nn.Module, inputs: ExampleInputs) -> tuple[nn.Module, Any]:
     except Exception:  # mixed precision inside the user's forward
         return twin, inputs
     return wide, wide_inputs
-
-
-def _disturb(model: nn.Module) -> nn.Module:
-    generator = torch.Generator().manual_seed(0)
-    for tensor in [*model.parameters(), *model.buffers()]:
-        if tensor.is_floating_point():
-            noise = torch.rand(tensor.shape, generator=generator).to(tensor)
-            if tensor.dim() < 2:
-                tensor.data.mul_(noise + 0.5).add_(0.1 * noise)
-            elif not tensor.any():
-                tensor.data.add_(0.1 * (noise - 0.5))
-    return model
 
 
 def pin(structure: Structure, reasons: Mapping[str, str]) -> Structure:

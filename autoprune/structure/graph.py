@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import logging
 import warnings
@@ -17,11 +16,8 @@ from torch.fx import Node
 
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
+from autoprune.structure.copies import COPIED, plain_copy, set_mode
 
-_PLAIN = (
-    "make its weights plain first: torch.nn.utils.prune.remove, remove_weight_norm; "
-    "detach the tensors its modules keep"
-)
 ExampleInputs = Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
 
 
@@ -83,8 +79,8 @@ def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool
     Raises UsageError, saying where, if the forward pass cannot be exported.
     """
     args, kwargs = as_call(example_inputs)
-    with blamed("the model cannot be copied", _PLAIN):
-        twin = copy.deepcopy(model).train(training)
+    with blamed("the model cannot be copied", COPIED):
+        twin = set_mode(plain_copy(model), training)
     try:
         with slow_attention(), quiet():
             program = torch.export.export(twin, args, kwargs, strict=False)
@@ -97,7 +93,7 @@ def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool
             "try torch.export.export(model, inputs, strict=False) on its own",
         ) from error
     signature = program.graph_signature
-    known = aliases(model)
+    known = aliases(twin)
     owned = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     return ModelGraph(
         nodes=tuple(program.graph.nodes),
