@@ -9,7 +9,7 @@ must equal the masked one.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,13 @@ from torch.utils._pytree import tree_leaves, tree_map
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 from autoprune.structure import trace_structure
-from autoprune.structure.copies import disturb, plain_copy, require_no_need_of_hooks, unwrapped
+from autoprune.structure.copies import (
+    disturb,
+    plain_copy,
+    require_no_need_of_hooks,
+    set_mode,
+    unwrapped,
+)
 from autoprune.structure.finite import require_finite, require_values
 from autoprune.structure.graph import ExampleInputs, call, slow_attention
 from autoprune.structure.index_patterns import permutation
@@ -80,10 +86,7 @@ def verify(model: nn.Module, structure: Structure, example_inputs: ExampleInputs
     """
     with blamed("nothing can be proved on the model"):
         bench = _Bench(unwrapped(model), structure, example_inputs)
-    suspects = [group.name for group in structure.groups]
-    failures: list[Pinned] = []
-    if bench.error(suspects) is not None:
-        suspects, failures = _separate(bench, suspects)
+    suspects, failures = _separate(bench, [group.name for group in structure.groups])
     proved = pin(structure, {failure.name: failure.reason for failure in failures})
     return Verification(
         permutation_error=bench.permutation_difference(suspects),
@@ -94,17 +97,21 @@ def verify(model: nn.Module, structure: Structure, example_inputs: ExampleInputs
     )
 
 
-def _separate(bench: _Bench, suspects: Iterable[str]) -> tuple[list[str], list[Pinned]]:
-    """Keep the groups that pass, alone and together with those kept before."""
-    passed: list[str] = []
-    failures = []
-    for name in suspects:
-        reason = bench.error([name]) or (bench.error([*passed, name]) if passed else None)
+def _separate(bench: _Bench, suspects: list[str]) -> tuple[list[str], list[Pinned]]:
+    """Keep the groups that pass together, by halves: a few that fail cost few proofs."""
+    failures: list[Pinned] = []
+
+    def grow(passed: list[str], more: list[str]) -> list[str]:
+        reason = bench.error([*passed, *more]) if more else None
         if reason is None:
-            passed.append(name)
-        else:
-            failures.append(Pinned(name, bench.structure.sizes[name], reason))
-    return passed, failures
+            return [*passed, *more]
+        if len(more) == 1:
+            failures.append(Pinned(more[0], bench.structure.sizes[more[0]], reason))
+            return passed
+        middle = len(more) // 2
+        return grow(grow(passed, more[:middle]), more[middle:])
+
+    return grow([], suspects), failures
 
 
 class _Bench:
@@ -116,6 +123,7 @@ class _Bench:
         self._slicer = Slicer(self._model, structure)
         self._dense = self._run(self._model)
         self._scale = max((float(leaf.abs().max()) for leaf in self._dense), default=1.0) or 1.0
+        self._trains = self._runs_in_training()
         self._tolerance = TOLERANCE[self._dense[0].dtype if self._dense else torch.float64]
 
     def _run(self, model: nn.Module) -> list[Tensor]:
@@ -124,17 +132,34 @@ class _Bench:
             leaves = tree_leaves(call(model, self._inputs))
         return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
 
+    def _runs_in_training(self) -> bool:
+        try:
+            self._run(set_mode(plain_copy(self._model), training=True))
+        except Exception:  # it wants targets, or other inputs
+            return False
+        return True
+
     def error(self, names: list[str]) -> str | None:
         """Return what fails when half of each named group is removed or reordered, if anything."""
         try:
             mask, order = self.mask_difference(names), self.permutation_difference(names)
         except Exception as error:  # whatever the user's forward raises is the reason
-            return "fails when smaller: " + (str(error).strip().splitlines() or ["?"])[0]
+            return f"fails when smaller: {_words(error)}"
+        try:
+            self._train(names)
+        except Exception as error:  # a head that runs only in training, and could not be traced
+            return f"fails when smaller, in training: {_words(error)}"
         if not order <= self._tolerance:
             return f"output changes by {order:.1e} when its units are reordered"
         if not mask <= self._tolerance:
             return f"sliced and masked outputs differ by {mask:.1e}"
         return None
+
+    def _train(self, names: list[str]) -> None:
+        """Run the network in training mode, with half of each named group removed."""
+        if self._trains:
+            kept = {name: _half(self.structure.sizes[name], name) for name in names}
+            self._run(set_mode(self._slicer.build(kept), training=True))
 
     def permutation_difference(self, names: list[str]) -> float:
         """Relative change of the output when the units of the groups are reordered."""
@@ -164,6 +189,10 @@ class _Bench:
                 error = float((output - target).abs().max()) / self._scale
                 worst = max(worst, error if error == error else float("inf"))
         return worst
+
+
+def _words(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _half(size: int, name: str) -> Tensor:

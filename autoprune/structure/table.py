@@ -125,6 +125,7 @@ class Structure:
     - ``widths``: (module path, attribute) -> extent, for sizes that no tensor shows.
     - ``renormalized``: groups that a layer or group norm runs over, whose statistics change when
       units go.
+    - ``unused``: the parameters that no forward pass has used; they stay as they are.
     """
 
     groups: tuple[Group, ...]
@@ -135,6 +136,7 @@ class Structure:
     aliases: Mapping[str, str]
     widths: Mapping[tuple[str, str], Extent]
     renormalized: frozenset[str] = frozenset()
+    unused: tuple[str, ...] = ()
 
     @cached_property
     def sizes(self) -> dict[str, int]:

@@ -69,7 +69,7 @@ class Standardized(nn.Conv2d):
     def __init__(self, *sizes: int, spelled: bool) -> None:
         super().__init__(*sizes)
         self.spelled = spelled
-        self.gain = nn.Parameter(torch.ones(sizes[1]))
+        self.gain = None if spelled else nn.Parameter(torch.ones(sizes[1]))
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight
