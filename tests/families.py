@@ -602,8 +602,7 @@ FAMILIES = {
     "attention-constant": Family(
         lambda: Transformer("constant"), (32,), pinned="fails when smaller"),
     "attention-scaled": Family(
-        lambda: Transformer("default-scale"), (16, 32), renormalized=True,
-        pinned="attention scales by this size"),
+        lambda: Transformer("default-scale"), (4, 16, 32), renormalized=True),
     "encoder-layers": Family(encoder, (24, 24), sequence(2, 5, 6), pinned="fails when smaller"),
     "decoder-layer": Family(
         lambda: nn.TransformerDecoderLayer(16, 4, 24, batch_first=True), (24,),

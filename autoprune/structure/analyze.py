@@ -28,8 +28,9 @@ from autoprune.structure.copies import (
     unwrapped,
 )
 from autoprune.structure.finite import require_finite, require_values
-from autoprune.structure.graph import ExampleInputs, call, slow_attention
+from autoprune.structure.graph import ExampleInputs, call, slow_attention, user_line
 from autoprune.structure.index_patterns import permutation
+from autoprune.structure.kept_sizes import Choices, adopt
 from autoprune.structure.slicing import Slicer
 from autoprune.structure.table import Extent, Pinned, Product, Structure
 
@@ -87,7 +88,7 @@ def verify(model: nn.Module, structure: Structure, example_inputs: ExampleInputs
     with blamed("nothing can be proved on the model"):
         bench = _Bench(unwrapped(model), structure, example_inputs)
     suspects, failures = _separate(bench, [group.name for group in structure.groups])
-    proved = pin(structure, {failure.name: failure.reason for failure in failures})
+    proved = pin(bench.structure, {failure.name: failure.reason for failure in failures})
     return Verification(
         permutation_error=bench.permutation_difference(suspects),
         mask_error=bench.mask_difference(suspects),
@@ -106,6 +107,10 @@ def _separate(bench: _Bench, suspects: list[str]) -> tuple[list[str], list[Pinne
         if reason is None:
             return [*passed, *more]
         if len(more) == 1:
+            if bench.sets_ints(passed, more[0]):
+                return [*passed, more[0]]
+            kept = ", ".join(f"{path}.{name}".strip(".") for path, name in bench.ints(more[0]))
+            reason += f"; kept as {kept}" if kept and "smaller" in reason else ""
             failures.append(Pinned(more[0], bench.structure.sizes[more[0]], reason))
             return passed
         middle = len(more) // 2
@@ -121,6 +126,7 @@ class _Bench:
         self.structure = structure
         self._model, self._inputs = _double(model, inputs)
         self._slicer = Slicer(self._model, structure)
+        self._choices = Choices(self._model, structure)
         self._dense = self._run(self._model)
         self._scale = max((float(leaf.abs().max()) for leaf in self._dense), default=1.0) or 1.0
         self._trains = self._runs_in_training()
@@ -131,6 +137,26 @@ class _Bench:
             torch.manual_seed(0)
             leaves = tree_leaves(call(model, self._inputs))
         return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+
+    def ints(self, group: str) -> list[tuple[str, str]]:
+        """Return the ints of modules that may hold the size of a group."""
+        return list(dict(self._choices.options(group)))
+
+    def sets_ints(self, passed: list[str], group: str) -> bool:
+        """Let ints of modules follow the plan, the fewest that make a group pass, if any do."""
+        before = self.structure
+        for choice in self._choices.of(group):
+            self._use(adopt(before, choice))
+            helped = self.error([*passed, group]) is None
+            self._choices.note(choice, helped)
+            if helped:
+                return True
+        self._use(before)
+        return False
+
+    def _use(self, structure: Structure) -> None:
+        if structure is not self.structure:
+            self.structure, self._slicer = structure, Slicer(self._model, structure)
 
     def _runs_in_training(self) -> bool:
         try:
@@ -192,7 +218,9 @@ class _Bench:
 
 
 def _words(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    place = user_line(error)
+    return f"{said} ({place})" if place else said
 
 
 def _half(size: int, name: str) -> Tensor:
@@ -253,5 +281,6 @@ def pin(structure: Structure, reasons: Mapping[str, str]) -> Structure:
             for tensor in structure.tensors
         ),
         widths={key: fix(extent) for key, extent in structure.widths.items()},
+        options=tuple((key, fix(extent)) for key, extent in structure.options),
         renormalized=structure.renormalized - set(reasons),
     )

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from torch.fx import Node
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 from autoprune.structure.copies import COPIED, plain_copy, set_mode
+
+_OURS = str(Path(__file__).parent)
 
 ExampleInputs = Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
 
@@ -113,6 +116,18 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+def user_line(error: BaseException) -> str:
+    """File, line and function of the user's code, or of a library's, that an error came out of."""
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        file, name = trace.tb_frame.f_code.co_filename, trace.tb_frame.f_code.co_name
+        if "/torch/" not in file and not file.startswith(("<", _OURS)):
+            place = f"{Path(file).name}:{trace.tb_lineno} in {name}"
+        trace = trace.tb_next
+    return place
 
 
 def _where(error: Exception) -> str:

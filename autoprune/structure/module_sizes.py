@@ -36,7 +36,8 @@ def set_width(model: nn.Module, path: str, attribute: str, size: int) -> None:
     """Set a size that no tensor shows, such as that of a layer norm without weights."""
     module = model.get_submodule(path)
     old = module.__dict__.get(attribute)
-    if old is not None and module._parameters.get("weight") is None:
+    ours = not type(module).__module__.startswith("torch.nn")
+    if old is not None and (ours or module._parameters.get("weight") is None):
         module.__dict__[attribute] = (size,) if isinstance(old, tuple) else size
 
 

@@ -68,6 +68,7 @@ class Trace:
     shapes: dict[str, torch.Size] = field(default_factory=dict)
     statistics: list[Statistic] = field(default_factory=list)
     returns: list[tuple[int, Tensor]] = field(default_factory=list)
+    written: list[tuple[str, int, Tensor]] = field(default_factory=list)
 
     def register(self, key: tuple[str, int], column: Tensor, role: Role) -> Tensor:
         """Tie ``column`` (one label per index) to a dimension; return the labels it has now."""

@@ -117,7 +117,7 @@ def test_training_is_part_of_the_proof() -> None:
     structure = analyze(Switched(), torch.randn(3, 4))
     assert structure.sizes == {"b": 6}
     reasons = {item.name: item.reason for item in structure.pinned}
-    assert reasons["a"] == "fails when smaller, in training: ten features wanted"
+    assert "in training: ten features wanted (test_passes.py" in reasons["a"]
 
 
 @pytest.mark.parametrize("samples", [1, 2])

@@ -106,6 +106,15 @@ def _tie(trace: Trace, result: Tensor, param: Param) -> None:
             trace.tie(param, dim, trace.labels.column(result, dim + offset), "scale")
 
 
+def add_bias(trace: Trace, scores: Tensor, bias: Any) -> Tensor:
+    """Add a bias, or a mask, to the scores of attention: it has a row for each head, or one."""
+    if isinstance(bias, Param):
+        _tie(trace, scores, bias)
+    elif isinstance(bias, Tensor) and trace.labels.varying(bias):
+        return meet(trace, scores, _lift(bias, scores.shape)).expand(scores.shape)
+    return scores
+
+
 def _merge(trace: Trace, params: list[Param], shape: torch.Size) -> Param:
     """Combine parameters (weight = direction * scale): each keeps its own dimensions."""
     sources = []
