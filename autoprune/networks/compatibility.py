@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ def check_compatible(model: nn.Module, data: Data, task: Task) -> None:
     """
     _check_weights(model)
     with blamed("the model cannot be copied", COPIED):
+        copy.deepcopy(model)
         own, model = model, plain_copy(model)
     batch = move(next(data.train.take(2).batches(2)), device_of(model))
     with blamed(f"task {task.name!r} finds no inputs in a batch of {data.name}"):

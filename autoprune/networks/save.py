@@ -23,6 +23,7 @@ from autoprune.errors import AutopruneError, DamagedError, UsageError
 from autoprune.networks.bitmap import unpack
 from autoprune.networks.spec import ModelSpec
 from autoprune.runs.artifacts import Artifacts
+from autoprune.structure.copies import unwrapped
 from autoprune.structure.cutting import Indices, Widths, cut
 
 FORMAT = 1
@@ -91,6 +92,7 @@ def load(run: str | Path, model: nn.Module | None = None, *, trust_code: bool = 
                 "pass a dense one of the same class: autoprune.load(run, model=MyNet())",
             )
         model = spec.build(trust_code=trust_code)
+    model = unwrapped(model)
     return rebuild(model, indices, widths, artifacts.file(WEIGHTS), sparse)
 
 
@@ -160,10 +162,8 @@ def _index(entry: Any, path: Path) -> tuple[tuple[str, int], Tensor]:
 
 def _width(entry: Any, path: Path) -> tuple[tuple[str, str], int]:
     match entry:
-        case [
-            str(module),
-            ("num_features" | "num_channels" | "normalized_shape") as attribute,
-            int(size),
-        ] if size > 0:
+        case [str(module), str(attribute), int(size)] if (
+            size > 0 and attribute.isidentifier() and not attribute.startswith("_")
+        ):
             return (module, attribute), size
     raise DamagedError(f"{path} has a damaged width: {str(entry)[:60]}")
