@@ -143,7 +143,9 @@ def _pinned(
     """Count the indices that weights make and that must stay, by reason."""
     counts: Counter[tuple[str, str]] = Counter()
     for key, column in roots.items():
-        if trace.roles[key] != "out" or not key[0].split(".")[-1].startswith(("weight", "in_proj")):
+        if trace.roles[key] != "out" or not key[0].split(".")[-1].startswith(
+            ("weight", "in_proj_weight")
+        ):
             if trace.kinds.get(key) is None:
                 continue
         for label in column.tolist():

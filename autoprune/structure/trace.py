@@ -105,10 +105,15 @@ class Trace:
             return value
         if not isinstance(value, Param):
             return torch.tensor(self.labels.fixed("a constant"))
-        real = [dim for dim, size in enumerate(value.shape) if size > 1]
+        wide = [dim for dim, size in enumerate(value.shape) if size > 1]
+        real = [dim for dim in wide if self._sources(value, dim) - {None, MIXED}] or wide
         if not real:
             return torch.tensor(self.labels.fixed("a constant")).expand(value.shape)
         return spread(self.produce(value, real[-1], "parameter"), real[-1], value.shape)
+
+    @staticmethod
+    def _sources(param: Param, dim: int) -> set[int | None]:
+        return {dims[dim] for _, dims in param.sources}
 
     def freeze(self, value: Any, reason: str) -> None:
         """Pin all units that a value touches."""

@@ -174,3 +174,41 @@ def test_hidden_units_of_experts_are_a_group(how: str) -> None:
     torch.manual_seed(0)
     structure, _ = check(around(Experts(how)), torch.randn(5, 7))
     assert sorted(structure.sizes.values()) == [10, 10, 14]
+
+
+class Windows(nn.Module):
+    """Attention with a bias that is looked up in a table by constants of the code."""
+
+    def __init__(self, masked: bool) -> None:
+        super().__init__()
+        self.masked = masked
+        self.q, self.k, self.v = (nn.Linear(10, 24) for _ in range(3))
+        self.table = nn.Parameter(torch.randn(9, 4))
+        self.register_buffer("places", torch.arange(25) % 9)
+        self.out = nn.Linear(24, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (
+            one(x).unflatten(-1, (-1, 6)).transpose(1, 2) for one in (self.q, self.k, self.v)
+        )
+        bias = self.table[self.places].view(5, 5, -1).permute(2, 0, 1).unsqueeze(0)
+        if self.masked:
+            bias = bias + torch.zeros(2, 1, 5, 5)
+        return self.out(
+            F.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2)
+        )
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_table_of_biases_loses_the_columns_of_its_heads(masked: bool) -> None:
+    torch.manual_seed(0)
+    structure, compact = check(around(Windows(masked)), torch.randn(2, 5, 7))
+    assert structure.sizes["1.q"] == 4
+    assert compact[1].table.shape == (9, 2)
+
+
+def test_attention_of_torch_says_why_it_stays() -> None:
+    net = nn.Sequential(nn.Linear(7, 16), nn.TransformerEncoderLayer(16, 4, 32, batch_first=True))
+    structure = analyze(net, torch.randn(2, 5, 7))
+    (pinned,) = [item for item in structure.pinned if item.name == "1.self_attn"]
+    assert "embed_dim" in pinned.reason and pinned.size == 48

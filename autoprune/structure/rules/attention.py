@@ -144,7 +144,7 @@ def scaled_dot_product_attention(
     """Attend: queries and keys share their units, the output has those of the values."""
     places = query.dim() - 1
     if scale is None and any(trace.labels.varies(item, places) for item in (query, key)):
-        trace.freeze([query, key], "attention scales by the size of a head; pass scale=")
+        trace.freeze([query, key], _reason(node))
     if enable_gqa:
         for item in (query, key, value, mask):
             trace.freeze(item, "grouped-query attention")
@@ -154,6 +154,14 @@ def scaled_dot_product_attention(
     weights = contract(trace, node, f"{batch}XY,{batch}ZY->{batch}XZ", query, key, scores)
     weights = add_bias(trace, weights, mask)
     return contract(trace, node, f"{batch}XZ,{batch}ZY->{batch}XY", weights, value, shape_of(node))
+
+
+def _reason(node: Node) -> str:
+    """Why the places of a head stay: what the user can change about it."""
+    modules = list((node.meta.get("nn_module_stack") or {}).values())
+    if modules and "MultiheadAttention" in str(modules[-1][1]):
+        return "nn.MultiheadAttention has one int, embed_dim, for its width and all its heads"
+    return "attention scales by the size of a head; pass scale="
 
 
 RULES = {
