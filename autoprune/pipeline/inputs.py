@@ -25,7 +25,7 @@ from autoprune.networks.save import state_tensors
 from autoprune.networks.spec import ModelSpec, model_spec
 from autoprune.networks.weights import load_weights
 from autoprune.runs.artifacts import START_OVER, Artifacts
-from autoprune.structure.copies import unwrapped
+from autoprune.structure.copies import plain_copy, unwrapped
 
 CONFIG = "config.json"
 
@@ -207,7 +207,7 @@ def from_objects(model: nn.Module | str, data: object, task: object, config: Sel
         model = copy.deepcopy(model).to(device)
     model = unwrapped(model)
     check_compatible(model, loaded, resolved)
-    return Inputs(model, spec, loaded, resolved, trained=spec is None)
+    return Inputs(plain_copy(model), spec, loaded, resolved, trained=spec is None)
 
 
 def _fresh(spec: ModelSpec, seeds: Seeds) -> nn.Module:
