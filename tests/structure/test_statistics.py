@@ -63,6 +63,7 @@ OTHERS = {
     "gate": lambda m, x: x * x.mean(-1, keepdim=True).sigmoid(),
     "layer behind": lambda m, x: x * F.linear(x.mean(-1, keepdim=True), m.wide),
     "product behind": lambda m, x: x + x.mean(-1, keepdim=True) @ m.gain[None],
+    "softmax in Python": lambda m, x: x.exp() / x.exp().sum(-1, keepdim=True),
     "softmax": lambda m, x: x.softmax(-1),
     "largest": lambda m, x: x / x.amax(-1, keepdim=True),
     "joined": lambda m, x: torch.cat([x, x.mean(-1, keepdim=True)], -1)[..., :10],

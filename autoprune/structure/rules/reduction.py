@@ -32,11 +32,19 @@ def _sum_up(trace: Trace, node: Node, value: Tensor, dims: list[int]) -> Tensor 
     along = [dim for dim in dims if trace.labels.varies(value, dim)]
     if operator_name(node) not in _STATISTICS or trace.labels.varying(value) != along:
         return None
-    if len(along) != 1:
+    if len(along) != 1 or _is_softmax(node):
         return None
     column = trace.labels.column(value, along[0])
     label = statistic(trace, column, f"reduced over units by {node.name}")
     return label.view((1,) * value.dim()).expand(value.shape)
+
+
+def _is_softmax(node: Node) -> bool:
+    """Whether exponentials are summed: a unit that is zero would still count as one."""
+    source = node.args[0] if node.args else None
+    while isinstance(source, Node) and operator_name(source) in ("to", "_to_copy", "mul", "div"):
+        source = source.args[0] if source.args else None
+    return isinstance(source, Node) and operator_name(source) in ("exp", "exp2", "expm1")
 
 
 def reduce(trace: Trace, node: Node, value: Any, dim: Any = None, *args: Any, **kwargs: Any) -> Any:
