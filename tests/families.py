@@ -602,8 +602,7 @@ FAMILIES = {
     "attention-constant": Family(
         lambda: Transformer("constant"), (32,), pinned="fails when smaller"),
     "attention-scaled": Family(
-        lambda: Transformer("default-scale"), (16, 32), renormalized=True,
-        pinned="attention scales by this size"),
+        lambda: Transformer("default-scale"), (4, 16, 32), renormalized=True),
     "encoder-layers": Family(encoder, (24, 24), sequence(2, 5, 6), pinned="fails when smaller"),
     "decoder-layer": Family(
         lambda: nn.TransformerDecoderLayer(16, 4, 24, batch_first=True), (24,),
@@ -622,7 +621,7 @@ FAMILIES = {
         lambda: {"image": torch.randn(2, 3, 8, 8), "extra": {"vector": torch.randn(2, 5)}}),
     "auxiliary-head": Family(Auxiliary, (8,)),
     "spatial-gate": Family(spatial_gate, (8,)),
-    "norm-over-channels": Family(norm_over_channels, (), pinned="reduced over units"),
+    "norm-over-channels": Family(norm_over_channels, (8,), renormalized=True),
     "unknown-operator": Family(unknown_operator, (), pinned="unknown operator"),
     "weight-norm": Family(weight_norm, (6,), pinned="weight norm"),
     "pixel-shuffle": Family(pixel_shuffle, (6,)),

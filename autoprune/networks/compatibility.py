@@ -15,6 +15,7 @@ from autoprune.data.task import IGNORED, Classification, Task, logits
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.execution import device_of, forward, mode, move
+from autoprune.structure.copies import COPIED, plain_copy, require_no_need_of_hooks
 from autoprune.structure.finite import require_finite
 
 
@@ -27,12 +28,14 @@ def check_compatible(model: nn.Module, data: Data, task: Task) -> None:
     labels are no integers or there are fewer outputs than classes.
     """
     _check_weights(model)
-    with blamed("the model cannot be copied"):
+    with blamed("the model cannot be copied", COPIED):
         copy.deepcopy(model)
+        own, model = model, plain_copy(model)
     batch = move(next(data.train.take(2).batches(2)), device_of(model))
     with blamed(f"task {task.name!r} finds no inputs in a batch of {data.name}"):
         args, kwargs = task.inputs(batch)
         shapes = " and ".join(str(list(leaf.shape)) for leaf in tree_leaves((args, kwargs)))
+    require_no_need_of_hooks(own, lambda network: forward(network, task, batch))
     with torch.no_grad(), mode(model, train=False):
         with blamed(f"the model does not accept a batch of {data.name} of shape {shapes}"):
             outputs = forward(model, task, batch)

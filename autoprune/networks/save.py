@@ -25,6 +25,7 @@ from autoprune.foundation.files import make_directory, pretty, text_writer
 from autoprune.networks.bitmap import pack, unpack
 from autoprune.networks.spec import ModelSpec
 from autoprune.runs.artifacts import Artifacts
+from autoprune.structure.copies import unwrapped
 from autoprune.structure.cut_record import recorded_cut
 from autoprune.structure.cutting import Indices, Widths, cut
 
@@ -95,7 +96,7 @@ def write_network(
 
     ``sparse`` names the tensors whose zeros are not stored.
     """
-    model = unwrapped(model)
+    model = _innermost(model)
     indices, widths = recorded_cut(model)
     tensors = state_tensors(model)
     masks = {name: tensors[name] != 0 for name in sparse}
@@ -107,7 +108,7 @@ def write_network(
 def rewrite_network(artifacts: Artifacts, model: nn.Module) -> None:
     """Publish a network again if its weights are no longer those that are stored."""
     spec, _, _, sparse = _read_spec(artifacts.json(SPEC), artifacts.path / SPEC)
-    tensors = state_tensors(unwrapped(model))
+    tensors = state_tensors(_innermost(model))
     shapes = {name: value.shape for name, value in tensors.items()}
     stored = load_file(str(artifacts.file(WEIGHTS)))
     try:
@@ -122,15 +123,13 @@ def rewrite_network(artifacts: Artifacts, model: nn.Module) -> None:
         write_network(artifacts, model, spec, sparse)
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the network inside ``DataParallel`` and ``torch.compile``."""
+def _innermost(model: nn.Module) -> nn.Module:
+    """Return the network inside ``DataParallel`` and ``torch.compile``, however they are nested."""
     while True:
-        inner = model._modules.get("_orig_mod")
-        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            inner = model.module
-        if inner is None:
-            return model
-        model = inner
+        inner = unwrapped(model)
+        if not isinstance(inner, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            return inner
+        model = inner.module
 
 
 def load(run: str | Path, model: nn.Module | None = None, *, trust_code: bool = False) -> nn.Module:
@@ -155,6 +154,7 @@ def load(run: str | Path, model: nn.Module | None = None, *, trust_code: bool = 
                 "pass a dense one of the same class: autoprune.load(run, model=MyNet())",
             )
         model = spec.build(trust_code=trust_code)
+    model = unwrapped(model)
     return rebuild(model, indices, widths, artifacts.file(WEIGHTS), sparse)
 
 
@@ -224,10 +224,8 @@ def _index(entry: Any, path: Path) -> tuple[tuple[str, int], Tensor]:
 
 def _width(entry: Any, path: Path) -> tuple[tuple[str, str], int]:
     match entry:
-        case [
-            str(module),
-            ("num_features" | "num_channels" | "normalized_shape") as attribute,
-            int(size),
-        ] if size > 0:
+        case [str(module), str(attribute), int(size)] if (
+            size > 0 and attribute.isidentifier() and not attribute.startswith("_")
+        ):
             return (module, attribute), size
     raise DamagedError(f"{path} has a damaged width: {str(entry)[:60]}")

@@ -21,6 +21,7 @@ from autoprune.foundation.user_code import (
 )
 from autoprune.networks import zoo
 from autoprune.networks.libraries import LIBRARIES, as_module, build_from_library, library_options
+from autoprune.structure.copies import unwrapped
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def model_spec(name: str, data: Data | None = None, **options: Any) -> ModelSpec
 def resolve_model(spec: str | ModelSpec | nn.Module, data: Data | None = None) -> nn.Module:
     """Return the network that ``spec`` is or names, shaped for ``data``, with fresh weights."""
     if isinstance(spec, nn.Module):
-        return spec
+        return unwrapped(spec)
     if isinstance(spec, str):
         spec = model_spec(spec, data)
     return spec.build(trust_code=True)

@@ -16,7 +16,7 @@ from autoprune.runs.artifacts import MANIFEST, Artifacts
 INITIAL, BASE, WEIGHTS = "initial.safetensors", "base.safetensors", "model.safetensors"
 """Weights in a run: initial ones, those of the dense network, those of the resulting network."""
 
-WRAPPERS = ("state_dict", "model_state_dict", "model")
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which checkpoints keep the weights."""
 
 
@@ -25,7 +25,8 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 
     ``path`` is a run (:func:`weights_file`), a safetensors file, or a checkpoint that
     ``torch.load`` reads with ``weights_only``: tensors by name, bare or under one of ``WRAPPERS``.
-    DataParallel's prefix is dropped.
+    A prefix of all names is dropped (DataParallel's, that of a compiled or wrapped network), and
+    the masks of ``torch.nn.utils.prune`` are multiplied in.
 
     Raises UsageError for a missing file, DamagedError for one that cannot be read, holds other
     objects than tensors, does not fit the model, or holds NaN or infinity.
@@ -35,9 +36,8 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         what = f"{path} is a directory" if path.is_dir() else f"no such file: {path}"
         raise UsageError(what, "--weights takes a safetensors file or checkpoint")
     given = _read(path)
-    if given and all(name.startswith("module.") for name in given):
-        given = {name.removeprefix("module."): value for name, value in given.items()}
     state = model.state_dict(keep_vars=True)
+    given = _masked(_without_prefix(given, state))
     buffers = {name for name, _ in model.named_buffers(remove_duplicate=False)}
     _check_names(path, state, given)
     for name, value in given.items():
@@ -47,10 +47,35 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
                 f" {list(state[name].shape)}",
                 "the weights belong to another network, or to another number of classes",
             )
+        if value.is_floating_point() != state[name].is_floating_point():
+            kinds = [str(one.dtype).removeprefix("torch.") for one in (value, state[name])]
+            raise DamagedError(
+                f"{path}: {name} is {kinds[0]}, the model's is {kinds[1]}", "save it unquantized"
+            )
         bad = value.isnan() if name in buffers else ~value.isfinite()  # masks may be infinite
         if bool(bad.any()):
             raise DamagedError(f"{path}: {name} holds NaN or infinity", "save sound weights")
     model.load_state_dict(given, strict=False)
+
+
+def _without_prefix(given: dict[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Drop what all names begin with, as long as none of them is the model's."""
+    while given and not any(name in state for name in given):
+        prefixes = {name.partition(".")[0] for name in given if "." in name[:-1]}
+        if len(prefixes) != 1 or not all("." in name for name in given):
+            break
+        given = {name.partition(".")[2]: value for name, value in given.items()}
+    return given
+
+
+def _masked(given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Multiply the weights that ``torch.nn.utils.prune`` keeps beside their masks."""
+    for name in [name for name in given if name.endswith("_orig")]:
+        plain = name.removesuffix("_orig")
+        mask = given.get(f"{plain}_mask")
+        if mask is not None and plain not in given and mask.shape == given[name].shape:
+            given[plain] = given.pop(name) * given.pop(f"{plain}_mask")
+    return given
 
 
 def weights_file(path: Path) -> Path:

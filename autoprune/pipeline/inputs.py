@@ -25,6 +25,7 @@ from autoprune.networks.save import state_tensors
 from autoprune.networks.spec import ModelSpec, model_spec
 from autoprune.networks.weights import load_weights
 from autoprune.runs.artifacts import START_OVER, Artifacts
+from autoprune.structure.copies import plain_copy, unwrapped
 
 CONFIG = "config.json"
 
@@ -204,8 +205,9 @@ def from_objects(model: nn.Module | str, data: object, task: object, config: Sel
         model = _fresh(spec, seeds)
     if (spec or config.device != "auto") and device_of(model) != device:
         model = copy.deepcopy(model).to(device)
+    model = unwrapped(model)
     check_compatible(model, loaded, resolved)
-    return Inputs(model, spec, loaded, resolved, trained=spec is None)
+    return Inputs(plain_copy(model), spec, loaded, resolved, trained=spec is None)
 
 
 def _fresh(spec: ModelSpec, seeds: Seeds) -> nn.Module:

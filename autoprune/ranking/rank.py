@@ -17,6 +17,7 @@ from autoprune.ranking.ordering import Ranking
 from autoprune.ranking.registry import find_ranking, without_data
 from autoprune.ranking.regression import refitting
 from autoprune.ranking.sensitivity import sensitivities
+from autoprune.structure.copies import unwrapped
 from autoprune.structure.finite import require_finite
 from autoprune.structure.table import Structure
 
@@ -42,6 +43,7 @@ def rank(
     that are NaN or infinite.
     """
     entry = find_ranking(method)
+    model = unwrapped(model)
     require_finite(model)
     if not entry.needs_data:
         ranked = entry.load()(model, structure, seed)

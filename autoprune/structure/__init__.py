@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from autoprune.structure.copies import unwrapped
 from autoprune.structure.graph import ExampleInputs, as_call, export_graph
 from autoprune.structure.grouping import build
+from autoprune.structure.passes import other_passes, pin_near_unused, unused_parameters
+from autoprune.structure.statistics import settle
 from autoprune.structure.table import (
     Extent,
     Group,
@@ -24,19 +29,23 @@ from autoprune.structure.walk import walk
 
 @torch.no_grad()
 def trace_structure(model: nn.Module, example_inputs: ExampleInputs) -> Structure:
-    """Return the structure that the exported graph shows; the model is not changed.
+    """Return the structure that the exported graphs show; the model is not changed.
 
-    Parameters that evaluation never touches (auxiliary heads) are found by a second pass in
-    training mode. Raises UsageError if the model cannot be exported.
+    Evaluation is traced first, then what runs only in training or on images of other sizes. The
+    parameters that none of this used are named (``Structure.unused``), and what they may meet is
+    pinned. Raises UsageError if the model cannot be exported.
     """
+    model = unwrapped(model)
     trace = Trace()
     walk(trace, export_graph(model, example_inputs, training=False))
-    missing = {name for name, _ in model.named_parameters()} - trace.seen
-    if missing:
-        layers = len(trace.layers)
-        walk(trace, export_graph(model, example_inputs, training=True))
-        del trace.layers[layers:]
-    return build(trace, model, _batch(example_inputs))
+    layers = len(trace.layers)
+    for graph in other_passes(model, example_inputs, trace):
+        walk(trace, graph)
+    del trace.layers[layers:]
+    pin_near_unused(model, trace)
+    settle(trace)
+    structure = build(trace, model, _batch(example_inputs))
+    return replace(structure, unused=unused_parameters(model, trace))
 
 
 def _batch(example_inputs: ExampleInputs) -> int:

@@ -9,7 +9,7 @@ must equal the masked one.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,10 +17,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from autoprune.errors import UsageError
+from autoprune.foundation.user_code import blamed
 from autoprune.structure import trace_structure
-from autoprune.structure.finite import require_finite
-from autoprune.structure.graph import ExampleInputs, call, slow_attention
+from autoprune.structure.copies import (
+    disturb,
+    plain_copy,
+    require_no_need_of_hooks,
+    set_mode,
+    unwrapped,
+)
+from autoprune.structure.finite import require_finite, require_values
+from autoprune.structure.graph import ExampleInputs, call, slow_attention, user_line
 from autoprune.structure.index_patterns import permutation
+from autoprune.structure.kept_sizes import Choices, adopt
 from autoprune.structure.slicing import Slicer
 from autoprune.structure.table import Extent, Pinned, Product, Structure
 
@@ -58,7 +68,12 @@ def analyze(model: nn.Module, example_inputs: ExampleInputs) -> Structure:
     changed, whatever its mode or gradient flags. Raises UsageError if it cannot be exported, or if
     a weight is NaN or infinite: then nothing can be proved on it.
     """
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"{type(model).__name__} is no network", "pass a torch.nn.Module")
+    require_values(model)
     require_finite(model)
+    model = unwrapped(model)
+    require_no_need_of_hooks(model, lambda network: call(network, example_inputs))
     structure = trace_structure(model, example_inputs)
     return verify(model, structure, example_inputs).structure
 
@@ -70,12 +85,10 @@ def verify(model: nn.Module, structure: Structure, example_inputs: ExampleInputs
     Works on a copy in double precision with disturbed weights, so that fresh normalization layers
     or zero-initialized branches cannot hide a wrong wire. Costs a few forward passes.
     """
-    bench = _Bench(model, structure, example_inputs)
-    suspects = [group.name for group in structure.groups]
-    failures: list[Pinned] = []
-    if bench.error(suspects) is not None:
-        suspects, failures = _separate(bench, suspects)
-    proved = pin(structure, {failure.name: failure.reason for failure in failures})
+    with blamed("nothing can be proved on the model"):
+        bench = _Bench(unwrapped(model), structure, example_inputs)
+    suspects, failures = _separate(bench, [group.name for group in structure.groups])
+    proved = pin(bench.structure, {failure.name: failure.reason for failure in failures})
     return Verification(
         permutation_error=bench.permutation_difference(suspects),
         mask_error=bench.mask_difference(suspects),
@@ -85,17 +98,25 @@ def verify(model: nn.Module, structure: Structure, example_inputs: ExampleInputs
     )
 
 
-def _separate(bench: _Bench, suspects: Iterable[str]) -> tuple[list[str], list[Pinned]]:
-    """Keep the groups that pass, alone and together with those kept before."""
-    passed: list[str] = []
-    failures = []
-    for name in suspects:
-        reason = bench.error([name]) or (bench.error([*passed, name]) if passed else None)
+def _separate(bench: _Bench, suspects: list[str]) -> tuple[list[str], list[Pinned]]:
+    """Keep the groups that pass together, by halves: a few that fail cost few proofs."""
+    failures: list[Pinned] = []
+
+    def grow(passed: list[str], more: list[str]) -> list[str]:
+        reason = bench.error([*passed, *more]) if more else None
         if reason is None:
-            passed.append(name)
-        else:
-            failures.append(Pinned(name, bench.structure.sizes[name], reason))
-    return passed, failures
+            return [*passed, *more]
+        if len(more) == 1:
+            if bench.sets_ints(passed, more[0]):
+                return [*passed, more[0]]
+            kept = ", ".join(f"{path}.{name}".strip(".") for path, name in bench.ints(more[0]))
+            reason += f"; kept as {kept}" if kept and "smaller" in reason else ""
+            failures.append(Pinned(more[0], bench.structure.sizes[more[0]], reason))
+            return passed
+        middle = len(more) // 2
+        return grow(grow(passed, more[:middle]), more[middle:])
+
+    return grow([], suspects), failures
 
 
 class _Bench:
@@ -105,8 +126,10 @@ class _Bench:
         self.structure = structure
         self._model, self._inputs = _double(model, inputs)
         self._slicer = Slicer(self._model, structure)
+        self._choices = Choices(self._model, structure)
         self._dense = self._run(self._model)
         self._scale = max((float(leaf.abs().max()) for leaf in self._dense), default=1.0) or 1.0
+        self._trains = self._runs_in_training()
         self._tolerance = TOLERANCE[self._dense[0].dtype if self._dense else torch.float64]
 
     def _run(self, model: nn.Module) -> list[Tensor]:
@@ -115,17 +138,54 @@ class _Bench:
             leaves = tree_leaves(call(model, self._inputs))
         return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
 
+    def ints(self, group: str) -> list[tuple[str, str]]:
+        """Return the ints of modules that may hold the size of a group."""
+        return list(dict(self._choices.options(group)))
+
+    def sets_ints(self, passed: list[str], group: str) -> bool:
+        """Let ints of modules follow the plan, the fewest that make a group pass, if any do."""
+        before = self.structure
+        for choice in self._choices.of(group):
+            self._use(adopt(before, choice))
+            helped = self.error([*passed, group]) is None
+            self._choices.note(choice, helped)
+            if helped:
+                return True
+        self._use(before)
+        return False
+
+    def _use(self, structure: Structure) -> None:
+        if structure is not self.structure:
+            self.structure, self._slicer = structure, Slicer(self._model, structure)
+
+    def _runs_in_training(self) -> bool:
+        try:
+            self._run(set_mode(plain_copy(self._model), training=True))
+        except Exception:  # it wants targets, or other inputs
+            return False
+        return True
+
     def error(self, names: list[str]) -> str | None:
         """Return what fails when half of each named group is removed or reordered, if anything."""
         try:
             mask, order = self.mask_difference(names), self.permutation_difference(names)
         except Exception as error:  # whatever the user's forward raises is the reason
-            return "fails when smaller: " + (str(error).strip().splitlines() or ["?"])[0]
+            return f"fails when smaller: {_words(error)}"
+        try:
+            self._train(names)
+        except Exception as error:  # a head that runs only in training, and could not be traced
+            return f"fails when smaller, in training: {_words(error)}"
         if not order <= self._tolerance:
             return f"output changes by {order:.1e} when its units are reordered"
         if not mask <= self._tolerance:
             return f"sliced and masked outputs differ by {mask:.1e}"
         return None
+
+    def _train(self, names: list[str]) -> None:
+        """Run the network in training mode, with half of each named group removed."""
+        if self._trains:
+            kept = {name: _half(self.structure.sizes[name], name) for name in names}
+            self._run(set_mode(self._slicer.build(kept), training=True))
 
     def permutation_difference(self, names: list[str]) -> float:
         """Relative change of the output when the units of the groups are reordered."""
@@ -157,6 +217,12 @@ class _Bench:
         return worst
 
 
+def _words(error: Exception) -> str:
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    place = user_line(error)
+    return f"{said} ({place})" if place else said
+
+
 def _half(size: int, name: str) -> Tensor:
     return _shuffled(size, name)[: (size + 1) // 2].sort().values
 
@@ -168,7 +234,7 @@ def _shuffled(size: int, name: str) -> Tensor:
 
 def _double(model: nn.Module, inputs: ExampleInputs) -> tuple[nn.Module, Any]:
     """Copy the model in double precision, or unchanged if its code fixes the precision."""
-    twin = _disturb(copy.deepcopy(model).eval())
+    twin = disturb(plain_copy(model).eval())
     wide = copy.deepcopy(twin).double()
     wide_inputs = tree_map(
         lambda leaf: leaf.double() if torch.is_tensor(leaf) and leaf.is_floating_point() else leaf,
@@ -180,18 +246,6 @@ def _double(model: nn.Module, inputs: ExampleInputs) -> tuple[nn.Module, Any]:
     except Exception:  # mixed precision inside the user's forward
         return twin, inputs
     return wide, wide_inputs
-
-
-def _disturb(model: nn.Module) -> nn.Module:
-    generator = torch.Generator().manual_seed(0)
-    for tensor in [*model.parameters(), *model.buffers()]:
-        if tensor.is_floating_point():
-            noise = torch.rand(tensor.shape, generator=generator).to(tensor)
-            if tensor.dim() < 2:
-                tensor.data.mul_(noise + 0.5).add_(0.1 * noise)
-            elif not tensor.any():
-                tensor.data.add_(0.1 * (noise - 0.5))
-    return model
 
 
 def pin(structure: Structure, reasons: Mapping[str, str]) -> Structure:
@@ -227,5 +281,6 @@ def pin(structure: Structure, reasons: Mapping[str, str]) -> Structure:
             for tensor in structure.tensors
         ),
         widths={key: fix(extent) for key, extent in structure.widths.items()},
+        options=tuple((key, fix(extent)) for key, extent in structure.options),
         renormalized=structure.renormalized - set(reasons),
     )

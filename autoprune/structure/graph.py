@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +17,9 @@ from torch.fx import Node
 
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
+from autoprune.structure.copies import COPIED, plain_copy, set_mode
+
+_OURS = str(Path(__file__).parent)
 
 ExampleInputs = Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
 
@@ -79,8 +82,8 @@ def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool
     Raises UsageError, saying where, if the forward pass cannot be exported.
     """
     args, kwargs = as_call(example_inputs)
-    with blamed("the model cannot be copied"):
-        twin = copy.deepcopy(model).train(training)
+    with blamed("the model cannot be copied", COPIED):
+        twin = set_mode(plain_copy(model), training)
     try:
         with slow_attention(), quiet():
             program = torch.export.export(twin, args, kwargs, strict=False)
@@ -93,7 +96,7 @@ def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool
             "try torch.export.export(model, inputs, strict=False) on its own",
         ) from error
     signature = program.graph_signature
-    known = aliases(model)
+    known = aliases(twin)
     owned = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     return ModelGraph(
         nodes=tuple(program.graph.nodes),
@@ -113,6 +116,18 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+def user_line(error: BaseException) -> str:
+    """File, line and function of the user's code, or of a library's, that an error came out of."""
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        file, name = trace.tb_frame.f_code.co_filename, trace.tb_frame.f_code.co_name
+        if "/torch/" not in file and not file.startswith(("<", _OURS)):
+            place = f"{Path(file).name}:{trace.tb_lineno} in {name}"
+        trace = trace.tb_next
+    return place
 
 
 def _where(error: Exception) -> str:

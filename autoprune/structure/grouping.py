@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from autoprune.structure.graph import aliases
+from autoprune.structure.kept_sizes import candidates
 from autoprune.structure.labels import squash
 from autoprune.structure.table import (
     Extent,
@@ -33,7 +35,7 @@ def build(trace: Trace, model: nn.Module, batch: int) -> Structure:
     names = {unit: group.name for group, units in groups for unit in units}
     count = _Counter(trace, names)
     known = aliases(model)
-    return Structure(
+    structure = Structure(
         groups=tuple(group for group, _ in groups),
         pinned=_pinned(trace, roots, names),
         layers=tuple(_layer(raw, count, batch) for raw in trace.layers),
@@ -45,6 +47,8 @@ def build(trace: Trace, model: nn.Module, batch: int) -> Structure:
             name for column in trace.normed for name, _ in count.extent(column).terms
         ),
     )
+    written = [(path, size, count.extent(column)) for path, size, column in trace.written]
+    return replace(structure, options=candidates(model, structure, written))
 
 
 class _Counter:
@@ -139,7 +143,9 @@ def _pinned(
     """Count the indices that weights make and that must stay, by reason."""
     counts: Counter[tuple[str, str]] = Counter()
     for key, column in roots.items():
-        if trace.roles[key] != "out" or not key[0].split(".")[-1].startswith(("weight", "in_proj")):
+        if trace.roles[key] != "out" or not key[0].split(".")[-1].startswith(
+            ("weight", "in_proj_weight")
+        ):
             if trace.kinds.get(key) is None:
                 continue
         for label in column.tolist():

@@ -25,9 +25,10 @@ def fixers(model: nn.Module, touched: Container[str]) -> list[Fixer]:
 
 
 def narrow(model: nn.Module, path: str, attribute: str, size: int) -> None:
-    """Reduce a size that no tensor shows; raise UsageError if it would grow."""
-    old = getattr(model.get_submodule(path), attribute)
-    if size > (old[-1] if isinstance(old, tuple) else old):
+    """Reduce a size that no tensor shows; raise UsageError if it is none, or would grow."""
+    old = vars(model.get_submodule(path)).get(attribute)
+    old = old[-1] if isinstance(old, tuple) and old else old
+    if type(old) is not int or size > old:
         raise UsageError(f"{path!r} is smaller than expected", "it is another model")
     set_width(model, path, attribute, size)
 
@@ -36,7 +37,8 @@ def set_width(model: nn.Module, path: str, attribute: str, size: int) -> None:
     """Set a size that no tensor shows, such as that of a layer norm without weights."""
     module = model.get_submodule(path)
     old = module.__dict__.get(attribute)
-    if old is not None and module._parameters.get("weight") is None:
+    ours = not type(module).__module__.startswith("torch.nn")
+    if old is not None and (ours or module._parameters.get("weight") is None):
         module.__dict__[attribute] = (size,) if isinstance(old, tuple) else size
 
 

@@ -6,13 +6,13 @@ tensors that shrink, about a millisecond for a ResNet-56, and no analysis, traci
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from autoprune.errors import UsageError
+from autoprune.structure.copies import plain_copy, unwrapped
 from autoprune.structure.cutting import (
     Indices,
     Widths,
@@ -35,7 +35,8 @@ class Slicer:
     """
 
     def __init__(self, model: nn.Module, structure: Structure) -> None:
-        self._model, self._structure = model, structure
+        self._model, self._structure = unwrapped(model), structure
+        model = self._model
         self._source = {
             name: tensor.detach()
             for name, tensor in [*model.named_parameters(), *model.named_buffers()]
@@ -50,7 +51,7 @@ class Slicer:
             )
         self._stacks = vector_stacks(self._patterns, self._source)
         self._alone = self._dims.keys() - {n for _, names, _ in self._stacks for n in names}
-        self._shell = copy.deepcopy(model).eval()
+        self._shell = plain_copy(model).eval()
         self._replaced: set[str] = set()  # by the last call; the next puts the model's own back
         self._places = tensor_places(self._shell, aliases(model))
         self._fixers = fixers(self._shell, owner_paths(self._dims, aliases(model)))
@@ -114,7 +115,7 @@ class Slicer:
         self, kept: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
     ) -> nn.Module:
         """Return an independent compact network with the model's modes and gradient flags."""
-        twin = copy.deepcopy(self._model)
+        twin = plain_copy(self._model)
         own = {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
         for name, tensor in (weights or {}).items():
             own[name].data.copy_(tensor)
@@ -126,7 +127,7 @@ class Slicer:
         self, kept: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
     ) -> nn.Module:
         """Return an independent network of the dense shape with the removed units zeroed."""
-        twin = copy.deepcopy(self._model)
+        twin = plain_copy(self._model)
         own = {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
         indices, weights = self.indices(kept), weights or {}
         for name in self._dims.keys() | weights.keys():
@@ -137,7 +138,7 @@ class Slicer:
     @torch.no_grad()
     def expand(self, compact: nn.Module, kept: Mapping[str, Tensor]) -> nn.Module:
         """Undo ``build``: the compact network in the dense shape, the removed units zero."""
-        twin = copy.deepcopy(self._model)
+        twin = plain_copy(self._model)
         own = {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
         small = {**dict(compact.named_parameters()), **dict(compact.named_buffers())}
         indices = self.indices(kept)

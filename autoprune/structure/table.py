@@ -125,6 +125,8 @@ class Structure:
     - ``widths``: (module path, attribute) -> extent, for sizes that no tensor shows.
     - ``renormalized``: groups that a layer or group norm runs over, whose statistics change when
       units go.
+    - ``unused``: the parameters that no forward pass has used; they stay as they are.
+    - ``options``: ints of modules that may hold a size with units in it, tried by the proof.
     """
 
     groups: tuple[Group, ...]
@@ -135,6 +137,8 @@ class Structure:
     aliases: Mapping[str, str]
     widths: Mapping[tuple[str, str], Extent]
     renormalized: frozenset[str] = frozenset()
+    unused: tuple[str, ...] = ()
+    options: tuple[tuple[tuple[str, str], Extent], ...] = ()
 
     @cached_property
     def sizes(self) -> dict[str, int]:

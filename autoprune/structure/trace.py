@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.fx import Node
 from torch.utils._pytree import tree_leaves
 
-from autoprune.structure.labels import Labels, compress, spread
+from autoprune.structure.labels import Labels, compress, spread, squash
 from autoprune.structure.table import Role
 
 MIXED = -1
@@ -43,6 +44,15 @@ class RawLayer:
     writes: tuple[Tensor, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Statistic:
+    """A value that sums up the units of ``column``, and why it pins them unless it is a norm."""
+
+    label: Tensor
+    column: Tensor
+    reason: str
+
+
 @dataclass
 class Trace:
     """State that the rules update while the graph is walked."""
@@ -55,6 +65,10 @@ class Trace:
     widths: dict[tuple[str, str], Tensor] = field(default_factory=dict)
     normed: list[Tensor] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    shapes: dict[str, torch.Size] = field(default_factory=dict)
+    statistics: list[Statistic] = field(default_factory=list)
+    returns: list[tuple[int, Tensor]] = field(default_factory=list)
+    written: list[tuple[str, int, Tensor]] = field(default_factory=list)
 
     def register(self, key: tuple[str, int], column: Tensor, role: Role) -> Tensor:
         """Tie ``column`` (one label per index) to a dimension; return the labels it has now."""
@@ -91,10 +105,15 @@ class Trace:
             return value
         if not isinstance(value, Param):
             return torch.tensor(self.labels.fixed("a constant"))
-        real = [dim for dim, size in enumerate(value.shape) if size > 1]
+        wide = [dim for dim, size in enumerate(value.shape) if size > 1]
+        real = [dim for dim in wide if self._sources(value, dim) - {None, MIXED}] or wide
         if not real:
             return torch.tensor(self.labels.fixed("a constant")).expand(value.shape)
         return spread(self.produce(value, real[-1], "parameter"), real[-1], value.shape)
+
+    @staticmethod
+    def _sources(param: Param, dim: int) -> set[int | None]:
+        return {dims[dim] for _, dims in param.sources}
 
     def freeze(self, value: Any, reason: str) -> None:
         """Pin all units that a value touches."""
@@ -105,10 +124,28 @@ class Trace:
                 fixed = torch.tensor(self.labels.fixed(reason)).expand(size)
                 self.tie(value, dim, fixed, "scale")
             for name, dims in value.sources:
-                self.kinds.setdefault((name, dims[0] or 0), "parameter")
+                if dims:
+                    self.kinds.setdefault((name, max(dims[0] or 0, 0)), "parameter")
         elif isinstance(value, (tuple, list)):
             for part in value:
                 self.freeze(part, reason)
+
+    def freeze_lost(self, param: Param, kept: Iterable[int], reason: str) -> None:
+        """Pin all units of the tensors ``param`` is made of, but for those along ``kept``."""
+        kept = list(kept)
+        for name, dims in param.sources:
+            for dim, size in enumerate(self.shapes[name]):
+                if dim not in {dims[one] for one in kept} and size > 1:
+                    fixed = torch.tensor(self.labels.fixed(reason)).expand(size)
+                    self.register((name, dim), fixed, "scale")
+
+    def is_statistic(self, value: Tensor) -> bool:
+        """Whether a value sums up units and may still turn out to be part of a norm."""
+        if not self.statistics:
+            return False
+        find, reason = self.labels.find, self.labels.reason
+        known = {find(int(one.label)) for one in self.statistics if reason(int(one.label)) is None}
+        return set(self.labels.roots(squash(value)).flatten().tolist()) <= known
 
     def constant(self, shape: torch.Size, reason: str) -> Tensor:
         """Return an activation of one unpruned size."""
@@ -149,6 +186,14 @@ def module_of(node: Node) -> str:
     stack = node.meta.get("nn_module_stack") or {}
     paths = [path for path, _ in stack.values()]
     return paths[-1] if paths else ""
+
+
+def operator_name(node: Node) -> str:
+    """Name without name space and overload: ``aten.conv2d.default`` is ``conv2d``."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        return str(getattr(node.target, "__name__", node.target))
+    return str(schema.name).split("::")[-1]
 
 
 def shape_of(node: Node) -> torch.Size:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import Node
+from torch._ops import HigherOrderOperator
+from torch.fx import GraphModule, Node
 
 from autoprune.structure.graph import ModelGraph
 from autoprune.structure.rules import apply
@@ -16,24 +17,42 @@ from autoprune.structure.trace import Param, Trace
 
 def walk(trace: Trace, graph: ModelGraph) -> None:
     """Run every operator of the graph on labels, and pin what the model gives out."""
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    given = [_placeholder(trace, graph, node) for node in inputs]
+    trace.freeze(_run(trace, graph.nodes, given), "model output")
+
+
+def _run(trace: Trace, nodes: Iterable[Node], given: Sequence[Any]) -> Any:
+    """Run the operators of a graph, or of a graph inside it, on labels; return its outputs."""
     values: dict[Node, Any] = {}
-    for node in graph.nodes:
+    rest = iter(given)
+    for node in nodes:
         if node.op == "placeholder":
-            values[node] = _placeholder(trace, graph, node)
+            values[node] = next(rest)
         elif node.op == "call_function":
             values[node] = _call(trace, node, lambda one: values[one])
         elif node.op == "output":
-            trace.freeze(_deep(list(node.args), lambda one: values[one]), "model output")
+            return _deep(node.args[0], lambda one: values[one])
         else:
-            values[node] = None
+            values[node] = _attribute(trace, node)
+    return None
+
+
+def _attribute(trace: Trace, node: Node) -> Any:
+    value: Any = node.graph.owning_module
+    for name in str(node.target).split("."):
+        value = getattr(value, name, None)
+    return trace.constant(value.shape, "a constant") if isinstance(value, Tensor) else value
 
 
 def _placeholder(trace: Trace, graph: ModelGraph, node: Node) -> Any:
     value = node.meta.get("val")
     if node.name in graph.names and isinstance(value, Tensor):
-        trace.seen.add(graph.names[node.name])
-        shape = torch.Size(value.shape)
-        return Param(((graph.names[node.name], tuple(range(len(shape)))),), shape)
+        name, shape = graph.names[node.name], torch.Size(value.shape)
+        trace.shapes[name] = shape
+        if node.users:
+            trace.seen.add(name)
+        return Param(((name, tuple(range(len(shape)))),), shape)
     if not isinstance(value, Tensor):
         return value
     reason = "a constant" if node.name in graph.constants else f"model input {node.name}"
@@ -44,10 +63,20 @@ def _call(trace: Trace, node: Node, look_up: Callable[[Node], Any]) -> Any:
     args, kwargs = _deep(list(node.args), look_up), _deep(dict(node.kwargs), look_up)
     if getattr(node.target, "__name__", "") == "getitem" and not hasattr(node.target, "_schema"):
         return args[0][args[1]]
+    if isinstance(node.target, HigherOrderOperator):
+        inner = [value for value in args if isinstance(value, GraphModule)]
+        if len(inner) == 1:
+            return _enter(trace, inner[0], args)
     layers = len(trace.layers)
     result = apply(trace, node, tuple(args), kwargs)
     trace.moves(layers, (args, kwargs), result)
     return result
+
+
+def _enter(trace: Trace, inner: GraphModule, args: Sequence[Any]) -> Any:
+    """Walk into the graph of a block (autocast, no_grad); its inputs are the last arguments."""
+    count = sum(node.op == "placeholder" for node in inner.graph.nodes)
+    return _run(trace, inner.graph.nodes, args[len(args) - count :])
 
 
 def _deep(value: Any, look_up: Callable[[Node], Any]) -> Any:

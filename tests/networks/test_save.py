@@ -4,12 +4,20 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import autoprune
-from autoprune.errors import UsageError
+from autoprune.errors import DamagedError, UsageError
 from autoprune.networks import zoo
-from autoprune.networks.save import write_tensors
+from autoprune.networks.save import (
+    _read_spec,
+    rebuild,
+    spec_json,
+    state_tensors,
+    write_tensors,
+)
+from autoprune.structure.cutting import cut
 
 
 @pytest.fixture(autouse=True)
@@ -134,3 +142,40 @@ def test_a_result_saves_the_weights_that_its_model_has_now(granularity, tmp_path
     result.save(tmp_path / "mine")
     assert same(autoprune.load(tmp_path / "mine", model=small()), result.model)
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == original
+
+
+class Viewing(nn.Module):
+    """A network that keeps a size of its hidden layer as an int."""
+
+    def __init__(self, rows=4):
+        super().__init__()
+        self.rows, self.inner, self.out = rows, nn.Linear(5, 12), nn.Linear(12, 2)
+
+    def forward(self, x):
+        rows = self.inner(x).view(len(x), self.rows, 3)
+        return self.out(rows.flatten(1))
+
+
+def test_ints_of_modules_are_saved_and_only_shrink(tmp_path):
+    torch.manual_seed(0)
+    dense, x = Viewing(), torch.randn(3, 5)
+    widths = {("", "rows"): 2}
+    kept = torch.arange(6)
+    indices = {("inner.weight", 0): kept, ("inner.bias", 0): kept, ("out.weight", 1): kept}
+    small = copy.deepcopy(dense)
+    cut(small, indices, widths)
+    write_tensors(tmp_path / "w.safetensors", state_tensors(small))
+    again = rebuild(Viewing(), indices, widths, tmp_path / "w.safetensors")
+    assert again.rows == 2 and torch.equal(again(x), small(x))
+    masked = F.pad(dense.inner(x)[:, :6], (0, 6))
+    assert torch.allclose(small(x), dense.out(masked))
+    for wrong in ({("", "rows"): 9}, {("", "training"): 1}, {("", "forward"): 1}):
+        with pytest.raises(DamagedError, match="smaller than expected"):
+            rebuild(Viewing(), indices, wrong, tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("entry", [["", "__class__", 2], ["", "a.b", 2], ["", "rows", 0], ["rows"]])
+def test_damaged_sizes_are_refused(tmp_path, entry):
+    data = spec_json(None, {}, {}) | {"widths": [entry]}
+    with pytest.raises(DamagedError, match="damaged width"):
+        _read_spec(data, tmp_path)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn.utils import prune
 
 from autoprune.data.task import Classification
 from autoprune.errors import DamagedError, UsageError
@@ -29,8 +30,8 @@ def equal(one, two):
     return all(torch.equal(a, b) for a, b in zip(one.values(), two.values(), strict=True))
 
 
-@pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict", "model"])
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict", "model", "net"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "network."])
 def test_checkpoints(tmp_path, wrapper, prefix):
     source, target = net(0), net(1)
     state = {prefix + name: value for name, value in source.state_dict().items()}
@@ -45,6 +46,26 @@ def test_safetensors_without_counters(tmp_path):
     save_file(state, tmp_path / "w.safetensors")
     load_weights(target, tmp_path / "w.safetensors")
     assert equal(target.state_dict(), source.state_dict())
+
+
+def test_masks_beside_weights_are_multiplied_in(tmp_path):
+    source, target = nn.Linear(4, 3), nn.Linear(4, 3)
+    prune.random_unstructured(source, "weight", 0.5)
+    torch.save(source.state_dict(), tmp_path / "w.pt")
+    load_weights(target, tmp_path / "w.pt")
+    assert torch.equal(target.weight, source.weight)
+    assert (target.weight == 0).sum() == 6
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.bool, torch.complex64])
+def test_numbers_of_another_kind_are_refused(tmp_path, kind):
+    target = nn.Linear(4, 3)
+    before = target.weight.clone()
+    state = {"weight": (target.weight.detach() * 100).to(kind), "bias": target.bias.detach()}
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(DamagedError, match=r"weight is .*, the model's is float32"):
+        load_weights(target, tmp_path / "w.pt")
+    assert torch.equal(target.weight, before)
 
 
 class Tied(nn.Module):

@@ -17,7 +17,8 @@ from autoprune.structure.rules import (
     recurrent,
     reduction,
 )
-from autoprune.structure.trace import Trace, shape_of
+from autoprune.structure.statistics import keep_to_arithmetic
+from autoprune.structure.trace import Trace, operator_name, shape_of
 
 Rule = Callable[..., Any]
 _FAMILIES: tuple[dict[str, Any], ...] = (
@@ -33,27 +34,33 @@ RULES: dict[str, Rule] = {name: rule for rules in _FAMILIES for name, rule in ru
 
 
 def apply(trace: Trace, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run the rule of an operator on labels; pin what an unknown operator touches."""
+    """Run the rule of an operator on labels; pin what it touches if it has none, or that fails."""
     name = operator_name(node)
+    if _only_checks(node):
+        return None
+    values = [*args, *kwargs.values()]
+    keep_to_arithmetic(trace, name, values)
     rule = RULES.get(name) or RULES.get(name.rstrip("_"))
     if rule is None and torch.Tag.pointwise in getattr(node.target, "tags", ()):
         rule = elementwise.pointwise
     if rule is None:
-        return unknown(trace, node, name, [*args, *kwargs.values()])
-    return rule(trace, node, *args, **kwargs)
+        return pinned(trace, node, f"unknown operator {name}", values)
+    try:
+        return rule(trace, node, *args, **kwargs)
+    except Exception as error:  # a use of the operator that its rule was not written for
+        said = (str(error).strip().splitlines() or [""])[0]
+        reason = f"the rule of {name} fails: {type(error).__name__}: {said}"
+        return pinned(trace, node, reason, values)
 
 
-def operator_name(node: Node) -> str:
-    """Name without name space and overload: ``aten.conv2d.default`` is ``conv2d``."""
+def _only_checks(node: Node) -> bool:
+    """Whether the operator computes nothing: an assertion about sizes or types."""
     schema = getattr(node.target, "_schema", None)
-    if schema is None:
-        return str(getattr(node.target, "__name__", node.target))
-    return str(schema.name).split("::")[-1]
+    return schema is not None and not schema.returns and not schema.is_mutable
 
 
-def unknown(trace: Trace, node: Node, name: str, values: list[Any]) -> Any:
-    """Pin every unit that meets an operator without a rule."""
-    reason = f"unknown operator {name}"
+def pinned(trace: Trace, node: Node, reason: str, values: list[Any]) -> Any:
+    """Pin every unit that goes into an operator; return outputs of one size."""
     for value in values:
         trace.freeze(value, reason)
     output = node.meta.get("val")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
+from autoprune.structure.rules.elementwise import add_bias
 from autoprune.structure.trace import MIXED, Param, Trace, shape_of
 
 Value = Tensor | Param
@@ -24,12 +25,27 @@ def contract(
         sources = left.sources + right.sources
         return Param(tuple((name, (MIXED,) * len(shape)) for name, _ in sources), shape)
     columns: dict[str, Tensor | int] = {}
+    rows = _rows(names, out, (left, right))
     for letter in sorted(set("".join(names))):
-        columns[letter] = _meet(trace, letter, names, (left, right), letter not in out)
+        if letter in rows:  # experts, each with its own weights for the same units
+            columns[letter] = rows[letter]
+        else:
+            columns[letter] = _meet(trace, letter, names, (left, right), letter not in out)
     weight = next((value for value in (left, right) if isinstance(value, Param)), None)
     kind = "linear" if weight else "attention"
     trace.layer(node, kind, weight, [(1, tuple(columns.values()))])
     return _result(trace, names, out, columns, shape)
+
+
+def _rows(names: list[str], out: str, values: tuple[Value, Value]) -> dict[str, int]:
+    """Sizes of the letters along which a weight repeats the units it makes along the last one."""
+    made = {}
+    for name, other, value in ((names[0], names[1], values[0]), (names[1], names[0], values[1])):
+        if isinstance(value, Param):
+            sizes = dict(zip(name, value.shape, strict=True))
+            own = [one for one in out if one in name and one not in other and sizes[one] > 1]
+            made.update({one: sizes[one] for one in own[:-1]})
+    return made
 
 
 def _meet(
@@ -126,16 +142,26 @@ def scaled_dot_product_attention(
     scale: float | None = None,
 ) -> Any:
     """Attend: queries and keys share their units, the output has those of the values."""
-    if scale is None:
-        trace.freeze([query, key], "attention scales by this size; pass scale= to prune it")
-    if isinstance(mask, Param) or enable_gqa:
+    places = query.dim() - 1
+    if scale is None and any(trace.labels.varies(item, places) for item in (query, key)):
+        trace.freeze([query, key], _reason(node))
+    if enable_gqa:
         for item in (query, key, value, mask):
-            trace.freeze(item, "grouped-query or biased attention")
-        return trace.constant(shape_of(node), "grouped-query or biased attention")
+            trace.freeze(item, "grouped-query attention")
+        return trace.constant(shape_of(node), "grouped-query attention")
     batch = string.ascii_lowercase[: query.dim() - 2]
     scores = torch.Size((*query.shape[:-1], key.shape[-2]))
     weights = contract(trace, node, f"{batch}XY,{batch}ZY->{batch}XZ", query, key, scores)
+    weights = add_bias(trace, weights, mask)
     return contract(trace, node, f"{batch}XZ,{batch}ZY->{batch}XY", weights, value, shape_of(node))
+
+
+def _reason(node: Node) -> str:
+    """Why the places of a head stay: what the user can change about it."""
+    modules = list((node.meta.get("nn_module_stack") or {}).values())
+    if modules and "MultiheadAttention" in str(modules[-1][1]):
+        return "nn.MultiheadAttention has one int, embed_dim, for its width and all its heads"
+    return "attention scales by the size of a head; pass scale="
 
 
 RULES = {

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from autoprune.structure.labels import FREE, compress, squash
+from autoprune.structure.statistics import use_up
 from autoprune.structure.trace import Param, Trace, shape_of
 
 
@@ -45,20 +46,41 @@ def meet(trace: Trace, left: Tensor, right: Tensor) -> Tensor:
         trace.labels.pin(left, "outer product of two activations")
         trace.labels.pin(right, "outer product of two activations")
         return trace.constant(shape, "outer product of two activations")
+    summed = trace.is_statistic(left), trace.is_statistic(right)
+    if over_right and summed[0]:
+        return _normalize(trace, left, right, shape)
+    if over_left and summed[1]:
+        return _normalize(trace, right, left, shape)
     if over_right:
         trace.labels.pin(left, "one value for all units of another group")
         return right.expand(shape)
     if over_left:
         trace.labels.pin(right, "one value for all units of another group")
         return left.expand(shape)
+    if summed[0] != summed[1]:
+        fixed, kept = (right, left) if summed[0] else (left, right)
+        if _is_fixed(trace, fixed):
+            return kept.expand(shape)
+        use_up(trace, kept)
     trace.labels.join(left, right)
     left, right = squash(left), squash(right)
     return torch.where(left == FREE, right, left).expand(shape)
 
 
+def _normalize(trace: Trace, statistic: Tensor, units: Tensor, shape: torch.Size) -> Tensor:
+    """Scale or shift units by a statistic: a norm, if they turn out to be its own."""
+    for label in torch.unique(squash(statistic)).tolist():
+        trace.returns.append((label, units))
+    return units.expand(shape)
+
+
+def _is_fixed(trace: Trace, labels: Tensor) -> bool:
+    return all(trace.labels.reason(one) for one in torch.unique(squash(labels)).tolist())
+
+
 def _broadcast_over(trace: Trace, one: Tensor, other: Tensor) -> bool:
     """Whether ``one`` has a single value where ``other`` has several units."""
-    free = bool((squash(one) == FREE).all())
+    free = bool((squash(one) == FREE).all()) or trace.is_statistic(one)
     return any(
         (one.shape[dim] == 1 or free) and trace.labels.varies(other, dim)
         for dim in range(one.dim())
@@ -82,6 +104,15 @@ def _tie(trace: Trace, result: Tensor, param: Param) -> None:
     for dim, size in enumerate(param.shape):
         if size > 1 and trace.labels.varies(result, dim + offset):
             trace.tie(param, dim, trace.labels.column(result, dim + offset), "scale")
+
+
+def add_bias(trace: Trace, scores: Tensor, bias: Any) -> Tensor:
+    """Add a bias, or a mask, to the scores of attention: it has a row for each head, or one."""
+    if isinstance(bias, Param):
+        _tie(trace, scores, bias)
+    elif isinstance(bias, Tensor) and trace.labels.varying(bias):
+        return meet(trace, scores, _lift(bias, scores.shape)).expand(scores.shape)
+    return scores
 
 
 def _merge(trace: Trace, params: list[Param], shape: torch.Size) -> Param:

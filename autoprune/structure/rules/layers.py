@@ -152,9 +152,11 @@ def embedding(trace: Trace, node: Node, weight: Any, *args: Any, **kwargs: Any) 
     return spread(trace.produce(weight, 1, "embedding"), len(shape) - 1, shape)
 
 
-def channel_norm(trace: Trace, node: Node, value: Tensor, *args: Any, **kwargs: Any) -> Any:
+def channel_norm(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> Any:
     """Normalize each channel on its own: batch norm, instance norm, PReLU."""
     params = [item for item in (*args, *kwargs.values()) if isinstance(item, Param)]
+    if isinstance(value, Param):
+        return _standardize(trace, node, value, params)
     column = trace.labels.column(value, 1 if value.dim() > 1 else 0)
     for param in params:
         if param.shape[0] > 1:
@@ -162,6 +164,18 @@ def channel_norm(trace: Trace, node: Node, value: Tensor, *args: Any, **kwargs: 
     if not params:
         trace.widths.setdefault((module_of(node), "num_features"), column)
     return value
+
+
+def _standardize(trace: Trace, node: Node, weight: Param, params: list[Param]) -> Param:
+    """Normalize a weight for each of the units it makes; what it reads stays."""
+    place = 1 if len(weight.shape) > 1 else 0
+    trace.freeze_lost(weight, [place], f"a weight normalized by {node.name}")
+    column = trace.labels.fresh(weight.shape[place])
+    trace.tie(weight, place, column, "scale")
+    for param in params:
+        if param.shape[0] > 1:
+            trace.tie(param, 0, column, "scale")
+    return weight
 
 
 def group_norm(

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.fx import Node
 
 from autoprune.structure.labels import FREE, compress
-from autoprune.structure.trace import Param, Trace, move, shape_of
+from autoprune.structure.rules.heads import heads_of
+from autoprune.structure.trace import Param, Trace, module_of, move, shape_of
 
 
 def plain(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -27,28 +28,42 @@ def reshape(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> 
     """View and flatten: tie rows where a dimension is split."""
     shape = shape_of(node)
     wanted = args[0] if args and isinstance(args[0], (list, tuple)) else shape
-    return _reshape(trace, value, shape, wanted)
+    return _reshape(trace, node, value, shape, wanted)
+
+
+def reshape_as(trace: Trace, node: Node, value: Any, other: Any) -> Any:
+    """View in the shape of another value: where both have units, they go together."""
+    result = _reshape(trace, node, value, shape_of(node), shape_of(node))
+    if isinstance(result, Tensor) and isinstance(other, Tensor):
+        for dim in range(result.dim()):
+            if trace.labels.varies(result, dim) and trace.labels.varies(other, dim):
+                trace.labels.join(trace.labels.column(result, dim), trace.labels.column(other, dim))
+    return result
 
 
 def unflatten(trace: Trace, node: Node, value: Any, dim: int, sizes: list[int]) -> Any:
     """Split one dimension into several."""
     dim %= len(value.shape)
     wanted = [*value.shape[:dim], *sizes, *value.shape[dim + 1 :]]
-    return _reshape(trace, value, shape_of(node), wanted)
+    return _reshape(trace, node, value, shape_of(node), wanted)
 
 
-def _reshape(trace: Trace, value: Any, shape: torch.Size, wanted: Any) -> Any:
+def _reshape(trace: Trace, node: Node, value: Any, shape: torch.Size, wanted: Any) -> Any:
     if isinstance(value, Param):
         return move(value, lambda tensor: tensor.reshape(shape))
     result = compress(trace.activation(value).reshape(shape))
     open_dim = next((dim for dim, size in enumerate(wanted) if size == -1), None)
     for block in _blocks(tuple(value.shape), tuple(shape)):
-        _tie_rows(trace, result, block, open_dim)
+        varying = [dim for dim in block if trace.labels.varies(result, dim)]
+        heads = heads_of(node) if len(varying) > 1 else None
+        _tie_rows(trace, result, varying, open_dim if heads is None else heads)
+    for dim, size in enumerate(wanted):
+        if size != -1 and trace.labels.varies(result, dim):
+            trace.written.append((module_of(node), size, trace.labels.column(result, dim)))
     return result
 
 
-def _tie_rows(trace: Trace, labels: Tensor, block: list[int], open_dim: int | None) -> None:
-    varying = [dim for dim in block if trace.labels.varies(labels, dim)]
+def _tie_rows(trace: Trace, labels: Tensor, varying: list[int], open_dim: int | None) -> None:
     keeper = open_dim if open_dim in varying else (varying or [0])[-1]
     for dim in varying:
         if dim != keeper:
@@ -76,6 +91,8 @@ def expand(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> A
     if isinstance(value, Param):
         return move(value, lambda tensor: tensor.expand(shape))
     result = value.expand(shape)
+    if trace.is_statistic(value):
+        return result
     if not trace.labels.varying(result) and _grows_inside(value, shape):
         trace.labels.pin(value, "one value for all units of another group")
         return torch.tensor(FREE).expand(shape)
@@ -88,6 +105,12 @@ def _grows_inside(value: Tensor, shape: torch.Size) -> bool:
         size > 1 and dim > 0 and (dim < offset or value.shape[dim - offset] == 1)
         for dim, size in enumerate(shape)
     )
+
+
+def meshgrid(trace: Trace, node: Node, values: Any, indexing: str = "ij") -> Any:
+    """Spread several lines over a grid, each along its own dimension."""
+    lines = [trace.activation(value) for value in values]
+    return tuple(compress(grid) for grid in torch.meshgrid(*lines, indexing=indexing))
 
 
 def cat(trace: Trace, node: Node, values: Any, dim: int = 0) -> Any:
@@ -169,7 +192,7 @@ def shuffle(trace: Trace, node: Node, value: Any, groups: int) -> Any:
     """Shuffle channels: a view to rows, a transposition, and back."""
     labels = trace.activation(value)
     rows = rows_of(labels, 1, groups, labels.shape[1] // groups)
-    _tie_rows(trace, rows, [1, 2], None)
+    _tie_rows(trace, rows, [dim for dim in (1, 2) if trace.labels.varies(rows, dim)], None)
     return compress(rows.transpose(1, 2).flatten(1, 2))
 
 
@@ -195,7 +218,9 @@ _PLAIN = (
 RULES = {
     **dict.fromkeys(_PLAIN, plain),
     **dict.fromkeys(("view", "reshape", "flatten", "_unsafe_view"), reshape),
-    **dict.fromkeys(("expand", "broadcast_to"), expand),
+    **dict.fromkeys(("reshape_as", "view_as"), reshape_as),
+    **dict.fromkeys(("expand", "broadcast_to", "expand_as"), expand),
+    "meshgrid": meshgrid,
     **dict.fromkeys(("cat", "concat", "concatenate"), cat),
     "unflatten": unflatten,
     **dict.fromkeys(("pad", "constant_pad_nd"), pad),

@@ -14,7 +14,7 @@ from torch.fx import Node
 
 from autoprune.structure.labels import compress
 from autoprune.structure.rules.movement import plain, rows_of
-from autoprune.structure.trace import MIXED, Param, Trace, move, shape_of
+from autoprune.structure.trace import MIXED, Param, Trace, module_of, move, shape_of
 
 
 def split(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -31,6 +31,8 @@ def split(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> An
         if len({part.shape for part in parts}) == 1:
             for part in parts[1:]:
                 trace.labels.join(parts[0], part)
+            column = trace.labels.column(parts[0], dim)
+            trace.written.append((module_of(node), len(column), column))
         else:
             trace.labels.pin(value, "split at constant sizes")
     return tuple(compress(part) for part in parts)
@@ -97,9 +99,7 @@ def index(trace: Trace, node: Node, value: Any, indices: Any, *args: Any) -> Any
     """Advanced indexing: allowed where it does not touch units."""
     shape = shape_of(node)
     if isinstance(value, Param):
-        return Param(
-            tuple((name, (MIXED,) * len(shape)) for name, _ in value.sources), torch.Size(shape)
-        )
+        return _look_up(trace, value, indices, shape)
     picks = indices if isinstance(indices, (list, tuple)) else [indices]
     touched = [dim for dim, pick_ in enumerate(picks) if pick_ is not None]
     if any(trace.labels.varies(value, dim) for dim in touched) or len(touched) != 1:
@@ -110,6 +110,30 @@ def index(trace: Trace, node: Node, value: Any, indices: Any, *args: Any) -> Any
     for _ in range(extra):
         thin = thin.unsqueeze(touched[0])
     return thin.squeeze(touched[0]).expand(shape) if extra < 0 else thin.expand(shape)
+
+
+def _look_up(trace: Trace, weight: Param, indices: Any, shape: torch.Size) -> Param:
+    """Index a weight along one dimension: a table, whose other dimensions remain its own."""
+    picks = indices if isinstance(indices, (list, tuple)) else [indices]
+    touched = [dim for dim, pick in enumerate(picks) if pick is not None]
+    first, rest = touched[0], len(weight.shape) - touched[0] - 1
+    if len(touched) != 1:
+        return Param(tuple((name, (MIXED,) * len(shape)) for name, _ in weight.sources), shape)
+    kept = [dim for dim in range(len(weight.shape)) if dim != first]
+    trace.freeze_lost(weight, kept, "indexed with constants of the code")
+    count = len(shape) - first - rest
+    sources = [
+        (
+            name,
+            (
+                *dims[:first],
+                *(None if size == 1 else MIXED for size in shape[first:][:count]),
+                *dims[first + 1 :],
+            ),
+        )
+        for name, dims in weight.sources
+    ]
+    return Param(tuple(sources), shape)
 
 
 RULES = {

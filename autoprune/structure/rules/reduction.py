@@ -10,7 +10,9 @@ from typing import Any
 from torch import Tensor
 from torch.fx import Node
 
-from autoprune.structure.trace import MIXED, Param, Trace, shape_of
+from autoprune.structure.rules.elementwise import pointwise
+from autoprune.structure.statistics import statistic
+from autoprune.structure.trace import Param, Trace, operator_name, shape_of
 
 
 def _dims(value: Any, dim: Any) -> list[int]:
@@ -25,15 +27,40 @@ def _pin_along(trace: Trace, node: Node, value: Tensor, dims: list[int]) -> None
         trace.labels.pin(value, f"reduced over units by {node.name}")
 
 
+def _sum_up(trace: Trace, node: Node, value: Tensor, dims: list[int]) -> Tensor | None:
+    """Make one value of the units of a dimension, None if they vary along others too."""
+    along = [dim for dim in dims if trace.labels.varies(value, dim)]
+    if operator_name(node) not in _STATISTICS or trace.labels.varying(value) != along:
+        return None
+    if len(along) != 1 or _is_softmax(node):
+        return None
+    column = trace.labels.column(value, along[0])
+    label = statistic(trace, column, f"reduced over units by {node.name}")
+    return label.view((1,) * value.dim()).expand(value.shape)
+
+
+def _is_softmax(node: Node) -> bool:
+    """Whether exponentials are summed: a unit that is zero would still count as one."""
+    source = node.args[0] if node.args else None
+    while isinstance(source, Node) and operator_name(source) in ("to", "_to_copy", "mul", "div"):
+        source = source.args[0] if source.args else None
+    return isinstance(source, Node) and operator_name(source) in ("exp", "exp2", "expm1")
+
+
 def reduce(trace: Trace, node: Node, value: Any, dim: Any = None, *args: Any, **kwargs: Any) -> Any:
     """Drop dimensions: mean, sum, max, norm."""
     output = node.meta["val"]
     shape = shape_of(node)
+    if isinstance(dim, (Tensor, Param)):  # the larger or the smaller of two tensors
+        return pointwise(trace, node, value, dim)
     if isinstance(value, Param):
-        result: Any = Param(tuple((n, (MIXED,) * len(shape)) for n, _ in value.sources), shape)
+        result: Any = _reduce_weight(trace, node, value, dim)
     else:
         dims = _dims(value, None if isinstance(dim, bool) else dim)
-        _pin_along(trace, node, value, dims)
+        total = _sum_up(trace, node, value, dims)
+        if total is None:
+            _pin_along(trace, node, value, dims)
+        value = value if total is None else total
         for one in dims:
             value = value.narrow(one, 0, 1)
         if value.dim() != len(shape):
@@ -41,6 +68,20 @@ def reduce(trace: Trace, node: Node, value: Any, dim: Any = None, *args: Any, **
                 value = value.squeeze(one)
         result = value.expand(shape)
     return tuple(result for _ in output) if isinstance(output, (tuple, list)) else result
+
+
+def _reduce_weight(trace: Trace, node: Node, value: Param, dim: Any) -> Param:
+    """Reduce a weight: what it is reduced over stays, its other dimensions remain its own."""
+    shape = shape_of(node)
+    reduced = _dims(value, None if isinstance(dim, bool) else dim)
+    kept = [one for one in range(len(value.shape)) if one not in reduced]
+    trace.freeze_lost(value, kept, f"a weight reduced by {node.name}")
+    same_rank = len(shape) == len(value.shape)
+    sources = []
+    for name, dims in value.sources:
+        full = tuple(None if one in reduced else dims[one] for one in range(len(dims)))
+        sources.append((name, full if same_rank else tuple(dims[one] for one in kept)))
+    return Param(tuple(sources), shape)
 
 
 def norm(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -51,7 +92,8 @@ def norm(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> Any
 def along(trace: Trace, node: Node, value: Any, dim: Any = -1, *args: Any, **kwargs: Any) -> Any:
     """Mix along a dimension and keep it: softmax, cumsum, sort."""
     if isinstance(value, Param):
-        return reduce(trace, node, value)
+        trace.freeze(value, f"a weight mixed by {node.name}")
+        return value
     _pin_along(trace, node, value, _dims(value, dim))
     output = node.meta["val"]
     return tuple(value for _ in output) if isinstance(output, (tuple, list)) else value
@@ -69,6 +111,7 @@ def spatial(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> 
     return tuple(result for _ in shapes) if isinstance(shapes, (tuple, list)) else result
 
 
+_STATISTICS = frozenset(("mean", "sum", "std", "var", "var_mean", "norm", "linalg_vector_norm"))
 _SPACE = {
     f"{kind}_pool{rank}d{suffix}": rank
     for kind in ("avg", "max", "adaptive_avg", "adaptive_max", "lp", "fractional_max")
