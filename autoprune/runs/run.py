@@ -35,7 +35,12 @@ from autoprune.foundation.files import (
 )
 from autoprune.runs.artifacts import START_OVER, Artifacts, set_aside
 from autoprune.runs.journal import Journal
-from autoprune.runs.lock import refuse_foreign_files, take_lock
+from autoprune.runs.lock import (
+    real_directory,
+    refuse_dangling,
+    refuse_foreign_files,
+    take_lock,
+)
 from autoprune.runs.tensorboard import Events
 
 FORMAT = 1
@@ -62,9 +67,12 @@ class Run:
 
         Raises LockedError while another process has it, UsageError when it belongs to another
         configuration or is not a run, DamagedError when it cannot be trusted. ``fresh`` moves an
-        existing run to ``NAME.old-N`` first. ``environment`` is what decides whether numbers repeat
-        bit for bit, by default that of this process (:func:`current_environment`).
+        existing run to ``NAME.old-N`` first (through a link: the directory, not the link).
+        ``environment`` is what decides whether numbers repeat bit for bit, by default that of this
+        process (:func:`current_environment`).
         """
+        refuse_dangling(path)
+        path = real_directory(path)  # a link may be turned elsewhere while we write
         self.path, self.config = path, config
         self._environment = environment
         self.warnings: list[str] = []
@@ -73,6 +81,7 @@ class Run:
             if fresh and path.exists():
                 set_aside(path, "old")
             make_directory(path)
+            self._lock.follow()
             self.resumed = (path / CONFIG).exists()
             if not self.resumed:
                 refuse_foreign_files(path)
