@@ -57,7 +57,7 @@ class Config:
 class RunConfig(Config):
     """Configuration of a command that writes a run directory.
 
-    Raises UsageError for an empty ``--run``.
+    Raises UsageError for an empty ``--run``, and for text that is none in any option.
     """
 
     run: RunDirectory = field(default=None, metadata=OUTSIDE)
@@ -68,6 +68,10 @@ class RunConfig(Config):
     def __post_init__(self) -> None:
         if self.run == "":
             raise UsageError("--run is empty", "name a directory, or leave it out")
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, str) and value != value.encode("utf-8", "replace").decode():
+                raise UsageError(f"{item.name} is not text: {value!a}", "use names in UTF-8")
 
     @property
     def title(self) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from autoprune.errors import LockedError, UsageError
+from autoprune.errors import AutopruneError, LockedError, UsageError
 from autoprune.foundation.files import TEMPORARY, writing
 from autoprune.runs.artifacts import MANIFEST
 
@@ -35,7 +35,7 @@ class RunLock:
 
     def __init__(self, path: Path) -> None:
         """Take the lock; raises as :func:`hold_lock` does."""
-        self._path, self._process = path, os.getpid()
+        self._path, self.process = path, os.getpid()
         self._directory: int | None = None
         refuse_foreign_files(path, unless=OURS)  # before the lock leaves a file there
         self.file = _lock_file(path)
@@ -79,7 +79,7 @@ class RunLock:
 
     def release(self) -> None:
         """Release the lock, unless this process is only a fork of the one that took it."""
-        if os.getpid() != self._process:
+        if os.getpid() != self.process:
             return
         if self._directory is not None:
             os.close(self._directory)
@@ -124,7 +124,10 @@ def take_lock(path: Path) -> RunLock:
 
     Raises as :func:`hold_lock` does.
     """
-    return _held.pop(_lock_file(path), None) or RunLock(path)
+    held = _held.pop(_lock_file(path), None)
+    if held is not None:
+        refuse_fork(held.process)
+    return held or RunLock(path)
 
 
 def refuse_foreign_files(path: Path, unless: Sequence[str] = ()) -> None:
@@ -149,6 +152,15 @@ def refuse_dangling(path: Path) -> None:
         raise UsageError(
             f"{path} is a link to {os.path.realpath(path)}, which does not exist",
             "make that directory, or name another with --run",
+        )
+
+
+def refuse_fork(process: int) -> None:
+    """Raise AutopruneError in a fork of the process of that number: it is a second writer."""
+    if os.getpid() != process:
+        raise AutopruneError(
+            "a fork of the process that writes the run goes on with its work",
+            "code that forks must end its child processes itself, with os._exit",
         )
 
 
