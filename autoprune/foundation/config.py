@@ -15,6 +15,9 @@ from autoprune.foundation.files import canonical, digest
 from autoprune.foundation.options import Debug, Fresh, Json, RunDirectory
 from autoprune.foundation.schema import OUTSIDE, decode_fields, encode_fields
 
+MOST_WORKERS = 256
+"""Worker processes that may be asked for: each holds a network and data."""
+
 LARGEST_SEED = 2**64 - 1
 """Largest seed that torch accepts; other generators get it modulo their own range."""
 
@@ -102,7 +105,7 @@ def named_ranking(ranking: str, granularity: str) -> str:
 def check_numbers(config: Config, **least: int) -> None:
     """Raise UsageError, naming the option, unless each field is a whole number of at least so much.
 
-    A seed must be at most ``LARGEST_SEED``, too.
+    A seed must be at most ``LARGEST_SEED``, workers at most ``MOST_WORKERS``, too.
     """
     for name, lowest in least.items():
         value, option = getattr(config, name), f"--{name.replace('_', '-')}"
@@ -112,6 +115,8 @@ def check_numbers(config: Config, **least: int) -> None:
             raise UsageError(f"{option} must be a whole number, not {value!r}")
         if value < lowest:
             raise UsageError(f"{option} must be at least {lowest}, not {value}")
+        if name == "workers" and value > MOST_WORKERS:
+            raise UsageError(f"--workers must be at most {MOST_WORKERS}, not {value}")
         if name == "seed" and value > LARGEST_SEED:
             raise UsageError(f"--seed must be at most {LARGEST_SEED}, not {value}")
 
