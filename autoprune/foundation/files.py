@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from autoprune.errors import AutopruneError, DamagedError
+from autoprune.errors import AutopruneError, DamagedError, UsageError
 
 MAX_JSON_BYTES = 64 * 2**20
 TEMPORARY = ".tmp-"
@@ -151,6 +151,16 @@ def user_directory(variable: str, usual: str) -> Path:
         return Path(os.environ.get(variable) or Path.home() / usual) / "autoprune"
     except RuntimeError:
         return Path(os.devnull) / "autoprune"
+
+
+def expand_user(path: str | Path) -> Path:
+    """Replace ``~`` and ``~NAME`` by the home directory; raises UsageError if there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"{path} lies in the home of a user whose home is unknown", "give the whole path"
+        ) from None
 
 
 def text_writer(text: str) -> Callable[[Path], None]:
