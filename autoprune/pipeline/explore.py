@@ -70,6 +70,11 @@ def explore(
 
         ledger = Ledger(shared, config.evaluations, note, known)
         agent.search(shared, ledger, session.seeds.searcher)
+    if ledger.adopted:
+        session.run.warnings.append(
+            f"resumed, the search took another course: {ledger.adopted} of the {len(known)}"
+            f" evaluations made before count without being asked for again; {ledger.count} in all"
+        )
     if isinstance(agent, Learner) and agent.policy is not None:
         keep_policy(session.run, agent.policy)
     return ledger
