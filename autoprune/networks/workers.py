@@ -10,8 +10,9 @@ import signal
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -160,7 +161,8 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         # A daemon, so that no worker outlives us; if we are killed, its pipe ends.
         self.process = context.Process(target=_serve, args=(theirs, imported_files()), daemon=True)
-        self.process.start()
+        with _undisturbed():
+            self.process.start()
         theirs.close()
         try:
             _send(self.pipe, (start, args))
@@ -181,6 +183,20 @@ class _Worker:
 
 _PATIENCE: Final = 1.0
 """Seconds that a process has to end by itself."""
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep Ctrl-C from a process that is started inside the block, from its first instant on."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # its own start would lift the block
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _serve(pipe: Connection, files: Sequence[Path]) -> None:
