@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from autoprune.runs.journal import JournalConfig
 from benchmarks.support.reporting import RESULTS, parser, report
 from tests import owncode
-from tests.torture import crashes, damage, hostile, kills, races, soak, words
+from tests.torture import caches, crashes, crew, damage, hostile, kills, races, soak, words
 from tests.torture.forge import Forge
 from tests.torture.works import WORKS, Tally, furnish
 
@@ -129,7 +129,7 @@ def _damage(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
 def _races(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
     tally, longest, busiest = races.race(one, other, "search, ddpg", _some(100, share))
     said = f"refused after {busiest:.2f} s of the processor, {longest:.2f} s by the clock at most"
-    yield _row("two starts in one directory", tally, said, "< 1 s")
+    yield _row("two starts in one directory, half of them through a link", tally, said, "< 1 s")
 
 
 def _hostile(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
@@ -144,6 +144,21 @@ def _hostile(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]
 def _words(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
     yield _row("random command lines", words.speak(one, _some(700, share), seed))
     yield _row("random stored configurations", words.mutate(one, _some(300, share), seed))
+
+
+def _workers(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
+    tally = crew.kill_workers(one.place, _some(12, share), seed)
+    yield _row("SIGKILL of a worker process in a search", tally)
+    tally, waits = crew.press_keys(one.place, _some(8, share), seed)
+    longest = f"longest {max(waits, default=0):.2f} s until exit 130"
+    yield _row("Ctrl-C in a terminal, with workers", tally, longest, "< 2 s")
+
+
+def _caches(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
+    tally = caches.share_one(one.place, together=8)
+    yield _row("eight searches at once on one cache", tally)
+    tally = caches.spoil(one, _some(12, share), seed)
+    yield _row("unwritable and damaged caches", tally)
 
 
 def _soak(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
@@ -170,6 +185,8 @@ PARTS: dict[str, Callable[[Forge, Forge, float, int], Iterator[Row]]] = {
     "hostile": _hostile,
     "words": _words,
     "races": _races,
+    "workers": _workers,
+    "caches": _caches,
     "kills": _kills,
     "signals": _signals,
     "damage": _damage,

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.torture import crashes, damage, hostile, kills, races, words
+from tests.torture import caches, crashes, crew, damage, hostile, kills, races, words
 from tests.torture.forge import Forge
 from tests.torture.works import furnish
 
@@ -59,7 +59,15 @@ def test_damage_is_noticed(forges, whole):
 
 
 def test_one_of_two_starts_proceeds(forges):
-    sound(races.race(*forges, SEARCH, races=1)[0], 1)
+    sound(races.race(*forges, SEARCH, races=2)[0], 2)
+
+
+def test_a_worker_that_is_killed_costs_nothing(forges):
+    sound(crew.kill_workers(forges[0].place, kills=1, seed=0), 1)
+
+
+def test_damaged_caches_are_made_anew(forges):
+    sound(caches.spoil(forges[0], times=3, seed=0), 3)
 
 
 def test_files_of_strangers_run_nothing(forges):

@@ -4,13 +4,12 @@ The commands are listed in :mod:`autoprune.cli.commands`. The result goes to sta
 table, or one JSON object with ``--json``, errors included), progress and errors to standard error.
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 infeasible budget, 4 damaged or incompatible file, 5 locked,
-130 interrupted.
+130 interrupted, 141 nobody reads the output.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
 import traceback
@@ -24,15 +23,16 @@ from rich.console import Console
 import autoprune
 from autoprune.cli.commands import COMMANDS, Answer, Command
 from autoprune.cli.parse import parse
-from autoprune.errors import AutopruneError
+from autoprune.cli.streams import Output, UnwritableError, separated
+from autoprune.errors import AutopruneError, UsageError
 from autoprune.foundation.config import Config
 from autoprune.foundation.files import canonical
+from autoprune.foundation.plain import one_line
 from autoprune.foundation.progress import shown_by
 from autoprune.foundation.signals import INTERRUPTED, Interrupts, interruptible
 from autoprune.foundation.terminal import Terminal
 from autoprune.runs.lock import hold_lock
 
-_NARROWEST: Final = 60
 _FAILED: Final = 1
 _PIPE_CLOSED: Final = 141
 
@@ -40,48 +40,50 @@ _PIPE_CLOSED: Final = 141
 def main(argv: Sequence[str] | None = None, commands: Sequence[Command] = COMMANDS) -> int:
     """Run one command; return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a box character must not kill a result
-    try:
-        with interruptible() as interrupts:
-            code = _main(arguments, commands, interrupts)
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:
-        # The reader closed the pipe. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _PIPE_CLOSED
+    with interruptible() as interrupts, separated() as output:
+        return _main(arguments, commands, interrupts, output)
 
 
-def _main(arguments: list[str], commands: Sequence[Command], interrupts: Interrupts) -> int:
+def _main(
+    arguments: list[str], commands: Sequence[Command], interrupts: Interrupts, output: Output
+) -> int:
     """Run one command; turn any exception into an exit code and one line of error."""
     as_json, debug = "--json" in arguments, "--debug" in arguments
     config: Config | None = None
     try:
         if arguments == ["--version"]:
-            print(f"autoprune {autoprune.__version__}")
+            output.write(f"autoprune {autoprune.__version__}\n")
             return 0
         try:
-            config = parse(arguments, [command.config for command in commands])
+            with contextlib.redirect_stdout(output):
+                config = parse(arguments, [command.config for command in commands])
         except SystemExit:  # help was asked for and printed
             return 0
+        _check_place()
         command = next(command for command in commands if command.config is type(config))
         answer = _carry_out(command, config, debug)
         if as_json:
-            print(canonical(answer.data))
+            output.json(canonical(answer.data))
         else:
-            # Narrower than this a table loses its words; the terminal may wrap its lines instead.
-            Console(width=max(_NARROWEST, Console().width)).print(answer.view())
+            output.show(answer.view())
         return answer.exit_code
-    except BrokenPipeError:
-        raise
-    except (Exception, KeyboardInterrupt, SystemExit) as error:
+    except BaseException as error:  # user code can raise anything
+        if isinstance(error, UnwritableError) and error.gone:
+            return _PIPE_CLOSED
         if debug:
             traceback.print_exc()
         failure = _interrupted(config) if interrupts.came else _failure(error, config)
-        failure.show(as_json)
-        return failure.exit_code
+        return failure.show(output, as_json and not isinstance(error, UnwritableError))
+
+
+def _check_place() -> None:
+    """Raise UsageError in a directory that is gone: libraries end the process there."""
+    try:
+        os.getcwd()
+    except OSError:
+        raise UsageError(
+            "the working directory was deleted", "change to one that exists, then run it again"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,20 @@ class Failure:
     hint: str
     exit_code: int
 
-    def show(self, as_json: bool) -> None:
-        """Print one line on standard error and, ``as_json``, one object on standard output."""
-        if as_json:
-            print(canonical(asdict(self)))
+    def show(self, output: Output, as_json: bool) -> int:
+        """Print one line on standard error and, ``as_json``, one object on standard output.
+
+        Returns the exit code.
+        """
         hint = f" ({self.hint})" if self.hint else ""
-        print(f"autoprune: error: {self.error}{hint}", file=sys.stderr)
+        print(one_line(f"autoprune: error: {self.error}{hint}"), file=sys.stderr)
+        output.end_fork()
+        if as_json:
+            try:
+                output.json(canonical(asdict(self)))
+            except UnwritableError as error:
+                return _PIPE_CLOSED if error.gone else self.exit_code
+        return self.exit_code
 
 
 def _interrupted(config: Config | None) -> Failure:
@@ -111,16 +121,25 @@ def _failure(error: BaseException, config: Config | None) -> Failure:
         return Failure(str(error.args[0]), error.hint, error.exit_code)
     if isinstance(error, KeyboardInterrupt):
         return _interrupted(config)
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, UnwritableError):
+        return Failure(f"cannot write the result to standard output: {error}", _kept(config), 1)
+    if isinstance(error, OSError) and error.strerror and error.filename:
         return Failure(f"{error.strerror}: {error.filename}", "", _FAILED)
     reason = " ".join(f"{type(error).__name__}: {error}".split())
+    if not isinstance(error, (Exception, SystemExit)):  # no library raises such errors
+        told = f"the code of the model, the data or the task raised {reason:.300}"
+        return Failure(told, "rerun with --debug to see where", _FAILED)
     return Failure(f"internal error: {reason:.300}", "rerun with --debug to see where", _FAILED)
+
+
+def _kept(config: Config | None) -> str:
+    run = config.directory if config else None
+    return f"it is in {run}; the same command shows it" if run and run.exists() else ""
 
 
 def _carry_out(command: Command, config: Config, debug: bool) -> Answer:
     """Run a command with the lock on its run directory, if it has one, and with progress shown."""
-    # What the user's own code prints is no result: --json promises one object on standard output.
-    with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+    with warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")  # other libraries'; ours are part of the result
         lock = hold_lock(config.directory) if config.directory else contextlib.nullcontext()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import math
 import re
@@ -31,6 +32,7 @@ def parse(arguments: Sequence[str], configs: Iterable[type[Config]]) -> Config:
     not understood, with what was probably meant.
     """
     configs = list(configs)
+    _check_words(arguments, [config.command for config in configs])
     for config in configs:
         _list_run_options_last(config)
     complaint = io.StringIO()
@@ -53,6 +55,26 @@ def parse(arguments: Sequence[str], configs: Iterable[type[Config]]) -> Config:
             option = option_field.name.replace("_", "-")
             raise UsageError(f"--{option} must be a number, not {value}", "as in 0.1")
     return parsed
+
+
+def _check_words(arguments: Sequence[str], commands: Sequence[str]) -> None:
+    """Raise UsageError for bytes that are no text, and for a command that there is not."""
+    for word in arguments:
+        if word != word.encode("utf-8", "replace").decode():
+            shown = word.encode("utf-8", "surrogateescape" if _escaped(word) else "replace")
+            raise UsageError(
+                f"{shown!r} is not text in the encoding of this system",
+                "use a UTF-8 locale, or PYTHONUTF8=1, and names in UTF-8",
+            )
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
+        close = difflib.get_close_matches(arguments[0], commands, n=2)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see autoprune --help"
+        raise UsageError(f"there is no command {arguments[0]!r}", hint)
+
+
+def _escaped(word: str) -> bool:
+    """Whether the parts of a word that are no text are bytes of the command line."""
+    return all("\udc80" <= letter <= "\udcff" for letter in word if "\ud800" <= letter <= "\udfff")
 
 
 def _list_run_options_last(config: type[Config]) -> None:

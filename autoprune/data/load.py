@@ -20,6 +20,7 @@ from autoprune.data.split import Data
 from autoprune.data.splitting import class_labels, make_splits
 from autoprune.errors import UsageError
 from autoprune.foundation import trust
+from autoprune.foundation.files import expand_user
 from autoprune.foundation.user_code import call, is_factory, load, refuse_malformed
 
 EMBEDDED = {"digits": digits, "ocr-lines": lines}
@@ -59,7 +60,7 @@ def load_data(spec: object, seed: int = 0) -> Data:
         return _from_objects("custom", spec, seed)
     if spec in EMBEDDED:
         return EMBEDDED[spec](seed)
-    directory = Path(spec).expanduser()
+    directory = expand_user(spec)
     if directory.is_dir():
         return _from_images(from_directory(directory), seed)
     if is_factory(spec):

@@ -15,6 +15,9 @@ from autoprune.foundation.files import canonical, digest
 from autoprune.foundation.options import Debug, Fresh, Json, RunDirectory
 from autoprune.foundation.schema import OUTSIDE, decode_fields, encode_fields
 
+MOST_WORKERS = 256
+"""Worker processes that may be asked for: each holds a network and data."""
+
 LARGEST_SEED = 2**64 - 1
 """Largest seed that torch accepts; other generators get it modulo their own range."""
 
@@ -57,7 +60,7 @@ class Config:
 class RunConfig(Config):
     """Configuration of a command that writes a run directory.
 
-    Raises UsageError for an empty ``--run``.
+    Raises UsageError for an empty ``--run``, and for text that is none in any option.
     """
 
     run: RunDirectory = field(default=None, metadata=OUTSIDE)
@@ -68,6 +71,10 @@ class RunConfig(Config):
     def __post_init__(self) -> None:
         if self.run == "":
             raise UsageError("--run is empty", "name a directory, or leave it out")
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, str) and value != value.encode("utf-8", "replace").decode():
+                raise UsageError(f"{item.name} is not text: {value!a}", "use names in UTF-8")
 
     @property
     def title(self) -> str:
@@ -98,7 +105,7 @@ def named_ranking(ranking: str, granularity: str) -> str:
 def check_numbers(config: Config, **least: int) -> None:
     """Raise UsageError, naming the option, unless each field is a whole number of at least so much.
 
-    A seed must be at most ``LARGEST_SEED``, too.
+    A seed must be at most ``LARGEST_SEED``, workers at most ``MOST_WORKERS``, too.
     """
     for name, lowest in least.items():
         value, option = getattr(config, name), f"--{name.replace('_', '-')}"
@@ -108,6 +115,8 @@ def check_numbers(config: Config, **least: int) -> None:
             raise UsageError(f"{option} must be a whole number, not {value!r}")
         if value < lowest:
             raise UsageError(f"{option} must be at least {lowest}, not {value}")
+        if name == "workers" and value > MOST_WORKERS:
+            raise UsageError(f"--workers must be at most {MOST_WORKERS}, not {value}")
         if name == "seed" and value > LARGEST_SEED:
             raise UsageError(f"--seed must be at most {LARGEST_SEED}, not {value}")
 

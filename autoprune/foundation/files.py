@@ -1,8 +1,8 @@
 """Files and JSON: atomic replacement, sha256, strict reading.
 
 Everything that autoprune writes goes through here, and every JSON file it reads, also files from
-strangers: NaN, duplicate keys, endless nesting and oversized files are refused with the file's
-name.
+strangers: pipes and devices, NaN, duplicate keys, endless nesting and oversized files are refused
+with the file's name.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import hashlib
 import json
 import math
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
-from autoprune.errors import AutopruneError, DamagedError
+from autoprune.errors import AutopruneError, DamagedError, UsageError
 
 MAX_JSON_BYTES = 64 * 2**20
 TEMPORARY = ".tmp-"
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 
 _CANONICAL = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
@@ -42,17 +44,42 @@ def digest(text: str) -> str:
 
 
 def file_digest(path: Path, on_read: Callable[[int], None] | None = None) -> str:
-    """Return the sha256 of a file, in hexadecimal.
+    """Return the sha256 of a file, in hexadecimal; raises as :func:`open_regular` does.
 
     ``on_read`` is called with the number of bytes of every part that is read.
     """
     content = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         while part := stream.read(2**20):
             content.update(part)
             if on_read is not None:
                 on_read(len(part))
     return content.hexdigest()
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read its bytes, if it is one: a pipe or a device might never end.
+
+    Raises DamagedError for anything else than a regular file, OSError if it cannot be opened.
+    """
+    if stat.S_ISREG(path.stat().st_mode):  # opening a device can have effects of its own
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            return os.fdopen(handle, "rb")
+        os.close(handle)
+    raise DamagedError(f"{path} is not a regular file")
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Read a regular file of at most ``most`` bytes, whatever its size claims to be.
+
+    Raises DamagedError if it is larger, and as :func:`open_regular` does.
+    """
+    with open_regular(path) as stream:
+        content = stream.read(min(most, os.fstat(stream.fileno()).st_size) + 1)
+        if len(content) > most or stream.read(1):
+            raise DamagedError(f"{path} is larger than any file of ours ({most} bytes)")
+        return content
 
 
 def parse(text: str, what: str) -> Any:
@@ -76,12 +103,10 @@ def parse(text: str, what: str) -> Any:
 def read_json(path: Path) -> Any:
     """Read a JSON file from a source that is not trusted.
 
-    Raises DamagedError if it is missing, too large, not UTF-8 or not strict JSON.
+    Raises DamagedError if it is missing, no regular file, too large, not UTF-8 or not strict JSON.
     """
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise DamagedError(f"{path} is larger than any file of ours ({MAX_JSON_BYTES} bytes)")
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        return parse(read_bytes(path, MAX_JSON_BYTES).decode(), str(path))
     except FileNotFoundError:
         raise DamagedError(f"{path} is missing") from None
     except UnicodeDecodeError:
@@ -126,6 +151,16 @@ def user_directory(variable: str, usual: str) -> Path:
         return Path(os.environ.get(variable) or Path.home() / usual) / "autoprune"
     except RuntimeError:
         return Path(os.devnull) / "autoprune"
+
+
+def expand_user(path: str | Path) -> Path:
+    """Replace ``~`` and ``~NAME`` by the home directory; raises UsageError if there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"{path} lies in the home of a user whose home is unknown", "give the whole path"
+        ) from None
 
 
 def text_writer(text: str) -> Callable[[Path], None]:

@@ -15,7 +15,9 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
+from rich.text import Text
 
+from autoprune.foundation.plain import plain
 from autoprune.foundation.progress import Phase
 
 _PHASES: Final = {
@@ -77,7 +79,7 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """Print a line."""
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(Text(plain(text)), highlight=False)
 
     @contextmanager
     def _bar(self, state: _State) -> Iterator[Phase]:

@@ -11,7 +11,7 @@ import contextlib
 from pathlib import Path
 
 from autoprune.errors import DamagedError
-from autoprune.foundation.files import canonical, file_digest, user_directory
+from autoprune.foundation.files import canonical, expand_user, file_digest, user_directory
 from autoprune.foundation.user_code import Factory, is_factory, locate
 
 
@@ -59,9 +59,9 @@ def check_named(spec: str, otherwise: str = "name another run") -> None:
         return
     module, _, function = spec.rpartition(":")
     path = locate(spec)
-    if path is None or not path.expanduser().is_file():
+    if path is None or not expand_user(path).is_file():
         raise DamagedError(f"{spec} is gone: no such file", f"bring it back, or {otherwise}")
-    path = path.expanduser().resolve()  # as naming it resolves it: allowed names are whole paths
+    path = expand_user(path).resolve()  # as naming it resolves it: allowed names are whole paths
     name = f"{path}:{function}" if module.endswith(".py") else spec
     check(Factory(name, str(path), file_digest(path)))
 

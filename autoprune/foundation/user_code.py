@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from autoprune.errors import AutopruneError, UsageError
-from autoprune.foundation.files import digest, file_digest
+from autoprune.foundation.files import digest, expand_user, file_digest
 
 _USER = "autoprune_user_"
 
@@ -57,7 +57,7 @@ def load(spec: str) -> tuple[Callable[..., Any], Factory]:
     """
     place, _, name = spec.rpartition(":")
     if place.endswith(".py"):
-        path = Path(place).expanduser().resolve()
+        path = expand_user(place).resolve()
         if not path.is_file():
             raise UsageError(f"no such file: {path}", f"{spec!r} should be file.py:function")
         module, spec = _import_file(path), f"{path}:{name}"

@@ -216,7 +216,9 @@ def _names(entries: Any) -> bool:
 def _index(entry: Any, path: Path) -> tuple[tuple[str, int], Tensor]:
     match entry:
         case [str(name), int(dim), list(places)] if (
-            0 <= dim < 8 and places and all(type(place) is int and place >= 0 for place in places)
+            0 <= dim < 8
+            and places
+            and all(type(place) is int and 0 <= place < 2**31 for place in places)
         ):
             return (name, dim), torch.tensor(places)
     raise DamagedError(f"{path} has a damaged index: {str(entry)[:60]}")

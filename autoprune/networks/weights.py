@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,71 +12,55 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from autoprune.errors import DamagedError, UsageError
+from autoprune.foundation.files import expand_user
+from autoprune.networks.state_dict import WRAPPERS, find_state, problem_of
 from autoprune.runs.artifacts import MANIFEST, Artifacts
 
 INITIAL, BASE, WEIGHTS = "initial.safetensors", "base.safetensors", "model.safetensors"
 """Weights in a run: initial ones, those of the dense network, those of the resulting network."""
-
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-"""Keys under which checkpoints keep the weights."""
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
     """Load trained weights into ``model``, all of them or, on any error, none.
 
     ``path`` is a run (:func:`weights_file`), a safetensors file, or a checkpoint that
-    ``torch.load`` reads with ``weights_only``: tensors by name, bare or under one of ``WRAPPERS``.
-    A prefix of all names is dropped (DataParallel's, that of a compiled or wrapped network), and
-    the masks of ``torch.nn.utils.prune`` are multiplied in.
+    ``torch.load`` reads with ``weights_only``: tensors by name, bare or under ``WRAPPERS``.
+    Prefixes that all names share are dropped or added as the model needs them, and masks of
+    ``torch.nn.utils.prune`` are applied.
 
     Raises UsageError for a missing file, DamagedError for one that cannot be read, holds other
     objects than tensors, does not fit the model, or holds NaN or infinity.
     """
-    path = weights_file(Path(path).expanduser())
+    path = weights_file(expand_user(path))
     if not path.is_file():
-        what = f"{path} is a directory" if path.is_dir() else f"no such file: {path}"
+        what = f"no such file: {path}"
+        if path.exists():
+            what = f"{path} is {'a directory' if path.is_dir() else 'not a regular file'}"
         raise UsageError(what, "--weights takes a safetensors file or checkpoint")
-    given = _read(path)
     state = model.state_dict(keep_vars=True)
-    given = _masked(_without_prefix(given, state))
+    given = _read(path, state)
     buffers = {name for name, _ in model.named_buffers(remove_duplicate=False)}
     _check_names(path, state, given)
     for name, value in given.items():
-        if value.shape != state[name].shape:
-            raise DamagedError(
-                f"{path}: {name} has shape {list(value.shape)}, the model's has"
-                f" {list(state[name].shape)}",
-                "the weights belong to another network, or to another number of classes",
-            )
-        if value.is_floating_point() != state[name].is_floating_point():
-            kinds = [str(one.dtype).removeprefix("torch.") for one in (value, state[name])]
-            raise DamagedError(
-                f"{path}: {name} is {kinds[0]}, the model's is {kinds[1]}", "save it unquantized"
-            )
-        bad = value.isnan() if name in buffers else ~value.isfinite()  # masks may be infinite
-        if bool(bad.any()):
-            raise DamagedError(f"{path}: {name} holds NaN or infinity", "save sound weights")
+        _check_value(path, name, value, state[name], may_be_infinite=name in buffers)
     model.load_state_dict(given, strict=False)
 
 
-def _without_prefix(given: dict[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Drop what all names begin with, as long as none of them is the model's."""
-    while given and not any(name in state for name in given):
-        prefixes = {name.partition(".")[0] for name in given if "." in name[:-1]}
-        if len(prefixes) != 1 or not all("." in name for name in given):
-            break
-        given = {name.partition(".")[2]: value for name, value in given.items()}
-    return given
-
-
-def _masked(given: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Multiply the weights that ``torch.nn.utils.prune`` keeps beside their masks."""
-    for name in [name for name in given if name.endswith("_orig")]:
-        plain = name.removesuffix("_orig")
-        mask = given.get(f"{plain}_mask")
-        if mask is not None and plain not in given and mask.shape == given[name].shape:
-            given[plain] = given.pop(name) * given.pop(f"{plain}_mask")
-    return given
+def _check_value(
+    path: Path, name: str, value: Tensor, like: Tensor, *, may_be_infinite: bool
+) -> None:
+    """Raise DamagedError unless a tensor can stand in place of one of the model's."""
+    if value.shape != like.shape:
+        raise DamagedError(
+            f"{path}: {name} has shape {list(value.shape)}, the model's has {list(like.shape)}",
+            "the weights belong to another network, or to another number of classes",
+        )
+    if problem := problem_of(value, like):
+        raise DamagedError(f"{path}: {name} {problem}", "save plain tensors: a float32 state_dict")
+    value = value.to(like.dtype)  # what was finite may not be any more
+    bad = value.isnan() if may_be_infinite else ~value.isfinite()  # masks may be infinite
+    if bool(bad.any()):
+        raise DamagedError(f"{path}: {name} holds NaN or infinity", "save sound weights")
 
 
 def weights_file(path: Path) -> Path:
@@ -96,35 +81,33 @@ def weights_file(path: Path) -> Path:
 
 def initial_file(path: str | Path) -> Path | None:
     """Return the weights that the training in a run began with; None if there is no such file."""
-    run = Path(path).expanduser()
+    run = expand_user(path)
     if not (run / MANIFEST).is_file():
         return None
     artifacts = Artifacts(run)
     return artifacts.file(INITIAL) if INITIAL in artifacts.names else None
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """Read tensors by name, on the CPU."""
+def _read(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Read tensors by name, as the model names them, on the CPU."""
     if path.suffix == ".safetensors":
-        return read_tensors(path)
+        return find_state(read_tensors(path), expected) or {}
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of deprecated kinds of tensors, which are refused
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the bytes provoke
         raise DamagedError(
             f"{path} is no checkpoint, or holds objects other than tensors"
             f" ({type(error).__name__}): not loaded",
             "write torch.save(model.state_dict(), path), or safetensors",
         ) from None
-    for wrapper in WRAPPERS:
-        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
-            loaded = loaded[wrapper]
-    if not isinstance(loaded, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in loaded.items()
-    ):
+    found = find_state(loaded, expected)
+    if found is None:
         raise DamagedError(
             f"{path} does not hold tensors by name", f"bare, or under {' or '.join(WRAPPERS)}"
         )
-    return loaded
+    return found
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

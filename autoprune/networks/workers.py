@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -30,11 +31,12 @@ Outcome = TypeVar("Outcome")
 
 
 class Workers(Generic[Item, Outcome]):
-    """Pool of ``count`` processes, of one thread each, that map items through ``start(*args)``.
+    """Pool of at most ``count`` processes, of one thread each, that map items by ``start(*args)``.
 
-    With ``count`` 1 everything happens in this process, on one thread too, so that the results are
-    the same to the last bit. Use it as a context manager. Items and results, ``start`` (a function
-    or class of a module) and ``args`` must be picklable.
+    No more are started than there are items at a time. One that dies is replaced, and its item sent
+    again. With ``count`` 1 everything happens in this process, on one thread too, so that the
+    results are the same to the last bit. Use it as a context manager. Items and results, ``start``
+    (a function or class of a module) and ``args`` must be picklable.
 
     Raises UsageError if ``count`` is below 1 or ``args`` cannot be sent to another process.
     """
@@ -44,23 +46,15 @@ class Workers(Generic[Item, Outcome]):
     ) -> None:
         if count < 1:
             raise UsageError(f"there must be at least 1 worker, not {count}", "--workers 1")
-        self.count = count
+        self.count, self._start = count, (start, args)
         self._state: Callable[[Item], Outcome] | None = None
-        self._pipes: list[Connection] = []
+        self._crew: list[_Worker] = []
         self._round = 0
         if count == 1:
             with one_thread():
                 self._state = start(*args)
-            return
-        context = get_context("spawn")
-        for _ in range(count):
-            ours, theirs = context.Pipe()
-            self._pipes.append(ours)
-            # A daemon, so that no worker outlives us; if we are killed, its pipe ends.
-            context.Process(target=_serve, args=(theirs, imported_files()), daemon=True).start()
-            theirs.close()
-        for pipe in self._pipes:
-            _send(pipe, (start, args))
+        else:
+            self._crew.append(_Worker(*self._start))
 
     def __enter__(self) -> Self:
         return self
@@ -74,10 +68,12 @@ class Workers(Generic[Item, Outcome]):
         self.close()
 
     def close(self) -> None:
-        """Let the processes end, each after its current item."""
-        for pipe in self._pipes:
-            pipe.close()
-        self._pipes = []
+        """End the processes; what they work on is lost."""
+        for worker in self._crew:
+            worker.process.terminate()
+        for worker in self._crew:
+            worker.end()
+        self._crew = []
 
     def map(self, items: Iterable[Item]) -> Iterator[Outcome]:
         """Yield the results in the order of ``items``, each as soon as it and those before it are.
@@ -95,25 +91,112 @@ class Workers(Generic[Item, Outcome]):
     def _distribute(self, items: Sequence[Item]) -> Iterator[Outcome]:
         self._round += 1  # of a map that was given up, results may still arrive
         waiting, done = deque(range(len(items))), dict[int, tuple[bool, Any]]()
-        for pipe in self._pipes[: len(items)]:
-            self._hand_out(pipe, waiting, items)
+        deaths = Counter[int]()
+        while len(self._crew) < min(self.count, len(items)):
+            self._crew.append(_Worker(*self._start))
+        for worker in list(self._crew):
+            worker.place = None
+            self._hand_out(worker, waiting, items, deaths)
         for number in range(len(items)):
             while number not in done:
-                ready = wait(self._pipes)
-                for pipe in (pipe for pipe in self._pipes if pipe in ready):
-                    (round_, place), *outcome = _receive(pipe)
+                ready = wait([worker.pipe for worker in self._crew])
+                for worker in [worker for worker in self._crew if worker.pipe in ready]:
+                    try:
+                        (round_, place), *outcome = worker.pipe.recv()
+                    except (EOFError, OSError):
+                        self._replace(worker, waiting, items, deaths)
+                        continue
                     if round_ == self._round:
-                        done[place] = (outcome[0], outcome[1])
-                        self._hand_out(pipe, waiting, items)
+                        done[place], worker.place = (outcome[0], outcome[1]), None
+                        deaths[_ANY] = 0
+                        self._hand_out(worker, waiting, items, deaths)
             good, value = done.pop(number)
             if not good:
                 raise value
             yield value
 
-    def _hand_out(self, pipe: Connection, waiting: deque[int], items: Sequence[Item]) -> None:
+    def _hand_out(
+        self, worker: _Worker, waiting: deque[int], items: Sequence[Item], deaths: Counter[int]
+    ) -> None:
         if waiting:
-            place = waiting.popleft()
-            _send(pipe, ((self._round, place), items[place]))
+            worker.place = waiting.popleft()
+            try:
+                _send(worker.pipe, ((self._round, worker.place), items[worker.place]))
+            except OSError:
+                self._replace(worker, waiting, items, deaths)
+
+    def _replace(
+        self, worker: _Worker, waiting: deque[int], items: Sequence[Item], deaths: Counter[int]
+    ) -> None:
+        """Start another process in place of one that died, and send its item again.
+
+        Raises AutopruneError when an item has killed several, or several died in a row.
+        """
+        worker.end()
+        self._crew.remove(worker)
+        lost = (_ANY,) if worker.place is None else (_ANY, worker.place)
+        deaths.update(lost)
+        if max(deaths[place] for place in lost) >= DEATHS:
+            raise _lost(worker.process.exitcode)
+        if worker.place is not None:
+            waiting.appendleft(worker.place)
+        if waiting:
+            self._crew.append(_Worker(*self._start))
+            self._hand_out(self._crew[-1], waiting, items, deaths)
+
+
+DEATHS: Final = 3
+"""Processes that may die in a row, or at one item, before the work is given up."""
+
+_ANY: Final = -1
+"""Where deaths are counted in a row, whatever the item."""
+
+
+class _Worker:
+    """A worker process, our end of its pipe, and the place of the item that it works on."""
+
+    def __init__(self, start: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        context = get_context("spawn")
+        self.place: int | None = None
+        self.pipe, theirs = context.Pipe()
+        # A daemon, so that no worker outlives us; if we are killed, its pipe ends.
+        self.process = context.Process(target=_serve, args=(theirs, imported_files()), daemon=True)
+        with _undisturbed():
+            self.process.start()
+        theirs.close()
+        try:
+            _send(self.pipe, (start, args))
+        except UsageError:
+            self.end()
+            raise
+        except OSError:  # it died at once, which shows when it gets an item
+            return
+
+    def end(self) -> None:
+        """Wait for the process, which has its reasons to end, and make it if it does not."""
+        self.pipe.close()
+        self.process.join(_PATIENCE)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+
+
+_PATIENCE: Final = 1.0
+"""Seconds that a process has to end by itself."""
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep Ctrl-C from a process that is started inside the block, from its first instant on."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # its own start would lift the block
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _serve(pipe: Connection, files: Sequence[Path]) -> None:
@@ -128,7 +211,7 @@ def _serve(pipe: Connection, files: Sequence[Path]) -> None:
         while True:
             number, item = pipe.recv()
             _send(pipe, (number, *(_attempt(state, item) if began else (False, state))))
-    except (EOFError, AutopruneError):  # nobody is there any more
+    except (EOFError, OSError, AutopruneError):  # nobody is there any more
         return
 
 
@@ -137,20 +220,14 @@ def _attempt(function: Callable[..., Any], *args: Any) -> tuple[bool, Any]:
         return True, function(*args)
     except AutopruneError as error:
         return False, error
-    except Exception as error:  # of any library, so perhaps not to be sent as it is
+    except BaseException as error:  # of any library, so perhaps not to be sent as it is
         return False, AutopruneError(f"a worker fails: {type(error).__name__}: {error}")
 
 
-def _receive(pipe: Connection) -> Any:
-    try:
-        return pipe.recv()
-    except (EOFError, ConnectionResetError):
-        raise _lost() from None
-
-
-def _lost() -> AutopruneError:
+def _lost(code: int | None) -> AutopruneError:
     return AutopruneError(
-        "a worker process ended before its work was done",
+        f"{DEATHS} worker processes ended before their work was done, the last with exit code"
+        f" {code}",
         "use fewer --workers if memory ran out; a script of your own that uses workers must"
         ' start its work under if __name__ == "__main__"',
     )
@@ -164,10 +241,7 @@ def _send(pipe: Connection, value: Any) -> None:
         raise UsageError(
             f"this cannot be sent to worker processes: {error}", "--workers 1"
         ) from error
-    try:
-        pipe.send_bytes(content.getbuffer())
-    except BrokenPipeError:
-        raise _lost() from None
+    pipe.send_bytes(content.getbuffer())
 
 
 class _Pickler(ForkingPickler):

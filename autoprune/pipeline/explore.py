@@ -75,6 +75,11 @@ def explore(
             f"{ledger.count} of {config.evaluations} evaluations were spent: {config.agent} had no"
             " other new plan to propose"
         )
+    if ledger.adopted:
+        session.run.warnings.append(
+            f"resumed, the search took another course: {ledger.adopted} of the {len(known)}"
+            f" evaluations made before count without being asked for again; {ledger.count} in all"
+        )
     if isinstance(agent, Learner) and agent.policy is not None:
         keep_policy(session.run, agent.policy)
     return ledger

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autoprune.errors import UsageError
@@ -30,6 +30,8 @@ class Ledger:
 
     A plan evaluated before in this search is free. A plan in ``known`` (an earlier run's journal)
     is not computed again but counts, so a resumed search proceeds exactly like an unbroken one.
+    Should it proceed differently (on another machine, or with other threads), all that is known
+    counts from there on, since it was paid for: ``adopted`` is how much that was.
     ``on_evaluation`` is called with the Record of every evaluation that counts.
     """
 
@@ -48,6 +50,8 @@ class Ledger:
         self._on_evaluation = on_evaluation
         self._known = dict(known or {})
         self._cache: dict[Plan, Evaluation] = {}
+        self._replaying = bool(known)
+        self.adopted = 0
 
     @property
     def count(self) -> int:
@@ -76,6 +80,7 @@ class Ledger:
         plan over the budget, which no searcher may propose.
         """
         checked = [self._checked(plan) for plan in plans]
+        self._adopt_if_lost(checked)
         new = [plan for plan in dict.fromkeys(checked) if plan not in self._cache]
         allowed = new[: self.left]
         unknown = [plan for plan in allowed if plan not in self._known]
@@ -83,14 +88,28 @@ class Ledger:
         computed = self.problem.scorer.score(unknown, best.plan if best else None)
         for plan in allowed:
             recalled = plan in self._known
-            evaluation = self._known[plan] if recalled else next(computed)
-            self._cache[plan] = evaluation.finite()
-            self.history.append(Record(self.count + 1, plan, self._cache[plan], recalled))
-            if self._on_evaluation:
-                self._on_evaluation(self.history[-1])
+            self._note(plan, self._known[plan] if recalled else next(computed), recalled)
         if len(new) > len(allowed):
             raise OutOfEvaluations
         return [self._cache[plan] for plan in checked]
+
+    def _adopt_if_lost(self, plans: Sequence[Plan]) -> None:
+        """Let all that is known count once a plan is asked for that is not what came next."""
+        new = [plan for plan in dict.fromkeys(plans) if plan not in self._cache]
+        if not self._replaying or all(plan in self._known for plan in new):
+            return
+        rest = [plan for plan in self._known if plan not in self._cache]
+        self._replaying = False
+        for plan in rest if new[: len(rest)] != rest else ():
+            if self.left and self.problem.budget.met(plan):
+                self._note(plan, self._known[plan], recalled=True)
+                self.adopted += 1
+
+    def _note(self, plan: Plan, evaluation: Evaluation, recalled: bool) -> None:
+        self._cache[plan] = evaluation.finite()
+        self.history.append(Record(self.count + 1, plan, self._cache[plan], recalled))
+        if self._on_evaluation:
+            self._on_evaluation(self.history[-1])
 
     def _checked(self, plan: Mapping[str, int]) -> Plan:
         cost = self.problem.cost

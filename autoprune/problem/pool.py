@@ -48,8 +48,8 @@ class ScorerPool:
     ) -> None:
         self.config = config or PoolConfig()
         self._here = evaluator
-        cores = min(self.config.most, available_cores())
-        self._count, self._auto = workers or cores, not workers
+        count = workers or min(self.config.most, available_cores())
+        self._count, self._auto = min(count, max(evaluations, 1)), not workers
         self._left = evaluations
         self._seconds: list[float] = []
         self._workers: Workers[Entry, Outcome] | None = None

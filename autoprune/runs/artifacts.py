@@ -1,7 +1,8 @@
 """Artifacts of a run directory: published in one step, verified before use.
 
 ``manifest.json``, format 1: ``{"format", "files": {NAME: {bytes, sha256, previous}}, "check"}``
-where ``previous`` is the sha256 of the content before, or null, and ``check`` that of ``files``.
+where ``previous`` is the sha256 of the content before, or null (``previous_bytes`` is its size;
+the first manifests lack it), and ``check`` that of ``files``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.files import (
+    TEMPORARY,
     canonical,
     commit,
     digest,
@@ -52,6 +54,10 @@ class Artifacts:
         """Names of the published files that are missing or changed."""
         return [name for name in self._files if not self.intact(name)]
 
+    def under_way(self, name: str) -> bool:
+        """Return whether an artifact is being published, or was when its writer was killed."""
+        return (self.path / f"{TEMPORARY}{name}").exists()
+
     def intact(self, name: str) -> bool:
         """Return whether an artifact exists and is unchanged."""
         try:
@@ -66,10 +72,11 @@ class Artifacts:
         """
         path, entry = self.path / name, self._files.get(name)
         if not path.is_file():
-            raise DamagedError(f"{path} is missing", _AGAIN)
+            what = "not a regular file" if path.exists() else "missing"
+            raise DamagedError(f"{path} is {what}", _AGAIN)
         if entry is None:
             raise DamagedError(f"{path} is not in the {MANIFEST} beside it", _AGAIN)
-        if file_digest(path) not in (entry["sha256"], entry["previous"]):
+        if not _fits(path, entry):
             raise DamagedError(f"{path} is damaged: its sha256 is not the published one", _AGAIN)
         return path
 
@@ -91,8 +98,10 @@ class Artifacts:
         entry = {
             "bytes": staged.stat().st_size,
             "sha256": file_digest(staged),
-            "previous": file_digest(path) if self.intact(name) else None,
+            "previous": None,
         }
+        if self.intact(name):
+            entry |= {"previous": file_digest(path), "previous_bytes": path.stat().st_size}
         self._seal({**self._files, name: entry})
         commit(staged, path)
         return path
@@ -139,12 +148,22 @@ def set_aside(path: Path, why: str) -> Path:
     return aside
 
 
+def _fits(path: Path, entry: dict[str, Any]) -> bool:
+    """Whether a file is what an entry of the manifest says, or was before."""
+    size = path.stat().st_size
+    sizes = [entry.get("bytes")]
+    if entry["previous"] is not None:
+        sizes.append(entry.get("previous_bytes", size))
+    # The size goes first: to hash what claims to be endless would be.
+    return size in sizes and file_digest(path) in (entry["sha256"], entry["previous"])
+
+
 def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
 def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         return {}
     try:
         data = read_json(path)

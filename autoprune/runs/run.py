@@ -2,8 +2,9 @@
 
 Format 1 of a run directory:
 
-- ``config.json``: the resolved configuration, the environment (versions, platform, threads) and the
-  facts the results rest on (hashes of data and weights).
+- ``config.json``: the resolved configuration, the environment (versions, platform, threads), the
+  facts the results rest on (hashes of data and weights), the hash that the journals carry
+  (``journal``) and how many records there were at the end (``records``).
 - ``evaluations.jsonl``: the journal, the truth (:mod:`autoprune.runs.journal`).
 - ``manifest.json``: size and sha256 of every artifact (:mod:`autoprune.runs.artifacts`).
 - artifacts: any other file, published in one step; ``result.json`` comes last and says "finished".
@@ -14,6 +15,7 @@ The lock lies beside the directory (:mod:`autoprune.runs.lock`): ``--fresh`` can
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Callable, Mapping
@@ -26,6 +28,7 @@ from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.config import Config
 from autoprune.foundation.files import (
     TEMPORARY,
+    canonical,
     digest,
     file_digest,
     make_directory,
@@ -35,7 +38,13 @@ from autoprune.foundation.files import (
 )
 from autoprune.runs.artifacts import START_OVER, Artifacts, set_aside
 from autoprune.runs.journal import Journal
-from autoprune.runs.lock import refuse_foreign_files, take_lock
+from autoprune.runs.lock import (
+    real_directory,
+    refuse_dangling,
+    refuse_foreign_files,
+    refuse_fork,
+    take_lock,
+)
 from autoprune.runs.tensorboard import Events
 
 FORMAT = 1
@@ -62,10 +71,13 @@ class Run:
 
         Raises LockedError while another process has it, UsageError when it belongs to another
         configuration or is not a run, DamagedError when it cannot be trusted. ``fresh`` moves an
-        existing run to ``NAME.old-N`` first. ``environment`` is what decides whether numbers repeat
-        bit for bit, by default that of this process (:func:`current_environment`).
+        existing run to ``NAME.old-N`` first (through a link: the directory, not the link).
+        ``environment`` is what decides whether numbers repeat bit for bit, by default that of this
+        process (:func:`current_environment`).
         """
-        self.path, self.config = path, config
+        refuse_dangling(path)
+        path = real_directory(path)  # a link may be turned elsewhere while we write
+        self.path, self.config, self._process = path, config, os.getpid()
         self._environment = environment
         self.warnings: list[str] = []
         self._lock = take_lock(path)
@@ -73,13 +85,14 @@ class Run:
             if fresh and path.exists():
                 set_aside(path, "old")
             make_directory(path)
+            self._lock.follow()
             self.resumed = (path / CONFIG).exists()
             if not self.resumed:
                 refuse_foreign_files(path)
             _clear_temporaries(path)
             self.artifacts = Artifacts(path)
             self._meta = self._continue() if self.resumed else self._begin()
-            self.journal = Journal(path / JOURNAL)
+            self.journal = self.open_journal(JOURNAL)
         except BaseException:
             self._lock.release()
             raise
@@ -131,6 +144,7 @@ class Run:
 
         With the result, the length of the journal is recorded: a cut at its end would go unnoticed.
         """
+        refuse_fork(self._process)
         self.journal.sync()
         if name == RESULT:
             self._save({**self._meta, "records": len(self.journal.records)})
@@ -139,6 +153,15 @@ class Run:
     def publish_json(self, name: str, data: object) -> Path:
         """Publish JSON. Raises ValueError for NaN and infinity."""
         return self.publish(name, text_writer(pretty(data)))
+
+    def open_journal(self, name: str) -> Journal:
+        """Open a journal of this run; raises DamagedError for that of another one."""
+        owner = self._identity if "journal" in self._meta else None  # older runs have none
+        journal = Journal(self.path / name, owner=owner)
+        if not journal.belongs_to(self._meta.get("journal")):
+            journal.close()
+            raise DamagedError(f"{journal.path} is the journal of another run", START_OVER)
+        return journal
 
     def events(self) -> Events:
         """Open a file for curves in the run directory."""
@@ -160,8 +183,16 @@ class Run:
                 "environment": self._environment or current_environment(),
                 "bit_exact": True,
                 "facts": {},
+                "journal": "",
             }
         )
+
+    def _identity(self) -> str:
+        """Hash that the journals of this run carry: of what was asked, and what is known of it."""
+        if not self._meta["journal"]:
+            known = [self._meta[name] for name in ("command", "config", "facts")]
+            self._save({**self._meta, "journal": digest(canonical(known))[:16]})
+        return str(self._meta["journal"])
 
     def _continue(self) -> dict[str, Any]:
         try:
@@ -174,6 +205,7 @@ class Run:
             or not isinstance(meta.get("environment"), dict)
             or not isinstance(meta.get("facts"), dict)
             or type(meta.get("records", 0)) is not int
+            or type(meta.get("journal", "")) is not str
         ):
             raise DamagedError(
                 f"{self.path / CONFIG} has a format this version does not know",

@@ -1,5 +1,7 @@
 """Cache of decoded data."""
 
+import os
+
 import pytest
 
 from autoprune.data import load_data
@@ -30,6 +32,21 @@ def test_an_unreadable_cache_is_rebuilt(tmp_path, damage):
     cached.write_bytes(damage)
     assert load_data(root).fingerprint == first.fingerprint
     assert cached.stat().st_size > len(damage)
+
+
+def test_every_flipped_bit_of_a_cache_is_noticed(tmp_path):
+    first = load_data(folder(tmp_path / "mine", pixels(20, True)))
+    path = next(directory().iterdir())
+    whole = path.read_bytes()
+    for place in range(0, len(whole), max(1, len(whole) // 23)):
+        flipped = whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :]
+        path.write_bytes(flipped)
+        again = load_data(tmp_path / "mine")
+        assert again.fingerprint == first.fingerprint
+        assert path.read_bytes() != flipped
+    path.unlink()
+    os.mkfifo(path)
+    assert load_data(tmp_path / "mine").fingerprint == first.fingerprint
 
 
 def test_a_changed_source_is_decoded_again(tmp_path):

@@ -109,6 +109,8 @@ def test_values_out_of_range_are_refused_with_their_option(field, value):
         ({"evaluations": 1.5}, "--evaluations must be a whole number"),
         ({"seed": True}, "--seed must be a whole number"),
         ({"run": ""}, "--run is empty"),
+        ({"run": "x\udcff"}, "run is not text"),
+        ({"workers": 2**64}, "--workers must be at most 256, not"),
     ],
 )
 def test_what_no_search_could_use_is_refused(changes, named):

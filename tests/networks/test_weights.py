@@ -30,14 +30,94 @@ def equal(one, two):
     return all(torch.equal(a, b) for a, b in zip(one.values(), two.values(), strict=True))
 
 
-@pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict", "model", "net"])
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "network."])
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict", "model", "net", "ema"])
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "",
+        "module.",
+        "_orig_mod.",
+        "model.",
+        "module._orig_mod.",
+        "network.",
+        "module._orig_mod.net.",
+    ],
+)
 def test_checkpoints(tmp_path, wrapper, prefix):
     source, target = net(0), net(1)
     state = {prefix + name: value for name, value in source.state_dict().items()}
     torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "w.pt")
     load_weights(target, tmp_path / "w.pt")
     assert equal(target.state_dict(), source.state_dict())
+
+
+def test_nested_wrappers_and_several_states(tmp_path):
+    source, target = net(0), net(1)
+    other = {"weight": torch.zeros(3)}
+    saved = {"net": other, "model": {"state_dict": source.state_dict(), "epoch": 1}, "lr": 0.1}
+    torch.save(saved, tmp_path / "w.pt")
+    load_weights(target, tmp_path / "w.pt")
+    assert equal(target.state_dict(), source.state_dict())
+
+
+def test_a_prefix_that_only_the_model_has(tmp_path):
+    source, target = net(0), nn.DataParallel(net(1))
+    save_file(source.state_dict(), tmp_path / "w.safetensors")
+    load_weights(target, tmp_path / "w.safetensors")
+    assert equal(target.module.state_dict(), source.state_dict())
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_masks_of_torch_are_applied(tmp_path, prefix):
+    source, target = net(0), net(1)
+    prune.l1_unstructured(source.conv1, "weight", 0.5)
+    prune.random_unstructured(source.layer1[0].conv2, "weight", 0.25)
+    state = {prefix + name: value for name, value in source.state_dict().items()}
+    torch.save(state, tmp_path / "w.pt")
+    load_weights(target, tmp_path / "w.pt")
+    for module in (source.conv1, source.layer1[0].conv2):
+        prune.remove(module, "weight")
+    own = source.state_dict()
+    assert all(torch.equal(value, own[name]) for name, value in target.state_dict().items())
+
+
+KINDS = {
+    "int8": lambda value: (100 * value).to(torch.int8),
+    "bool": lambda value: value > 0,
+    "complex64": lambda value: value.to(torch.complex64),
+    "float8_e4m3fn": lambda value: value.to(torch.float8_e4m3fn),
+    "sparse": lambda value: value.to_sparse(),
+    "quantized": lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
+    "no values": lambda value: value.to("meta"),
+    "NaN or infinity": lambda value: value.double() * 1e300,
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_kinds_of_tensors_are_refused_in_a_line(tmp_path, kind):
+    state = net(0).state_dict()
+    state["linear.weight"] = KINDS[kind](state["linear.weight"])
+    torch.save(state, tmp_path / "w.pt")
+    target = net(1)
+    with pytest.raises(DamagedError) as caught:
+        load_weights(target, tmp_path / "w.pt")
+    assert "\n" not in str(caught.value)
+    assert kind in str(caught.value) or "objects other than tensors" in str(caught.value)
+    assert equal(target.state_dict(), net(1).state_dict())
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_are_loaded(tmp_path, kind):
+    source, target = net(0), net(1)
+    torch.save(source.to(kind).state_dict(), tmp_path / "w.pt")
+    load_weights(target, tmp_path / "w.pt")
+    assert torch.equal(target.linear.weight, source.linear.weight.float())
+
+
+def test_a_home_that_nobody_has_is_named():
+    with pytest.raises(UsageError, match=r"home of a user"):
+        load_weights(net(), "~nobody-of-that-name/w.pt")
 
 
 def test_safetensors_without_counters(tmp_path):

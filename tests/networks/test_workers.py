@@ -1,5 +1,6 @@
 """Worker processes."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -23,6 +24,8 @@ class Affine:
     def __call__(self, item):
         if item == "die":
             os.kill(os.getpid(), signal.SIGKILL)
+        if item == "stop":
+            raise KeyboardInterrupt
         if item == "fail":
             raise ZeroDivisionError("no such number")
         if item == "refuse":
@@ -74,10 +77,49 @@ def test_a_map_that_is_given_up_does_not_disturb_the_next(pair):
     assert [value[0].item() for value, _, _ in pair.map([10, 20, 30])] == [11, 21, 31]
 
 
-def test_a_worker_that_dies_is_one_clear_error():
+def test_a_worker_that_dies_is_replaced_and_its_item_sent_again(tmp_path):
+    with Workers(2, Mortal, tmp_path / "died") as workers:
+        assert list(workers.map(["once", 1, 2, 3])) == ["once", 1, 2, 3]
+        assert list(workers.map(range(3))) == [0, 1, 2]
+        os.kill(workers._crew[0].process.pid, signal.SIGKILL)  # while it waits for work
+        assert list(workers.map(range(3))) == [0, 1, 2]
+
+
+class Mortal:
+    """Dies at an item, once."""
+
+    def __init__(self, note):
+        self.note = note
+
+    def __call__(self, item):
+        if item == "once" and not self.note.exists():
+            self.note.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return item
+
+
+def test_what_kills_every_worker_is_one_clear_error_and_nothing_is_left():
+    before = set(multiprocessing.active_children())
     with Workers(2, Affine, 0) as workers:
-        with pytest.raises(AutopruneError, match="ended before its work was done"):
+        with pytest.raises(AutopruneError, match=r"3 worker processes ended .* exit code -9"):
             list(workers.map(["die", 1, 2]))
+        crew = [worker.process for worker in workers._crew]
+    assert all(process.exitcode is not None for process in crew)
+    assert set(multiprocessing.active_children()) <= before
+
+
+def test_no_more_processes_are_started_than_there_is_work():
+    with Workers(40, Affine, 0) as workers:
+        assert len({process for _, _, process in workers.map([1])}) == 1
+        assert len(workers._crew) == 1
+        list(workers.map([1, 2]))
+        assert len(workers._crew) == 2
+
+
+def test_an_error_that_is_no_exception_kills_nobody():
+    with Workers(2, Affine, 0) as workers:
+        with pytest.raises(AutopruneError, match="a worker fails: KeyboardInterrupt"):
+            list(workers.map(["stop"]))
 
 
 def test_networks_of_the_users_own_file_arrive_with_layout_gradient_flags_and_type(tmp_path):

@@ -73,6 +73,36 @@ def test_known_evaluations_count_but_are_not_computed():
     assert [record.recalled for record in ledger.history] == [True, False]
 
 
+def test_what_was_paid_for_counts_when_a_resumed_search_takes_another_course():
+    calls, seen = [], []
+    problem = problem_with(lambda plan: calls.append(plan) or Evaluation(0.5, 1.0))
+    first, second, third, other, last = plans(problem, 5)
+    losses = {first: 3.0, second: 0.1, third: 2.0}
+    known = {plan: Evaluation(0.5, loss) for plan, loss in losses.items()}
+    ledger = Ledger(problem, 4, seen.append, known)
+    ledger.evaluate(first)
+    assert ledger.adopted == 0
+    ledger.evaluate_all([other, third])  # not what came next, which was the second
+    assert (calls, ledger.adopted, ledger.left) == ([other], 2, 0)
+    assert [record.plan for record in seen] == [first, second, third, other]
+    assert [record.number for record in seen] == [1, 2, 3, 4]
+    assert [record.recalled for record in seen] == [True, True, True, False]
+    assert ledger.best.plan == second
+    assert ledger.evaluate(second).loss == 0.1
+    with pytest.raises(OutOfEvaluations):
+        ledger.evaluate(last)
+
+
+def test_a_search_that_goes_on_in_the_middle_of_a_round_takes_the_same_course():
+    problem = problem_with(lambda plan: Evaluation(0.5, 1.0))
+    first, second, third = plans(problem, 3)
+    known = {first: Evaluation(0.5, 3.0), second: Evaluation(0.5, 2.0)}
+    ledger = Ledger(problem, 3, known=known)
+    ledger.evaluate_all([first, second, third])
+    assert ledger.adopted == 0
+    assert [record.recalled for record in ledger.history] == [True, True, False]
+
+
 def test_nothing_over_the_budget_is_ever_evaluated():
     problem = problem_with(lambda plan: pytest.fail("evaluated"))
     with pytest.raises(ValueError, match="exceeds the budget"):

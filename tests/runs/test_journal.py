@@ -161,3 +161,38 @@ def test_syncing_takes_a_small_part_of_the_time_and_nothing_stays_unsynced(tmp_p
     journal.close()
     assert synced[-1] == (tmp_path / "evaluations.jsonl").stat().st_size
     assert read_journal(tmp_path / "evaluations.jsonl") == RECORDS
+
+
+def test_a_journal_says_whose_it_is_as_soon_as_that_is_known(tmp_path):
+    path = tmp_path / "evaluations.jsonl"
+    owner = ["unknown"]
+    journal = Journal(path, owner=lambda: owner[0])
+    assert path.read_bytes() == b""
+    assert journal.belongs_to("anybody")
+    owner[0] = "me"
+    journal.append(RECORDS[0])
+    journal.close()
+    again = Journal(path, owner=lambda: "not asked")
+    assert (again.run, again.records) == ("me", RECORDS[:1])
+    assert again.belongs_to("me")
+    assert not again.belongs_to("you")
+    assert not again.belongs_to(None)
+    again.close()
+
+
+def test_a_journal_of_no_known_run_belongs_to_those_that_have_no_name(tmp_path):
+    path = tmp_path / "evaluations.jsonl"
+    write(path, RECORDS[:1])
+    journal = Journal(path)
+    assert journal.belongs_to(None)
+    assert not journal.belongs_to("me")
+    journal.close()
+
+
+def test_a_fork_cannot_write(tmp_path, monkeypatch):
+    journal = Journal(tmp_path / "evaluations.jsonl")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: -1)
+        with pytest.raises(AutopruneError, match="fork"):
+            journal.append(RECORDS[0])
+    journal.close()

@@ -1,5 +1,6 @@
 """Ownership of a run directory."""
 
+import os
 import subprocess
 import sys
 
@@ -84,3 +85,84 @@ def test_a_command_has_its_lock_before_it_loads_anything(tmp_path, monkeypatch):
             pass
         holder.communicate("\n")
     assert not (tmp_path / "logs").exists()
+
+
+def test_links_of_any_kind_lead_to_one_lock(tmp_path):
+    disk = tmp_path / "disk"
+    Run(disk / "run", CONFIG).close()
+    (tmp_path / "link").symlink_to("disk/run")
+    (tmp_path / "mount").symlink_to("disk")
+    ways = [tmp_path / "link", tmp_path / "mount" / "run", tmp_path / "mount/../disk/run"]
+    for holder in ways:
+        with Run(holder, CONFIG):
+            for other in (*ways, disk / "run"):
+                with pytest.raises(LockedError):
+                    Run(other, CONFIG, fresh=True)
+                with pytest.raises(LockedError), hold_lock(other):
+                    pass
+
+
+def test_a_fresh_run_through_a_link_stays_where_the_link_leads_and_stays_locked(tmp_path):
+    Run(tmp_path / "disk", CONFIG).close()
+    (tmp_path / "link").symlink_to("disk")
+    with hold_lock(tmp_path / "link"), Run(tmp_path / "link", CONFIG, fresh=True) as run:
+        assert not run.resumed
+        for way in ("link", "disk"):
+            with pytest.raises(LockedError):
+                Run(tmp_path / way, CONFIG)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "disk" / "config.json").exists()
+    assert (tmp_path / "disk.old-1" / "config.json").exists()
+
+
+def test_a_link_that_is_turned_elsewhere_takes_no_run_along(tmp_path):
+    for name in ("one", "two"):
+        Run(tmp_path / name, CONFIG).close()
+    (tmp_path / "link").symlink_to("one")
+    with Run(tmp_path / "link", CONFIG) as run:
+        (tmp_path / "link").unlink()
+        (tmp_path / "link").symlink_to("two")
+        run.publish_json("plan.json", {})
+        Run(tmp_path / "link", CONFIG).close()
+    assert (tmp_path / "one" / "plan.json").exists()
+    assert not (tmp_path / "two" / "plan.json").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="directories cannot be locked there")
+def test_the_directory_itself_is_locked_by_whatever_name_it_has(tmp_path):
+    """As through a second mount, whose lock file lies elsewhere."""
+    import fcntl
+
+    Run(tmp_path / "run", CONFIG).close()
+    handle = os.open(tmp_path / "run", os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with pytest.raises(LockedError):
+        Run(tmp_path / "run", CONFIG)
+    os.close(handle)
+    with Run(tmp_path / "run", CONFIG, fresh=True):
+        handle = os.open(tmp_path / "run", os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(handle)
+
+
+def test_a_link_to_nowhere_is_refused_and_nothing_is_left(tmp_path):
+    (tmp_path / "link").symlink_to("nowhere")
+    for opening in (lambda: Run(tmp_path / "link", CONFIG), hold_lock(tmp_path / "link").__enter__):
+        with pytest.raises(UsageError, match=r"link to .*nowhere, which does not exist"):
+            opening()
+    assert [item.name for item in tmp_path.iterdir()] == ["link"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_fork_does_not_release_the_lock_of_its_parent(tmp_path):
+    with Run(tmp_path / "run", CONFIG) as run:
+        child = os.fork()
+        if child == 0:
+            try:
+                run.close()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        with pytest.raises(LockedError):
+            Run(tmp_path / "run", CONFIG)

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from autoprune.commands.inspect.config import InspectConfig
-from autoprune.errors import AutopruneError, LockedError, UsageError
+from autoprune.errors import AutopruneError, DamagedError, LockedError, UsageError
 from autoprune.foundation import files
 from autoprune.foundation.files import pretty
 from autoprune.networks.save import write_tensors
@@ -247,3 +247,40 @@ def test_a_description_that_lacks_a_part_is_refused(path, part):
     Artifacts(path).publish("config.json", files.text_writer(pretty(described)))
     with pytest.raises(AutopruneError):
         Run(path, CONFIG)
+
+
+def test_the_journal_of_another_run_is_refused_and_stays(path, tmp_path):
+    with Run(finished_run(path), CONFIG):
+        pass
+    with Run(tmp_path / "other", CONFIG) as other:
+        other.expect(data="d1", weights="w2")
+        other.journal.append({"plan": {"conv1": 3}, "score": 0.9})
+    swapped = (tmp_path / "other" / "evaluations.jsonl").read_bytes()
+    (path / "evaluations.jsonl").write_bytes(swapped)
+    with pytest.raises(DamagedError, match=r"evaluations\.jsonl is the journal of another run"):
+        Run(path, CONFIG)
+    assert (path / "evaluations.jsonl").read_bytes() == swapped
+    with Run(path, CONFIG, fresh=True) as run:
+        assert run.journal.records == []
+
+
+def test_the_same_run_elsewhere_has_the_same_journal(path, tmp_path):
+    for place in (path, tmp_path / "again"):
+        finished_run(place)
+    journals = {(place / "evaluations.jsonl").read_bytes() for place in (path, tmp_path / "again")}
+    assert len(journals) == 1
+
+
+def test_a_run_from_before_journals_had_owners_goes_on(path):
+    with Run(path, CONFIG) as run:
+        run.expect(data="d1")
+    described = json.loads((path / "config.json").read_text())
+    del described["journal"]
+    Artifacts(path).publish("config.json", files.text_writer(pretty(described)))
+    (path / "evaluations.jsonl").unlink()
+    for number in (1, 2):
+        with Run(path, CONFIG) as run:
+            run.journal.append({"number": number})
+    with Run(path, CONFIG) as run:
+        assert run.journal.records == [{"number": 1}, {"number": 2}]
+        assert run.journal.run is None

@@ -5,6 +5,7 @@ Everything that would run code touches the file ``executed`` in the working dire
 
 import io
 import json
+import os
 import pickle  # noqa: TID251, to write what the library must not read
 import shutil
 import struct
@@ -131,8 +132,24 @@ def forged(run: Path) -> Iterator[tuple[str, Callable[[Path], None]]]:
     yield "model.safetensors absurd", lambda copy: seal(copy, "model.safetensors", absurd)
     huge = [["conv1.weight", 0, list(range(100_000))]]
     yield "model.json huge index", lambda copy: _edit(copy, "model.json", indices=huge)
+    beyond = [["conv1.weight", 0, [2**70]]]
+    yield "model.json index beyond any", lambda copy: _edit(copy, "model.json", indices=beyond)
+    yield "config.json swapped journal", lambda copy: _write(copy / "evaluations.jsonl", "")
+    for name in ("manifest.json", "evaluations.jsonl", "config.json"):
+        yield f"{name} a pipe", lambda copy, n=name: _pipe(copy / n)
+        yield f"{name} endless", lambda copy, n=name: _link(copy / n, "/dev/zero")
     wide = [["bn1", "num_features", 2**60]]
     yield "model.json huge width", lambda copy: _edit(copy, "model.json", widths=wide)
+
+
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _link(path: Path, target: str) -> None:
+    path.unlink()
+    path.symlink_to(target)
 
 
 def seal(run: Path, name: str, content: str | bytes) -> None:
@@ -178,7 +195,7 @@ def readers(what: str) -> Iterator[tuple[str, str]]:
             yield "trusting export", f"{export} --trust-code"
     elif name == "policy.json":
         yield "apply", f"apply --policy copy {OWN} --budget 0.5flops --evaluations 0 --run applied"
-    if name in ("config.json", "evaluations.jsonl") and not code:
+    if name in ("config.json", "evaluations.jsonl", "manifest.json") and not code:
         yield "report", "report --run copy"
 
 

@@ -1,11 +1,13 @@
 """Two starts in one directory at once: one proceeds, the other is refused at once."""
 
 from tests.torture.forge import Forge
-from tests.torture.works import Tally, arguments, clear
+from tests.torture.works import RUN, Tally, arguments, clear
+
+LINK = "link"
 
 
 def race(one: Forge, other: Forge, name: str, races: int) -> tuple[Tally, float, float]:
-    """Start a command twice at once.
+    """Start a command twice at once, every other time one of them through a link to the directory.
 
     Return the tally, and the longest that a refused one took: by the clock, and of the processor.
     """
@@ -13,8 +15,15 @@ def race(one: Forge, other: Forge, name: str, races: int) -> tuple[Tally, float,
     for number in range(races):
         clear(one.place)
         pair = (one, other) if number % 2 else (other, one)
-        for forge in pair:
-            forge.start(*arguments(name))
+        (one.place / LINK).unlink(missing_ok=True)
+        ways = [RUN, RUN]
+        if number % 2:
+            (one.place / RUN).mkdir()
+            (one.place / LINK).symlink_to(RUN)
+            ways = [RUN, LINK] if number % 4 == 1 else [LINK, RUN]
+        for forge, way in zip(pair, ways, strict=True):
+            words = arguments(name)
+            forge.start(*words[: words.index("--run") + 1], way)
         deaths = [forge.end() for forge in pair]
         codes = sorted(death.code for death in deaths)
         refused = [death for death in deaths if death.code == 5]

@@ -41,7 +41,6 @@ from autoprune.problem.ledger import Ledger, Record
 from autoprune.problem.problem import PruningProblem
 from autoprune.problem.scorer import Scorer
 from autoprune.ranking.ordering import Ranking
-from autoprune.runs.journal import Journal
 from autoprune.runs.run import JOURNAL, RESULT, Run
 from autoprune.runs.tensorboard import Events
 from autoprune.structure.plan import Plan
@@ -208,7 +207,7 @@ def _search(
     name = f"{slug(config.budget)}-{agent}-{config.seed}.jsonl"
     session.progress.note(f"{agent}, budget {config.budget}, seed {config.seed}")
     with (
-        closing(Journal(session.run.path / name)) as journal,
+        closing(session.run.open_journal(name)) as journal,
         session.progress.phase("search", evaluations) as phase,
     ):
         known = dict(map(recall, journal.records))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from autoprune.errors import DamagedError, UsageError
-from autoprune.runs.artifacts import Artifacts
-from autoprune.runs.journal import read_journal
+from autoprune.runs.artifacts import START_OVER, STATE, Artifacts
+from autoprune.runs.journal import load_journal
 from autoprune.runs.run import CONFIG, JOURNAL, RESULT
 
 
@@ -62,13 +62,38 @@ def read_status(path: Path) -> RunStatus:
             f"{path} is not a run of autoprune: it has no {CONFIG}",
             "name the directory that a command printed as its run",
         )
+    try:
+        return _read(path)
+    except DamagedError:  # or its writer published something between two looks of ours
+        return _read(path)
+
+
+def _read(path: Path) -> RunStatus:
     artifacts = Artifacts(path)
     meta = artifacts.json(CONFIG)
+    for name in artifacts.damaged:
+        # Training states are replaced all the time, and shown to nobody.
+        if not name.endswith(STATE) and not artifacts.under_way(name):
+            artifacts.file(name)
     result = artifacts.json(RESULT) if RESULT in artifacts.names else None
-    records = tuple(read_journal(path / JOURNAL))
     with as_written(path):
+        records = _records(path / JOURNAL, meta)
         command, config = meta["command"], dict(meta["config"])
         return RunStatus(path, str(command), config, records, result and dict(result))
+
+
+def _records(path: Path, meta: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Read the journal of a run; copies of a finished run have none."""
+    journal = load_journal(path)
+    if journal.size and journal.run != (meta.get("journal") or None):
+        raise DamagedError(f"{path} is the journal of another run", START_OVER)
+    least = int(meta.get("records", 0))
+    if path.exists() and len(journal.records) < least:
+        raise DamagedError(
+            f"{path} was cut: it has {len(journal.records)} of {least} records",
+            "run the same command again to complete it",
+        )
+    return tuple(journal.records)
 
 
 @contextmanager
@@ -79,7 +104,7 @@ def as_written(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise DamagedError(
             f"the files of {path} do not hold what autoprune writes: {error!r:.80}",
             "another version wrote them, or they were edited",

@@ -31,7 +31,7 @@ def status_view(facts: Mapping[str, Any]) -> RenderableType:
         stage = f"not finished: {facts['records']} of {config.get('evaluations', '?')} evaluations"
         table = table_of("group", "kept")
         for name, kept in best["plan"].items():
-            table.add_row(Text(name), str(kept))
+            table.add_row(Text(name), Text(str(kept)))
         table.caption = f"the best so far: {percent(best['score'])} on the search split"
         parts.append(table)
     lines = Text(f"{stage}\nthe command that began it goes on from there")

@@ -10,7 +10,7 @@ import tyro
 
 from autoprune.commands.ticket.training.length import iterations
 from autoprune.errors import UsageError
-from autoprune.foundation.config import LARGEST_SEED, Config, named_directory, slug
+from autoprune.foundation.config import LARGEST_SEED, MOST_WORKERS, Config, named_directory, slug
 from autoprune.foundation.options import (
     Debug,
     Device,
@@ -154,6 +154,8 @@ class TicketConfig(Config):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+        if (self.workers or 0) > MOST_WORKERS:
+            raise UsageError(f"--workers must be at most {MOST_WORKERS}, not {self.workers}")
         for name in ("seed", "split_seed"):
             value = getattr(self, name) or 0
             if not 0 <= value <= LARGEST_SEED - self.seeds:

@@ -14,6 +14,7 @@ from autoprune.commands.train.inputs import TrainingInputs
 from autoprune.data import Data
 from autoprune.data.task import Classification, Task
 from autoprune.errors import UsageError
+from autoprune.foundation.files import expand_user
 from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.save import SPEC, load, spec_json
 from autoprune.networks.spec import ModelSpec, model_spec, resolve_model
@@ -117,7 +118,7 @@ def _teacher(
     weights_path: str | Path | None = config.teacher
     if weights_path is None and BASE in artifacts.names:
         weights_path = artifacts.path
-    if weights_path is None and weights is not None and Path(weights).expanduser().exists():
+    if weights_path is None and weights is not None and expand_user(weights).exists():
         weights_path = weights
     if weights_path is None or (spec is None and config.model is None):
         return None

@@ -1,7 +1,7 @@
 """Cache of measured times on disk, per machine: never trusted, never required.
 
-``~/.cache/autoprune/latency/<machine>.json``: what it was measured on, and nanoseconds by
-operation. Two processes may write the same file at a time: each adds to what it finds.
+``~/.cache/autoprune/latency/<machine>.json``: what it was measured on, nanoseconds by operation,
+and a hash of both. Two processes may write the same file at a time: each adds to what it finds.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ class Times:
         times = self._read() | self._new
         with contextlib.suppress(OSError, AutopruneError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            replace_text(self.path, pretty({"format": FORMAT, "on": self.on, "times": times}))
+            check = digest(canonical([self.on, times]))
+            stored = {"format": FORMAT, "on": self.on, "times": times, "check": check}
+            replace_text(self.path, pretty(stored))
         self._new = {}
 
     def _read(self) -> dict[str, float]:
@@ -78,7 +80,9 @@ class Times:
         try:
             stored = read_json(self.path)
             known = {key: float(value) for key, value in stored["times"].items()}
-            if stored["format"] != FORMAT or not all(map(_sound, known.values())):
+            check = digest(canonical([stored["on"], stored["times"]]))
+            sound = stored["format"] == FORMAT and stored["check"] == check
+            if not sound or not all(map(_sound, known.values())):
                 raise DamagedError("not one of ours")
         except (DamagedError, OSError, KeyError, TypeError, ValueError, AttributeError):
             self._note(f"{self.path} is damaged: the times in it are measured again")

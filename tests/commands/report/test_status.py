@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,103 @@ def test_a_run_of_a_stranger_with_other_shapes_is_refused(
     code, facts = report(capsys, "--run", copy)
     assert code == 4
     assert "internal error" not in facts["error"]
+
+
+def spoiled(finished, tmp_path, name):
+    return Path(shutil.copytree(finished, tmp_path / "copy")) / name
+
+
+def sealed(path, data):
+    Artifacts(path.parent).publish(path.name, text_writer(json.dumps(data)))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
+@pytest.mark.parametrize("kind", ["pipe", "device", "endless", "directory", "dangling"])
+@pytest.mark.parametrize("name", ["manifest.json", "evaluations.jsonl", "result.json", "plan.json"])
+def test_what_is_no_regular_file_is_refused_and_not_read(finished, tmp_path, capsys, name, kind):
+    path = spoiled(finished, tmp_path, name)
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        target = {"device": "/dev/tty", "endless": "/dev/zero", "dangling": "nowhere"}[kind]
+        path.symlink_to(target)
+    code, failure = report(capsys, "--run", path.parent)
+    if (kind, name) == ("dangling", "evaluations.jsonl"):  # copies have no journal
+        assert code == 0
+        return
+    assert code == 4
+    assert name in failure["error"]
+    assert failure["hint"]
+
+
+@pytest.mark.parametrize("keep", [slice(0, -1), slice(0, 1), slice(0, 0)])
+def test_a_journal_that_was_cut_is_noticed(finished, tmp_path, capsys, keep):
+    path = spoiled(finished, tmp_path, "evaluations.jsonl")
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[keep]))
+    code, failure = report(capsys, "--run", path.parent)
+    assert code == 4
+    assert "evaluations.jsonl was cut" in failure["error"]
+
+
+@pytest.mark.parametrize("name", ["evaluations.jsonl", "plan.json", "model.safetensors"])
+def test_files_of_another_run_are_noticed(finished, tmp_path, capsys, name):
+    other = tmp_path / "other"
+    asked = ASKED.replace("0.5flops", "0.6flops")
+    assert main(["search", "--json", *asked.split(), "--run", str(other)]) == 0
+    capsys.readouterr()
+    path = spoiled(finished, tmp_path, name)
+    shutil.copy(other / name, path)
+    code, failure = report(capsys, "--run", path.parent)
+    assert code == 4
+    assert name in failure["error"]
+
+
+def test_a_copy_without_a_journal_and_a_killed_publication_are_no_damage(
+    finished, tmp_path, capsys
+):
+    path = spoiled(finished, tmp_path, "evaluations.jsonl")
+    path.unlink()
+    assert report(capsys, "--run", path.parent)[0] == 0
+    (path.parent / "result.json").rename(path.parent / ".tmp-result.json")
+    code, facts = report(capsys, "--run", path.parent)
+    assert (code, facts["finished"]) == (0, False)
+
+
+def test_a_file_that_claims_to_be_huge_is_not_hashed(finished, tmp_path, capsys):
+    path = spoiled(finished, tmp_path, "model.safetensors")
+    with path.open("r+b") as stream:
+        stream.truncate(2**40)
+    assert report(capsys, "--run", path.parent)[0] == 4
+
+
+def test_a_stranger_cannot_write_to_the_terminal(finished, tmp_path, capsys):
+    path = spoiled(finished, tmp_path, "result.json")
+    data = json.loads(path.read_text())
+    sealed(path, {**data, "model": "\x1b]0;mine\x07\x1b[2J", "task": "[link=x]y[/nothing]"})
+    code = main(["report", "--run", str(path.parent)])
+    out, err = capsys.readouterr()
+    assert code in (0, 4)
+    assert not {"\x1b", "\x07"} & set(out + err)
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("sizes", [{"size": 0}, {"size": 2**70, "kept": -1}, {"macs": 1e308}])
+@pytest.mark.parametrize("plot", [False, True])
+def test_absurd_numbers_of_a_stranger_are_no_error_of_ours(finished, tmp_path, capsys, sizes, plot):
+    path = spoiled(finished, tmp_path, "result.json")
+    data = json.loads(path.read_text())
+    groups = [{**group, **sizes} for group in data["groups"]]
+    sealed(path, {**data, "groups": groups})
+    code = main(
+        [
+            "report",
+            "--run",
+            str(path.parent),
+            *(["--plot", str(tmp_path / "p.svg")] if plot else []),
+        ]
+    )
+    assert code in (0, 4)
+    assert "internal error" not in capsys.readouterr().err

@@ -52,6 +52,15 @@ def test_a_damaged_cache_is_named_once_and_replaced(content):
     assert Times(on).get("b") == 2.0 and not Times(on).notes
 
 
+def test_a_changed_time_is_noticed():
+    on = {"device": "cpu: changed"}
+    path = cache_of(on)
+    path.write_text(path.read_text().replace("12.5", "12.4"))
+    times = Times(on)
+    assert times.get("some operation") is None
+    assert "damaged" in times.notes[0]
+
+
 def test_a_cache_that_cannot_be_written_is_left_out(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
