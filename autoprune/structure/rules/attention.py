@@ -161,7 +161,7 @@ def _reason(node: Node) -> str:
     modules = list((node.meta.get("nn_module_stack") or {}).values())
     if modules and "MultiheadAttention" in str(modules[-1][1]):
         return "nn.MultiheadAttention has one int, embed_dim, for its width and all its heads"
-    return "attention scales by the size of a head; pass scale="
+    return "attention scales by this size; pass scale= to prune it"
 
 
 RULES = {
