@@ -44,16 +44,19 @@ class Recalibration:
     ``references`` (buffer name -> tensor in the dense shape) take the place of the running
     statistics while a :class:`autoprune.structure.slicing.Slicer` makes the compact network (pass
     them among its ``weights``); calling the recalibration on that network turns them into
-    statistics. The dense model is not changed. Where it has no running statistics, nothing happens.
+    statistics. The dense model is not changed. Norms without running statistics, and those that the
+    user froze, are left alone.
     """
 
     def __init__(self, model: nn.Module, task: Task, batches: Batches) -> None:
         self._task, self._batches = task, batches
         seen: dict[str, list[ChannelStatistics]] = defaultdict(list)
         self._run(model, lambda path, norm, moments: seen[path].append(moments))
-        norms = _norms(model)
+        norms, frozen = _norms(model), frozen_parameters(model)
         self.references: dict[str, Tensor] = {}
         for path, moments_of_norm in seen.items():
+            if f"{path}.weight" in frozen:
+                continue
             (mean, variance), eps = _average(moments_of_norm), norms[path].eps
             now_mean, now_variance = _statistics(norms[path])
             self.references[f"{path}.running_mean"] = now_mean - mean
@@ -101,13 +104,11 @@ class Recalibration:
 
 
 def _norms(model: nn.Module) -> dict[str, _BatchNorm]:
-    """Batch norms with running statistics that are not frozen, by path."""
-    frozen = frozen_parameters(model)
+    """Batch norms with running statistics, by path."""
     return {
         path: module
         for path, module in model.named_modules()
         if isinstance(module, _BatchNorm) and module.running_var is not None
-        if f"{path}.weight" not in frozen
     }
 
 
