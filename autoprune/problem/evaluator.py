@@ -25,6 +25,7 @@ from autoprune.networks.execution import (
     move,
 )
 from autoprune.networks.folding import find_foldable, folded
+from autoprune.networks.frozen import frozen_parameters
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.racing import RacingConfig, Subsample
 from autoprune.ranking.ordering import Ranking
@@ -94,7 +95,8 @@ class Evaluator:
         seen = search.rows(self._subsample.order) if self._subsample else search
         self._search = Batches(seen, size, net, self.form, held=held)
         samples = Batches(parts.calibration, size, net, self.form, seed=0)
-        self._recalibrate = Recalibration(net, task, samples)
+        frozen = frozen_parameters(parts.model)  # the shell has no gradients
+        self._recalibrate = Recalibration(net, task, samples, frozen)
         self._pairs = find_foldable(net, task, move(_few(search), device_of(net)))
 
     @property

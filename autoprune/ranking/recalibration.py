@@ -17,7 +17,7 @@ the spread between batches: exactly, if there is one).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -45,14 +45,22 @@ class Recalibration:
     statistics while a :class:`autoprune.structure.slicing.Slicer` makes the compact network (pass
     them among its ``weights``); calling the recalibration on that network turns them into
     statistics. The dense model is not changed. Norms without running statistics, and those that the
-    user froze, are left alone.
+    user froze, are left alone. ``frozen``: names of the frozen parameters, where the model itself
+    does not show them, as a slicer's shell.
     """
 
-    def __init__(self, model: nn.Module, task: Task, batches: Batches) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        batches: Batches,
+        frozen: Collection[str] | None = None,
+    ) -> None:
         self._task, self._batches = task, batches
         seen: dict[str, list[ChannelStatistics]] = defaultdict(list)
         self._run(model, lambda path, norm, moments: seen[path].append(moments))
-        norms, frozen = _norms(model), frozen_parameters(model)
+        norms = _norms(model)
+        frozen = frozen_parameters(model) if frozen is None else frozen
         self.references: dict[str, Tensor] = {}
         for path, moments_of_norm in seen.items():
             if f"{path}.weight" in frozen:
