@@ -67,8 +67,8 @@ def _check_words(arguments: Sequence[str], commands: Sequence[str]) -> None:
                 "use a UTF-8 locale, or PYTHONUTF8=1, and names in UTF-8",
             )
     if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
-        close = difflib.get_close_matches(arguments[0], commands, n=2)
-        hint = f"did you mean {' or '.join(close)}?" if close else "see autoprune --help"
+        close = difflib.get_close_matches(arguments[0], commands, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(commands)}"
         raise UsageError(f"there is no command {arguments[0]!r}", hint)
 
 

@@ -21,7 +21,8 @@ def test_help_shows_every_option_with_its_meaning(capsys):
 
 
 BAD = {
-    "serch": "search, apply",
+    "serch": "did you mean search?",
+    "dance": "choose from search, apply",
     "search": "--budget",
     "search --budget": "missing value",
     "search --budget 0.5flops --evaluation 5": "did you mean --evaluations?",
