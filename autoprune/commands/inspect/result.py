@@ -23,7 +23,10 @@ class GroupFacts:
 
 @dataclass(frozen=True)
 class Inspection:
-    """Groups, pinned units and total costs of a network, per sample."""
+    """Groups, pinned units and total costs of a network, per sample.
+
+    ``unused``: parameters that no forward pass of the analysis used; they stay as they are.
+    """
 
     model: str
     data: str
@@ -33,6 +36,7 @@ class Inspection:
     flops: int
     parameters: int
     bytes: int
+    unused: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, structure: Structure, *, model: str, data: str) -> Self:
@@ -57,6 +61,7 @@ class Inspection:
             flops=2 * cost.macs.dense,
             parameters=cost.parameters.dense,
             bytes=cost.bytes.dense,
+            unused=structure.unused,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from autoprune.commands.inspect.result import Inspection
-from autoprune.foundation.tables import bar, count, size, table_of, title
+from autoprune.foundation.tables import bar, count, size, table_of, title, warning
 from autoprune.structure.table import Pinned
 
 
@@ -29,7 +29,13 @@ def inspect_view(inspection: Inspection) -> RenderableType:
         f" {count(inspection.flops)} FLOPs per sample; {count(inspection.parameters)} parameters;"
         f" {size(inspection.bytes)}"
     )
-    return Stack(title(inspection.model, summary), groups, *_pinned_table(inspection.pinned))
+    unused = (
+        [warning(f"used in no forward pass, and kept as they are: {', '.join(inspection.unused)}")]
+        if inspection.unused
+        else []
+    )
+    table = _pinned_table(inspection.pinned)
+    return Stack(title(inspection.model, summary), groups, *table, *unused)
 
 
 def _pinned_table(pinned: Iterable[Pinned]) -> list[RenderableType]:
