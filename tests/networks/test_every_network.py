@@ -42,7 +42,7 @@ def count(model: nn.Module) -> int:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_network_analyses_prunes_exports_and_reloads(name: str, tmp_path: Path) -> None:
+def test_every_network_is_analyzed_pruned_exports_and_reloads(name: str, tmp_path: Path) -> None:
     spec, net, inputs = case(name)
     before = {key: value.clone() for key, value in net.state_dict().items()}
     structure = analyze(net, inputs)  # proves itself on the network, or pins

@@ -19,7 +19,7 @@ WORST: Final = 3
 """Most layers to blame that are named."""
 
 HEADS: Final = (
-    *("size", "ms per batch", "MACs", "size /", "aim", "time /", "aim", "realised", "accuracy"),
+    *("size", "ms per batch", "MACs", "size /", "aim", "time /", "aim", "realized", "accuracy"),
 )
 
 
@@ -33,7 +33,7 @@ def bench_view(bench: Bench) -> RenderableType:
         f" {on['device']}, {on['threads']} thread(s)"
     )
     sizes = table_of("network", "file size", "ratio", "aim")
-    times = table_of("network", "ms per batch", "ratio", "aim", "MACs /", "realised")
+    times = table_of("network", "ms per batch", "ratio", "aim", "MACs /", "realized")
     scores = table_of("network", "before", "after", "change")
     for row in rows:
         name, cells = Text(row["model"]), _cells(row)
@@ -59,7 +59,7 @@ def bench_markdown(facts: Mapping[str, Any]) -> str:
         *(f"| {row['model']} | " + " | ".join(_cells(row)) + " |" for row in facts["rows"]),
         "",
         f"Milliseconds per batch of {first['batch']}, dense and pruned in turns in one run;"
-        " `size /` and `time /` are ratios before : after beside the published ones; `realised` is"
+        " `size /` and `time /` are ratios before : after beside the published ones; `realized` is"
         " the speed-up as a part of the reduction in MACs.",
         "",
         *(f"- {note}" for note in _notes(facts["rows"])),
