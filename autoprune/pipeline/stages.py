@@ -178,8 +178,6 @@ def _fit(
         teacher=teacher,
         masks=masks,
         on_epoch=lambda done, _, loss: session.curves.training(name, done, loss),
-        validate=(lambda net: measure(net, validation, inputs.task).loss)
-        if teacher is not None
-        else None,
+        validate=validate if teacher is not None else None,
     )
     return trained.selected
