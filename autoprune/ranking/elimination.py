@@ -20,6 +20,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from autoprune.ranking.cholesky import cholesky
+
 STEPS_PER_PASS = 64
 """Units fewer than this go one by one; of n units, ceil(n / 64) go together."""
 
@@ -58,7 +60,7 @@ class Reader:
     def remove(self, count: int) -> None:
         """Remove the last ``count`` units."""
         stay, end = self.left - count * self.block, self.left
-        factor = torch.linalg.cholesky(self.inverse[stay:end, stay:end])
+        factor = cholesky(self.inverse[stay:end, stay:end])
         change = _solve(factor, self.weights[stay:end])
         across = _solve(factor, self.inverse[stay:end, :stay])
         self.weights[:stay].addmm_(across.mT, change, alpha=-1)

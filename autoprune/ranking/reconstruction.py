@@ -29,6 +29,7 @@ from autoprune.data.task import Task
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form, device_of, forward, mode, move
 from autoprune.networks.frozen import frozen_parameters
+from autoprune.ranking.cholesky import cholesky
 from autoprune.ranking.consumers import CONVS
 from autoprune.ranking.gram import add_products, patches
 from autoprune.ranking.recalibration import Recalibration
@@ -197,7 +198,7 @@ def _fit(module: nn.Module, rows: Tensor, wanted: Tensor, damping: float) -> Non
     eps = damping * gram.diagonal().mean() + torch.finfo(torch.float32).tiny
     right = (rows.T @ wanted).double() / len(rows) + eps * before
     gram.diagonal().add_(eps)
-    solved = torch.cholesky_solve(right, torch.linalg.cholesky(gram)).T
+    solved = torch.cholesky_solve(right, cholesky(gram)).T
     if not bool(solved.isfinite().all()):
         return
     columns = _matrix(module).shape[1]

@@ -10,6 +10,7 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
+from autoprune.ranking.cholesky import cholesky
 from autoprune.ranking.elimination import Reader, eliminate
 from autoprune.ranking.gram import DEFAULT, Moments, RegressionConfig
 from autoprune.ranking.magnitude import l1, named_tensors
@@ -96,7 +97,7 @@ def _readers(moments: Sequence[Moments], energy: Mapping[str, float]) -> dict[st
     readers: dict[str, list[Reader]] = defaultdict(list)
     for one in moments:
         gram, weights = damped(one)
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+        inverse = torch.cholesky_inverse(cholesky(gram))
         for name, index in one.consumer.groups.items():
             own = index.ravel().to(gram.device)
             readers[name].append(
