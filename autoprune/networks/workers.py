@@ -16,13 +16,13 @@ from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from autoprune.errors import AutopruneError, UsageError
+from autoprune.foundation.closing import Closing
 from autoprune.foundation.user_code import import_files, imported_files
 from autoprune.networks.execution import one_thread
 
@@ -30,7 +30,7 @@ Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 
-class Workers(Generic[Item, Outcome]):
+class Workers(Closing, Generic[Item, Outcome]):
     """Pool of at most ``count`` processes, of one thread each, that map items by ``start(*args)``.
 
     No more are started than there are items at a time. One that dies is replaced, and its item sent
@@ -55,17 +55,6 @@ class Workers(Generic[Item, Outcome]):
                 self._state = start(*args)
         else:
             self._crew.append(_Worker(*self._start))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the processes; what they work on is lost."""

@@ -87,8 +87,9 @@ def explore(
 
 def advance(phase: Phase, ledger: Ledger) -> None:
     """Report one evaluation more, and the score of the best plan so far."""
-    if ledger.best:
-        phase.advance(best=ledger.best.evaluation.score)
+    best = ledger.best
+    if best:
+        phase.advance(best=best.evaluation.score)
     else:
         phase.advance()
 

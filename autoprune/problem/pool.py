@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from types import TracebackType
-from typing import Self
 
 from torch import Tensor
 
 from autoprune.errors import UsageError
+from autoprune.foundation.closing import Closing
 from autoprune.networks.execution import one_thread
 from autoprune.networks.threads import available_cores
 from autoprune.networks.workers import Workers
@@ -31,7 +30,7 @@ class PoolConfig:
     """Plans whose losses and scores per sample are kept, in case others race against them."""
 
 
-class ScorerPool:
+class ScorerPool(Closing):
     """Scorer that runs plans in parallel and gives up those that fall behind the best.
 
     The evaluations do not depend on ``workers`` (0: chosen automatically, at most
@@ -54,17 +53,6 @@ class ScorerPool:
         self._seconds: list[float] = []
         self._workers: Workers[Entry, Outcome] | None = None
         self._seen: dict[Plan, Tensor] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def score(self, plans: Sequence[Plan], best: Plan | None = None) -> Iterator[Evaluation]:
         """Score plans, in their order; see :class:`autoprune.problem.scorer.Scorer`."""

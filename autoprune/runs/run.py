@@ -21,10 +21,10 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from autoprune.errors import DamagedError, UsageError
+from autoprune.foundation.closing import Closing
 from autoprune.foundation.config import Config
 from autoprune.foundation.files import (
     TEMPORARY,
@@ -52,7 +52,7 @@ CONFIG, JOURNAL, RESULT = "config.json", "evaluations.jsonl", "result.json"
 _VERSIONS = ("autoprune", "torch", "numpy", "gymnasium", "stable-baselines3", "scikit-learn")
 
 
-class Run:
+class Run(Closing):
     """A run directory that this process alone writes to. Use it as a context manager.
 
     ``resumed``: whether the run existed before. ``bit_exact``: whether everything in it was
@@ -96,17 +96,6 @@ class Run:
         except BaseException:
             self._lock.release()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def bit_exact(self) -> bool:

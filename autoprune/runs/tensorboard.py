@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from autoprune.foundation.closing import Closing
 from autoprune.foundation.files import writing
 from autoprune.foundation.signals import shielded
 
 
-class Events:
+class Events(Closing):
     """An event file, open for writing; use it as a context manager.
 
     A continued run replays its journal: with ``purge``, its curves replace those written before.
@@ -32,17 +32,6 @@ class Events:
         except BaseException:
             threading.excepthook = self._hook
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def add_scalar(self, tag: str, value: float, step: int) -> None:
         """Write one point of a curve."""

@@ -1,6 +1,5 @@
 """Evaluation: the same number as the slow way, from the model that was given, every time."""
 
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -28,21 +27,9 @@ from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
 from autoprune.training.loop import measure
+from tests.small_nets import Net
 
 TASK = Classification()
-
-
-class Net(nn.Module):
-    """A network given by its modules and a forward function."""
-
-    def __init__(self, forward: Callable[..., object], **modules: nn.Module) -> None:
-        super().__init__()
-        self.function = forward
-        for name, module in modules.items():
-            self.add_module(name, module)
-
-    def forward(self, x: Tensor) -> object:
-        return self.function(self, x)
 
 
 def residual() -> nn.Module:

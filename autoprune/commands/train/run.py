@@ -84,7 +84,10 @@ def _carry_out(
         result = _result(inputs, config.command, model, structure, epochs[-1], run, progress)
         if trained.selected:
             kept = trained.selected.epoch
-            score = measure(model, inputs.data.validation, inputs.task).score
+            if kept:
+                score = epochs[kept - 1]["validation"]
+            else:
+                score = measure(model, inputs.data.validation, inputs.task).score
             result = replace(result, kept_epoch=kept, validation=score)
         result = replace(result, seconds=round(trained.seconds, 2))
         run.publish_json(RESULT, result.to_json())
