@@ -13,6 +13,7 @@ from autoprune.ranking.ordering import Ranking
 from autoprune.ranking.rank import rank
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
+from autoprune.structure.plan import Plan
 
 EVERYTHING = RegressionConfig(rows=10**9)
 
@@ -103,3 +104,21 @@ def residual(rows: Tensor, weights: Tensor, kept: Tensor) -> float:
         return float(target.square().sum()) / len(rows)
     solved = torch.linalg.lstsq(rows[:, kept], target).solution
     return float((target - rows[:, kept] @ solved).square().sum()) / len(rows)
+
+
+def output_error(model: nn.Module, ranking: Ranking, plan: Plan, path: str, data: Split) -> float:
+    """Squared error of one module's output / its variance, its input as in the dense model."""
+    seen: list[Tensor] = []
+    module = model.get_submodule(path)
+    handle = module.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    with torch.no_grad():
+        model(data.content[0])
+    handle.remove()
+    tensors = {f"{path}.{name}": value for name, value in module.named_parameters()}
+    tensors |= {name: value for name, value in ranking.weights(plan).items() if name in tensors}
+    own = {name.removeprefix(f"{path}."): value for name, value in tensors.items()}
+    with torch.no_grad():
+        before = module(seen[0]).movedim(1, -1).reshape(-1, module.weight.shape[0])
+        after = torch.func.functional_call(module, own, seen[0]).movedim(1, -1)
+    error = (after.reshape(before.shape) - before).square().sum()
+    return float(error / (before - before.mean(0)).square().sum())

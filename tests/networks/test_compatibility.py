@@ -9,6 +9,7 @@ from autoprune.data.task import Classification
 from autoprune.errors import UsageError
 from autoprune.networks import zoo
 from autoprune.networks.compatibility import check_compatible
+from tests.digits_net import equal, net
 
 TASK = Classification()
 
@@ -21,15 +22,6 @@ def state(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def digits():
     return load_data("digits")
-
-
-def net(seed=0):
-    torch.manual_seed(seed)
-    return zoo.build("digits-resnet")
-
-
-def equal(one, two):
-    return all(torch.equal(a, b) for a, b in zip(one.values(), two.values(), strict=True))
 
 
 def test_a_sound_model_passes_and_stays_as_it_was(digits):

@@ -5,8 +5,8 @@ import torch
 
 from autoprune.data import load_data
 from autoprune.data.task import Classification
-from autoprune.networks import zoo
 from autoprune.training.loop import measure
+from tests.digits_net import equal, net, state
 
 TASK = Classification()
 
@@ -14,19 +14,6 @@ TASK = Classification()
 @pytest.fixture(scope="module")
 def digits():
     return load_data("digits")
-
-
-def net(seed=0):
-    torch.manual_seed(seed)
-    return zoo.build("digits-resnet")
-
-
-def state(model):
-    return {name: value.clone() for name, value in model.state_dict().items()}
-
-
-def equal(one, two):
-    return all(torch.equal(a, b) for a, b in zip(one.values(), two.values(), strict=True))
 
 
 def test_measure_is_the_plain_mean(digits):

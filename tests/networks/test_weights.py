@@ -8,10 +8,10 @@ from torch.nn.utils import prune
 
 from autoprune.data.task import Classification
 from autoprune.errors import DamagedError, UsageError
-from autoprune.networks import zoo
 from autoprune.networks.spec import resolve_model
 from autoprune.networks.weights import load_weights
 from autoprune.training.loop import measure
+from tests.digits_net import equal, net
 
 TASK = Classification()
 
@@ -19,15 +19,6 @@ TASK = Classification()
 @pytest.fixture(autouse=True)
 def state(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
-def net(seed=0):
-    torch.manual_seed(seed)
-    return zoo.build("digits-resnet")
-
-
-def equal(one, two):
-    return all(torch.equal(a, b) for a, b in zip(one.values(), two.values(), strict=True))
 
 
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict", "model", "net", "ema"])

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from autoprune.data import Split
 from autoprune.ranking.consumers import find_consumers
@@ -12,7 +12,7 @@ from autoprune.ranking.regression import eliminated, refitting
 from autoprune.structure import Structure
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
-from tests.small_nets import TASK, images, regression
+from tests.small_nets import TASK, images, output_error, regression
 
 SENSITIVITY = {"c.weight": 3.0, "d.weight": 0.5, "e.weight": 2.0, "head.weight": 7.0}
 
@@ -64,24 +64,6 @@ def test_errors_of_groups_read_side_by_side_add_up_where_all_shrink_alike(
                 assert ranking.errors[name][kept[name]] > SENSITIVITY["c.weight"] * by_itself
         else:
             assert whole == pytest.approx(SENSITIVITY["c.weight"], rel=1e-3)
-
-
-def output_error(model: nn.Module, ranking: Ranking, plan: Plan, path: str, data: Split) -> float:
-    """Squared error of one module's output / its variance, its input as in the dense model."""
-    seen: list[Tensor] = []
-    module = model.get_submodule(path)
-    handle = module.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    with torch.no_grad():
-        model(data.content[0])
-    handle.remove()
-    tensors = {f"{path}.{name}": value for name, value in module.named_parameters()}
-    tensors |= {name: value for name, value in ranking.weights(plan).items() if name in tensors}
-    own = {name.removeprefix(f"{path}."): value for name, value in tensors.items()}
-    with torch.no_grad():
-        before = module(seen[0]).movedim(1, -1).reshape(-1, module.weight.shape[0])
-        after = torch.func.functional_call(module, own, seen[0]).movedim(1, -1)
-    error = (after.reshape(before.shape) - before).square().sum()
-    return float(error / (before - before.mean(0)).square().sum())
 
 
 @pytest.mark.parametrize("net", ["plain_net", "concat_net"])

@@ -17,7 +17,7 @@ from autoprune.ranking.repair import Joint, Nested, damped, least_squares
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
-from tests.small_nets import TASK, images, regression, spd
+from tests.small_nets import TASK, images, output_error, regression, spd
 
 
 def columns(units: set[int], block: int) -> Tensor:
@@ -87,24 +87,6 @@ def test_nothing_missing_changes_nothing(plain_net: tuple[nn.Module, Structure])
         columns, solved = Nested(item, {name: torch.arange(len(index))})({name: len(index)})
         inner = solved[columns.argsort()][: len(item.weights)]
         torch.testing.assert_close(inner, item.weights, rtol=1e-5, atol=1e-6)
-
-
-def output_error(model: nn.Module, ranking: Ranking, plan: Plan, path: str, data: Split) -> float:
-    """Squared error of one module's output / its variance, its input as in the dense model."""
-    seen: list[Tensor] = []
-    module = model.get_submodule(path)
-    handle = module.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    with torch.no_grad():
-        model(data.content[0])
-    handle.remove()
-    tensors = {f"{path}.{name}": value for name, value in module.named_parameters()}
-    tensors |= {name: value for name, value in ranking.weights(plan).items() if name in tensors}
-    own = {name.removeprefix(f"{path}."): value for name, value in tensors.items()}
-    with torch.no_grad():
-        before = module(seen[0]).movedim(1, -1).reshape(-1, module.weight.shape[0])
-        after = torch.func.functional_call(module, own, seen[0]).movedim(1, -1)
-    error = (after.reshape(before.shape) - before).square().sum()
-    return float(error / (before - before.mean(0)).square().sum())
 
 
 def test_two_groups_are_refitted_together(concat_net: tuple[nn.Module, Structure]) -> None:

@@ -12,6 +12,7 @@ from autoprune.data.task import Classification
 from autoprune.errors import AutopruneError, UsageError
 from autoprune.networks import zoo
 from autoprune.training.loop import FitConfig, fit, measure
+from tests.digits_net import equal, net, state
 
 TASK = Classification()
 
@@ -19,19 +20,6 @@ TASK = Classification()
 @pytest.fixture(scope="module")
 def digits():
     return load_data("digits")
-
-
-def net(seed=0):
-    torch.manual_seed(seed)
-    return zoo.build("digits-resnet")
-
-
-def state(model):
-    return {name: value.clone() for name, value in model.state_dict().items()}
-
-
-def equal(one, two):
-    return all(torch.equal(a, b) for a, b in zip(one.values(), two.values(), strict=True))
 
 
 def trained(split, config, seed=0, **options):
