@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from autoprune.networks.zoo.plain import plain_stages
+
 STAGES = (
     ((40, 3), (80, 3), (80, 3), (80, 3)),
     ((80, 3), (80, 3), (160, 3)),
@@ -26,17 +28,8 @@ class SimpleNet(nn.Module):
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for number, stage in enumerate(STAGES):
-            if number:
-                layers.append(nn.MaxPool2d(2))
-            for width, kernel in stage:
-                conv = nn.Conv2d(channels, width, kernel, padding=kernel // 2, bias=False)
-                nn.init.kaiming_normal_(conv.weight)
-                layers += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-                channels = width
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Linear(channels, classes)
+        self.features, width = plain_stages(channels, STAGES)
+        self.classifier = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels, H, W], sides of at least 32 -> logits [B, classes]."""

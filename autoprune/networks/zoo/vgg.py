@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from autoprune.networks.zoo.plain import plain_stages
+
 WIDTHS = ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4)
 
 
@@ -17,17 +19,9 @@ class VGG(nn.Module):
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for stage, widths in enumerate(WIDTHS):
-            if stage:
-                layers.append(nn.MaxPool2d(2))
-            for width in widths:
-                conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
-                nn.init.kaiming_normal_(conv.weight)
-                layers += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-                channels = width
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Linear(channels, classes)
+        stages = [[(width, 3) for width in widths] for widths in WIDTHS]
+        self.features, width = plain_stages(channels, stages)
+        self.classifier = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels, H, W], sides of at least 16 -> logits [B, classes]."""
