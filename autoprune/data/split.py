@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils._pytree import tree_leaves, tree_map
 
-from autoprune.data.task import Batch, Classification, Task, example_inputs
+from autoprune.data.classification import Classification
+from autoprune.data.task import Batch, Task, example_inputs
 from autoprune.errors import UsageError
 
 

@@ -11,7 +11,8 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from autoprune.data import Data
-from autoprune.data.task import IGNORED, Classification, Task, logits
+from autoprune.data.classification import IGNORED, Classification, logits
+from autoprune.data.task import Task
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.execution import device_of, forward, mode, move

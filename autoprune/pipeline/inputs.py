@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from autoprune.data import Data, Split, load_data
-from autoprune.data.task import Batch, Classification, Task, resolve_task
+from autoprune.data.classification import Classification
+from autoprune.data.named_task import resolve_task
+from autoprune.data.task import Batch, Task
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation import trust
 from autoprune.foundation.seeds import Seeds

@@ -13,7 +13,7 @@ from torch import nn
 from autoprune.agents import policy_format
 from autoprune.agents.policy import Policy
 from autoprune.data import Split
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.networks.frozen import THAWED, thawed
 from autoprune.networks.save import state_tensors, write_tensors
 from autoprune.networks.score import measure

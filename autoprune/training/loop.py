@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from autoprune.data import Split
-from autoprune.data.task import Batch, Classification, Task
+from autoprune.data.classification import Classification
+from autoprune.data.task import Batch, Task
 from autoprune.errors import AutopruneError, DamagedError, UsageError
 from autoprune.foundation.schema import encode_fields
 from autoprune.foundation.seeds import Seeds

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.networks.score import measure
 from autoprune.problem.evaluator import Evaluator
 from autoprune.problem.racing import RacingConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from autoprune.commands.inspect.config import InspectConfig
 from autoprune.commands.inspect.result import Inspection
 from autoprune.data import load_data
-from autoprune.data.task import resolve_task
+from autoprune.data.named_task import resolve_task
 from autoprune.foundation.progress import Progress
 from autoprune.networks.spec import resolve_model
 from autoprune.networks.weights import load_weights

@@ -14,7 +14,7 @@ from autoprune.cost.latency.deployed import deployed, samples_in
 from autoprune.cost.latency.layers import module_times, operation_times
 from autoprune.cost.model import CostModel
 from autoprune.data import load_data
-from autoprune.data.task import resolve_task
+from autoprune.data.named_task import resolve_task
 from autoprune.foundation.progress import Progress
 from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.execution import move

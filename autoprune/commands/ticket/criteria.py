@@ -13,7 +13,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from autoprune.commands.ticket.masks import Masks, full_masks, keep_highest
 from autoprune.data import Split
-from autoprune.data.task import Classification, Task, logits
+from autoprune.data.classification import Classification, logits
+from autoprune.data.task import Task
 from autoprune.errors import UsageError
 from autoprune.networks.execution import device_of, forward, mode, move
 

@@ -22,7 +22,7 @@ from autoprune.commands.ticket.training.length import iterations
 from autoprune.commands.ticket.training.recipe import recipe
 from autoprune.commands.ticket.training.trial import Splits
 from autoprune.data import Data, Split, load_data
-from autoprune.data.task import resolve_task
+from autoprune.data.named_task import resolve_task
 from autoprune.errors import UsageError
 from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.spec import ModelSpec, model_spec

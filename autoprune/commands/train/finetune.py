@@ -12,7 +12,8 @@ from autoprune.commands.train.config import FinetuneConfig, TrainConfig
 from autoprune.commands.train.fit_config import fit_config
 from autoprune.commands.train.inputs import TrainingInputs
 from autoprune.data import Data
-from autoprune.data.task import Classification, Task
+from autoprune.data.classification import Classification
+from autoprune.data.task import Task
 from autoprune.errors import UsageError
 from autoprune.foundation.files import expand_user
 from autoprune.networks.compatibility import check_compatible
