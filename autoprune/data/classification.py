@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from autoprune.data.class_scores import ACCURACY, POOLED, class_counts
+from autoprune.data.class_weights import ClassWeights
 from autoprune.data.task import Batch
 from autoprune.errors import UsageError
+
+KIND: Final = "classification"
 
 IGNORED = (-100, 255)
 """Labels of what is to be ignored: PyTorch's, and that of masks stored as bytes (Pascal VOC,
@@ -29,14 +33,22 @@ class Classification:
     inputs under the other keys. Outputs are logits [B, classes, ...], alone, first in a tuple, or
     under ``logits``. Positions whose label is one of ``IGNORED`` count nowhere. With label
     smoothing the loss is that of Szegedy et al. 2016, section 7.
+
+    ``class_weights``: weight of each class in the loss; :class:`ClassWeights` make them.
     """
 
     label_smoothing: float = 0.0
+    class_weights: ClassWeights | None = None
 
     @property
     def name(self) -> str:
-        """Short name."""
-        return "classification"
+        """Name by which :func:`autoprune.data.named_task.resolve_task` finds the task again."""
+        return KIND if self.class_weights is None else f"{KIND},{self.class_weights.option}"
+
+    @property
+    def metric(self) -> str:
+        """Name of the score."""
+        return ACCURACY
 
     def inputs(self, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return everything but the labels."""
@@ -69,6 +81,8 @@ class Classification:
         known = self.labeled(outputs, batch)
         if known is not None:
             return self._each(outputs, batch, known).sum() / known.sum().clamp_min(1)
+        if self.class_weights is not None:
+            return self._each(outputs, batch, known).mean()
         return cross_entropy(
             logits(outputs).float(), self.labels(batch), label_smoothing=self.label_smoothing
         )
@@ -91,17 +105,46 @@ class Classification:
         return _mean_by_sample(correct * known, known) + unlabeled
 
     def _each(self, outputs: Any, batch: Batch, known: Tensor | None) -> Tensor:
-        """Cross-entropy of each position, [B, ...], 0 where it is not labeled."""
+        """Cross-entropy of each position, [B, ...], weighted; 0 where it is not labeled."""
         labels = self.labels(batch)
         if known is not None:
             labels = labels.masked_fill(~known, IGNORED[0])
-        return cross_entropy(
+        losses = cross_entropy(
             logits(outputs).float(),
             labels,
             label_smoothing=self.label_smoothing,
             reduction="none",
             ignore_index=IGNORED[0],
         )
+        return losses if self.class_weights is None else losses * self.class_weights.of(labels)
+
+
+@dataclass(frozen=True)
+class PooledClassification(Classification):
+    """Classification scored by a mean over classes.
+
+    ``scored_by``: a name in :data:`autoprune.data.class_scores.POOLED`.
+    """
+
+    scored_by: str = "balanced-accuracy"
+
+    @property
+    def name(self) -> str:
+        """Name by which :func:`autoprune.data.named_task.resolve_task` finds the task again."""
+        return f"{super().name},score={self.scored_by}"
+
+    @property
+    def metric(self) -> str:
+        """Name of the score."""
+        return self.scored_by.replace("-", " ")
+
+    def pooled(self, outputs: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return numerators and denominators of every class in each sample, [B, classes]."""
+        scores = logits(outputs)
+        counts = class_counts(
+            scores.argmax(1), self.labels(batch), self.labeled(outputs, batch), scores.shape[1]
+        )
+        return POOLED[self.scored_by](*counts)
 
 
 def _mean_by_sample(values: Tensor, counted: Tensor | None) -> Tensor:

@@ -17,7 +17,7 @@ from autoprune.foundation.user_code import blamed
 Batch = Any
 """A batch of a :class:`autoprune.data.Split`: a pytree of tensors, sample first."""
 
-METRICS = {"classification": "accuracy", "ctc": "sequence accuracy"}
+METRICS = {"ctc": "sequence accuracy"}
 
 
 @runtime_checkable
@@ -64,6 +64,18 @@ class RatedTask(Task, Protocol):
         """
 
 
+@runtime_checkable
+class PooledTask(Task, Protocol):
+    """A task whose score is no mean over samples, but a mean of ratios of pooled counts.
+
+    The score of a split is the mean over k of ``parts[:, k].sum() / wholes[:, k].sum()``, where the
+    sum of wholes is above 0; ``score`` is then not asked.
+    """
+
+    def pooled(self, outputs: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return parts and wholes of each sample, [B, K] each, parts at most wholes."""
+
+
 def example_inputs(task: Task, batch: Batch) -> Tensor | tuple[Any, ...] | dict[str, Any]:
     """Return the inputs in ``batch`` in the form that ``analyze`` takes."""
     with blamed(f"task {task.name!r} finds no inputs in a batch"):
@@ -79,5 +91,5 @@ def example_inputs(task: Task, batch: Batch) -> Tensor | tuple[Any, ...] | dict[
 
 
 def metric(task: Task) -> str:
-    """Return the name of a task's score, by default made from the name of the task."""
-    return METRICS.get(task.name, f"{task.name} score")
+    """Return the name of a task's score: its ``metric``, else one made from its name."""
+    return getattr(task, "metric", None) or METRICS.get(task.name, f"{task.name} score")

@@ -102,6 +102,21 @@ def named_ranking(ranking: str, granularity: str) -> str:
     return "l2" if ranking == "regression" and granularity != "channel" else ranking
 
 
+def named_task(task: str, score: str | None, class_weights: str | None) -> str:
+    """Return the task a command works on: ``--score`` and ``--class-weights`` become its options.
+
+    Raises UsageError for other tasks than classification.
+    """
+    kind, *options = task.split(",")
+    given = {"score": score, "class_weights": class_weights and class_weights.replace(",", "/")}
+    asked = {f"{name}=": value for name, value in given.items() if value is not None}
+    if asked and kind != "classification":
+        option = f"--{min(asked).rstrip('=').replace('_', '-')}"
+        raise UsageError(f"{option} is for classification, not for --task {kind}", "leave it out")
+    options = [one for one in options if not one.startswith(tuple(asked))] if asked else options
+    return ",".join((kind, *sorted(options + [name + value for name, value in asked.items()])))
+
+
 def check_numbers(config: Config, **least: int) -> None:
     """Raise UsageError, naming the option, unless each field is a whole number of at least so much.
 

@@ -43,6 +43,22 @@ TaskSpec = Annotated[
     Spec,
     tyro.conf.arg(help="What a batch is, the loss and the score: classification, or file.py:name."),
 ]
+ScoreName = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="NAME",
+        help="Score of a classification: accuracy, balanced-accuracy, macro-f1 or mean-iou.",
+        help_behavior_hint="(default: accuracy)",
+    ),
+]
+ClassWeightsSpec = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="SPEC",
+        help="Weights of the classes in the loss: balanced, or one number each, as 1,1,4.",
+        help_behavior_hint="",
+    ),
+]
 GranularityName = Annotated[
     Name,
     tyro.conf.arg(

@@ -92,6 +92,13 @@ def _check_labels(outputs: Tensor, data: Data, task: Classification) -> None:
             f"the model returns {list(outputs.shape)} for 2 samples, not logits [2, classes]",
             "bring a task of your own for other outputs: --task file.py:function",
         )
+    given = task.class_weights.given if task.class_weights else ()
+    if given and len(given) != classes:
+        raise UsageError(
+            f"{len(given)} class weights were given, but the model has outputs for {classes}"
+            " classes",
+            "one for each class, in their order; balanced works them out",
+        )
     for name, split in data.splits.items():
         labels = task.labels(split.content)
         if labels.is_floating_point():

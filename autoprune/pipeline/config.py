@@ -7,11 +7,19 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from autoprune.errors import UsageError
-from autoprune.foundation.config import RunConfig, check_numbers, named_model, named_ranking, slug
+from autoprune.foundation.config import (
+    RunConfig,
+    check_numbers,
+    named_model,
+    named_ranking,
+    named_task,
+    slug,
+)
 from autoprune.foundation.options import (
     Align,
     Backend,
     BudgetSpec,
+    ClassWeightsSpec,
     DataSpec,
     DenseBaseline,
     Device,
@@ -20,6 +28,7 @@ from autoprune.foundation.options import (
     LatencyBatch,
     Model,
     Name,
+    ScoreName,
     Seed,
     TaskSpec,
     Threads,
@@ -51,6 +60,8 @@ class PruningConfig(RunConfig):
     weights: Weights = None
     data: DataSpec = "digits"
     task: TaskSpec = "classification"
+    score: ScoreName = field(default=None, metadata=OUTSIDE)  # both become options of the task
+    class_weights: ClassWeightsSpec = field(default=None, metadata=OUTSIDE)
     granularity: GranularityName = "channel"
     ranking: RankingName = "regression"
     finetune_epochs: int = 10
@@ -65,6 +76,8 @@ class PruningConfig(RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "model", named_model(self.model, self.data))
+        task = named_task(self.task, self.score, self.class_weights)
+        object.__setattr__(self, "task", task)
         object.__setattr__(self, "ranking", named_ranking(self.ranking, self.granularity))
         check_numbers(self, **self.least)
         if self.granularity != "channel" and self.align not in (None, 1):

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_map
 
 from autoprune.data import Data, Split, load_data
 from autoprune.data.classification import Classification
-from autoprune.data.named_task import resolve_task
+from autoprune.data.named_task import resolve_task, weighed
 from autoprune.data.task import Batch, Task
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation import trust
@@ -136,6 +136,7 @@ def from_config(config: Selection, *, untrained: bool = False) -> Inputs:
     if config.weights is not None:
         load_weights(model, config.weights)
     model.to(device)
+    task = weighed(task, data.train)
     check_compatible(model, data, task)
     return Inputs(model, spec, data, task, trained=config.weights is not None)
 
@@ -160,7 +161,8 @@ def of_run(
         for option, given, found in (("--data", data, spec), ("--task", task, kind)):
             if given is None:
                 trust.check_named(found, otherwise=f"name it with {option}")
-    return load_data(spec, Seeds(known.get("seed") or 0).splits), resolve_task(kind)
+    loaded, resolved = load_data(spec, Seeds(known.get("seed") or 0).splits), resolve_task(kind)
+    return loaded, weighed(resolved, loaded.train)
 
 
 def known_config(artifacts: Artifacts) -> dict[str, Any]:
@@ -197,6 +199,7 @@ def from_objects(model: nn.Module | str, data: object, task: object, config: Sel
     resolved = resolve_task(task)
     seeds = Seeds(config.seed)
     loaded = load_data(data, seeds.splits)
+    resolved = weighed(resolved, loaded.train)
     spec = None
     if isinstance(model, str):
         spec = model_spec(model, loaded)

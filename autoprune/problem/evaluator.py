@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autoprune.data import Split
-from autoprune.data.task import Batch, PerSampleTask, Task
+from autoprune.data.task import Batch, PerSampleTask, PooledTask, Task
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import (
@@ -26,6 +26,7 @@ from autoprune.networks.execution import (
 )
 from autoprune.networks.folding import find_foldable, folded
 from autoprune.networks.frozen import frozen_parameters
+from autoprune.networks.score import PooledScore
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.racing import RacingConfig, Subsample
 from autoprune.ranking.ordering import Ranking
@@ -90,8 +91,9 @@ class Evaluator:
         net, task, search = self._slicer({}), parts.task, parts.search
         size = batch_size or (CPU_BATCH if device_of(net).type == "cpu" else BATCH)
         self.form, dense = _exact_enough_form(net, task, search, precision, size)
-        per_sample = isinstance(task, PerSampleTask)
-        self._subsample = Subsample.draw(dense, parts.racing) if per_sample else None
+        # A mean of pooled ratios needs all samples: of a rare class, a subsample holds hardly any.
+        divisible = isinstance(task, PerSampleTask) and not isinstance(task, PooledTask)
+        self._subsample = Subsample.draw(dense, parts.racing) if divisible else None
         seen = search.rows(self._subsample.order) if self._subsample else search
         self._search = Batches(seen, size, net, self.form, held=held)
         samples = Batches(parts.calibration, size, net, self.form, seed=0)
@@ -134,8 +136,9 @@ class Evaluator:
     def _run(self, net: nn.Module, best: Tensor | None) -> Outcome:
         subsample = self._subsample
         if subsample is None:
-            loss, score = map(float, _measure(net, self.task, self._search).mean(1))
-            return Evaluation(score, loss), None
+            pooled = PooledScore(self.task) if isinstance(self.task, PooledTask) else None
+            loss, score = map(float, _measure(net, self.task, self._search, pooled).mean(1))
+            return Evaluation(pooled.value() if pooled else score, loss), None
         seen = torch.empty(2, 0, dtype=torch.float64)
         stops = deque(subsample.stops if best is not None else ())
         for more in _per_sample(net, self.task, self._search):
@@ -149,19 +152,25 @@ class Evaluator:
         return Evaluation(min(max(score, 0.0), 1.0), loss), seen
 
 
-def _measure(model: nn.Module, task: Task, batches: Batches) -> Tensor:
+def _measure(
+    model: nn.Module, task: Task, batches: Batches, pooled: PooledScore | None = None
+) -> Tensor:
     """Return loss and score of each sample, float64 [2, samples], of a model in eval mode."""
-    return torch.cat(list(_per_sample(model, task, batches)), dim=1)
+    return torch.cat(list(_per_sample(model, task, batches, pooled)), dim=1)
 
 
 @torch.inference_mode()
-def _per_sample(model: nn.Module, task: Task, batches: Batches) -> Iterator[Tensor]:
-    """Yield loss and score of each sample of a batch, [2, B].
+def _per_sample(
+    model: nn.Module, task: Task, batches: Batches, pooled: PooledScore | None = None
+) -> Iterator[Tensor]:
+    """Yield loss and score of each sample of a batch, [2, B]; add the batch to ``pooled``.
 
     The loss is the mean of the batch unless the task is a ``PerSampleTask``.
     """
     for batch in batches:
         outputs = forward(model, task, batch, batches.form)
+        if pooled:
+            pooled.add(outputs, batch)
         scores = task.score(outputs, batch).double().cpu()
         if isinstance(task, PerSampleTask):
             losses = task.losses(outputs, batch)

@@ -22,7 +22,7 @@ from autoprune.commands.ticket.training.length import iterations
 from autoprune.commands.ticket.training.recipe import recipe
 from autoprune.commands.ticket.training.trial import Splits
 from autoprune.data import Data, Split, load_data
-from autoprune.data.named_task import resolve_task
+from autoprune.data.named_task import resolve_task, weighed
 from autoprune.errors import UsageError
 from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.spec import ModelSpec, model_spec
@@ -79,7 +79,7 @@ def _experiment(
     device = resolve_device(config.device)
     named = search.config if search else config
     data = load_data(search.config.data if search else data_name, named.seed)
-    task = resolve_task(named.task)
+    task = weighed(resolve_task(named.task), data.train)
     spec = search.spec if search else model_spec(str(config.model), data)
     splits = splits_of(data, device, config.split_seed)
     samples = len(splits.train) // (config.weeks or 1)

@@ -15,9 +15,11 @@ from autoprune.foundation.config import (
     RunConfig,
     named_directory,
     named_model,
+    named_task,
     slug,
 )
 from autoprune.foundation.options import (
+    ClassWeightsSpec,
     DataSpec,
     Debug,
     Device,
@@ -26,6 +28,7 @@ from autoprune.foundation.options import (
     Json,
     Model,
     RunDirectory,
+    ScoreName,
     Seed,
     Spec,
     Threads,
@@ -55,6 +58,8 @@ class _NamedNetwork(Config):
     data: DataSpec = "digits"
     task: Spec = "classification"
     """What a batch is, the loss and the score: classification, ctc, or file.py:name."""
+    score: ScoreName = field(default=None, metadata=OUTSIDE)  # both become options of the task
+    class_weights: ClassWeightsSpec = field(default=None, metadata=OUTSIDE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +82,8 @@ class _TrainedNetwork(Config):
     """digits, a directory, a hub name, or file.py:function."""
     task: FromRun = None
     """What a batch is, the loss and the score: classification, ctc, or file.py:name."""
+    score: ScoreName = field(default=None, metadata=OUTSIDE)  # both become options of the task
+    class_weights: ClassWeightsSpec = field(default=None, metadata=OUTSIDE)
     teacher: Annotated[
         str | None,
         tyro.conf.arg(
@@ -133,6 +140,8 @@ class TrainConfig(_RecipeOptions, _NamedNetwork, RunConfig):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", named_model(self.model, self.data))
+        task = named_task(self.task, self.score, self.class_weights)
+        object.__setattr__(self, "task", task)
         super().__post_init__()
         RunConfig.__post_init__(self)
 
@@ -164,6 +173,10 @@ class FinetuneConfig(_RecipeOptions, _TrainedNetwork):
         if self.weights is not None:
             object.__setattr__(self, "data", self.data or "digits")
             object.__setattr__(self, "model", named_model(self.model, str(self.data)))
+        if self.score or self.class_weights:
+            kind = self.task or "classification"
+            task = named_task(kind, self.score, self.class_weights)
+            object.__setattr__(self, "task", task)
         if not 0 <= self.distill <= 1:
             raise UsageError(f"--distill must lie in [0, 1], not {self.distill}")
 
