@@ -66,6 +66,25 @@ GranularityName = Annotated[
         " (masked)."
     ),
 ]
+KeptLayers = Annotated[
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(
+        metavar="LAYER[=FRACTION]",
+        help="Keep all units of a layer, or at least a fraction of them; * is a wildcard, as in"
+        " layer1.*=0.5.",
+        help_behavior_hint="(repeatable)",
+    ),
+]
+OnlyLayers = Annotated[
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(
+        metavar="LAYER",
+        help="Prune these layers only; * is a wildcard.",
+        help_behavior_hint="(repeatable)",
+    ),
+]
 Directory = Annotated[
     str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: logs/<generated>)")
 ]

@@ -10,6 +10,7 @@ from autoprune.errors import UsageError
 from autoprune.foundation.config import (
     RunConfig,
     check_numbers,
+    kept_layer,
     named_model,
     named_ranking,
     named_task,
@@ -25,9 +26,11 @@ from autoprune.foundation.options import (
     Device,
     Flag,
     GranularityName,
+    KeptLayers,
     LatencyBatch,
     Model,
     Name,
+    OnlyLayers,
     ScoreName,
     Seed,
     TaskSpec,
@@ -63,6 +66,8 @@ class PruningConfig(RunConfig):
     score: ScoreName = field(default=None, metadata=OUTSIDE)  # both become options of the task
     class_weights: ClassWeightsSpec = field(default=None, metadata=OUTSIDE)
     granularity: GranularityName = "channel"
+    keep: KeptLayers = ()
+    only: OnlyLayers = ()
     ranking: RankingName = "regression"
     finetune_epochs: int = 10
     """Epochs of training after pruning; 0 leaves it out."""
@@ -80,6 +85,8 @@ class PruningConfig(RunConfig):
         object.__setattr__(self, "task", task)
         object.__setattr__(self, "ranking", named_ranking(self.ranking, self.granularity))
         check_numbers(self, **self.least)
+        for text in self.keep:
+            kept_layer(text)
         if self.granularity != "channel" and self.align not in (None, 1):
             raise UsageError(
                 f"--align {self.align} counts channels, and --granularity {self.granularity}"
