@@ -12,8 +12,8 @@ Model = Annotated[
     str | None,
     tyro.conf.arg(
         metavar="SPEC",
-        help="Zoo name (options may follow: resnet20,shortcut=B), timm:NAME, torchvision:NAME,"
-        " file.py:function or package.module:function that returns an nn.Module.",
+        help="Zoo name, timm:NAME, torchvision:NAME, file.py:function or package.module:function"
+        " that returns an nn.Module; options of its constructor may follow: resnet20,shortcut=B.",
         help_behavior_hint="(default: digits-resnet, for digits)",
     ),
 ]

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
 
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
+from autoprune.networks.constructor import is_plain
 
 LIBRARIES = ("timm", "torchvision")
+
+FETCHING: Final = (
+    *("pretrained", "checkpoint", "weights", "cache", "url", "file", "path", "dir", "hub", "hf_"),
+)
+"""Parts of the names of options that make a library read files or fetch them."""
 
 
 def library_options(library: str, shape: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,16 +33,28 @@ def library_options(library: str, shape: Mapping[str, Any]) -> dict[str, Any]:
 def build_from_library(library: str, name: str, options: Mapping[str, Any]) -> nn.Module:
     """Build a network of timm or torchvision with fresh weights; nothing is downloaded.
 
-    Raises UsageError if there is no such network, or the library is missing or does not work.
+    Raises UsageError if there is no such network or option, for options that would load files, or
+    if the library is missing or does not work.
     """
     if not re.fullmatch(r"[A-Za-z0-9_.]+", name):  # timm would fetch hub paths
         raise UsageError(f"{library} has no network {name!r}")
-    if not set(options) <= {"num_classes", "in_chans"}:  # others make timm load files
-        raise UsageError(f"{library}:{name} takes no other option than classes and channels")
+    for option, value in options.items():
+        if any(word in option.lower() for word in FETCHING) or not is_plain(value):
+            raise UsageError(
+                f"{library}:{name} is not given {option!r}: it may load files",
+                "weights come with --weights FILE",
+            )
     module = _library(library)
-    make = module.create_model if library == "timm" else module.models.get_model
+    if library == "timm":
+        make, given = module.create_model, dict(options)
+    else:
+        make, given = module.models.get_model, {**options, "weights": None}
+        with blamed(f"{library} cannot build {name!r}"):
+            builder = module.models.get_model_builder(name)
+        if "weights_backbone" in inspect.signature(builder).parameters:
+            given["weights_backbone"] = None  # by default it is downloaded
     with blamed(f"{library} cannot build {name!r}"):
-        return as_module(name, make(name, **options))
+        return as_module(name, make(name, **given))
 
 
 def _library(name: str) -> ModuleType:
