@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from autoprune.data.class_scores import ACCURACY, POOLED, class_counts
+from autoprune.data.class_scores import ACCURACY, POOLED, class_counts, mean_ratio
 from autoprune.data.class_weights import ClassWeights
 from autoprune.data.task import Batch
 from autoprune.errors import UsageError
@@ -138,13 +139,17 @@ class PooledClassification(Classification):
         """Name of the score."""
         return self.scored_by.replace("-", " ")
 
-    def pooled(self, outputs: Any, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return numerators and denominators of every class in each sample, [B, classes]."""
+    def evidence(self, outputs: Any, batch: Batch) -> Tensor:
+        """Return numerators and denominators of every class in each sample, [B, 2, classes]."""
         scores = logits(outputs)
         counts = class_counts(
             scores.argmax(1), self.labels(batch), self.labeled(outputs, batch), scores.shape[1]
         )
-        return POOLED[self.scored_by](*counts)
+        return torch.stack(POOLED[self.scored_by](*counts), dim=1)
+
+    def score_of(self, evidence: Tensor) -> float:
+        """Return the mean over classes of summed numerators / summed denominators."""
+        return mean_ratio(*evidence.double().sum(0))
 
 
 def _mean_by_sample(values: Tensor, counted: Tensor | None) -> Tensor:

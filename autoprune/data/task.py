@@ -65,15 +65,17 @@ class RatedTask(Task, Protocol):
 
 
 @runtime_checkable
-class PooledTask(Task, Protocol):
-    """A task whose score is no mean over samples, but a mean of ratios of pooled counts.
+class SplitScoredTask(Task, Protocol):
+    """A task whose score is that of a whole split, no mean over samples: a mean over classes, say.
 
-    The score of a split is the mean over k of ``parts[:, k].sum() / wholes[:, k].sum()``, where the
-    sum of wholes is above 0; ``score`` is then not asked.
+    ``score`` is then not asked, but by tools that know nothing of splits.
     """
 
-    def pooled(self, outputs: Any, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return parts and wholes of each sample, [B, K] each, parts at most wholes."""
+    def evidence(self, outputs: Any, batch: Batch) -> Tensor:
+        """Return what the score of a split needs to know of a batch, [rows, ...]."""
+
+    def score_of(self, evidence: Tensor) -> float:
+        """Return the score in [0, 1], from the rows of all batches of a split."""
 
 
 def example_inputs(task: Task, batch: Batch) -> Tensor | tuple[Any, ...] | dict[str, Any]:

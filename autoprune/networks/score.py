@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from autoprune.data import Split
-from autoprune.data.class_scores import mean_ratio
-from autoprune.data.task import Batch, PooledTask, RatedTask, Task
+from autoprune.data.task import Batch, RatedTask, SplitScoredTask, Task
 from autoprune.networks.execution import (
     Precision,
     device_of,
@@ -53,7 +52,8 @@ def measure(
     form = fastest_form(model, task, first_samples(split), precision)
     score, loss = 0.0, 0.0
     rated = task if isinstance(task, RatedTask) else None
-    pooled = PooledScore(task) if isinstance(task, PooledTask) else None
+    whole = task if isinstance(task, SplitScoredTask) else None
+    evidence: list[Tensor] = []
     counts: dict[str, list[float]] = {}
     with torch.inference_mode(), mode(model, train=False), laid_out(model, form):
         for batch in split.batches(size):
@@ -62,31 +62,14 @@ def measure(
             scores = task.score(outputs, moved)
             score += float(scores.double().sum())
             loss += float(task.loss(outputs, moved)) * len(scores)
-            if pooled:
-                pooled.add(outputs, moved)
-            for name, (part, whole) in rated.rates(outputs, moved).items() if rated else ():
+            if whole:
+                evidence.append(whole.evidence(outputs, moved).cpu())
+            for name, (part, total) in rated.rates(outputs, moved).items() if rated else ():
                 held = counts.setdefault(name, [0.0, 0.0])
-                counts[name] = [held[0] + part, held[1] + whole]
-    other = {name: part / whole if whole else 0.0 for name, (part, whole) in counts.items()}
-    mean = pooled.value() if pooled else score / len(split)
-    return Score(mean, loss / len(split), other)
-
-
-class PooledScore:
-    """Score of a :class:`autoprune.data.task.PooledTask`, batch after batch."""
-
-    def __init__(self, task: PooledTask) -> None:
-        self._task = task
-        self._counts: list[Tensor] = []
-
-    def add(self, outputs: Any, batch: Batch) -> None:
-        """Count one more batch."""
-        pair = torch.stack(self._task.pooled(outputs, batch))
-        self._counts.append(pair.double().sum(1).cpu())
-
-    def value(self) -> float:
-        """Return the mean over k of the pooled parts / wholes, 0 if nothing counts."""
-        return mean_ratio(*torch.stack(self._counts).sum(0))
+                counts[name] = [held[0] + part, held[1] + total]
+    other = {name: part / total if total else 0.0 for name, (part, total) in counts.items()}
+    found = whole.score_of(torch.cat(evidence)) if whole else score / len(split)
+    return Score(found, loss / len(split), other)
 
 
 def first_samples(split: Split) -> Batch:

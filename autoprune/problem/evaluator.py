@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autoprune.data import Split
-from autoprune.data.task import Batch, PerSampleTask, PooledTask, Task
+from autoprune.data.task import Batch, PerSampleTask, SplitScoredTask, Task
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import (
@@ -26,7 +26,6 @@ from autoprune.networks.execution import (
 )
 from autoprune.networks.folding import find_foldable, folded
 from autoprune.networks.frozen import frozen_parameters
-from autoprune.networks.score import PooledScore
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.racing import RacingConfig, Subsample
 from autoprune.ranking.ordering import Ranking
@@ -91,8 +90,8 @@ class Evaluator:
         net, task, search = self._slicer({}), parts.task, parts.search
         size = batch_size or (CPU_BATCH if device_of(net).type == "cpu" else BATCH)
         self.form, dense = _exact_enough_form(net, task, search, precision, size)
-        # A mean of pooled ratios needs all samples: of a rare class, a subsample holds hardly any.
-        divisible = isinstance(task, PerSampleTask) and not isinstance(task, PooledTask)
+        # The score of a whole split needs it: of a rare class, a subsample holds hardly any.
+        divisible = isinstance(task, PerSampleTask) and not isinstance(task, SplitScoredTask)
         self._subsample = Subsample.draw(dense, parts.racing) if divisible else None
         seen = search.rows(self._subsample.order) if self._subsample else search
         self._search = Batches(seen, size, net, self.form, held=held)
@@ -136,9 +135,10 @@ class Evaluator:
     def _run(self, net: nn.Module, best: Tensor | None) -> Outcome:
         subsample = self._subsample
         if subsample is None:
-            pooled = PooledScore(self.task) if isinstance(self.task, PooledTask) else None
-            loss, score = map(float, _measure(net, self.task, self._search, pooled).mean(1))
-            return Evaluation(pooled.value() if pooled else score, loss), None
+            whole = self.task if isinstance(self.task, SplitScoredTask) else None
+            rows: list[Tensor] = []
+            loss, score = map(float, _measure(net, self.task, self._search, rows).mean(1))
+            return Evaluation(whole.score_of(torch.cat(rows)) if whole else score, loss), None
         seen = torch.empty(2, 0, dtype=torch.float64)
         stops = deque(subsample.stops if best is not None else ())
         for more in _per_sample(net, self.task, self._search):
@@ -153,24 +153,24 @@ class Evaluator:
 
 
 def _measure(
-    model: nn.Module, task: Task, batches: Batches, pooled: PooledScore | None = None
+    model: nn.Module, task: Task, batches: Batches, evidence: list[Tensor] | None = None
 ) -> Tensor:
     """Return loss and score of each sample, float64 [2, samples], of a model in eval mode."""
-    return torch.cat(list(_per_sample(model, task, batches, pooled)), dim=1)
+    return torch.cat(list(_per_sample(model, task, batches, evidence)), dim=1)
 
 
 @torch.inference_mode()
 def _per_sample(
-    model: nn.Module, task: Task, batches: Batches, pooled: PooledScore | None = None
+    model: nn.Module, task: Task, batches: Batches, evidence: list[Tensor] | None = None
 ) -> Iterator[Tensor]:
-    """Yield loss and score of each sample of a batch, [2, B]; add the batch to ``pooled``.
+    """Yield loss and score of each sample of a batch, [2, B]; append its ``evidence``.
 
     The loss is the mean of the batch unless the task is a ``PerSampleTask``.
     """
     for batch in batches:
         outputs = forward(model, task, batch, batches.form)
-        if pooled:
-            pooled.add(outputs, batch)
+        if evidence is not None and isinstance(task, SplitScoredTask):
+            evidence.append(task.evidence(outputs, batch).cpu())
         scores = task.score(outputs, batch).double().cpu()
         if isinstance(task, PerSampleTask):
             losses = task.losses(outputs, batch)

@@ -12,7 +12,7 @@ from autoprune.data.class_scores import POOLED, find_score
 from autoprune.data.classification import IGNORED, PooledClassification
 from autoprune.data.named_task import resolve_task
 from autoprune.data.split import Split
-from autoprune.data.task import PooledTask, metric
+from autoprune.data.task import SplitScoredTask, metric
 from autoprune.errors import UsageError
 from autoprune.networks.score import measure
 from autoprune.pipeline.config import SearchConfig
@@ -66,12 +66,12 @@ def test_a_network_that_always_names_the_common_class_has_a_low_score():
     assert measure(Echo(), split, resolve_task("classification")).score == pytest.approx(0.95)
     pooled = resolve_task("classification,score=balanced-accuracy")
     assert measure(Echo(), split, pooled).score == 0.5
-    assert isinstance(pooled, PooledTask) and metric(pooled) == "balanced accuracy"
+    assert isinstance(pooled, SplitScoredTask) and metric(pooled) == "balanced accuracy"
 
 
 def test_accuracy_by_name_is_the_plain_task():
     assert resolve_task("classification,score=accuracy") == resolve_task("classification")
-    assert not isinstance(resolve_task("classification"), PooledTask)
+    assert not isinstance(resolve_task("classification"), SplitScoredTask)
 
 
 def test_a_task_is_found_again_by_its_name():
@@ -96,21 +96,19 @@ def test_bad_options_are_one_line(spec, message):
     assert find_score("accuracy") is None
 
 
-def test_a_task_of_ones_own_can_be_pooled():
-    class Half:
-        name = "half"
+def test_a_task_of_ones_own_can_score_whole_splits():
+    class Median:
+        name = "median"
         inputs = staticmethod(lambda batch: ((batch[0],), {}))
         loss = staticmethod(lambda outputs, batch: outputs.mean())
         score = staticmethod(lambda outputs, batch: torch.zeros(len(outputs)))
+        evidence = staticmethod(lambda outputs, batch: outputs[:, 0])
+        score_of = staticmethod(lambda evidence: float(evidence.median()))
 
-        def pooled(self, outputs, batch):
-            return batch[1].float(), torch.full_like(batch[1].float(), 4)
-
-    split = Split((torch.rand(6, 2), torch.arange(12).view(6, 2) % 4))
-    assert measure(Echo(), split, Half(), batch_size=4).score == pytest.approx(
-        split.content[1].sum(0).div(24).mean().item()
-    )
-    assert metric(Half()) == "half score"
+    values = torch.rand(7, 2)
+    found = measure(Echo(), Split((values, torch.arange(7))), Median(), batch_size=3)
+    assert found.score == float(values[:, 0].median())
+    assert metric(Median()) == "median score"
 
 
 def test_options_of_the_command_line_become_options_of_the_task():
