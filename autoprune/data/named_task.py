@@ -12,6 +12,7 @@ from autoprune.data.class_scores import ACCURACY, find_score
 from autoprune.data.class_weights import ClassWeights
 from autoprune.data.classification import IGNORED, KIND, Classification, PooledClassification
 from autoprune.data.ctc import CTC
+from autoprune.data.detection import Detection
 from autoprune.data.split import Split
 from autoprune.data.task import Task
 from autoprune.errors import UsageError
@@ -23,7 +24,9 @@ LABELS_AT_ONCE: Final = 1024
 
 
 def resolve_task(spec: object) -> Task:
-    """Return the task that ``spec`` is or names: classification, ctc, ``file.py:function``.
+    """Return the task that ``spec`` is or names.
+
+    Names are classification, ctc, detection, and ``file.py:function``.
 
     Options may follow classification: ``classification,score=mean-iou,class_weights=balanced``
     (:mod:`autoprune.data.class_scores`, :mod:`autoprune.data.class_weights`).
@@ -35,11 +38,14 @@ def resolve_task(spec: object) -> Task:
     kind, *options = spec.split(",")
     if kind == KIND:
         return _classification(options)
-    if spec == CTC().name:
-        return CTC()
+    for known in (CTC(), Detection()):
+        if spec == known.name:
+            return known
     if not is_factory(spec):
         refuse_malformed(spec)
-        raise UsageError(f"unknown task {spec!r}", "classification, ctc, or file.py:function")
+        raise UsageError(
+            f"unknown task {spec!r}", "classification, ctc, detection, or file.py:function"
+        )
     function, factory = load(spec)
     trust.allow(factory)
     return check_task(call(factory.name, function))

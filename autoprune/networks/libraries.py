@@ -1,4 +1,4 @@
-"""Networks of timm and torchvision, by name."""
+"""Networks of timm, torchvision and ultralytics, by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.constructor import is_plain
 
-LIBRARIES = ("timm", "torchvision")
+LIBRARIES: Final = {
+    "timm": {"classes": "num_classes", "channels": "in_chans"},
+    "torchvision": {"classes": "num_classes"},
+    "ultralytics": {"classes": "nc", "channels": "ch"},
+}
+"""Names of libraries, and what their constructors call classes and channels."""
 
 FETCHING: Final = (
     *("pretrained", "checkpoint", "weights", "cache", "url", "file", "path", "dir", "hub", "hf_"),
@@ -26,12 +31,11 @@ FETCHING: Final = (
 
 def library_options(library: str, shape: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a library that set classes and channels."""
-    names = {"classes": "num_classes"} | ({"channels": "in_chans"} if library == "timm" else {})
-    return {option: shape[key] for key, option in names.items() if key in shape}
+    return {option: shape[key] for key, option in LIBRARIES[library].items() if key in shape}
 
 
 def build_from_library(library: str, name: str, options: Mapping[str, Any]) -> nn.Module:
-    """Build a network of timm or torchvision with fresh weights; nothing is downloaded.
+    """Build a network of a library with fresh weights; nothing is downloaded.
 
     Raises UsageError if there is no such network or option, for options that would load files, or
     if the library is missing or does not work.
@@ -44,27 +48,37 @@ def build_from_library(library: str, name: str, options: Mapping[str, Any]) -> n
                 f"{library}:{name} is not given {option!r}: it may load files",
                 "weights come with --weights FILE",
             )
-    module = _library(library)
-    if library == "timm":
-        make, given = module.create_model, dict(options)
-    else:
-        make, given = module.models.get_model, {**options, "weights": None}
-        with blamed(f"{library} cannot build {name!r}"):
-            builder = module.models.get_model_builder(name)
-        if "weights_backbone" in inspect.signature(builder).parameters:
-            given["weights_backbone"] = None  # by default it is downloaded
+    make = {"timm": _timm, "torchvision": _torchvision, "ultralytics": _ultralytics}[library]
     with blamed(f"{library} cannot build {name!r}"):
-        return as_module(name, make(name, **given))
+        return as_module(name, make(name, dict(options)))
+
+
+def _timm(name: str, options: dict[str, Any]) -> object:
+    return _library("timm").create_model(name, **options)
+
+
+def _torchvision(name: str, options: dict[str, Any]) -> object:
+    models = _library("torchvision").models
+    given = {**options, "weights": None}
+    if "weights_backbone" in inspect.signature(models.get_model_builder(name)).parameters:
+        given["weights_backbone"] = None  # by default it is downloaded
+    return models.get_model(name, **given)
+
+
+def _ultralytics(name: str, options: dict[str, Any]) -> object:
+    """Build the inner module of a detector: what surrounds it loads and fetches files."""
+    detector = _library("ultralytics.nn.tasks").DetectionModel
+    return detector(f"{name}.yaml", verbose=False, **options)
 
 
 def _library(name: str) -> ModuleType:
     try:
         return import_module(name)
     except (ImportError, RuntimeError, OSError) as error:
-        if isinstance(error, ImportError) and error.name == name:
-            raise UsageError(
-                f"{name} is not installed", "pip install 'autoprune[vision]'"
-            ) from None
+        library = name.partition(".")[0]
+        if isinstance(error, ImportError) and error.name == library:
+            source = library if library == "ultralytics" else "'autoprune[vision]'"
+            raise UsageError(f"{library} is not installed", f"pip install {source}") from None
         raise UsageError(
             f"{name} does not work with torch {torch.__version__}:"
             f" {next(iter(str(error).splitlines()), '')}",
