@@ -92,7 +92,7 @@ def _check_labels(outputs: Tensor, data: Data, task: Classification) -> None:
             "bring a task of your own for other outputs: --task file.py:function",
         )
     for name, split in data.splits.items():
-        labels = task.labels(split.content)
+        labels = task.labels(split.probe)
         if labels.is_floating_point():
             kind = str(labels.dtype).removeprefix("torch.")
             raise UsageError(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from autoprune.data import Data, Split, load_data
+from autoprune.data import Data, Samples, load_data
 from autoprune.data.task import Batch, Classification, Task, resolve_task
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation import trust
@@ -58,26 +58,26 @@ class Inputs:
         return on_device(self.data.example(self.task), self.device)
 
     @property
-    def train(self) -> Split:
+    def train(self) -> Samples:
         """Training split, on the device."""
         return self.data.train.to(self.device)
 
     @property
-    def search(self) -> Split:
+    def search(self) -> Samples:
         """Split that plans are scored on, on the device."""
         return self.data.search.to(self.device)
 
     @property
-    def validation(self) -> Split:
+    def validation(self) -> Samples:
         """Split that chooses among finalists, on the device."""
         return self.data.validation.to(self.device)
 
     @property
-    def test(self) -> Split:
+    def test(self) -> Samples:
         """Split that the delivered networks are measured on, on the device; read once."""
         return self.data.test.to(self.device)
 
-    def calibration(self, count: int, seeds: Seeds) -> Split:
+    def calibration(self, count: int, seeds: Seeds) -> Samples:
         """Training samples for rankings and batch-norm statistics, on the device."""
         return self.data.calibration(count, seeds.calibration).to(self.device)
 

@@ -72,6 +72,7 @@ def _carry_out(
         if done(run, progress):
             return replace(Trained.from_json(run.artifacts.json(RESULT)), run=run.path)
         run.publish_json(SPLITS, describe(inputs.data))
+        run.warnings.extend(inputs.data.remarks)
         run.publish(INITIAL, partial(write_tensors, tensors=state_tensors(inputs.model)))
         model = copy.deepcopy(inputs.model)
         with thawed(model) as all_frozen:
