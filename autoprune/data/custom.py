@@ -72,14 +72,15 @@ def remarks(name: str, parts: Mapping[str, Part], rows: Mapping[str, Cut]) -> tu
     for key, part in parts.items():
         if not part.varies:
             continue
-        cut = [split for split in ("search", "validation", "test") if rows[split].part == key]
-        used = " and ".join([", ".join(cut), "calibration"] if key == "train" and cut else cut)
-        advice = f"give the same rows without augmentation as {PLAIN!r}"
+        used = [split for split, cut in rows.items() if cut.part == key and split != "train"]
+        advice = "leave the augmentation out"
+        if key == "train":
+            used.append("calibration")
+            advice = f"give the same rows without it as {PLAIN!r}"
+        listed = " and ".join(filter(None, (", ".join(used[:-1]), *used[-1:])))
         lines.append(
-            f"{name} {key} is augmented at random, and so are, once and for all, the samples for"
-            f" {used or 'calibration'}: "
-            + (advice if key == "train" else "leave the augmentation out")
-            + " (docs/data.md)"
+            f"{name} {key} is augmented at random: samples for {listed} keep the augmentation of"
+            f" one reading; {advice} (docs/data.md)"
         )
     train = parts["train"]
     for key, part in parts.items():

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import Subset
@@ -39,16 +40,13 @@ def overlaps(one: Part, other: Part) -> bool:
 
 def _share_memory(one: Tensor, other: Tensor) -> bool:
     """Whether some row of a tensor is a row of the other, in memory."""
-    if one.untyped_storage().data_ptr() != other.untyped_storage().data_ptr():
-        return False
-    (start, end), (begin, stop) = map(_bytes, (one, other))
-    return start < stop and begin < end
+    return len(np.intersect1d(_addresses(one), _addresses(other))) > 0
 
 
-def _bytes(leaf: Tensor) -> tuple[int, int]:
-    """Addresses of the first byte of a tensor and after its last."""
-    span = sum((size - 1) * stride for size, stride in zip(leaf.shape, leaf.stride(), strict=True))
-    return leaf.data_ptr(), leaf.data_ptr() + (span + 1) * leaf.element_size()
+def _addresses(leaf: Tensor) -> NDArray[np.int64]:
+    """Addresses of the rows of a tensor."""
+    step = leaf.stride(0) * leaf.element_size()
+    return leaf.data_ptr() + step * np.arange(len(leaf), dtype=np.int64)
 
 
 def _share_rows(one: ReadSplit, other: ReadSplit) -> bool:

@@ -18,6 +18,7 @@ from autoprune.data.draws import Draws
 from autoprune.data.labels import class_labels, declared_labels
 from autoprune.data.randomness import mixed
 from autoprune.data.reader import FIXED, Order, Reader, Rows
+from autoprune.data.samples import Samples
 from autoprune.data.split import ImageForm, Split, check_request, finished
 from autoprune.data.task import Batch
 from autoprune.errors import UsageError
@@ -197,16 +198,15 @@ def joined(name: str, batches: Sequence[Batch]) -> Batch:
         ) from None
 
 
-def settled(split: Split | ReadSplit) -> Split | ReadSplit:
-    """Return a split, without augmentation, held in memory if it takes at most ``HELD`` bytes.
+def settled(split: Samples, most: int = HELD) -> Samples:
+    """Return a split, without augmentation, held in memory if it takes at most ``most`` bytes.
 
     Raises UsageError if it cannot be read.
     """
-    if isinstance(split, Split):
+    if not isinstance(split, ReadSplit):
         return split
     probe = tree_leaves(split.probe)
-    needed = sum(leaf.nbytes for leaf in probe) / len(probe[0]) * len(split)
-    if needed > HELD:
+    if sum(leaf.nbytes for leaf in probe) / len(probe[0]) * len(split) > most:
         return split
     batches = list(replace(split, form=None).batches(_BATCH))
     return Split(joined(split.plain.name, batches), split.form, split.name)

@@ -184,7 +184,7 @@ class _Start:
         self._function, self._dataset = function, dataset
 
     def __call__(self, number: int) -> None:
-        vars(get_worker_info())["dataset"] = self._dataset
+        object.__setattr__(get_worker_info(), "dataset", self._dataset)  # it is frozen
         if self._function is not None:
             self._function(number)
 

@@ -6,15 +6,19 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from autoprune.data.read_split import settled
 from autoprune.data.samples import Samples
 from autoprune.data.task import Classification, Task, example_inputs
 from autoprune.errors import UsageError
+
+CALIBRATED: Final = 2**30
+"""Most bytes of calibration samples that are held in memory: they are read many times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +68,7 @@ class Data:
 
     def calibration(self, count: int, seed: int = 0) -> Samples:
         """Draw ``count`` training samples (all, if there are fewer), to be used unaugmented."""
-        return self.train.take(count, seed)
+        return settled(self.train.take(count, seed), CALIBRATED)
 
     def example(self, task: Task, count: int = 2) -> Any:
         """Return ``count`` training samples as the inputs that ``analyze`` takes."""

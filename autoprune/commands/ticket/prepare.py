@@ -30,7 +30,7 @@ from autoprune.pipeline.inputs import resolve_device, tensors_hash, weights_hash
 
 
 class StudyInputs(NamedTuple):
-    """Inputs of a study: facts ``shown`` in the result, ``hashes`` that reveal changes, warnings."""
+    """Inputs of a study: facts ``shown`` in its result, ``hashes`` of them, warnings."""
 
     device: str
     shown: dict[str, Any]
