@@ -6,11 +6,12 @@ import re
 from difflib import get_close_matches
 from pathlib import Path
 
-from autoprune.data.custom import from_objects
+from autoprune.data.custom import from_objects, from_pictures
 from autoprune.data.digits import digits
 from autoprune.data.images import Images, from_directory, from_hub
 from autoprune.data.lines import lines
 from autoprune.data.normalization import image_form
+from autoprune.data.pictures import Pictures
 from autoprune.data.splits import Data
 from autoprune.data.splitting import make_splits
 from autoprune.errors import UsageError
@@ -24,7 +25,7 @@ EMBEDDED = {"digits": digits, "ocr-lines": lines}
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
-def load_data(spec: object, seed: int = 0) -> Data:
+def load_data(spec: object, seed: int = 0, resize: int | None = None) -> Data:
     """Load four disjoint splits into memory.
 
     ``spec`` is one of
@@ -52,13 +53,16 @@ def load_data(spec: object, seed: int = 0) -> Data:
     if isinstance(spec, Path):
         spec = str(spec)
     if not isinstance(spec, str):
+        _refuse_resize(resize, "objects")
         return from_objects("custom", spec, seed)
     if spec in EMBEDDED:
+        _refuse_resize(resize, spec)
         return EMBEDDED[spec](seed)
     directory = expand_user(spec)
     if directory.is_dir():
-        return _from_images(from_directory(directory), seed)
+        return _from_images(from_directory(directory, resize), seed)
     if is_factory(spec):
+        _refuse_resize(resize, "a function's samples")
         function, factory = load(spec)
         trust.allow(factory)
         made = call(factory.name, function)
@@ -68,10 +72,21 @@ def load_data(spec: object, seed: int = 0) -> Data:
     if close:
         raise UsageError(f"no data called {spec!r}", f"did you mean {close[0]}?")
     if HUB_NAME.fullmatch(spec) and not spec.startswith("."):
-        return _from_images(from_hub(spec), seed)
+        return _from_images(from_hub(spec, resize), seed)
     raise UsageError(f"no such directory: {spec}", "digits, a directory, a hub name or file.py:f")
 
 
+def _refuse_resize(resize: int | None, what: str) -> None:
+    if resize is not None:
+        raise UsageError(
+            f"{what} cannot be resized", "--resize is for images on disk or on the hub"
+        )
+
+
 def _from_images(images: Images, seed: int) -> Data:
-    form = image_form(images.name, images.parts["train"][0])
-    return make_splits(images.name, images.parts, seed, form=form, classes=images.classes)
+    parts = images.parts
+    held = {key: part for key, part in parts.items() if not isinstance(part, Pictures)}
+    if len(held) < len(parts):
+        return from_pictures(images, seed)
+    form = image_form(images.name, held["train"][0])
+    return make_splits(images.name, held, seed, form=form, classes=images.classes)

@@ -64,17 +64,23 @@ class ReadSplit:
     @property
     def sample(self) -> str:
         """Description of one sample: kind and shape of every tensor in it."""
-        return Split(self.probe).sample
+        return Split(self._first).sample
+
+    @property
+    def nbytes(self) -> float:
+        """Bytes that all samples would take in memory."""
+        known = tree_leaves(self._first)
+        return sum(float(leaf.nbytes) for leaf in known) / len(known[0]) * len(self)
+
+    @cached_property
+    def _first(self) -> Batch:
+        return self._read(self.index[:2])
 
     @cached_property
     def probe(self) -> Batch:
         """At most ``PROBE`` rows, drawn by a fixed seed, in order and without normalization."""
-        first = self._read(self.index[:2])
-        large = sum(leaf.nbytes for leaf in tree_leaves(first)) / min(2, len(self.index))
-        count = int(min(PROBE, max(2, PROBED // max(1, large))))
-        if len(self.index) <= min(2, count):
-            return first
-        return self._read(self.probed(count))
+        fitting = int(PROBED * len(self) / max(1, self.nbytes))
+        return self._read(self.probed(min(PROBE, max(2, fitting))))
 
     def probed(self, count: int) -> Rows:
         """Return ``count`` rows, drawn by a fixed seed, in order; all if there are fewer."""
@@ -126,7 +132,8 @@ class ReadSplit:
         declared = self.declared
         if declared is not None:
             return declared[torch.from_numpy(self.index)[index]]
-        return class_labels(self.rows(index).probe)
+        whole = len(index) == len(self.index)
+        return class_labels(self.probe if whole else self.rows(index).probe)
 
     @cached_property
     def declared(self) -> Tensor | None:
@@ -205,8 +212,7 @@ def settled(split: Samples, most: int = HELD) -> Samples:
     """
     if not isinstance(split, ReadSplit):
         return split
-    probe = tree_leaves(split.probe)
-    if sum(leaf.nbytes for leaf in probe) / len(probe[0]) * len(split) > most:
+    if split.nbytes > most:
         return split
     batches = list(replace(split, form=None).batches(_BATCH))
     return Split(joined(split.plain.name, batches), split.form, split.name)

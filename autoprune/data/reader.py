@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_in
 from autoprune.data.randomness import Randomness, mixed
 from autoprune.data.split import Split
 from autoprune.data.task import Batch
-from autoprune.errors import AutopruneError, UsageError
+from autoprune.errors import AutopruneError
 from autoprune.foundation.user_code import blamed
 
 Rows = NDArray[np.int64]
@@ -123,7 +123,7 @@ class Reader:
             with blamed(f"{self.name} cannot be read"):
                 batch = next(batches)
             if isinstance(batch, _Failure):
-                raise UsageError(batch.text, batch.hint)
+                raise batch.kind(batch.text, batch.hint)
             yield batch
 
     @cached_property
@@ -159,6 +159,7 @@ class _Fetch:
 class _Failure(NamedTuple):
     """Error in a worker: errors of users cannot always be sent, and their text is wrapped."""
 
+    kind: type[AutopruneError]
     text: str
     hint: str
 
@@ -174,7 +175,7 @@ class _Remote(Dataset[Batch]):
             with blamed(f"{self._name} cannot be read"):
                 return self._fetch(order)
         except AutopruneError as error:
-            return _Failure(str(error.args[0]), error.hint)
+            return _Failure(type(error), str(error.args[0]), error.hint)
 
 
 class _Start:

@@ -20,6 +20,7 @@ from autoprune.foundation.options import (
     LatencyBatch,
     Model,
     Name,
+    Resize,
     Seed,
     TaskSpec,
     Threads,
@@ -41,6 +42,7 @@ class PruningConfig(RunConfig):
     least: ClassVar[Mapping[str, int]] = {
         "finetune_epochs": 0,
         "align": 1,
+        "resize": 1,
         "latency_batch": 1,
         "seed": 0,
         "threads": 0,
@@ -50,6 +52,7 @@ class PruningConfig(RunConfig):
     model: Model = None
     weights: Weights = None
     data: DataSpec = "digits"
+    resize: Resize = None
     task: TaskSpec = "classification"
     granularity: GranularityName = "channel"
     ranking: RankingName = "regression"

@@ -102,6 +102,10 @@ class Selection(Protocol):
         """Specification of the data."""
 
     @property
+    def resize(self) -> int | None:
+        """Pixels that images of the data are brought to, each side; None for their own size."""
+
+    @property
     def task(self) -> str:
         """Specification of the task."""
 
@@ -122,7 +126,7 @@ def from_config(config: Selection, *, untrained: bool = False) -> Inputs:
     device = resolve_device(config.device)
     task = resolve_task(config.task)
     seeds = Seeds(config.seed)
-    data = load_data(config.data, seeds.splits)
+    data = load_data(config.data, seeds.splits, config.resize)
     spec = model_spec(str(config.model), data)
     if config.weights is None and spec.factory != EMBEDDED and not untrained:
         raise UsageError(
@@ -139,9 +143,14 @@ def from_config(config: Selection, *, untrained: bool = False) -> Inputs:
 
 
 def of_run(
-    run: Path, data: str | None = None, task: str | None = None, *, trust_code: bool = False
+    run: Path,
+    data: str | None = None,
+    task: str | None = None,
+    resize: int | None = None,
+    *,
+    trust_code: bool = False,
 ) -> tuple[Data, Task]:
-    """Find data and task of a run, unless others are named.
+    """Find data, the size of their images, and task of a run, unless others are named.
 
     Functions that only the run names are imported if the user named them on this machine before,
     or with ``trust_code``.
@@ -158,7 +167,9 @@ def of_run(
         for option, given, found in (("--data", data, spec), ("--task", task, kind)):
             if given is None:
                 trust.check_named(found, otherwise=f"name it with {option}")
-    return load_data(spec, Seeds(known.get("seed") or 0).splits), resolve_task(kind)
+    if resize is None and data is None:
+        resize = known.get("resize")
+    return load_data(spec, Seeds(known.get("seed") or 0).splits, resize), resolve_task(kind)
 
 
 def known_config(artifacts: Artifacts) -> dict[str, Any]:
@@ -174,8 +185,9 @@ def known_config(artifacts: Artifacts) -> dict[str, Any]:
         raise DamagedError(
             f"{artifacts.path / CONFIG} is not the configuration of a run", START_OVER
         )
-    if type(config.get("seed", 0)) is not int:
-        raise DamagedError(f"{artifacts.path / CONFIG} has a damaged seed", START_OVER)
+    for name, value in (("seed", config.get("seed", 0)), ("resize", config.get("resize") or 0)):
+        if type(value) is not int:
+            raise DamagedError(f"{artifacts.path / CONFIG} has a damaged {name}", START_OVER)
     return config
 
 
@@ -194,7 +206,7 @@ def from_objects(model: nn.Module | str, data: object, task: object, config: Sel
     device = resolve_device(config.device)
     resolved = resolve_task(task)
     seeds = Seeds(config.seed)
-    loaded = load_data(data, seeds.splits)
+    loaded = load_data(data, seeds.splits, config.resize)
     spec = None
     if isinstance(model, str):
         spec = model_spec(model, loaded)

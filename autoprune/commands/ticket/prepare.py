@@ -79,7 +79,7 @@ def _experiment(
 ) -> Experiment:
     device = resolve_device(config.device)
     named = search.config if search else config
-    data = load_data(search.config.data if search else data_name, named.seed)
+    data = load_data(search.config.data if search else data_name, named.seed, named.resize)
     task = resolve_task(named.task)
     spec = search.spec if search else model_spec(str(config.model), data)
     splits = splits_of(data, device, config.split_seed)
