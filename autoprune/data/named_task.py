@@ -13,7 +13,7 @@ from autoprune.data.class_weights import ClassWeights
 from autoprune.data.classification import IGNORED, KIND, Classification, PooledClassification
 from autoprune.data.ctc import CTC
 from autoprune.data.detection import Detection
-from autoprune.data.split import Split
+from autoprune.data.samples import Samples
 from autoprune.data.task import Task
 from autoprune.errors import UsageError
 from autoprune.foundation import trust
@@ -67,7 +67,7 @@ def _classification(options: list[str]) -> Classification:
     return PooledClassification(class_weights=weights, scored_by=given["score"])
 
 
-def weighed(task: Task, train: Split) -> Task:
+def weighed(task: Task, train: Samples) -> Task:
     """Return the task with its class weights, if it has any, scaled by the training labels.
 
     Raises UsageError if they are fewer than the classes.

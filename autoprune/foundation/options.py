@@ -39,6 +39,15 @@ BudgetSpec = Annotated[
 DataSpec = Annotated[
     Spec, tyro.conf.arg(help="digits, a directory, a hub name, or file.py:function.")
 ]
+Resize = Annotated[
+    int | None,
+    tyro.conf.arg(
+        metavar="N",
+        help="Bring images of --data to N x N pixels: the shorter side to N, the middle of the"
+        " longer.",
+        help_behavior_hint="(default: their own size)",
+    ),
+]
 TaskSpec = Annotated[
     Spec,
     tyro.conf.arg(help="What a batch is, the loss and the score: classification, or file.py:name."),

@@ -100,7 +100,7 @@ def _check_labels(outputs: Tensor, data: Data, task: Classification) -> None:
             "one for each class, in their order; balanced works them out",
         )
     for name, split in data.splits.items():
-        labels = task.labels(split.content)
+        labels = task.labels(split.probe)
         if labels.is_floating_point():
             kind = str(labels.dtype).removeprefix("torch.")
             raise UsageError(

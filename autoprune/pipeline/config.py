@@ -31,6 +31,7 @@ from autoprune.foundation.options import (
     Model,
     Name,
     OnlyLayers,
+    Resize,
     ScoreName,
     Seed,
     TaskSpec,
@@ -53,6 +54,7 @@ class PruningConfig(RunConfig):
     least: ClassVar[Mapping[str, int]] = {
         "finetune_epochs": 0,
         "align": 1,
+        "resize": 1,
         "latency_batch": 1,
         "seed": 0,
         "threads": 0,
@@ -62,6 +64,7 @@ class PruningConfig(RunConfig):
     model: Model = None
     weights: Weights = None
     data: DataSpec = "digits"
+    resize: Resize = None
     task: TaskSpec = "classification"
     score: ScoreName = field(default=None, metadata=OUTSIDE)  # both become options of the task
     class_weights: ClassWeightsSpec = field(default=None, metadata=OUTSIDE)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from autoprune.data import Split
+from autoprune.data import Samples
 from autoprune.data.task import Batch, PerSampleTask, SplitScoredTask, Task
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.batches import Batches
@@ -62,8 +62,8 @@ class EvaluatorParts:
     structure: Structure
     ranking: Ranking
     task: Task
-    search: Split
-    calibration: Split
+    search: Samples
+    calibration: Samples
     racing: RacingConfig = field(default_factory=RacingConfig)
 
 
@@ -180,7 +180,7 @@ def _per_sample(
 
 
 def _exact_enough_form(
-    model: nn.Module, task: Task, search: Split, precision: Precision, size: int
+    model: nn.Module, task: Task, search: Samples, precision: Precision, size: int
 ) -> tuple[Form, Tensor]:
     """Return the form, and loss and score of the dense model on each sample, [2, samples]."""
     form = fastest_form(model, task, _few(search), precision)
@@ -196,5 +196,5 @@ def _exact_enough_form(
     return plain, _measure(model, task, Batches(search, size, model, plain))
 
 
-def _few(split: Split) -> Batch:
+def _few(split: Samples) -> Batch:
     return next(iter(split.take(2).batches(2)))

@@ -16,7 +16,7 @@ def run_inspect(config: InspectConfig, progress: Progress) -> Inspection:
     """Carry out ``autoprune inspect``; raises AutopruneError for errors that a user can fix."""
     with progress.phase("inspect", 1) as phase:
         task = resolve_task(config.task)
-        data = load_data(config.data)
+        data = load_data(config.data, resize=config.resize)
         model = resolve_model(str(config.model), data)
         if config.weights is not None:
             load_weights(model, config.weights)

@@ -32,7 +32,7 @@ def run_profile(config: ProfileConfig, progress: Progress) -> Profile:
     table = EnergyTable.read(config.energy) if config.energy else EnergyTable()
     device, task = resolve_device(config.device), resolve_task(config.task)
     with progress.phase("profile", 2) as phase:
-        data = load_data(config.data)
+        data = load_data(config.data, resize=config.resize)
         model = resolve_model(str(config.model), data)
         if config.weights is not None:
             load_weights(model, config.weights)

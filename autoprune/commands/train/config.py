@@ -27,6 +27,7 @@ from autoprune.foundation.options import (
     FromRun,
     Json,
     Model,
+    Resize,
     RunDirectory,
     ScoreName,
     Seed,
@@ -56,6 +57,7 @@ class _NamedNetwork(Config):
     model: Model = None
     weights: Weights = None
     data: DataSpec = "digits"
+    resize: Resize = None
     task: Spec = "classification"
     """What a batch is, the loss and the score: classification, ctc, or file.py:name."""
     score: ScoreName = field(default=None, metadata=OUTSIDE)  # both become options of the task
@@ -80,6 +82,7 @@ class _TrainedNetwork(Config):
     weights: Weights = None
     data: FromRun = None
     """digits, a directory, a hub name, or file.py:function."""
+    resize: Resize = None
     task: FromRun = None
     """What a batch is, the loss and the score: classification, ctc, or file.py:name."""
     score: ScoreName = field(default=None, metadata=OUTSIDE)  # both become options of the task
@@ -122,8 +125,8 @@ class _RecipeOptions(Config):
     def __post_init__(self) -> None:
         if self.threads < 0:
             raise UsageError(f"--threads must be at least 0, not {self.threads}")
-        for name in ("epochs", "steps", "batch_size"):
-            value = getattr(self, name)
+        for name in ("epochs", "steps", "batch_size", "resize"):
+            value = getattr(self, name, None)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
         if self.epochs is not None and self.steps is not None:
