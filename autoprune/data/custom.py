@@ -24,6 +24,7 @@ from autoprune.data.samples import Samples
 from autoprune.data.split import Split
 from autoprune.data.splits import Data
 from autoprune.data.splitting import Cut, cuts
+from autoprune.data.stream_split import StreamSplit
 from autoprune.foundation.progress import slow_phase
 
 WORKERS: Final = 4
@@ -119,6 +120,13 @@ def remarks(name: str, parts: Mapping[str, Part], sources: Mapping[str, str]) ->
             f" one reading; {advice} (docs/data.md)"
         )
     train = parts["train"]
+    cut = [split for split, source in sources.items() if source == "train" and split != "train"]
+    if train.stream is not None and cut:
+        lines.append(
+            f"{name} train differs from pass to pass, but {' and '.join(cut)} samples are cut out"
+            " of one pass, and every epoch trains on what is left of that; give splits of your own"
+            " (docs/data.md)"
+        )
     for key, part in parts.items():
         if key != "train" and overlaps(train, part):
             lines.append(f"{key} holds samples of train: a score on it says nothing about new ones")
@@ -126,7 +134,12 @@ def remarks(name: str, parts: Mapping[str, Part], sources: Mapping[str, str]) ->
 
 
 def _as_trained(part: Part, split: Samples) -> Samples:
-    """Let the user's sampler choose among the training rows, as many per epoch as it draws."""
+    """Let the user's sampler choose among the training rows, as many per epoch as it draws.
+
+    Of a stream that nothing is cut out of, every epoch takes a new pass.
+    """
+    if part.stream is not None and isinstance(split, Split) and len(split) == len(part.samples):
+        return StreamSplit(split, part.stream)
     if part.draws is None or not isinstance(split, ReadSplit):
         return split
     share = min(1.0, part.draws.length() / len(part.samples))

@@ -27,6 +27,7 @@ from autoprune.data.draws import Draws
 from autoprune.data.read_split import ReadSplit
 from autoprune.data.reader import LoaderOptions, Reader, as_tensors
 from autoprune.data.split import Split
+from autoprune.data.stream_split import passes_differ
 from autoprune.data.streams import read_stream
 from autoprune.errors import UsageError
 
@@ -44,11 +45,15 @@ ROWS: Final = 2**28
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A part of a user's data: its samples, the sampler that trains on them, the object given."""
+    """A part of a user's data: its samples, and how training reads them.
+
+    ``draws`` is the sampler that chooses among them; ``stream`` a source that differs from pass to
+    pass, and of which the samples are one.
+    """
 
     samples: Split | ReadSplit
-    draws: Draws | None
-    given: object
+    draws: Draws | None = None
+    stream: Iterable[Any] | None = None
 
     @property
     def varies(self) -> bool:
@@ -86,13 +91,13 @@ def _named(source: object) -> dict[str, Any]:
 
 def _part(name: str, key: str, source: object) -> Part:
     if _is_arrays(source) and not _is_array(source):
-        return Part(Split(as_tensors(source), name=key), None, source)
+        return Part(Split(as_tensors(source), name=key))
     loader = source if isinstance(source, DataLoader) else None
     dataset = source if loader is None else loader.dataset
     plainly = loader is None or (_is_whole(loader) and loader.collate_fn is default_collate)
     held = _held(dataset) if plainly else None
     if held is not None:
-        return Part(Split(held, name=key), None, source)
+        return Part(Split(held, name=key))
     if _is_rows(dataset) and (loader is None or loader.batch_sampler is not None):
         return _read(name, key, dataset, loader)
     if not isinstance(source, Iterable) or isinstance(
@@ -102,7 +107,9 @@ def _part(name: str, key: str, source: object) -> Part:
             f"{name}: cannot read samples from {type(source).__name__}",
             "give a DataLoader, a Dataset or tensors (X, y)",
         )
-    return Part(Split(read_stream(name, source), name=key), None, source)
+    samples = Split(read_stream(name, source), name=key)
+    differ = key == "train" and passes_differ(name, source)
+    return Part(samples, stream=source if differ else None)
 
 
 def _read(name: str, key: str, dataset: Any, loader: DataLoader[Any] | None) -> Part:
@@ -124,7 +131,7 @@ def _read(name: str, key: str, dataset: Any, loader: DataLoader[Any] | None) -> 
     few = split.probed(FEW)
     if varies(reader, few):
         split = replace(split, plain=without_augmentation(reader, few) or reader)
-    return Part(split, draws, dataset)
+    return Part(split, draws)
 
 
 def _with_plain(train: Part, name: str, source: object) -> Part:

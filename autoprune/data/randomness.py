@@ -58,17 +58,26 @@ class Randomness:
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Set every generator back at the end to where it was."""
-        put_back = [_restoring(own) for own in self._own]
-        put_back += [
+        put_back = self.mark()
+        try:
+            yield
+        finally:
+            put_back()
+
+    def mark(self) -> Callable[[], None]:
+        """Return what sets every generator back to where it is now."""
+        restoring = [_restoring(own) for own in self._own]
+        restoring += [
             partial(torch.default_generator.set_state, torch.default_generator.get_state()),
             partial(np.random.set_state, np.random.get_state()),
             partial(random.setstate, random.getstate()),
         ]
-        try:
-            yield
-        finally:
-            for restore in put_back:
+
+        def put_back() -> None:
+            for restore in restoring:
                 restore()
+
+        return put_back
 
     def _find(self, owner: object, depth: int, seen: set[int]) -> None:
         if id(owner) in seen or isinstance(owner, (type, ModuleType, torch.Tensor)):

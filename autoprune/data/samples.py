@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -45,19 +45,19 @@ class Samples(Protocol):
         random in them; otherwise samples are the same every time.
         """
 
-    def take(self, count: int, seed: int | None = None) -> Self:
+    def take(self, count: int, seed: int | None = None) -> Samples:
         """Return the first ``count`` samples, or ``count`` different ones drawn by ``seed``."""
 
-    def part(self, start: int, end: int) -> Self:
+    def part(self, start: int, end: int) -> Samples:
         """Return the samples from ``start`` up to ``end``."""
 
-    def rows(self, index: Tensor) -> Self:
+    def rows(self, index: Tensor) -> Samples:
         """Return the samples at ``index``, in that order."""
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> Samples:
         """Return the split with what it holds in memory on ``device``."""
 
-    def called(self, name: str) -> Self:
+    def called(self, name: str) -> Samples:
         """Return the same samples under another name."""
 
     def labels(self, index: Tensor) -> Tensor | None:

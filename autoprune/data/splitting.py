@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,9 +19,6 @@ HELD_OUT = 5_000
 SHUFFLE = 20_160_607
 """Seed of every shuffle that must not depend on the user's seed. Otherwise a network trained under
 one seed would be tested on its own training samples under another."""
-
-
-Kind = TypeVar("Kind", bound=Samples)
 
 
 class Cut(NamedTuple):
@@ -45,7 +42,7 @@ class Cut(NamedTuple):
         at = len(self.rows) - count
         return Cut(self.part, self.rows[:at]), Cut(self.part, self.rows[at:])
 
-    def of(self, sources: Mapping[str, Kind], name: str) -> Kind:
+    def of(self, sources: Mapping[str, Samples], name: str) -> Samples:
         """Return the samples, sharing memory with their source where they are in one piece."""
         source, first = sources[self.part], int(self.rows[0])
         whole = torch.arange(first, first + len(self.rows))

@@ -182,12 +182,8 @@ class _Run:
         seed = Seeds(self.config.seed).epoch(epoch)
         begin = epoch * self.size
         end = min(begin + self.size, self.total)
-        batches = self.split.batches(
-            self.config.batch_size,
-            seed=seed,
-            augment=self.config.augment,
-            first=self.step - begin,
-        )
+        how, done = self.config, self.step - begin
+        batches = self.split.batches(how.batch_size, seed=seed, augment=how.augment, first=done)
         for batch in islice(batches, end - self.step):
             with blamed(f"training fails in step {self.step + 1}"):
                 loss = self._advance(move(batch, self.device))

@@ -7,8 +7,9 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from autoprune.data import load_data, streams
+from autoprune.data.split import Split
 from autoprune.errors import UsageError
-from tests.augmenting import states
+from tests.augmenting import Noisy, states
 from tests.numbered_samples import everything, numbered
 
 X, Y = numbered(100)
@@ -66,3 +67,56 @@ def test_finite_generators_are_read_once_and_leave_random_states_as_they_were():
     data = load_data({"train": batches(), "test": (X + 1000, Y)})
     assert states() == before
     assert everything(data) == sorted([*range(100), *range(1000, 1100)])
+
+
+class Shuffled(IterableDataset):
+    """A stream of 60 noisy samples in an order of its own in every pass."""
+
+    def __init__(self, short=False):
+        self.passes, self.short = 0, short
+
+    def __iter__(self):
+        self.passes += 1
+        rows = torch.randperm(60).tolist()
+        yield from (Noisy(60)[row] for row in rows[: 40 if self.short and self.passes > 2 else 60])
+
+
+GIVEN = {"validation": numbered(10, offset=1000), "test": numbered(10, offset=2000)}
+
+
+def epoch(train, seed, **options):
+    return torch.cat([x for x, _ in train.batches(8, seed=seed, augment=True, **options)])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_stream_that_differs_is_streamed_anew_in_every_epoch(workers):
+    before = states()
+    loader = DataLoader(Shuffled(), batch_size=7, num_workers=workers)
+    data = load_data({"train": loader, **GIVEN})
+    first, second = epoch(data.train, 1), epoch(data.train, 2)
+    assert states() == before and data.remarks == ()
+    assert sorted(first.floor().flatten().tolist()) == list(range(60))
+    assert not set(first.flatten().tolist()) & set(second.flatten().tolist())
+    torch.manual_seed(4)
+    begun = data.train.batches(8, seed=1, augment=True, first=3)
+    pieces = []
+    for x, _ in begun:
+        torch.manual_seed(len(pieces))  # as a training does between two batches
+        pieces.append(x)
+    assert torch.equal(torch.cat(pieces), first[24:])
+    assert len({len(x) for x, _ in data.train.batches(8, seed=1, augment=True)}) <= 2
+    fixed = [torch.cat([x for x, _ in data.train.batches(9)]) for _ in range(2)]
+    assert torch.equal(*fixed)
+
+
+def test_a_pass_that_is_shorter_is_followed_by_another():
+    train = load_data({"train": Shuffled(short=True), **GIVEN}).train
+    assert len(train) == len(epoch(train, 1)) == 60
+
+
+def test_what_is_cut_out_of_a_stream_is_held_and_said():
+    data = load_data({"train": Shuffled(), "test": GIVEN["test"]})
+    assert isinstance(data.train, Split)
+    assert "differs from pass to pass, but search and validation" in data.remarks[0]
+    every = sorted(value for value in everything(data) if value < 1000)
+    assert [int(value) for value in every] == list(range(60))
