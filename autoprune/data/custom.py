@@ -155,10 +155,13 @@ def _numbered(samples: Mapping[str, Split | ReadSplit], cut: Cut) -> tuple[str, 
 def _all_labels(split: Split | ReadSplit) -> Tensor:
     labels = split.labels(torch.arange(len(split)))
     if labels is None or len(labels) < len(split):
-        found = []
+        # Copied into one tensor: a small one kept of each batch would lie where the batch was, and
+        # the next batch, too large for what is left of the place, would take new memory.
+        labels = torch.empty(len(split), dtype=torch.int64)
+        done = 0
         with slow_phase("labels", len(split), least=SLOW) as advance:
             for batch in split.batches(256):
-                found.append(batch[-1])
+                labels[done : done + len(batch[-1])] = batch[-1]
+                done += len(batch[-1])
                 advance(len(batch[-1]))
-        labels = torch.cat(found)
     return labels

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, Self
@@ -17,7 +18,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from autoprune.data.draws import Draws
 from autoprune.data.labels import class_labels, declared_labels
 from autoprune.data.randomness import mixed
-from autoprune.data.reader import FIXED, Order, Reader, Rows
+from autoprune.data.reader import FIXED, ONE_FORM, Order, Reader, Rows
 from autoprune.data.samples import Samples
 from autoprune.data.split import ImageForm, Split, check_request, finished
 from autoprune.data.task import Batch
@@ -194,14 +195,20 @@ class ReadSplit:
 
 
 def joined(name: str, batches: Sequence[Batch]) -> Batch:
-    """Join batches to one; raise UsageError if their samples differ in size."""
-    try:
+    """Join batches to one; raise UsageError if their samples differ in form."""
+    with _one_form(name):
         return tree_map(lambda *leaves: torch.cat(leaves), *batches)
+
+
+@contextmanager
+def _one_form(name: str) -> Iterator[None]:
+    try:
+        yield
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(
             f"{name} cannot be read: {type(error).__name__}: {reason}",
-            "let a transform or a collate function bring all samples to one form",
+            ONE_FORM,
         ) from None
 
 
@@ -214,5 +221,24 @@ def settled(split: Samples, most: int = HELD) -> Samples:
         return split
     if split.nbytes > most:
         return split
-    batches = list(replace(split, form=None).batches(_BATCH))
-    return Split(joined(split.plain.name, batches), split.form, split.name)
+    held, done = None, 0
+    for batch in replace(split, form=None).batches(_BATCH):
+        if held is None:  # filled as it is read: joined in the end, it would be there twice
+            held = tree_map(lambda leaf: leaf.new_empty(len(split), *leaf.shape[1:]), batch)
+        count = len(tree_leaves(batch)[0])
+        place = tree_map(lambda leaf, at=done, end=done + count: leaf[at:end], held)
+        _copied(split.plain.name, place, batch)
+        done += count
+    return Split(held, split.form, split.name)
+
+
+def _copied(name: str, place: Batch, batch: Batch) -> None:
+    """Copy a batch to its place; raise UsageError if its samples have another form."""
+
+    def fill(to: Tensor, leaf: Tensor) -> None:
+        if to.shape != leaf.shape or to.dtype != leaf.dtype:
+            raise ValueError(f"samples of shape {list(to.shape[1:])} and {list(leaf.shape[1:])}")
+        to.copy_(leaf)
+
+    with _one_form(name):
+        tree_map(fill, place, batch)

@@ -31,6 +31,9 @@ Rows = NDArray[np.int64]
 FIXED: Final = 20_161_123
 """Seed under which rows are read that must be the same every time."""
 
+ONE_FORM: Final = "let a transform or a collate function bring all samples to one form"
+"""What to do about samples that cannot be joined."""
+
 _COLLATE: Final = 2**63
 """Added to the seed of a batch: what joins samples draws other numbers than the samples do."""
 
@@ -150,7 +153,8 @@ class _Fetch:
                 samples.append(self._dataset[row])
             first = order.rows[0] if order.start is None else order.start
             self._random.seed(mixed(order.seed + _COLLATE, int(first)))
-            batch = as_tensors(self._collate(samples))
+            with blamed(f"{self._name} cannot be read", ONE_FORM):
+                batch = as_tensors(self._collate(samples))
         split = Split(batch, name=self._name)
         split.check_finite()
         return batch

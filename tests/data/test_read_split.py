@@ -231,3 +231,28 @@ def test_labels_are_counted_without_holding_the_samples():
             return super().__getitem__(row)[0], 77 if row == 900 else 0
 
     assert load_data({"train": Many(1000), "test": numbered(8)}).classes == 78
+
+
+class Uneven(torch.utils.data.Dataset):
+    """Images whose width depends on the row."""
+
+    def __init__(self, count, width):
+        self.count, self.width = count, width
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, row):
+        return torch.zeros(1, 4, self.width(row)), row % 2
+
+
+@pytest.mark.parametrize(
+    "width",
+    [lambda row: 4 + row % 3, lambda row: 4 + row // 64, lambda row: 1 if row > 300 else 4],
+)
+def test_samples_of_several_sizes_are_refused_with_what_to_do(width):
+    # In one batch, from one batch to the next, and where broadcasting would hide it.
+    with pytest.raises(UsageError, match="let a transform or a collate function bring all"):
+        data = load_data((Uneven(400, width), Uneven(400, width)))
+        for split in (data.search, data.validation, data.test):
+            list(split.batches(64))
