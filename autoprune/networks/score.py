@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from autoprune.data import Samples
 from autoprune.data.task import Batch, RatedTask, SplitScoredTask, Task
@@ -59,11 +60,13 @@ def measure(
         for batch in split.batches(size):
             moved = move(batch, device)
             outputs = forward(model, task, moved, form)
-            scores = task.score(outputs, moved)
-            score, count = score + float(scores.double().sum()), count + len(scores)
-            loss += float(task.loss(outputs, moved)) * len(scores)
+            samples = len(tree_leaves(moved)[0])
+            count += samples
+            loss += float(task.loss(outputs, moved)) * samples
             if whole:
                 evidence.append(whole.evidence(outputs, moved).cpu())
+            else:
+                score += float(task.score(outputs, moved).double().sum())
             for name, (part, total) in rated.rates(outputs, moved).items() if rated else ():
                 held = counts.setdefault(name, [0.0, 0.0])
                 counts[name] = [held[0] + part, held[1] + total]

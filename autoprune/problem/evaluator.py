@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from autoprune.data import Samples
 from autoprune.data.task import Batch, PerSampleTask, SplitScoredTask, Task
@@ -169,9 +170,12 @@ def _per_sample(
     """
     for batch in batches:
         outputs = forward(model, task, batch, batches.form)
-        if evidence is not None and isinstance(task, SplitScoredTask):
-            evidence.append(task.evidence(outputs, batch).cpu())
-        scores = task.score(outputs, batch).double().cpu()
+        if isinstance(task, SplitScoredTask):  # no sample has a score of its own
+            scores = torch.zeros(len(tree_leaves(batch)[0]), dtype=torch.float64)
+            if evidence is not None:
+                evidence.append(task.evidence(outputs, batch).cpu())
+        else:
+            scores = task.score(outputs, batch).double().cpu()
         if isinstance(task, PerSampleTask):
             losses = task.losses(outputs, batch)
         else:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +76,17 @@ def slow_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(enabled)
 
 
+_CONTROL_FLOW: Final = (
+    "autoprune needs a forward pass without data-dependent Python control flow; try"
+    " torch.export.export(model, inputs, strict=False) on its own"
+)
+_DETECTOR: Final = (
+    "what depends on values, as a detector's suppression of overlapping boxes does, has no fixed"
+    " shape: pass the network without it, backbone and heads only"
+)
+_BY_VALUES: Final = ("Could not guard", "Could not extract", "torchvision::nms", "nonzero")
+
+
 def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool) -> ModelGraph:
     """Export a copy of the model in evaluation (or training) mode.
 
@@ -92,8 +103,7 @@ def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool
             call(twin, example_inputs)
         raise UsageError(
             f"the model cannot be exported: {_where(error)}",
-            "autoprune needs a forward pass without data-dependent Python control flow; "
-            "try torch.export.export(model, inputs, strict=False) on its own",
+            _DETECTOR if any(word in str(error) for word in _BY_VALUES) else _CONTROL_FLOW,
         ) from error
     signature = program.graph_signature
     known = aliases(twin)
