@@ -18,6 +18,7 @@ from torch.fx import Node
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 from autoprune.structure.copies import COPIED, plain_copy, set_mode
+from autoprune.structure.packing import padded_sequences
 
 _OURS = str(Path(__file__).parent)
 
@@ -96,7 +97,7 @@ def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool
     with blamed("the model cannot be copied", COPIED):
         twin = set_mode(plain_copy(model), training)
     try:
-        with slow_attention(), quiet():
+        with slow_attention(), padded_sequences(), quiet():
             program = torch.export.export(twin, args, kwargs, strict=False)
     except Exception as error:  # torch.export raises many unrelated types
         with blamed("the model does not run on its inputs", "look at the shapes of the inputs"):

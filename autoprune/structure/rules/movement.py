@@ -212,7 +212,7 @@ def pixel_shuffle(trace: Trace, node: Node, value: Any, factor: int) -> Any:
 
 _PLAIN = (
     "permute transpose t numpy_T mT T movedim moveaxis swapaxes unsqueeze squeeze flip roll "
-    "diagonal unfold tile repeat repeat_interleave"
+    "diagonal unfold pixel_unshuffle tile repeat repeat_interleave"
 ).split()
 
 RULES = {

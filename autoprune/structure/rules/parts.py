@@ -112,6 +112,11 @@ def index(trace: Trace, node: Node, value: Any, indices: Any, *args: Any) -> Any
     return thin.squeeze(touched[0]).expand(shape) if extra < 0 else thin.expand(shape)
 
 
+def index_select(trace: Trace, node: Node, value: Any, dim: int, index_: Any) -> Any:
+    """Take entries along one dimension: indexing with nothing else."""
+    return index(trace, node, value, [None] * (dim % len(value.shape)) + [index_])
+
+
 def _look_up(trace: Trace, weight: Param, indices: Any, shape: torch.Size) -> Param:
     """Index a weight along one dimension: a table, whose other dimensions remain its own."""
     picks = indices if isinstance(indices, (list, tuple)) else [indices]
@@ -141,5 +146,6 @@ RULES = {
     "select": select,
     "unbind": unbind,
     "slice": slice_,
+    "index_select": index_select,
     "index": index,
 }
