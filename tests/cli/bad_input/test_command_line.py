@@ -8,7 +8,7 @@ import pytest
 import autoprune
 from autoprune.cli.main import main
 from autoprune.errors import DamagedError
-from tests.complaints import USAGE, command, complaint, untouched
+from tests.complaints import FAILED, USAGE, command, complaint, untouched
 
 WORDS = {
     "budget=0.5foops": "unknown unit 'foops'",
@@ -52,7 +52,8 @@ WORDS = {
 @pytest.mark.parametrize("case", WORDS)
 def test_words_that_mean_nothing(case, place, capsys):
     option, value = case.split("=")
-    assert WORDS[case] in complaint(capsys, command(**{option: value}), USAGE)
+    code = FAILED if value.endswith(":raises") else USAGE
+    assert WORDS[case] in complaint(capsys, command(**{option: value}), code)
     assert untouched(place)
 
 
