@@ -122,6 +122,8 @@ def _failure(error: BaseException, config: Config | None) -> Failure:
         return Failure(str(error.args[0]), error.hint, error.exit_code)
     if isinstance(error, UnwritableError):
         return Failure(f"cannot write the result to standard output: {error}", _kept(config), 1)
+    if _ran_out_of_memory(error):
+        return Failure("memory ran out", "smaller data or batches, fewer --workers", _FAILED)
     reason = f"{' '.join(f'{type(error).__name__}: {error}'.split()):.300}"
     place = origin(error)
     # Only user code raises what is no Exception: Ctrl-C is known by its signal.
@@ -132,6 +134,13 @@ def _failure(error: BaseException, config: Config | None) -> Failure:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return Failure(f"{error.strerror}: {error.filename}", "", _FAILED)
     return Failure(f"internal error: {reason}", "rerun with --debug to see where", _FAILED)
+
+
+def _ran_out_of_memory(error: BaseException) -> bool:
+    """Whether python, numpy, arrow or torch could not get the memory it asked for."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    said = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return said or bool(names & {"MemoryError", "OutOfMemoryError"})
 
 
 def _kept(config: Config | None) -> str:

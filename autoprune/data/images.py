@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from autoprune.data import hub
+from autoprune.data.bombs import refuse_bombs
 from autoprune.data.cache import cached, fingerprint
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.progress import slow_phase
@@ -30,6 +31,9 @@ SPLIT_NAMES = {"train": "train", "test": "test", "validation": "validation"} | d
 
 GRAY = {"1", "L", "LA", "I", "I;16", "F"}
 """Pillow's modes of images without color."""
+
+MOST_PIXELS = 2**26
+"""Pixels of an image, 8192 x 8192: what a file of a few bytes claims beyond is not decoded."""
 
 MANY = 2000
 """From so many images on, decoding takes long enough to be shown as progress."""
@@ -104,6 +108,7 @@ def _pack(images: Images) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _table(path: Path) -> Images:
+    refuse_bombs(path)
     with tempfile.TemporaryDirectory() as scratch:  # our own cache is the one that lasts
         return _decode(_columns(path.name, hub.from_files(str(path), scratch)))
 
@@ -196,10 +201,17 @@ def _picture(content: str | bytes, what: str, gray: bool | None) -> np.ndarray[A
 
     try:
         with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"{image.width}x{image.height} pixels are too many")
             gray = image.mode in GRAY if gray is None else gray
             return np.asarray(image.convert("L" if gray else "RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DamagedError(f"{what} cannot be read: {error}") from None
+    except (
+        *(OSError, SyntaxError, ValueError),
+        *(Image.DecompressionBombError, Image.DecompressionBombWarning),
+    ) as error:
+        raise DamagedError(
+            f"{what} cannot be read: {error}", f"images have at most {MOST_PIXELS:,} pixels"
+        ) from None
 
 
 def _check(source: _Source, where: str, pictures: list[np.ndarray[Any, Any]], label: int) -> None:

@@ -162,6 +162,16 @@ def test_errors_that_no_file_of_the_users_raised(code, line, capsys):
     assert capsys.readouterr().err.startswith(f"autoprune: error: {line}")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")],
+    ids=["python", "torch"],
+)
+def test_memory_that_runs_out_is_said(error, capsys):
+    assert main(["trial", "--json"], trial(raises(error))) == 1
+    assert json.loads(capsys.readouterr().out)["error"] == "memory ran out"
+
+
 def test_tracebacks_are_for_debugging(capsys):
     commands = trial(raises(errors.UsageError("what?")))
     assert main(["trial", "--debug"], commands) == 2

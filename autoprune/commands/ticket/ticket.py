@@ -87,6 +87,9 @@ class Ticket:
             raise DamagedError(f"{path / FACTS} does not fit the masks beside it")
         masks = {name: masks[name] for name in order}  # safetensors sorts by size
         trained = read_tensors(artifacts.file(TRAINED)) if TRAINED in artifacts.names else {}
+        for weights in (initial, rewound, trained or initial):
+            if not _fit(weights, masks):
+                raise DamagedError(f"{path / FACTS} does not fit the weights beside it")
         return cls(masks, initial, rewound, trained, rewind, facts)
 
     def _tensor_files(self) -> list[tuple[str, Weights]]:
@@ -94,6 +97,14 @@ class Ticket:
         if self.rewind:
             files.append(("rewound.safetensors", self.rewound))
         return [*files, (TRAINED, self.trained)] if self.trained else files
+
+
+def _fit(weights: Weights, masks: Mapping[str, Tensor]) -> bool:
+    """Whether there are real weights for every mask."""
+    return all(
+        name in weights and weights[name].shape == mask.shape and weights[name].is_floating_point()
+        for name, mask in masks.items()
+    )
 
 
 def fill(model: nn.Module, weights: Weights) -> nn.Module:

@@ -35,3 +35,22 @@ def test_damaged_and_missing_tickets_are_refused(tmp_path):
     (tmp_path / "masks.safetensors").write_bytes(content)
     with pytest.raises(DamagedError, match="damaged"):
         Ticket.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"v": torch.ones(3)},
+        {"w": torch.ones(4)},
+        {"w": torch.ones(3, dtype=torch.int8)},
+        {"w": torch.ones(3, dtype=torch.complex64)},
+    ],
+    ids=["name", "shape", "integers", "complex"],
+)
+@pytest.mark.parametrize("place", ["initial", "rewound", "trained"])
+def test_weights_that_do_not_fit_the_masks_are_refused(tmp_path, place, weights):
+    masks, sound = {"w": torch.ones(3, dtype=torch.bool)}, {"w": torch.ones(3)}
+    parts = {"initial": sound, "rewound": sound, "trained": sound, place: weights}
+    Ticket(masks, **parts, rewind=1).save(tmp_path)
+    with pytest.raises(DamagedError, match="does not fit the weights"):
+        Ticket.load(tmp_path)
