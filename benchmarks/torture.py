@@ -229,12 +229,12 @@ def _clocks(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
 
 
 def _long(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
-    for agent in ("ddpg", "evolution"):
+    for agent in ("ddpg", "random"):
         found = soak.whole(one.place, agent, _some(1500, share))
         grown, files = found["memory growth"], found["open files"]
         said = (
             f"memory {100 * grown:+.1f} % of {found['megabytes']:.0f} MB in three processes,"
-            f" open files {files:+d}, {found['seconds']:.0f} s"
+            f" open files {files:+d}, {found['plans']} different plans, {found['seconds']:.0f} s"
         )
         tally = Tally(found["evaluations"], int(grown >= 0.05 or files > 0))
         yield _row(f"evaluations in one search, {agent}", tally, said, "< 5 %, +0")

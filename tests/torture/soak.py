@@ -1,5 +1,6 @@
 """What long searches cost beside their evaluations: memory, open files, journal, replay."""
 
+import json
 import os
 import subprocess
 import sys
@@ -79,35 +80,38 @@ def soak(place: Path, evaluations: int) -> dict[str, float]:
 def whole(place: Path, agent: str, evaluations: int) -> dict[str, float]:
     """Run one whole search in processes of its own; return how they grow after a fifth of it.
 
-    Memory and open files are those of the search and its two workers together, looked at as the
-    journal grows. Open files: the least of a quarter of the looks, as in :func:`soak`.
+    Memory and open files are those of the search and its two workers together, looked at while it
+    searches. Open files: the least of a quarter of the looks, as in :func:`soak`.
     """
     words = (
         f"search --budget 0.5flops --weights real.safetensors --agent {agent} --no-baseline"
         f" --evaluations {evaluations} --finetune-epochs 1 --workers 2 --run long-{agent} --fresh"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "autoprune", *words.split()],
-        cwd=place,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    journal, marks, done = place / f"long-{agent}" / "evaluations.jsonl", [], 0
-    began = time.monotonic()
-    while process.poll() is None:
-        time.sleep(0.2)
-        count = journal.read_bytes().count(b"\n") - 1 if journal.exists() else 0
-        if done < count < evaluations:  # afterwards comes the fine-tuning, which needs more
-            done = count
-            tree = [process.pid, *_children(process.pid)]
-            with suppress(OSError):
-                marks.append((count, sum(map(_memory, tree)), sum(map(_open_files, tree))))
-    said = process.communicate()[1]
-    assert process.returncode == 0, said
-    count = journal.read_bytes().count(b"\n") - 1
-    return {"evaluations": count, "seconds": time.monotonic() - began, **_growth(marks, count)}
+    said, marks = place / f"long-{agent}.txt", []
+    with said.open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "autoprune", *words.split()],
+            cwd=place,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=stream,
+        )
+        while process.poll() is None:
+            time.sleep(0.2)
+            phases = said.read_text()
+            if "searching " in phases and "finals " not in phases:
+                with suppress(OSError):
+                    tree = [process.pid, *_children(process.pid)]
+                    marks.append((len(marks), sum(map(_memory, tree)), sum(map(_open_files, tree))))
+    assert process.returncode == 0, said.read_text()
+    result = json.loads((place / f"long-{agent}" / "result.json").read_text())
+    journal = (place / f"long-{agent}" / "evaluations.jsonl").read_bytes()
+    return {
+        "evaluations": result["evaluations"],
+        "plans": journal.count(b"\n") - 1,
+        "seconds": result["seconds"],
+        **_growth(marks, len(marks)),
+    }
 
 
 def _children(process: int) -> list[int]:
@@ -120,9 +124,9 @@ def _open_files(process: int) -> int:
     return len(os.listdir(f"/proc/{process}/fd"))
 
 
-def _growth(marks: list[tuple[int, int, int]], evaluations: int) -> dict[str, float]:
-    """Compare the first and the last quarter of the looks after a fifth of the evaluations."""
-    marks = [mark for mark in marks if mark[0] > evaluations // 5]
+def _growth(marks: list[tuple[int, int, int]], end: int) -> dict[str, float]:
+    """Compare the first and the last quarter of the looks after a fifth of the way to ``end``."""
+    marks = [mark for mark in marks if mark[0] > end // 5]
     quarter = max(1, len(marks) // 4)
     parts = marks[:quarter], marks[-quarter:]
     first, last = (sum(memory for _, memory, _ in part) / quarter for part in parts)
