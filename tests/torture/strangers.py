@@ -78,7 +78,10 @@ def _furnish(forge: Forge) -> float:
 def _readers() -> dict[str, tuple[str, ...]]:
     """Commands that read a copy of each run."""
     apply = f"apply {OWN} --budget 0.5flops --evaluations 0 --finetune-epochs 0 --run new --policy"
-    retrain = "ticket --run copy --seeds 1 --iterations 2 --run-dir new --initial build.safetensors"
+    retrain = (
+        "ticket --run copy --seeds 1 --iterations 2 --workers 1 --run-dir new"
+        " --initial build.safetensors"
+    )
     return {
         TICKET_RUN: (f"{TICKET} --workers 1 --run-dir copy", "report --run copy"),
         POLICY_RUN: (f"{apply} copy", "report --run copy"),
