@@ -12,6 +12,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,14 @@ EXPLANATION = (
 def _row(test: str, tally: Tally, said: str = "", aim: str = "0 bad") -> Row:
     for example in tally.examples:
         print(f"BAD {test}: {example}", file=sys.stderr)
-    return {"test": test, "done": tally.done, "bad": tally.bad, "measured": said, "aim": aim}
+    return {
+        "test": test,
+        "done": tally.done,
+        "bad": tally.bad,
+        "measured": said,
+        "aim": aim,
+        "date": date.today().isoformat(),
+    }
 
 
 def _some(number: int, share: float) -> int:
