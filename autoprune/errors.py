@@ -28,6 +28,12 @@ class UsageError(AutopruneError):
     exit_code = 2
 
 
+class UserCodeError(UsageError):
+    """A request that cannot be carried out, since the user's own code raised an exception."""
+
+    exit_code = 1
+
+
 class InfeasibleError(AutopruneError):
     """A budget that no plan can meet."""
 

@@ -1,4 +1,4 @@
-"""Torture: kills, crashes, full disks, damage, races, hostile files, bad words, a soak.
+"""Torture: kills, crashes, full disks, damage, races, hostile files, bombs, clocks, a soak.
 
 ``make torture`` runs it at full size (an hour or two); ``--share 0.05`` at a twentieth. Victims are
 real processes running the real command line on networks of three layers, so what is tested is the
@@ -12,6 +12,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from autoprune.runs.journal import JournalConfig
 from benchmarks.support.reporting import RESULTS, parser, report
 from tests import owncode
-from tests.torture import caches, crashes, crew, damage, hostile, kills, races, soak, words
+from tests.torture import (
+    bombs,
+    caches,
+    clocks,
+    crashes,
+    crew,
+    damage,
+    hostile,
+    kills,
+    races,
+    soak,
+    strangers,
+    words,
+)
 from tests.torture.forge import Forge
-from tests.torture.works import WORKS, Tally, furnish
+from tests.torture.works import REAL, WORKS, Tally, furnish
 
 Row = dict[str, Any]
 
@@ -64,15 +78,23 @@ EXPLANATION = (
     "Bad would be: an end that is not byte for byte that of the uninterrupted run (plan, weights,"
     " journal, every JSON file but for durations; of another process with other string hashes), a"
     " state that needs a human, damage that is loaded, two writers or none, code of a file that is"
-    " run, a refusal that takes 1 s of the processor or 200 MB, a traceback, an exit code that is"
-    " not documented."
+    " run, a refusal that takes 1 s of the processor or 200 MB (of a bomb: 20 s and 1 GB, the"
+    " libraries for tables included), an escape sequence of a stranger's on the terminal, a"
+    " traceback, an exit code that is not documented."
 )
 
 
 def _row(test: str, tally: Tally, said: str = "", aim: str = "0 bad") -> Row:
     for example in tally.examples:
         print(f"BAD {test}: {example}", file=sys.stderr)
-    return {"test": test, "done": tally.done, "bad": tally.bad, "measured": said, "aim": aim}
+    return {
+        "test": test,
+        "done": tally.done,
+        "bad": tally.bad,
+        "measured": said,
+        "aim": aim,
+        "date": date.today().isoformat(),
+    }
 
 
 def _some(number: int, share: float) -> int:
@@ -180,8 +202,59 @@ def _soak(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
     )
 
 
+def _real(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
+    for name in REAL:
+        whole, seconds = kills.reference(one, name)
+        tally = kills.kill(other, whole, seconds, name, _some(24, share), seed)
+        yield _row(f"SIGKILL at random instants: {name}", tally)
+        tally = crashes.sizes(other, whole, name, _some(12, share))
+        yield _row(f"disk full, RLIMIT_FSIZE sweep: {name}", tally)
+    tally = crashes.fill_everywhere(other, whole, name, every=round(6 / share))
+    yield _row(f"disk full at every sixth step: {name}", tally)
+
+
+def _bombs(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
+    tally, most = bombs.explode(one, every=round(1 / share))
+    said = f"{most['seconds']:.2f} s of the processor, {most['megabytes']:.0f} MB at most"
+    room = f"< {bombs.LONGEST:.0f} s, < {bombs.LARGEST:.0f} MB"
+    yield _row("decompression bombs as data, with 3 GB to take", tally, said, room)
+
+
+def _strangers(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
+    tally, most = strangers.offer_all(one, round(1 / share), seed)
+    said = (
+        f"{most['executions']:.0f} executions, {most['seconds']:.2f} s of the processor,"
+        f" {most['megabytes']:.0f} MB at most"
+    )
+    yield _row("tickets and policies of strangers", tally, said, "0 executions, < 200 MB")
+
+
+def _clocks(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
+    for name in ("search, evolution", "fine-tuning", "tickets", "train-policy", "compare"):
+        whole, seconds = kills.reference(one, name)
+        tally = clocks.set_back(other, whole, seconds, name, _some(12, share), seed)
+        yield _row(f"a clock that is wrong and runs backwards: {name}", tally)
+
+
+def _long(one: Forge, other: Forge, share: float, seed: int) -> Iterator[Row]:
+    for agent in ("ddpg", "random"):
+        found = soak.whole(one.place, agent, _some(1500, share))
+        grown, files = found["memory growth"], found["open files"]
+        said = (
+            f"memory {100 * grown:+.1f} % of {found['megabytes']:.0f} MB in three processes,"
+            f" open files {files:+d}, {found['plans']} different plans, {found['seconds']:.0f} s"
+        )
+        tally = Tally(found["evaluations"], int(grown >= 0.05 or files > 0))
+        yield _row(f"evaluations in one search, {agent}", tally, said, "< 5 %, +0")
+
+
 PARTS: dict[str, Callable[[Forge, Forge, float, int], Iterator[Row]]] = {
     "soak": _soak,
+    "long": _long,
+    "bombs": _bombs,
+    "strangers": _strangers,
+    "clocks": _clocks,
+    "real": _real,
     "hostile": _hostile,
     "words": _words,
     "races": _races,

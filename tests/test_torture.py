@@ -4,7 +4,19 @@ import sys
 
 import pytest
 
-from tests.torture import caches, crashes, crew, damage, hostile, kills, races, words
+from tests.torture import (
+    bombs,
+    caches,
+    clocks,
+    crashes,
+    crew,
+    damage,
+    hostile,
+    kills,
+    races,
+    strangers,
+    words,
+)
 from tests.torture.forge import Forge
 from tests.torture.works import furnish
 
@@ -79,3 +91,17 @@ def test_files_of_strangers_run_nothing(forges):
 def test_random_words_get_a_line_and_a_documented_exit_code(forges):
     sound(words.speak(forges[0], lines=15, seed=1), 15)
     sound(words.mutate(forges[0], configs=8, seed=1), 8)
+
+
+def test_bombs_are_refused_in_a_line(forges):
+    sound(bombs.explode(forges[0], every=6)[0], 4)
+
+
+def test_tickets_and_policies_of_strangers_harm_nobody(forges):
+    tally, most = strangers.offer_all(forges[0], every=40, seed=2)
+    sound(tally, 5)
+    assert most["executions"] == 0
+
+
+def test_a_clock_that_runs_backwards_changes_nothing(forges, whole):
+    sound(clocks.set_back(forges[1], *whole, SEARCH, times=2, seed=0), 2)

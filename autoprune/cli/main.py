@@ -31,6 +31,7 @@ from autoprune.foundation.plain import one_line
 from autoprune.foundation.progress import shown_by
 from autoprune.foundation.signals import INTERRUPTED, Interrupts, interruptible
 from autoprune.foundation.terminal import Terminal
+from autoprune.foundation.user_code import origin
 from autoprune.runs.lock import hold_lock
 
 _FAILED: Final = 1
@@ -119,17 +120,27 @@ def _interrupted(config: Config | None) -> Failure:
 def _failure(error: BaseException, config: Config | None) -> Failure:
     if isinstance(error, AutopruneError):
         return Failure(str(error.args[0]), error.hint, error.exit_code)
-    if isinstance(error, KeyboardInterrupt):
-        return _interrupted(config)
     if isinstance(error, UnwritableError):
         return Failure(f"cannot write the result to standard output: {error}", _kept(config), 1)
+    if _ran_out_of_memory(error):
+        return Failure("memory ran out", "smaller data or batches, fewer --workers", _FAILED)
+    reason = f"{' '.join(f'{type(error).__name__}: {error}'.split()):.300}"
+    place = origin(error)
+    # Only user code raises what is no Exception: Ctrl-C is known by its signal.
+    if place is not None or not isinstance(error, Exception):
+        where = f" in {place}" if place else ""
+        told = f"the code of the model, the data or the task raised {reason}{where}"
+        return Failure(told, "rerun with --debug to see how it got there", _FAILED)
     if isinstance(error, OSError) and error.strerror and error.filename:
         return Failure(f"{error.strerror}: {error.filename}", "", _FAILED)
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
-    if not isinstance(error, (Exception, SystemExit)):  # no library raises such errors
-        told = f"the code of the model, the data or the task raised {reason:.300}"
-        return Failure(told, "rerun with --debug to see where", _FAILED)
-    return Failure(f"internal error: {reason:.300}", "rerun with --debug to see where", _FAILED)
+    return Failure(f"internal error: {reason}", "rerun with --debug to see where", _FAILED)
+
+
+def _ran_out_of_memory(error: BaseException) -> bool:
+    """Whether python, numpy, arrow or torch could not get the memory it asked for."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    said = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return said or bool(names & {"MemoryError", "OutOfMemoryError"})
 
 
 def _kept(config: Config | None) -> str:

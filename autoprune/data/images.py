@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from autoprune.data import hub
+from autoprune.data.bombs import refuse_bombs
 from autoprune.data.cache import cached, fingerprint
 from autoprune.data.pictures import Pictures, Pixels, Row, as_channels, check, decode
 from autoprune.errors import UsageError
@@ -157,6 +158,7 @@ def _pack(content: Content) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _table(path: Path, resize: int | None) -> _Source:
+    refuse_bombs(path)
     scratch = _Scratch()  # our own cache is the one that lasts
     return _columns(path.name, hub.from_files(str(path), scratch.path), resize, scratch)
 

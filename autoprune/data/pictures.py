@@ -22,6 +22,9 @@ Pixels = NDArray[np.uint8]
 GRAY: Final = {"1", "L", "LA", "I", "I;16", "F"}
 """Pillow's modes of images without color."""
 
+MOST_PIXELS: Final = 2**26
+"""Pixels of an image, 8192 x 8192: what a file of a few bytes claims beyond is not decoded."""
+
 
 def decode(
     content: str | bytes, what: str, *, gray: bool | None = None, resize: int | None = None
@@ -37,13 +40,20 @@ def decode(
 
     try:
         with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"{image.width}x{image.height} pixels are too many")
             gray = image.mode in GRAY if gray is None else gray
             plain = image.convert("L" if gray else "RGB")
             if resize is not None:
                 plain = _square(plain, resize)
             return np.asarray(plain)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DamagedError(f"{what} cannot be read: {error}") from None
+    except (
+        *(OSError, SyntaxError, ValueError),
+        *(Image.DecompressionBombError, Image.DecompressionBombWarning),
+    ) as error:
+        raise DamagedError(
+            f"{what} cannot be read: {error}", f"images have at most {MOST_PIXELS:,} pixels"
+        ) from None
 
 
 def _square(image: Any, size: int) -> Any:

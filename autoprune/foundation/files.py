@@ -7,6 +7,7 @@ with the file's name.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -62,7 +63,13 @@ def open_regular(path: Path) -> BinaryIO:
 
     Raises DamagedError for anything else than a regular file, OSError if it cannot be opened.
     """
-    if stat.S_ISREG(path.stat().st_mode):  # opening a device can have effects of its own
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise DamagedError(f"{path} is a link to itself") from None
+    if stat.S_ISREG(mode):  # opening a device can have effects of its own
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
         if stat.S_ISREG(os.fstat(handle).st_mode):
             return os.fdopen(handle, "rb")

@@ -11,15 +11,17 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
-from autoprune.errors import AutopruneError, UsageError
+from autoprune.errors import AutopruneError, UsageError, UserCodeError
 from autoprune.foundation.files import digest, expand_user, file_digest
 
 _USER = "autoprune_user_"
@@ -98,7 +100,7 @@ def locate(name: str) -> Path | None:
 def call(spec: str, function: Callable[..., Any], **options: Any) -> Any:
     """Call a user function with those of ``options`` that its signature names.
 
-    Raises UsageError, in one line, for any error it raises.
+    Raises UserCodeError, in one line, for any error it raises.
     """
     with blamed(f"{spec} fails"):
         return function(**accepted(function, options))
@@ -123,14 +125,50 @@ def parameters(function: Callable[..., Any]) -> tuple[str, ...] | None:
 
 @contextmanager
 def blamed(what: str, hint: str = "--debug shows where") -> Iterator[None]:
-    """Turn any error of user code into a one-line UsageError that starts with ``what``."""
+    """Turn any error into a one-line UsageError that starts with ``what``.
+
+    It is a UserCodeError if code of the user's raised it.
+    """
     try:
         yield
     except AutopruneError:
         raise
     except (Exception, SystemExit) as error:
         reason = next(iter(str(error).strip().splitlines()), "")
-        raise UsageError(f"{what}: {type(error).__name__}: {reason}", hint) from error
+        kind = UsageError if origin(error) is None else UserCodeError
+        raise kind(f"{what}: {type(error).__name__}: {reason}", hint) from error
+
+
+def origin(error: BaseException) -> str | None:
+    """Return the innermost line of the user's code that an error came through, as FILE:LINE.
+
+    Code of the user's is neither ours nor installed. None if the error met none.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    lines = [
+        f"{frame.f_code.co_filename}:{number}"
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if _is_users(frame.f_code.co_filename)
+    ]
+    if lines:
+        return lines[-1]
+    return None if error.__cause__ is None else origin(error.__cause__)
+
+
+def _is_users(file: str) -> bool:
+    """Whether a source file is neither generated nor part of autoprune, python or a library."""
+    place = Path(file).resolve()
+    installed = {"site-packages", "dist-packages"} & set(place.parts)
+    ours = any(place.is_relative_to(path) for path in _STANDARD)
+    return not (file.startswith("<") or installed or ours)
+
+
+_STANDARD: Final = (
+    Path(sysconfig.get_path("stdlib")).resolve(),
+    # Two rooms of a checkout lie beside the package.
+    *((Path(__file__).parents[1] / room).resolve() for room in ("", "agents", "envs")),
+)
 
 
 def imported_files() -> list[Path]:

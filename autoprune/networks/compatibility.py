@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.prune import BasePruningMethod
 from torch.utils._pytree import tree_leaves
 
 from autoprune.data import Data
@@ -23,12 +24,14 @@ from autoprune.structure.finite import require_finite
 def check_compatible(model: nn.Module, data: Data, task: Task) -> None:
     """Run two training samples through ``model`` to check that model, data and task fit together.
 
-    Raises UsageError, in one line, if the model cannot be copied, keeps other things than tensors
+    Raises UsageError, in one line, if the model cannot be copied, keeps other things than tensors,
+    computes weights from masks of ``torch.nn.utils.prune``
     or insists on a number of samples, if a weight is NaN or infinite, if the model does not accept
     the samples, if outputs are not finite, if the task cannot read them, or, in classification, if
     labels are no integers or there are fewer outputs than classes.
     """
     _check_weights(model)
+    _refuse_masks(model)
     with blamed("the model cannot be copied", COPIED):
         copy.deepcopy(model)
         own, model = model, plain_copy(model)
@@ -65,6 +68,24 @@ def _check_weights(model: nn.Module) -> None:
         if is_lazy(value) or value.is_meta:
             raise UsageError(f"{name} of the model has no values yet", "run and train it first")
     require_finite(model)
+
+
+def _refuse_masks(model: nn.Module) -> None:
+    """Raise UsageError where a weight is the product of a parameter and a mask.
+
+    Repair would write to a weight that the next forward pass computes anew.
+    """
+    masked = [
+        name or "the model itself"
+        for name, module in model.named_modules()
+        for hook in module._forward_pre_hooks.values()
+        if isinstance(hook, BasePruningMethod)
+    ]
+    if masked:
+        raise UsageError(
+            f"torch.nn.utils.prune still masks {', '.join(dict.fromkeys(masked)):.200}",
+            "make the zeros part of the weights: torch.nn.utils.prune.remove(module, 'weight')",
+        )
 
 
 def _check_verdict(task: Task, loss: Any, score: Any) -> None:

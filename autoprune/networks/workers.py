@@ -1,7 +1,7 @@
 """Worker processes: the same results in the same order, whatever their number.
 
-Every worker builds one state and then maps items through it, on a single thread, since sums depend
-on the number of threads. Everything is sent through pipes; nothing is stored.
+Every worker builds one state and then maps items through it, on one thread unless told otherwise,
+since sums depend on the number of threads. Everything is sent through pipes; nothing is stored.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from torch import Tensor, nn
 from autoprune.errors import AutopruneError, UsageError
 from autoprune.foundation.closing import Closing
 from autoprune.foundation.user_code import import_files, imported_files
-from autoprune.networks.execution import one_thread
+from autoprune.networks.threads import threads as threaded
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 
 class Workers(Closing, Generic[Item, Outcome]):
-    """Pool of at most ``count`` processes, of one thread each, that map items by ``start(*args)``.
+    """Pool of at most ``count`` processes, of ``threads`` each, that map items by ``start(*args)``.
 
     No more are started than there are items at a time. One that dies is replaced, and its item sent
-    again. With ``count`` 1 everything happens in this process, on one thread too, so that the
+    again. With ``count`` 1 everything happens in this process, on as many threads, so that the
     results are the same to the last bit. Use it as a context manager. Items and results, ``start``
     (a function or class of a module) and ``args`` must be picklable.
 
@@ -42,19 +42,23 @@ class Workers(Closing, Generic[Item, Outcome]):
     """
 
     def __init__(
-        self, count: int, start: Callable[..., Callable[[Item], Outcome]], *args: Any
+        self,
+        count: int,
+        start: Callable[..., Callable[[Item], Outcome]],
+        *args: Any,
+        threads: int = 1,
     ) -> None:
         if count < 1:
             raise UsageError(f"there must be at least 1 worker, not {count}", "--workers 1")
-        self.count, self._start = count, (start, args)
+        self.count, self._threads, self._start = count, threads, (start, args)
         self._state: Callable[[Item], Outcome] | None = None
         self._crew: list[_Worker] = []
         self._round = 0
         if count == 1:
-            with one_thread():
+            with threaded(threads):
                 self._state = start(*args)
         else:
-            self._crew.append(_Worker(*self._start))
+            self._crew.append(self._hire())
 
     def close(self) -> None:
         """End the processes; what they work on is lost."""
@@ -71,7 +75,7 @@ class Workers(Closing, Generic[Item, Outcome]):
         """
         if self._state is not None:
             for item in items:
-                with one_thread():
+                with threaded(self._threads):
                     outcome = self._state(item)
                 yield outcome
         else:
@@ -82,7 +86,7 @@ class Workers(Closing, Generic[Item, Outcome]):
         waiting, done = deque(range(len(items))), dict[int, tuple[bool, Any]]()
         deaths = Counter[int]()
         while len(self._crew) < min(self.count, len(items)):
-            self._crew.append(_Worker(*self._start))
+            self._crew.append(self._hire())
         for worker in list(self._crew):
             worker.place = None
             self._hand_out(worker, waiting, items, deaths)
@@ -103,6 +107,9 @@ class Workers(Closing, Generic[Item, Outcome]):
             if not good:
                 raise value
             yield value
+
+    def _hire(self) -> _Worker:
+        return _Worker(self._threads, *self._start)
 
     def _hand_out(
         self, worker: _Worker, waiting: deque[int], items: Sequence[Item], deaths: Counter[int]
@@ -130,7 +137,7 @@ class Workers(Closing, Generic[Item, Outcome]):
         if worker.place is not None:
             waiting.appendleft(worker.place)
         if waiting:
-            self._crew.append(_Worker(*self._start))
+            self._crew.append(self._hire())
             self._hand_out(self._crew[-1], waiting, items, deaths)
 
 
@@ -144,12 +151,13 @@ _ANY: Final = -1
 class _Worker:
     """A worker process, our end of its pipe, and the place of the item that it works on."""
 
-    def __init__(self, start: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def __init__(self, threads: int, start: Callable[..., Any], args: tuple[Any, ...]) -> None:
         context = get_context("spawn")
         self.place: int | None = None
         self.pipe, theirs = context.Pipe()
         # A daemon, so that no worker outlives us; if we are killed, its pipe ends.
-        self.process = context.Process(target=_serve, args=(theirs, imported_files()), daemon=True)
+        terms = (theirs, threads, imported_files())
+        self.process = context.Process(target=_serve, args=terms, daemon=True)
         with _undisturbed():
             self.process.start()
         theirs.close()
@@ -188,10 +196,10 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _serve(pipe: Connection, files: Sequence[Path]) -> None:
+def _serve(pipe: Connection, threads: int, files: Sequence[Path]) -> None:
     """Run a worker: build the state, then answer items until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all, the first one answers
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     sys.path.append(str(Path.cwd()))  # where ``package.module:function`` was found
     try:
         import_files(files)

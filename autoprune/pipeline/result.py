@@ -14,6 +14,7 @@ from autoprune.cost.latency.model import MILLI
 from autoprune.foundation.schema import OUTSIDE, Stored, stored_as
 from autoprune.networks.save import rewrite_network
 from autoprune.runs.artifacts import Artifacts
+from autoprune.runs.run import leave_journal
 from autoprune.structure.plan import Plan
 
 
@@ -169,9 +170,10 @@ class Result(Stored):
     def save(self, path: str | Path) -> None:
         """Save the run with the weights that ``model`` has now; ``autoprune.load`` reads it.
 
-        Everything else is copied from the run. Raises UsageError if the path is taken,
-        DamagedError if a file of the run is damaged.
+        Everything else is copied from the run, but for its journal. Raises UsageError if the path
+        is taken, DamagedError if a file of the run is damaged.
         """
         Artifacts(self.run).copy(Path(path))
+        leave_journal(Artifacts(Path(path)))
         if self.model is not None:
             rewrite_network(Artifacts(Path(path)), self.model)

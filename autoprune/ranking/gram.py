@@ -146,6 +146,21 @@ def add_products(gram: Tensor, rows: Tensor, panel: int = PANEL) -> None:
         gram[start:, stripe] += rows[:, start:].T @ rows[:, stripe]
 
 
+_SAFE: Final = 1e15
+"""Magnitudes up to this, and from its reciprocal on, have squares that float32 can add up."""
+
+
+def squares_lost(values: Tensor) -> bool:
+    """Whether sums of squares of ``values`` overflow in float32, or vanish."""
+    top = float(values.abs().max()) if values.numel() else 0.0
+    return top > _SAFE or 0 < top < 1 / _SAFE
+
+
+def precise(values: Tensor) -> Tensor:
+    """Return values in float64, on the processor where their device has none."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
+
+
 class _Sum:
     """Sum of X'X of one consumer, batch by batch."""
 
@@ -157,7 +172,9 @@ class _Sum:
 
     def add(self, rows: Tensor) -> None:
         own = F.pad(rows[:, self.columns].float(), (0, 1), value=1.0)
-        add_products(self.gram, own, self.config.panel)
+        if squares_lost(own[:, :-1]):
+            own, self.gram = precise(own), precise(self.gram)
+        add_products(self.gram, own.to(self.gram.device), self.config.panel)
         self.rows += len(own)
 
     def moments(self) -> Moments:
@@ -170,6 +187,8 @@ class _Sum:
                 "look for weights that overflow, or NaN in the data",
             )
         weights = self.consumer.weight.flatten(1).T[self.columns]
+        if squares_lost(weights):
+            gram, weights = precise(gram), precise(weights)
         if gram.device.type == "mps":  # has no float64 and few decompositions
             gram, weights = gram.cpu().double(), weights.cpu()
         return Moments(self.consumer, gram, weights.to(gram.dtype), self.config.damping)

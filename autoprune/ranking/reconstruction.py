@@ -31,7 +31,7 @@ from autoprune.networks.execution import Form, device_of, forward, mode, move
 from autoprune.networks.frozen import frozen_parameters
 from autoprune.ranking.cholesky import cholesky
 from autoprune.ranking.consumers import CONVS
-from autoprune.ranking.gram import add_products, patches
+from autoprune.ranking.gram import add_products, patches, precise, squares_lost
 from autoprune.ranking.recalibration import Recalibration
 from autoprune.structure.slicing import Slicer
 
@@ -192,6 +192,8 @@ def _product(module: nn.Module, rows: Tensor) -> Tensor:
 def _fit(module: nn.Module, rows: Tensor, wanted: Tensor, damping: float) -> None:
     """Solve for the weights (and bias) nearest to ``wanted``, in place."""
     before = _solution(module).double()
+    if squares_lost(rows) or squares_lost(wanted):
+        rows, wanted = precise(rows), precise(wanted)
     products = rows.new_zeros(rows.shape[1], rows.shape[1])
     add_products(products, rows)
     gram = products.double() / len(rows)  # its lower triangle is what a Cholesky factor is made of

@@ -83,13 +83,15 @@ def _errors(
 def energies(moments: Sequence[Moments]) -> dict[str, float]:
     """Tensor -> variance of its output, summed over outputs (and over parts, if it was split)."""
     variances: dict[str, float] = defaultdict(float)
+    least: dict[str, float] = {}
     for one in moments:
+        tiny = torch.finfo(torch.float32).tiny  # float64 holds its square, too
+        least[one.consumer.tensor] = tiny if one.gram.dtype == torch.float32 else tiny**2
         size = len(one.weights)
         mean = one.gram[:size, size]
         second = (one.weights * (one.gram[:size, :size] @ one.weights)).sum()
         variances[one.consumer.tensor] += float(second - (mean @ one.weights).square().sum())
-    tiny = torch.finfo(torch.float32).tiny
-    return {name: max(value, tiny) for name, value in variances.items()}
+    return {name: max(value, least[name]) for name, value in variances.items()}
 
 
 def _readers(moments: Sequence[Moments], energy: Mapping[str, float]) -> dict[str, list[Reader]]:

@@ -40,7 +40,7 @@ from autoprune.networks.execution import (
     move,
 )
 from autoprune.ranking.consumers import CONVS, Consumer
-from autoprune.ranking.gram import input_of
+from autoprune.ranking.gram import input_of, precise, squares_lost
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,10 @@ def _error(
             else module._conv_forward(value, change, None)
         )
         error = _centered(module, raw)
-        size = float(error.square().sum() / variation.square().sum())
+        whole, part = variation, error
+        if squares_lost(variation):
+            whole, part = precise(variation), precise(error)
+        size = float(part.square().sum() / whole.square().sum())
         if size > least_error:
             return error, size
     return variation, 1.0

@@ -228,6 +228,12 @@ class Run(Closing):
         return meta
 
 
+def leave_journal(copy: Artifacts) -> None:
+    """Record in a copy of a run that no journal belongs to it, so that none is missed."""
+    meta = {**copy.json(CONFIG), "records": 0}
+    copy.publish(CONFIG, text_writer(pretty(meta)))
+
+
 def current_environment() -> dict[str, Any]:
     """Return all that decides whether numbers repeat bit for bit: versions, machine, threads."""
     import torch

@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -126,14 +127,6 @@ def raises(error):
         ),
         (errors.DamagedError("x.json is damaged"), 4, "x.json is damaged"),
         (errors.LockedError("in use"), 5, "in use"),
-        (KeyboardInterrupt(), 130, "interrupted"),
-        (
-            ZeroDivisionError("division\nby zero"),
-            1,
-            "internal error: ZeroDivisionError: division by zero (rerun with --debug to see where)",
-        ),
-        (SystemExit(0), 1, "internal error: SystemExit: 0 (rerun with --debug to see where)"),
-        (PermissionError(13, "Permission denied", "/x"), 1, "Permission denied: /x"),
     ],
 )
 def test_every_end_has_its_line_and_code(error, code, line, capsys):
@@ -145,6 +138,38 @@ def test_every_end_has_its_line_and_code(error, code, line, capsys):
     answer = json.loads(capsys.readouterr().out)
     assert answer["exit_code"] == code
     assert line.startswith(answer["error"])
+
+
+def test_a_signal_interrupts(capsys):
+    assert main(["trial"], trial(lambda: os.kill(os.getpid(), signal.SIGINT))) == 130
+    assert capsys.readouterr().err == "working\nautoprune: error: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("1 / 0", "internal error: ZeroDivisionError: division by zero (rerun with --debug"),
+        ("raise OSError(28, 'No space left on device', '/x')", "No space left on device: /x"),
+        ("raise SystemExit", "the code of the model, the data or the task raised SystemExit:"),
+    ],
+)
+def test_errors_that_no_file_of_the_users_raised(code, line, capsys):
+    def run(config, progress):
+        raise AssertionError
+
+    run.__code__ = compile(f"def run(config, progress): {code}", "<ours>", "exec").co_consts[0]
+    assert main(["trial"], (*COMMANDS, Command(Trial, run, str))) == 1
+    assert capsys.readouterr().err.startswith(f"autoprune: error: {line}")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")],
+    ids=["python", "torch"],
+)
+def test_memory_that_runs_out_is_said(error, capsys):
+    assert main(["trial", "--json"], trial(raises(error))) == 1
+    assert json.loads(capsys.readouterr().out)["error"] == "memory ran out"
 
 
 def test_tracebacks_are_for_debugging(capsys):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from autoprune.cli.main import main
+from tests.cli import test_main
 from tests.cli.test_main import environment, raises, trial
 
 if sys.platform == "win32":
@@ -20,6 +21,7 @@ LOUD = """
 import os, sys
 from autoprune.cli.commands import COMMANDS, Command
 from autoprune.cli.main import main
+from tests.cli import test_main
 from tests.cli.test_main import Trial
 
 def forked():
@@ -111,11 +113,14 @@ def test_one_object_whatever_else_is_written(tmp_path, what):
 
 
 @pytest.mark.parametrize("json_too", [(), ("--json",)])
-@pytest.mark.parametrize("kind", [GeneratorExit, type("Mine", (BaseException,), {})])
+@pytest.mark.parametrize(
+    "kind",
+    [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit, type("Mine", (BaseException,), {})],
+)
 def test_whatever_user_code_raises_is_one_line(capsys, kind, json_too):
     assert main(["trial", *json_too], trial(raises(kind("oh")))) == 1
     out, err = capsys.readouterr()
-    assert f"raised {kind.__name__}: oh (rerun with --debug" in err
+    assert f"raised {kind.__name__}: oh in {test_main.__file__}:" in err
     assert "internal error" not in err
     assert bool(out) == bool(json_too)
     assert not json_too or json.loads(out)["exit_code"] == 1

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 
 import pytest
 from hypothesis import given
@@ -119,3 +120,10 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path):
 def test_a_place_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(AutopruneError, match="no such file or directory"):
         stage(tmp_path / "nowhere" / "x", text_writer(json.dumps(1)))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_to_itself_is_damage(tmp_path):
+    (tmp_path / "x.json").symlink_to("x.json")
+    with pytest.raises(DamagedError, match="link to itself"):
+        read_json(tmp_path / "x.json")

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from autoprune.errors import UsageError
+from autoprune.errors import UsageError, UserCodeError
 from autoprune.foundation import user_code as factories
 
 
@@ -86,8 +86,32 @@ def test_missing_places():
 
 def test_errors_of_the_function_are_one_line(write):
     function, factory = factories.load(f"{write('def build(): raise KeyError(1)')}:build")
-    with pytest.raises(UsageError, match="build fails: KeyError: 1"):
+    with pytest.raises(UserCodeError, match="build fails: KeyError: 1"):
         factories.call(factory.name, function)
+
+
+def test_the_origin_of_an_error_is_the_innermost_line_of_the_users(write):
+    outer = write("import json, helper\ndef build(text):\n    return helper.read(text)\n")
+    (outer.parent / "helper.py").write_text(
+        "import json\ndef read(text): return json.loads(text)\n"
+    )
+    function, factory = factories.load(f"{outer}:build")
+    with pytest.raises(UserCodeError, match="JSONDecodeError") as caught:
+        factories.call(factory.name, function, text="{")
+    assert factories.origin(caught.value.__cause__) == f"{outer.parent / 'helper.py'}:2"
+    # Nothing of the user's ran: the request is wrong, not the code.
+    with pytest.raises(UsageError, match="missing 1 required") as caught:
+        factories.call(factory.name, function)
+    assert type(caught.value) is UsageError
+
+
+def test_the_origin_follows_causes(write):
+    file = write("def build():\n    raise StopIteration(1)\n")
+    function, _ = factories.load(f"{file}:build")
+    with pytest.raises(RuntimeError, match="generator raised StopIteration") as caught:
+        list(map(next, [(function() for _ in range(1))]))
+    error = caught.value.with_traceback(None)
+    assert factories.origin(error) == f"{file}:2"
 
 
 def test_locate_runs_nothing(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from autoprune.data import load_data
 from autoprune.data.classification import Classification
@@ -63,6 +64,23 @@ def test_nan_weights_are_named(digits):
         model.layer2[0].bn1.bias[3] = torch.nan
     with pytest.raises(UsageError, match=r"layer2\.0\.bn1\.bias of the model holds NaN"):
         check_compatible(model, digits, TASK)
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["fresh", "used without gradients"])
+def test_live_masks_are_refused_by_name_and_stay(digits, used):
+    model = net()
+    prune.l1_unstructured(model.conv1, "weight", 0.5)
+    prune.ln_structured(model.layer1[0].conv2, "weight", 0.5, n=2, dim=0)
+    with torch.no_grad():
+        model(torch.zeros(2, 1, 8, 8)) if used else None
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(UsageError, match=r"masks conv1, layer1\.0\.conv2 .*prune\.remove"):
+        check_compatible(model, digits, TASK)
+    assert equal(model.state_dict(), before)
+    assert prune.is_pruned(model)
+    for module in (model.conv1, model.layer1[0].conv2):
+        prune.remove(module, "weight")
+    check_compatible(model, digits, TASK)
 
 
 def test_labels_that_are_no_classes(digits):

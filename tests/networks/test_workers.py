@@ -60,6 +60,20 @@ def test_one_worker_is_this_process_and_leaves_the_number_of_threads_alone():
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_workers_compute_on_as_many_threads_as_asked_for(count):
+    with Workers(count, _counting, threads=3) as workers:
+        assert set(workers.map(range(3))) == {3}
+
+
+def _counting():
+    return _threads
+
+
+def _threads(_):
+    return torch.get_num_threads()
+
+
 def test_errors_are_raised_in_their_place_and_the_workers_go_on(pair):
     results = pair.map([1, "refuse", 2])
     assert next(results)[0][0] == 2

@@ -154,10 +154,14 @@ def _victim(
     arguments: list[str],
     room: int | None = None,
     steps: dict[str, Any] | None = None,
+    memory: int | None = None,
+    clock: float | None = None,
 ) -> None:
     """Run a command in this process and end it.
 
-    ``room``: no file may grow larger, in bytes. ``steps``: arguments of :class:`Steps`.
+    ``room``: no file may grow larger, in bytes. ``steps``: arguments of :class:`Steps`. ``memory``:
+    no more bytes than there are now and so many. ``clock``: the time of day is wrong by so many
+    seconds, and runs backwards.
     """
     code = 70
     from tests.torture.steps import Steps
@@ -168,6 +172,13 @@ def _victim(
         sys.stdout, sys.stderr = open(1, "w"), open(2, "w")
         if room is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+        if memory is not None:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            most = pages * os.sysconf("SC_PAGE_SIZE") + memory
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        if clock is not None:
+            began, real = time.time(), time.time
+            time.time = lambda: began + clock - 100 * (real() - began)
         if steps is not None:
             images = steps.get("images")
             Steps(Path(steps["home"]), images and Path(images), steps.get("fails")).install()

@@ -1,8 +1,11 @@
 """What long searches cost beside their evaluations: memory, open files, journal, replay."""
 
+import json
 import os
+import subprocess
+import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from unittest.mock import patch
 
@@ -12,6 +15,7 @@ from autoprune.pipeline.curves import Curves
 from autoprune.pipeline.search import run_search
 from autoprune.problem.evaluator import Evaluator
 from autoprune.runs.journal import Journal
+from tests.torture.forge import ROOT
 
 
 class Ends(Exception):
@@ -41,7 +45,8 @@ class Watch(Silent):
             return
         self.steps += steps
         if self.every and self.steps % self.every == 0:
-            self.marks.append((self.steps, _memory(), len(os.listdir("/proc/self/fd"))))
+            own = os.getpid()
+            self.marks.append((self.steps, _memory(own), _open_files(own)))
 
 
 def search(place: Path, evaluations: int, watch: Watch) -> None:
@@ -68,22 +73,74 @@ def soak(place: Path, evaluations: int) -> dict[str, float]:
     """
     watch = Watch(every=max(1, evaluations // 100))
     search(place, evaluations, watch)
-    marks = [mark for mark in watch.marks if mark[0] > evaluations // 5]
+    growth = _growth(watch.marks, evaluations)
+    return {"evaluations": watch.steps, "seconds": watch.seconds, **growth}
+
+
+def whole(place: Path, agent: str, evaluations: int) -> dict[str, float]:
+    """Run one whole search in processes of its own; return how they grow after a fifth of it.
+
+    Memory and open files are those of the search and its two workers together, looked at while it
+    searches. Open files: the least of a quarter of the looks, as in :func:`soak`.
+    """
+    words = (
+        f"search --budget 0.5flops --weights real.safetensors --agent {agent} --no-baseline"
+        f" --evaluations {evaluations} --finetune-epochs 1 --workers 2 --run long-{agent} --fresh"
+    )
+    said, marks = place / f"long-{agent}.txt", []
+    with said.open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "autoprune", *words.split()],
+            cwd=place,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=stream,
+        )
+        while process.poll() is None:
+            time.sleep(0.2)
+            phases = said.read_text()
+            if "searching " in phases and "finals " not in phases:
+                with suppress(OSError):
+                    tree = [process.pid, *_children(process.pid)]
+                    marks.append((len(marks), sum(map(_memory, tree)), sum(map(_open_files, tree))))
+    assert process.returncode == 0, said.read_text()
+    result = json.loads((place / f"long-{agent}" / "result.json").read_text())
+    journal = (place / f"long-{agent}" / "evaluations.jsonl").read_bytes()
+    return {
+        "evaluations": result["evaluations"],
+        "plans": journal.count(b"\n") - 1,
+        "seconds": result["seconds"],
+        **_growth(marks, len(marks)),
+    }
+
+
+def _children(process: int) -> list[int]:
+    return [
+        int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    ]
+
+
+def _open_files(process: int) -> int:
+    return len(os.listdir(f"/proc/{process}/fd"))
+
+
+def _growth(marks: list[tuple[int, int, int]], end: int) -> dict[str, float]:
+    """Compare the first and the last quarter of the looks after a fifth of the way to ``end``."""
+    marks = [mark for mark in marks if mark[0] > end // 5]
     quarter = max(1, len(marks) // 4)
     parts = marks[:quarter], marks[-quarter:]
     first, last = (sum(memory for _, memory, _ in part) / quarter for part in parts)
     before, after = (min(count for _, _, count in part) for part in parts)
     return {
-        "evaluations": watch.steps,
-        "seconds": watch.seconds,
         "memory growth": last / first - 1,
         "megabytes": last / 2**20,
         "open files": after - before,
     }
 
 
-def _memory() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def _memory(process: int) -> int:
+    statm = Path(f"/proc/{process}/statm").read_text().split()
+    return int(statm[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def overhead(place: Path, evaluations: int) -> dict[str, float]:

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import save_file
+
+from autoprune.networks import zoo
 from tests import owncode
 
 OWN = "--model nets.py:build --weights build.safetensors --data mydata.py:loaders"
@@ -35,6 +39,15 @@ WORKS = {
 }
 """Commands by name."""
 
+REAL = {
+    "search of a real network, two workers": "search --budget 0.5flops --weights real.safetensors"
+    f" --agent evolution --evaluations 12 --finetune-epochs 3 --no-baseline --workers 2"
+    f" --run {RUN}",
+    "fine-tuning of a real network": "finetune --model digits-resnet --weights real.safetensors"
+    f" --epochs 3 --run-dir {RUN}",
+}
+"""Commands on the embedded network, which take seconds and write states of half a megabyte."""
+
 CLOCKED = ("seconds", "latency_ms")
 """Facts in JSON files that no two runs share."""
 
@@ -43,13 +56,15 @@ UNLIKE = ("events.out.tfevents", "manifest.json")
 
 
 def arguments(name: str) -> list[str]:
-    return WORKS[name].split()
+    return (WORKS | REAL)[name].split()
 
 
 def furnish(place: Path) -> Path:
     """Write the user's files that the commands name."""
     place.mkdir(parents=True, exist_ok=True)
     owncode.write(place)
+    torch.manual_seed(0)
+    save_file(zoo.build("digits-resnet").state_dict(), place / "real.safetensors")
     return place
 
 

@@ -14,13 +14,11 @@ from functools import partial
 from pathlib import Path
 from shutil import copyfile
 
-import torch
 from torch import nn
 
 from autoprune.agents.registry import check_name, searcher
 from autoprune.commands.compare.config import CompareConfig
 from autoprune.commands.compare.result import Comparison, Trial, draw_budgets, draw_search
-from autoprune.cost.budget import Budget
 from autoprune.data.task import metric
 from autoprune.foundation.config import slug
 from autoprune.foundation.progress import Progress
@@ -33,7 +31,7 @@ from autoprune.pipeline.explore import advance, entry, pooled, recall
 from autoprune.pipeline.finalists import Build, builder, choose
 from autoprune.pipeline.inputs import from_config, weights_hash
 from autoprune.pipeline.session import PruningSession, Session
-from autoprune.pipeline.setup import LATENCY, set_up
+from autoprune.pipeline.setup import LATENCY, Setup, set_up, thread_count
 from autoprune.pipeline.stages import finetune, pose, train
 from autoprune.pipeline.tuning import Tuning
 from autoprune.problem.evaluation import Evaluation
@@ -70,14 +68,19 @@ def run_compare(
         check_name(agent)
     texts = (config.budget, *config.budgets)
     budgets = {text: check_words(config.search(text, config.seed)) for text in texts}
-    number = config.threads or torch.get_num_threads()  # known before any network is
+    searches = {text: config.search(text, config.seed) for text in texts}
+    setups = {
+        text: set_up(from_config(search), search, budgets[text], progress)
+        for text, search in searches.items()
+    }
+    number = thread_count(config, setups[config.budget].units.structure)
     with threads(number), Run(config.directory, config, fresh=config.fresh) as run:
         if done(run, progress):
             return Comparison.from_json(run.artifacts.json(RESULT))
         with run.events() as writer:
             sessions = {
-                text: _session(config.search(text, config.seed), budget, run, writer, progress)
-                for text, budget in budgets.items()
+                text: _session(search, setups[text], run, writer, progress)
+                for text, search in searches.items()
             }
             if tuning is not None:
                 sessions = {text: replace(s, tuning=tuning) for text, s in sessions.items()}
@@ -98,11 +101,9 @@ def _journals(run: Run) -> list[Path]:
 
 
 def _session(
-    config: SearchConfig, budget: Budget, run: Run, writer: Events, progress: Progress
+    config: SearchConfig, setup: Setup, run: Run, writer: Events, progress: Progress
 ) -> Session[SearchConfig]:
-    inputs = from_config(config)
-    run.expect(weights=weights_hash(inputs.model))
-    setup = set_up(inputs, config, budget, progress)
+    run.expect(weights=weights_hash(setup.inputs.model))
     if setup.latency is not None and LATENCY not in run.artifacts.names:
         run.publish_json(LATENCY, setup.latency.to_json())
     return Session(setup, config, run, Curves(writer, setup.units.cost), progress)

@@ -83,12 +83,12 @@ def _read(path: Path) -> RunStatus:
 
 
 def _records(path: Path, meta: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    """Read the journal of a run; copies of a finished run have none."""
+    """Read the journal of a run; what ``Result.save`` wrote has none."""
     journal = load_journal(path)
     if journal.size and journal.run != (meta.get("journal") or None):
         raise DamagedError(f"{path} is the journal of another run", START_OVER)
     least = int(meta.get("records", 0))
-    if path.exists() and len(journal.records) < least:
+    if len(journal.records) < least:
         raise DamagedError(
             f"{path} was cut: it has {len(journal.records)} of {least} records",
             "run the same command again to complete it",

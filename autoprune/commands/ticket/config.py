@@ -22,6 +22,7 @@ from autoprune.foundation.options import (
     RunDirectory,
     Spec,
     TaskSpec,
+    Threads,
     TrustCode,
 )
 from autoprune.foundation.schema import OUTSIDE
@@ -142,9 +143,12 @@ class TicketConfig(Config):
     device: Device = "auto"
     workers: Annotated[
         int | None,
-        tyro.conf.arg(metavar="N", help_behavior_hint="(default: one per core)"),
+        tyro.conf.arg(
+            metavar="N", help_behavior_hint="(default: as many as the cores have threads for)"
+        ),
     ] = field(default=None, metadata=OUTSIDE)
-    """Trainings side by side, each on one thread; the result is the same for any number."""
+    """Trainings side by side, each on --threads; the result is the same for any number."""
+    threads: Threads = field(default=0, metadata=OUTSIDE)
     run_dir: RunDirectory = field(default=None, metadata=OUTSIDE)
     fresh: Fresh = field(default=False, metadata=OUTSIDE)
     json: Json = field(default=False, metadata=OUTSIDE)
@@ -156,6 +160,8 @@ class TicketConfig(Config):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+        if self.threads < 0:
+            raise UsageError(f"--threads must be at least 0, not {self.threads}")
         if (self.workers or 0) > MOST_WORKERS:
             raise UsageError(f"--workers must be at most {MOST_WORKERS}, not {self.workers}")
         for name in ("seed", "split_seed"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from autoprune.commands.ticket.config import TicketConfig
 from autoprune.commands.ticket.studies.continual import Continual, week_splits
@@ -25,14 +26,19 @@ from autoprune.data.named_task import resolve_task, weighed
 from autoprune.data.pooling import held_out, redrawn
 from autoprune.errors import UsageError
 from autoprune.networks.compatibility import check_compatible
+from autoprune.networks.execution import forward, mode, move
 from autoprune.networks.spec import ModelSpec, model_spec
 from autoprune.pipeline.inputs import resolve_device, tensors_hash, weights_hash
 
 
 class StudyInputs(NamedTuple):
-    """Inputs of a study: facts ``shown`` in its result, ``hashes`` of them, warnings."""
+    """Inputs of a study: facts ``shown`` in its result, ``hashes`` of them, warnings.
+
+    ``macs``: multiply-accumulates of the network per sample.
+    """
 
     device: str
+    macs: int
     shown: dict[str, Any]
     hashes: dict[str, str]
     remarks: tuple[str, ...]
@@ -133,4 +139,14 @@ def _inputs(
         hashes |= {"mask": tensors_hash(search.masks), "initial": tensors_hash(search.initial)}
     else:
         hashes["network"] = weights_hash(experiment.network(config.seed))
-    return StudyInputs(experiment.device.type, shown, hashes, experiment.data.remarks)
+    macs = _macs(experiment, config.seed)
+    return StudyInputs(experiment.device.type, macs, shown, hashes, experiment.data.remarks)
+
+
+def _macs(experiment: Experiment, seed: int) -> int:
+    """Count the multiply-accumulates of the network for one sample, in a forward pass."""
+    model, batch = experiment.network(seed), next(experiment.data.train.take(1).batches(1))
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad(), mode(model, train=False):
+        forward(model, experiment.task, move(batch, experiment.device))
+    return int(counter.get_total_flops()) // 2

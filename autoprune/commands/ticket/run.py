@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from autoprune.commands.ticket.config import TicketConfig
 from autoprune.commands.ticket.evidence.analysis import analysis
@@ -27,6 +28,7 @@ from autoprune.commands.ticket.studies.iterative import Iterative
 from autoprune.commands.ticket.studies.study import Study
 from autoprune.foundation.files import canonical
 from autoprune.foundation.progress import Phase, Progress
+from autoprune.networks.threads import available_cores, suitable_threads, threads
 from autoprune.networks.workers import Workers
 from autoprune.runs.damage import note_damage
 from autoprune.runs.run import RESULT, Run
@@ -49,10 +51,12 @@ def run_study(
     study: Study, inputs: StudyInputs, config: TicketConfig, progress: Progress
 ) -> dict[str, Any]:
     """Carry out a study in the run directory of ``config``; return what ``result.json`` holds."""
-    with Run(config.directory, config, fresh=config.fresh) as run:
+    number = config.threads or suitable_threads(inputs.macs)
+    with threads(number), Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(**inputs.hashes)
         run.warnings.extend(inputs.remarks)
-        records = _train(study, run, config.workers or _cores(inputs.device), progress)
+        workers = config.workers or _side_by_side(inputs.device, number)
+        records = _train(study, run, workers, progress)
         result = {**inputs.shown, **study.result(records)}
         if isinstance(study, Iterative):
             by_level = analysis(study, run.path, records)
@@ -68,9 +72,9 @@ def run_study(
         return result
 
 
-def _cores(device: str) -> int:
-    """Return the number of trainings side by side: one on an accelerator, else one per core."""
-    return os.cpu_count() or 1 if device == "cpu" else 1
+def _side_by_side(device: str, number: int) -> int:
+    """Return how many trainings of so many threads fit on the cores; one on an accelerator."""
+    return max(1, available_cores() // number) if device == "cpu" else 1
 
 
 def _train(study: Study, run: Run, workers: int, progress: Progress) -> Records:
@@ -108,7 +112,7 @@ def _carried_out(
     start: tuple[Any, ...] = (lambda: partial(_work, study, home, tick),)
     if not alone:
         start = (partial, _work, study, home, tick)
-    with Workers(workers, *start) as crew:
+    with Workers(workers, *start, threads=torch.get_num_threads()) as crew:
         for wave in waves(todo):
             for job, record in zip(wave, crew.map(wave), strict=True):
                 accuracy = record["trial"]["accuracy"]

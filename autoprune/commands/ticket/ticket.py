@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from torch import Tensor, nn
 
@@ -87,6 +87,9 @@ class Ticket:
             raise DamagedError(f"{path / FACTS} does not fit the masks beside it")
         masks = {name: masks[name] for name in order}  # safetensors sorts by size
         trained = read_tensors(artifacts.file(TRAINED)) if TRAINED in artifacts.names else {}
+        # What was trained may be a compact network, of which the shapes differ.
+        require_fit(initial, masks, f"the initial weights of {path}")
+        require_fit(rewound, masks, f"the rewound weights of {path}")
         return cls(masks, initial, rewound, trained, rewind, facts)
 
     def _tensor_files(self) -> list[tuple[str, Weights]]:
@@ -94,6 +97,17 @@ class Ticket:
         if self.rewind:
             files.append(("rewound.safetensors", self.rewound))
         return [*files, (TRAINED, self.trained)] if self.trained else files
+
+
+def require_fit(weights: Weights, masks: Mapping[str, Tensor], what: str) -> None:
+    """Raise DamagedError naming ``what`` unless there are real weights for every mask."""
+    for name, mask in masks.items():
+        value = weights.get(name)
+        if value is None or value.shape != mask.shape or not value.is_floating_point():
+            raise DamagedError(f"{what} do not fit the mask of {name!r}", _ANEW)
+
+
+_ANEW: Final = "start over with --fresh; the damaged run is kept beside the new one"
 
 
 def fill(model: nn.Module, weights: Weights) -> nn.Module:

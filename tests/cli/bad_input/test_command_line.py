@@ -8,7 +8,7 @@ import pytest
 import autoprune
 from autoprune.cli.main import main
 from autoprune.errors import DamagedError
-from tests.complaints import USAGE, command, complaint, untouched
+from tests.complaints import FAILED, USAGE, command, complaint, untouched
 
 WORDS = {
     "budget=0.5foops": "unknown unit 'foops'",
@@ -37,7 +37,7 @@ WORDS = {
     "data=mydata.py": "write mydata.py:function",
     "data=mydata.py:loader": "did you mean loaders",
     "data=nowhere.py:loaders": "no such file",
-    "task=classificaton": "classification, ctc, or file.py:function",
+    "task=classificaton": "classification, ctc, detection, or file.py:function",
     "task=mytask.py": "write mytask.py:function",
     "task=mytask.py:Lacking": "it lacks loss, score",
     "task=mytask.py:three": "int is not a task",
@@ -52,7 +52,8 @@ WORDS = {
 @pytest.mark.parametrize("case", WORDS)
 def test_words_that_mean_nothing(case, place, capsys):
     option, value = case.split("=")
-    assert WORDS[case] in complaint(capsys, command(**{option: value}), USAGE)
+    code = FAILED if value.endswith(":raises") else USAGE
+    assert WORDS[case] in complaint(capsys, command(**{option: value}), code)
     assert untouched(place)
 
 

@@ -16,7 +16,7 @@ from autoprune.pipeline.view import result_view
 from autoprune.runs.journal import read_journal
 from autoprune.training.config import FitConfig
 from tests import owncode
-from tests.complaints import INFEASIBLE, USAGE, command, complaint, untouched
+from tests.complaints import FAILED, INFEASIBLE, USAGE, command, complaint, untouched
 
 
 def test_a_network_that_cannot_be_exported_says_where(place, capsys):
@@ -65,7 +65,7 @@ def test_units_that_come_in_a_thousand(place, capsys):
 
 
 def test_code_that_refuses_some_widths_is_named(place, capsys):
-    line = complaint(capsys, command(model="nets.py:sometimes_raises", evaluations="30"), USAGE)
+    line = complaint(capsys, command(model="nets.py:sometimes_raises", evaluations="30"), FAILED)
     assert "an even number of twos, please" in line
     assert "--align" in line
     assert read_journal(place / "run" / "evaluations.jsonl") is not None

@@ -145,6 +145,12 @@ def test_intervals_are_students():
     assert isclose(mean, 0.82) and isclose(margin, 4.303 * 0.02 / 3**0.5, rel_tol=1e-3)
 
 
+def test_threads_are_chosen_as_by_a_search_and_recorded(compared):
+    run, _ = compared
+    meta = json.loads((run / "config.json").read_text())
+    assert meta["environment"]["threads"] == 1  # the embedded network is small
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from autoprune.cli.main import main
 from autoprune.foundation.files import text_writer
 from autoprune.pipeline.config import SearchConfig
+from autoprune.pipeline.result import Result
 from autoprune.runs.artifacts import Artifacts
 from autoprune.runs.run import Run
 
@@ -116,9 +118,6 @@ def test_what_is_no_regular_file_is_refused_and_not_read(finished, tmp_path, cap
         target = {"device": "/dev/tty", "endless": "/dev/zero", "dangling": "nowhere"}[kind]
         path.symlink_to(target)
     code, failure = report(capsys, "--run", path.parent)
-    if (kind, name) == ("dangling", "evaluations.jsonl"):  # copies have no journal
-        assert code == 0
-        return
     assert code == 4
     assert name in failure["error"]
     assert failure["hint"]
@@ -146,12 +145,23 @@ def test_files_of_another_run_are_noticed(finished, tmp_path, capsys, name):
     assert name in failure["error"]
 
 
-def test_a_copy_without_a_journal_and_a_killed_publication_are_no_damage(
+def test_a_journal_that_was_deleted_is_missed_in_a_run_and_not_in_what_was_saved(
     finished, tmp_path, capsys
 ):
     path = spoiled(finished, tmp_path, "evaluations.jsonl")
     path.unlink()
-    assert report(capsys, "--run", path.parent)[0] == 0
+    code, failure = report(capsys, "--run", path.parent)
+    assert code == 4
+    assert "evaluations.jsonl was cut: it has 0 of 4 records" in failure["error"]
+    result = Result.from_json(json.loads((finished / "result.json").read_text()))
+    replace(result, run=finished).save(tmp_path / "saved")
+    assert not (tmp_path / "saved" / "evaluations.jsonl").exists()
+    code, facts = report(capsys, "--run", tmp_path / "saved")
+    assert (code, facts["finished"], facts["records"]) == (0, True, 0)
+
+
+def test_a_killed_publication_is_no_damage(finished, tmp_path, capsys):
+    path = spoiled(finished, tmp_path, "evaluations.jsonl")
     (path.parent / "result.json").rename(path.parent / ".tmp-result.json")
     code, facts = report(capsys, "--run", path.parent)
     assert (code, facts["finished"]) == (0, False)

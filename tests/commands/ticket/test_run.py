@@ -3,6 +3,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from autoprune.foundation.progress import Silent
 from autoprune.training.loop import fit
 from autoprune.training.pace import PaceConfig, paced
 from tests.killing import Dies, Killed
-from tests.tickets import ALONE, SHORT, at
+from tests.tickets import ALONE, BRIEF, SHORT, at
 
 
 def test_every_level_holds_ticket_and_controls_of_every_seed(whole):
@@ -45,6 +46,28 @@ def test_the_command_shows_tables_or_json(whole, capsys):
     out = capsys.readouterr().out
     for text in ("tickets of lenet-300-100 on digits", "25.", "shuffled", "Too few seeds", "±"):
         assert text in out
+
+
+@pytest.mark.parametrize(("asked", "recorded"), [(0, 1), (2, 2)])
+def test_threads_are_chosen_as_by_a_search_and_recorded(asked, recorded, tmp_path):
+    config = TicketConfig(
+        **{**BRIEF, "levels": 1, "iterations": 2}, threads=asked, run_dir=str(tmp_path / "run")
+    )
+    seen = []
+
+    class Watch(Silent):
+        def advance(self, steps=1, **facts):
+            seen.append(torch.get_num_threads())
+
+    run_ticket(config, Watch())
+    meta = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert meta["environment"]["threads"] == recorded
+    assert set(seen) == {recorded}
+
+
+def test_the_macs_of_a_network_are_those_of_its_layers(tmp_path):
+    _, inputs = prepare(TicketConfig(**BRIEF, run_dir=str(tmp_path / "run")))
+    assert inputs.macs == 64 * 300 + 300 * 100 + 100 * 10
 
 
 def same_tickets(one, other):

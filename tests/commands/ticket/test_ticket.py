@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autoprune.commands.ticket.studies.iterative import MagnitudePruning
 from autoprune.commands.ticket.ticket import Ticket
 from autoprune.errors import DamagedError, UsageError
 from tests.tickets import layers
@@ -35,3 +36,29 @@ def test_damaged_and_missing_tickets_are_refused(tmp_path):
     (tmp_path / "masks.safetensors").write_bytes(content)
     with pytest.raises(DamagedError, match="damaged"):
         Ticket.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"v": torch.ones(3)},
+        {"w": torch.ones(4)},
+        {"w": torch.ones(3, dtype=torch.int8)},
+        {"w": torch.ones(3, dtype=torch.complex64)},
+    ],
+    ids=["name", "shape", "integers", "complex"],
+)
+@pytest.mark.parametrize("place", ["initial", "rewound"])
+def test_weights_that_do_not_fit_the_masks_are_refused(tmp_path, place, weights):
+    masks, sound = {"w": torch.ones(3, dtype=torch.bool)}, {"w": torch.ones(3)}
+    parts = {"initial": sound, "rewound": sound, "trained": sound, place: weights}
+    Ticket(masks, **parts, rewind=1).save(tmp_path)
+    with pytest.raises(DamagedError, match=f"{place} weights of .* do not fit the mask of 'w'"):
+        Ticket.load(tmp_path)
+
+
+def test_trained_weights_that_do_not_fit_are_not_pruned():
+    masks = {"w": torch.ones(3, dtype=torch.bool)}
+    for weights in ({}, {"w": torch.ones(2)}, {"w": torch.ones(3, dtype=torch.int64)}):
+        with pytest.raises(DamagedError, match="trained weights of a ticket do not fit"):
+            MagnitudePruning()(weights, masks)

@@ -14,7 +14,7 @@ from autoprune.commands.ticket.evidence.movement import Motion, movement
 from autoprune.commands.ticket.jobs import Records, folder
 from autoprune.commands.ticket.masks import kept_by_layer, kept_fraction, mask_overlap
 from autoprune.commands.ticket.studies.iterative import Iterative
-from autoprune.commands.ticket.ticket import Ticket
+from autoprune.commands.ticket.ticket import Ticket, require_fit
 from autoprune.commands.ticket.training.experiment import TWIN
 from autoprune.foundation.statistics import estimate
 
@@ -30,6 +30,8 @@ def analysis(study: Iterative, home: Path, records: Records) -> dict[str, Any]:
     - ``barrier`` (with a twin): error barrier between trainings on two orders of the data.
     """
     dense = {seed: Ticket.load(folder(home, seed, study.name(0))) for seed in study.seeds}
+    for ticket in dense.values():
+        require_fit(ticket.trained, ticket.masks, "the trained weights of the dense network")
     twins = {
         seed: Ticket.load(folder(home, seed, study.twin(0))).trained
         for seed in study.seeds

@@ -21,7 +21,7 @@ from autoprune.commands.ticket.masks import (
     prune_by_layer,
     prune_globally,
 )
-from autoprune.commands.ticket.ticket import FACTS, Ticket
+from autoprune.commands.ticket.ticket import FACTS, Ticket, require_fit
 from autoprune.commands.ticket.training.experiment import TWIN, Experiment, Seeds
 from autoprune.commands.ticket.training.trial import trial_of
 from autoprune.errors import UsageError
@@ -40,7 +40,8 @@ class MagnitudePruning:
     def __call__(
         self, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor], rounds: int = 1
     ) -> Masks:
-        """Return masks without the smallest weights."""
+        """Return masks without the smallest weights; raise DamagedError if they do not fit."""
+        require_fit(weights, masks, "the trained weights of a ticket")
         pruned = dict(masks)
         for _ in range(rounds):
             if self.scope == "global":

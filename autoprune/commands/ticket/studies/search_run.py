@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from autoprune.errors import UsageError
+from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation import trust
 from autoprune.networks.save import state_tensors
 from autoprune.networks.spec import ModelSpec
@@ -58,7 +58,8 @@ def read_search(path: Path, initial: str | None = None, *, trust_code: bool = Fa
     if MASKS not in artifacts.names or "model.json" not in artifacts.names:
         raise UsageError(f"{path} holds no mask", "name the directory of a finished search")
     meta, network = artifacts.json("config.json"), artifacts.json("model.json")
-    option = _CHOSEN_BY.get(meta.get("command"))
+    _check_shape(meta, network, path)
+    option = _CHOSEN_BY.get(meta["command"])
     if option is None:
         raise UsageError(f"{path} holds a run of {meta.get('command')}, not of a search")
     if network.get("model") is None:
@@ -86,6 +87,17 @@ def read_search(path: Path, initial: str | None = None, *, trust_code: bool = Fa
         )
     masks, grain = read_tensors(artifacts.file(MASKS)), Granularity.parse(config.granularity)
     return SearchRun(config, chosen_by, spec, masks, before, base, grain)
+
+
+def _check_shape(meta: Any, network: Any, path: Path) -> None:
+    """Raise DamagedError unless the files of a run are objects of the kind that we write."""
+    parts = {"command": str, "config": dict, "facts": dict}
+    if (
+        not isinstance(meta, dict)
+        or not all(isinstance(meta.get(name), kind) for name, kind in parts.items())
+        or not isinstance(network, dict)
+    ):
+        raise DamagedError(f"{path} does not hold what autoprune writes", "search again")
 
 
 def _named_weights(spec: ModelSpec, path: str | Path) -> dict[str, Tensor]:

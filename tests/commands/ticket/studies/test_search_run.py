@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import pytest
@@ -10,10 +11,12 @@ from autoprune.commands.ticket.prepare import prepare
 from autoprune.commands.ticket.studies.search_run import read_search
 from autoprune.commands.ticket.ticket import Ticket
 from autoprune.errors import DamagedError, UsageError
+from autoprune.foundation.files import text_writer
 from autoprune.foundation.progress import Silent
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.search import run_search
 from autoprune.problem.granularity.parse import Granularity
+from autoprune.runs.artifacts import Artifacts
 
 
 def test_initial_weights_of_a_network_trained_elsewhere(search_run, given_run, tmp_path):
@@ -29,6 +32,24 @@ def test_initial_weights_of_a_network_trained_elsewhere(search_run, given_run, t
     with pytest.raises(DamagedError, match="does not fit the model"):
         save_file({"w": torch.ones(1)}, tmp_path / "other.safetensors")
         read_search(given_run / "run", str(tmp_path / "other.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.json", "a string"),
+        ("model.json", []),
+        ("config.json", None),
+        ("config.json", {"command": "search", "config": [], "facts": {}}),
+        ("config.json", {"command": ["search"], "config": {}, "facts": {}}),
+        ("config.json", {"command": "search", "config": {}}),
+    ],
+)
+def test_files_of_another_shape_are_damage(search_run, tmp_path, name, content):
+    shutil.copytree(search_run, tmp_path / "copy")
+    Artifacts(tmp_path / "copy").publish(name, text_writer(json.dumps(content)))
+    with pytest.raises(DamagedError, match="does not hold what autoprune writes"):
+        read_search(tmp_path / "copy")
 
 
 def test_initial_weights_come_with_a_network_that_autoprune_trained(search_run, tmp_path):
