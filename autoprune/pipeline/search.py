@@ -50,10 +50,9 @@ def search(
     **Main arguments:** ``model`` is a trained ``nn.Module`` (not changed), or ``"digits-resnet"``,
     which is trained on the spot; ``data`` anything that :func:`autoprune.data.load_data` takes,
     such as ``"digits"`` or a tuple (train, test) of datasets, loaders or tensor pairs; ``budget`` a
-    ceiling such as ``"0.5flops"`` or ``"2ms"``. **Others** are those of ``autoprune search --help``;
-    the same call continues its ``run``.
-
-    Returns a Result with ``.model``, ``.plan`` and ``.save(path)``; raises AutopruneError.
+    ceiling such as ``"0.5flops"`` or ``"2ms"``. **Others** are those of the command; the same call
+    continues its ``run``. Returns a Result with ``.model``, ``.plan`` and ``.save(path)``; raises
+    AutopruneError.
     """
     config = SearchConfig(
         budget=budget,
