@@ -1,4 +1,12 @@
-"""Four splits of a user's objects, and what the user should know about them."""
+"""Four splits of a user's objects, and what the user should know about them.
+
+Training reads a data set or loader as the user's own loop would: by its workers, collate function
+and sampler, anew in every epoch. Every sample is read under a seed that follows from the run's
+seed, the epoch and the position, so that a run killed in mid-epoch continues to the same bytes.
+Samples for search, validation, test and calibration are fixed. They come from ``train_plain`` (the
+training rows without augmentation), from a copy of the data set with its augmentation turned off,
+or from one reading, which ``Data.remarks`` then says.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def load_data(spec: object, seed: int = 0, resize: int | None = None) -> Data:
-    """Load four disjoint splits into memory.
+    """Load four disjoint splits.
 
     ``spec`` is one of
 
@@ -36,25 +36,33 @@ def load_data(spec: object, seed: int = 0, resize: int | None = None) -> Data:
     - the name of a data set on the hub;
     - ``"file.py:function"``, a function that returns any of the objects below;
     - python objects: a mapping with the key ``train`` and any of ``search``, ``validation`` and
-      ``test``; a tuple (train, test) or (train, validation, test); or one source to cut up. Each is
-      a DataLoader, a Dataset, a tuple of tensors or arrays (X, y), or an iterable of batches.
-      Float tensors are passed on as they are, uint8 images [N, C, H, W] are normalized; what a
-      Dataset draws at random (augmentation) is drawn once;
+      ``test``, perhaps ``train_plain``; a tuple (train, test) or (train, validation, test); or one
+      source to cut up. Each is a DataLoader, a Dataset, a tuple of tensors or arrays (X, y), or an
+      iterable of batches. Float tensors are passed on as they are, uint8 images [N, C, H, W] are
+      normalized;
     - a :class:`Data`, returned as it is.
 
-    Splits that the source lacks are cut by :func:`autoprune.data.splitting.make_splits`. ``seed``
-    divides the held-out samples into search and validation; it never moves a sample into or out of
-    the training or test split. Images from disk stay uint8 and are normalized as batches are drawn.
+    Training reads a Dataset or DataLoader anew in every epoch; all other samples are fixed, without
+    augmentation if possible (docs/data.md, :mod:`autoprune.data.custom`). Random states are left as
+    they were. ``resize`` brings images from disk or the hub to so many pixels a side
+    (:func:`autoprune.data.pictures.decode`). Splits that the source lacks are cut out of it
+    (:func:`autoprune.data.splitting.cuts`). ``seed`` divides the held-out samples into search and
+    validation; it never moves one into or out of the training or test split.
 
     Raises UsageError, in one line, for data that cannot be found or used.
     """
     if isinstance(spec, Data):
+        _refuse_resize(resize, "data that are loaded")
         return spec
     if isinstance(spec, Path):
         spec = str(spec)
     if not isinstance(spec, str):
         _refuse_resize(resize, "objects")
         return from_objects("custom", spec, seed)
+    return _named(spec, seed, resize)
+
+
+def _named(spec: str, seed: int, resize: int | None) -> Data:
     if spec in EMBEDDED:
         _refuse_resize(resize, spec)
         return EMBEDDED[spec](seed)
