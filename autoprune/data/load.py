@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from autoprune.data.digits import digits
 from autoprune.data.images import Images, from_directory, from_hub
 from autoprune.data.lines import lines
 from autoprune.data.normalization import image_form
+from autoprune.data.overlap import overlaps, shared
 from autoprune.data.pictures import Pictures
+from autoprune.data.split import Split
 from autoprune.data.splits import Data
 from autoprune.data.splitting import make_splits
 from autoprune.errors import UsageError
@@ -97,4 +100,8 @@ def _from_images(images: Images, seed: int) -> Data:
     if len(held) < len(parts):
         return from_pictures(images, seed)
     form = image_form(images.name, held["train"][0])
-    return make_splits(images.name, held, seed, form=form, classes=images.classes)
+    data = make_splits(images.name, held, seed, form=form, classes=images.classes)
+    splits = {key: Split(content) for key, content in held.items()}
+    train = splits.pop("train")
+    remarks = tuple(shared(key) for key, split in splits.items() if overlaps(train, split))
+    return replace(data, remarks=remarks)

@@ -115,7 +115,7 @@ class ReadSplit:
 
     def rows(self, index: Tensor) -> Self:
         """Return the samples at ``index``, in that order."""
-        return self._of(self.index[: len(self)][index.numpy()])
+        return self._of(self.index[: len(self)][index.cpu().numpy()])
 
     def called(self, name: str) -> Self:
         """Return the same samples under another name."""
@@ -169,6 +169,11 @@ class ReadSplit:
         pairs = zip(probe, again, strict=True)
         return tuple(leaf for leaf, other in pairs if torch.equal(leaf[: len(other)], other))
 
+    @property
+    def unsteady(self) -> bool:
+        """Whether values differ when they are read again."""
+        return len(self.steady) < len(tree_leaves(self.probe))
+
     def _read(self, rows: Rows) -> Batch:
         """Read rows without augmentation, into one batch."""
         chunks = [Order(rows[at : at + _BATCH], FIXED) for at in range(0, len(rows), _BATCH)]
@@ -214,5 +219,10 @@ def settled(split: Samples, most: int = HELD) -> Samples:
         return split
     if split.nbytes > most:
         return split
+    key = None
+    if split.unsteady:
+        digest = hashlib.sha256()
+        split.update(digest)
+        key = digest.hexdigest()
     batches = list(replace(split, form=None).batches(_BATCH))
-    return Split(joined(split.plain.name, batches), split.form, split.name)
+    return Split(joined(split.plain.name, batches), split.form, split.name, key)

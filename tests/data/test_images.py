@@ -51,6 +51,13 @@ def test_image_folder_with_splits(tmp_path):
     assert set(held.tolist()) == {0, 1}  # rows come sorted by class
 
 
+def test_a_test_directory_that_leads_to_the_training_images_is_said(tmp_path):
+    train = folder(tmp_path / "mine" / "train", pixels(30, True))
+    (tmp_path / "mine" / "test").symlink_to(train)
+    (line,) = load_data(tmp_path / "mine").remarks
+    assert line.startswith("test holds samples of train")
+
+
 def test_color_decides_by_the_first_image(tmp_path):
     arrays = [*pixels(20, True), *pixels(2, False)]
     assert load_data(folder(tmp_path / "mine", arrays)).image_shape == (3, 6, 5)
