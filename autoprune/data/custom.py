@@ -65,7 +65,7 @@ def from_objects(name: str, source: object, seed: int) -> Data:
 def from_pictures(images: Images, seed: int) -> Data:
     """Return the splits of images that are read as they are needed."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    options = LoaderOptions(workers=0 if cores == 1 else min(WORKERS, cores or 1))
+    options = LoaderOptions(workers=0 if cores == 1 else min(WORKERS, cores or 1), few=WORKERS)
     samples = {}
     for key, pictures in images.parts.items():
         reader = Reader(f"{images.name} {key}", pictures, options=options)
