@@ -25,6 +25,9 @@ from autoprune.foundation.user_code import call, is_factory, load, refuse_malfor
 EMBEDDED = {"digits": digits, "ocr-lines": lines}
 """Data that need no file: name -> function of the seed."""
 
+LARGEST = 4_096
+"""Most pixels a side that images are brought to."""
+
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -54,6 +57,8 @@ def load_data(spec: object, seed: int = 0, resize: int | None = None) -> Data:
 
     Raises UsageError, in one line, for data that cannot be found or used.
     """
+    if resize is not None and not 1 <= resize <= LARGEST:
+        raise UsageError(f"images are resized to 1 to {LARGEST} pixels a side, not {resize}")
     if isinstance(spec, Data):
         _refuse_resize(resize, "data that are loaded")
         return spec
