@@ -210,19 +210,22 @@ def joined(name: str, batches: Sequence[Batch]) -> Batch:
         ) from None
 
 
-def settled(split: Samples, most: int = HELD) -> Samples:
-    """Return a split, without augmentation, held in memory if it takes at most ``most`` bytes.
+def held(split: Samples, most: int = HELD) -> Samples:
+    """Return a split, without augmentation, in memory if it takes at most ``most`` bytes.
 
     Raises UsageError if it cannot be read.
     """
-    if not isinstance(split, ReadSplit):
+    if not isinstance(split, ReadSplit) or split.nbytes > most:
         return split
-    if split.nbytes > most:
-        return split
-    key = None
-    if split.unsteady:
+    batches = list(replace(split, form=None).batches(_BATCH))
+    return Split(joined(split.plain.name, batches), split.form, split.name)
+
+
+def settled(split: Samples) -> Samples:
+    """Return ``held(split)``, with a key if its values differ whenever it is read."""
+    settled = held(split)
+    if isinstance(split, ReadSplit) and isinstance(settled, Split) and split.unsteady:
         digest = hashlib.sha256()
         split.update(digest)
-        key = digest.hexdigest()
-    batches = list(replace(split, form=None).batches(_BATCH))
-    return Split(joined(split.plain.name, batches), split.form, split.name, key)
+        return replace(settled, key=digest.hexdigest())
+    return settled

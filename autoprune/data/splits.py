@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from autoprune.data.read_split import settled
+from autoprune.data.read_split import held
 from autoprune.data.samples import Samples
 from autoprune.data.task import Classification, Task, example_inputs
 from autoprune.errors import UsageError
@@ -68,7 +68,7 @@ class Data:
 
     def calibration(self, count: int, seed: int = 0) -> Samples:
         """Draw ``count`` training samples (all, if there are fewer), to be used unaugmented."""
-        return settled(self.train.take(count, seed), CALIBRATED)
+        return held(self.train.take(count, seed), CALIBRATED)
 
     def example(self, task: Task, count: int = 2) -> Any:
         """Return ``count`` training samples as the inputs that ``analyze`` takes."""
