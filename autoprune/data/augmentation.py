@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
-from torch.utils.data import Subset
+from torch.utils.data import ConcatDataset, Dataset
 
 from autoprune.data.randomness import vars_of
 from autoprune.data.reader import Order, Reader, Rows
@@ -48,7 +48,7 @@ def without_augmentation(reader: Reader, rows: Rows) -> Reader | None:
     shallow copy.
     """
     one, other = (_leaves(reader, rows, seed) for seed in (1, 2))
-    for view in _views(reader.dataset):
+    for view in _copies(reader.dataset):
         plain = reader.over(view)
         try:
             leaves = _leaves(plain, rows, 1)
@@ -59,18 +59,29 @@ def without_augmentation(reader: Reader, rows: Rows) -> Reader | None:
     return None
 
 
+def _copies(dataset: Any) -> list[Any]:
+    """Return the views of a data set, none if it cannot be copied."""
+    try:
+        return list(_views(dataset))
+    except Exception:  # whatever an object of the user's does when it is copied
+        return []
+
+
 def _views(dataset: Any) -> Iterator[Any]:
     """Yield copies of a data set that may have no augmentation."""
-    if isinstance(dataset, Subset):
-        for view in _views(dataset.dataset):
-            yield _with(dataset, dataset=view)
-        return
+    own = vars_of(dataset)
     for name in SWITCHES:
-        if vars_of(dataset).get(name) is True:
+        if own.get(name) is True:
             yield _with(dataset, **{name: False})
     for name in TRANSFORMS:
-        if vars_of(dataset).get(name) is not None:
-            yield _with(dataset, **{name: _steady(vars_of(dataset)[name])})
+        if own.get(name) is not None:
+            yield _with(dataset, **{name: _steady(own[name])})
+    if isinstance(own.get("dataset"), Dataset):  # a subset, or a wrapper of the user's
+        for view in _views(own["dataset"]):
+            yield _with(dataset, dataset=view)
+    if isinstance(dataset, ConcatDataset):
+        for views in zip(*map(_views, dataset.datasets), strict=False):
+            yield _with(dataset, datasets=list(views))
 
 
 def _steady(transform: Any) -> Any:

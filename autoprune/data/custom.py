@@ -1,4 +1,12 @@
-"""Four splits of a user's objects, and what the user should know about them."""
+"""Four splits of a user's objects, and what the user should know about them.
+
+Training reads a data set or loader as the user's own loop would: by its workers, collate function
+and sampler, anew in every epoch. Every sample is read under a seed that follows from the run's
+seed, the epoch and the position, so that a run killed in mid-epoch continues to the same bytes.
+Samples for search, validation, test and calibration are fixed. They come from ``train_plain`` (the
+training rows without augmentation), from a copy of the data set with its augmentation turned off,
+or from one reading, which ``Data.remarks`` then says.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +25,7 @@ from autoprune.data.images import Images
 from autoprune.data.labels import class_labels
 from autoprune.data.normalization import image_form
 from autoprune.data.objects import PLAIN, Part, parts_of
-from autoprune.data.overlap import overlaps
+from autoprune.data.overlap import overlaps, shared
 from autoprune.data.read_split import ReadSplit, settled
 from autoprune.data.reader import LoaderOptions, Reader
 from autoprune.data.samples import Samples
@@ -46,7 +54,10 @@ def from_objects(name: str, source: object, seed: int) -> Data:
         if images.dtype == torch.uint8 and images.ndim == 4:
             form = replace(image_form(name, images), shift=0, flip=False)
             samples = {key: replace(split, form=form) for key, split in samples.items()}
-    data = _divided(name, samples, seed, partial(count_classes, samples))
+    classes: int | Callable[[], int | None] | None = partial(count_classes, samples)
+    if not any(isinstance(split, ReadSplit) for split in samples.values()):
+        classes = count_classes(samples)
+    data = _divided(name, samples, seed, classes)
     notes = remarks(name, parts, {key: part for key, (part, _) in data.rows.items()})
     return replace(data, train=_as_trained(parts["train"], data.train), remarks=notes)
 
@@ -54,7 +65,7 @@ def from_objects(name: str, source: object, seed: int) -> Data:
 def from_pictures(images: Images, seed: int) -> Data:
     """Return the splits of images that are read as they are needed."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    options = LoaderOptions(workers=0 if cores == 1 else min(WORKERS, cores or 1))
+    options = LoaderOptions(workers=0 if cores == 1 else min(WORKERS, cores or 1), few=WORKERS)
     samples = {}
     for key, pictures in images.parts.items():
         reader = Reader(f"{images.name} {key}", pictures, options=options)
@@ -62,14 +73,14 @@ def from_pictures(images: Images, seed: int) -> Data:
         samples[key] = ReadSplit(reader, reader, rows, key)
     form = image_form(images.name, tree_leaves(samples["train"].probe)[0])
     formed = {key: replace(split, form=form) for key, split in samples.items()}
-    return _divided(images.name, formed, seed, lambda: images.classes)
+    return _divided(images.name, formed, seed, images.classes)
 
 
 def _divided(
     name: str,
     samples: Mapping[str, Split | ReadSplit],
     seed: int,
-    classes: Callable[[], int | None],
+    classes: int | Callable[[], int | None] | None,
 ) -> Data:
     for split in samples.values():
         split.check_finite()
@@ -128,8 +139,14 @@ def remarks(name: str, parts: Mapping[str, Part], sources: Mapping[str, str]) ->
             " (docs/data.md)"
         )
     for key, part in parts.items():
-        if key != "train" and overlaps(train, part):
-            lines.append(f"{key} holds samples of train: a score on it says nothing about new ones")
+        if key != "train" and overlaps(train.samples, part.samples):
+            lines.append(shared(key))
+    for key, part in parts.items():
+        if isinstance(part.samples, ReadSplit) and part.samples.unsteady:
+            lines.append(
+                f"{name} {key} differs whenever it is read, whatever the seed: a run that is"
+                " continued may end differently (docs/data.md)"
+            )
     return tuple(lines)
 
 

@@ -7,9 +7,8 @@ recall, averaged over ten thresholds of overlap from 0.5 to 0.95, and over class
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -83,7 +82,7 @@ class Detection:
         if bool(objects.all()):
             return 0.0
         found, classes = evidence[~objects].numpy(), evidence[objects, 0].numpy()
-        metrics = _library("metrics")
+        metrics = _library().metrics
         curves = metrics.ap_per_class(found[:, 2:] > 0, found[:, 1], found[:, 0], classes)
         return float(curves[5].mean())
 
@@ -96,25 +95,29 @@ class Detection:
             reg_max=found["boxes"].shape[1] // 4,
         )
         network = SimpleNamespace(
-            args=self._gains, model=[head], parameters=lambda: iter([found["boxes"]])
+            args=_library().options, model=[head], parameters=lambda: iter([found["boxes"]])
         )
-        return _library("loss").v8DetectionLoss(network)
-
-    @cached_property
-    def _gains(self) -> Any:
-        return _library("").DEFAULT_CFG
+        return _library().loss.v8DetectionLoss(network)
 
 
-def _library(module: str) -> Any:
-    """Import a module of ``ultralytics.utils``; raise UsageError if it is missing."""
-    from importlib import import_module
+class _Library(NamedTuple):
+    """Modules of ultralytics that are used, and its default options."""
 
+    options: Any
+    loss: Any
+    metrics: Any
+    nms: Any
+
+
+def _library() -> _Library:
+    """Import ultralytics; raise UsageError if it is missing."""
     try:
-        return import_module(f"ultralytics.utils.{module}".rstrip("."))
+        from ultralytics.utils import DEFAULT_CFG, loss, metrics, nms
     except ImportError as error:
         raise UsageError(
             f"the task detection needs ultralytics: {error}", "pip install ultralytics"
         ) from None
+    return _Library(DEFAULT_CFG, loss, metrics, nms)
 
 
 def _raw(outputs: Any) -> dict[str, Any]:
@@ -152,7 +155,7 @@ def _detected(boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     confidence, order = confidence[:CANDIDATES], order[:CANDIDATES]
     corners, kind = _corners(boxes[place[order]]), kind[order].float()
     apart = corners + kind[:, None] * (corners.abs().max() + 1 if len(corners) else 1)
-    kept = _library("nms").TorchNMS.nms(apart, confidence, SUPPRESSED)[:MOST]
+    kept = _library().nms.TorchNMS.nms(apart, confidence, SUPPRESSED)[:MOST]
     return kind[kept], confidence[kept], corners[kept]
 
 
@@ -165,7 +168,7 @@ def _matched(classes: Tensor, corners: Tensor, labels: Tensor, objects: Tensor) 
     right = torch.zeros(len(classes), len(overlaps), device=corners.device)
     if not len(labels) or not len(classes):
         return right
-    shared = _library("metrics").box_iou(corners, objects)
+    shared = _library().metrics.box_iou(corners, objects)
     shared = shared * (classes[:, None] == labels[None])
     free = torch.ones(len(labels), len(overlaps), device=corners.device)
     levels = torch.arange(len(overlaps))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from autoprune.data.digits import digits
 from autoprune.data.images import Images, from_directory, from_hub
 from autoprune.data.lines import lines
 from autoprune.data.normalization import image_form
+from autoprune.data.overlap import overlaps, shared
 from autoprune.data.pictures import Pictures
+from autoprune.data.split import Split
 from autoprune.data.splits import Data
 from autoprune.data.splitting import make_splits
 from autoprune.errors import UsageError
@@ -22,11 +25,14 @@ from autoprune.foundation.user_code import call, is_factory, load, refuse_malfor
 EMBEDDED = {"digits": digits, "ocr-lines": lines}
 """Data that need no file: name -> function of the seed."""
 
+LARGEST = 4_096
+"""Most pixels a side that images are brought to."""
+
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def load_data(spec: object, seed: int = 0, resize: int | None = None) -> Data:
-    """Load four disjoint splits into memory.
+    """Load four disjoint splits.
 
     ``spec`` is one of
 
@@ -36,25 +42,35 @@ def load_data(spec: object, seed: int = 0, resize: int | None = None) -> Data:
     - the name of a data set on the hub;
     - ``"file.py:function"``, a function that returns any of the objects below;
     - python objects: a mapping with the key ``train`` and any of ``search``, ``validation`` and
-      ``test``; a tuple (train, test) or (train, validation, test); or one source to cut up. Each is
-      a DataLoader, a Dataset, a tuple of tensors or arrays (X, y), or an iterable of batches.
-      Float tensors are passed on as they are, uint8 images [N, C, H, W] are normalized; what a
-      Dataset draws at random (augmentation) is drawn once;
+      ``test``, perhaps ``train_plain``; a tuple (train, test) or (train, validation, test); or one
+      source to cut up. Each is a DataLoader, a Dataset, a tuple of tensors or arrays (X, y), or an
+      iterable of batches. Float tensors are passed on as they are, uint8 images [N, C, H, W] are
+      normalized;
     - a :class:`Data`, returned as it is.
 
-    Splits that the source lacks are cut by :func:`autoprune.data.splitting.make_splits`. ``seed``
-    divides the held-out samples into search and validation; it never moves a sample into or out of
-    the training or test split. Images from disk stay uint8 and are normalized as batches are drawn.
+    Training reads a Dataset or DataLoader anew in every epoch; all other samples are fixed, without
+    augmentation if possible (docs/data.md, :mod:`autoprune.data.custom`). Random states are left as
+    they were. ``resize`` brings images from disk or the hub to so many pixels a side
+    (:func:`autoprune.data.pictures.decode`). Splits that the source lacks are cut out of it
+    (:func:`autoprune.data.splitting.cuts`). ``seed`` divides the held-out samples into search and
+    validation; it never moves one into or out of the training or test split.
 
     Raises UsageError, in one line, for data that cannot be found or used.
     """
+    if resize is not None and not 1 <= resize <= LARGEST:
+        raise UsageError(f"images are resized to 1 to {LARGEST} pixels a side, not {resize}")
     if isinstance(spec, Data):
+        _refuse_resize(resize, "data that are loaded")
         return spec
     if isinstance(spec, Path):
         spec = str(spec)
     if not isinstance(spec, str):
         _refuse_resize(resize, "objects")
         return from_objects("custom", spec, seed)
+    return _named(spec, seed, resize)
+
+
+def _named(spec: str, seed: int, resize: int | None) -> Data:
     if spec in EMBEDDED:
         _refuse_resize(resize, spec)
         return EMBEDDED[spec](seed)
@@ -89,4 +105,8 @@ def _from_images(images: Images, seed: int) -> Data:
     if len(held) < len(parts):
         return from_pictures(images, seed)
     form = image_form(images.name, held["train"][0])
-    return make_splits(images.name, held, seed, form=form, classes=images.classes)
+    data = make_splits(images.name, held, seed, form=form, classes=images.classes)
+    splits = {key: Split(content) for key, content in held.items()}
+    train = splits.pop("train")
+    remarks = tuple(shared(key) for key, split in splits.items() if overlaps(train, split))
+    return replace(data, remarks=remarks)

@@ -48,18 +48,14 @@ class Part:
     """A part of a user's data: its samples, and how training reads them.
 
     ``draws`` is the sampler that chooses among them; ``stream`` a source that differs from pass to
-    pass, and of which the samples are one.
+    pass, and of which the samples are one; ``varies``: whether samples are augmented at random even
+    where they should not be.
     """
 
     samples: Split | ReadSplit
     draws: Draws | None = None
     stream: Iterable[Any] | None = None
-
-    @property
-    def varies(self) -> bool:
-        """Whether samples are augmented at random even where they should not be."""
-        split = self.samples
-        return isinstance(split, ReadSplit) and varies(split.plain, split.probed(FEW))
+    varies: bool = False
 
 
 def parts_of(name: str, source: object) -> dict[str, Part]:
@@ -129,9 +125,10 @@ def _read(name: str, key: str, dataset: Any, loader: DataLoader[Any] | None) -> 
             index = draws.universe()
     split = ReadSplit(reader, reader, index, key)
     few = split.probed(FEW)
-    if varies(reader, few):
-        split = replace(split, plain=without_augmentation(reader, few) or reader)
-    return Part(split, draws)
+    if not varies(reader, few):
+        return Part(split, draws)
+    plain = without_augmentation(reader, few)
+    return Part(replace(split, plain=plain or reader), draws, varies=plain is None)
 
 
 def _with_plain(train: Part, name: str, source: object) -> Part:
@@ -150,7 +147,8 @@ def _with_plain(train: Part, name: str, source: object) -> Part:
             f"{name} has {len(plain.dataset):,} samples, train has {len(split.reader.dataset):,}",
             "give the same rows in the same order",
         )
-    return replace(train, samples=replace(split, plain=plain))
+    samples = replace(split, plain=plain)
+    return replace(train, samples=samples, varies=varies(plain, samples.probed(FEW)))
 
 
 class HeldRows:

@@ -13,22 +13,26 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import Subset
 
-from autoprune.data.objects import Part
 from autoprune.data.randomness import vars_of
 from autoprune.data.read_split import ReadSplit
 from autoprune.data.reader import Rows
+from autoprune.data.split import Split
 
 _FILES = ("samples", "imgs", "files", "paths")
 """Attributes of a data set that list its files (torchvision's convention first)."""
 
 
-def overlaps(one: Part, other: Part) -> bool:
+def shared(name: str) -> str:
+    """Return the line that says so of the split ``name`` and the training split."""
+    return f"{name} holds samples of train: a score on it says nothing about new ones"
+
+
+def overlaps(first: Split | ReadSplit, second: Split | ReadSplit) -> bool:
     """Return whether two parts are known to share samples.
 
     They are if they are one object, if tensors share memory or are equal, if they read rows of one
     data set, or if their data sets name the same files.
     """
-    first, second = one.samples, other.samples
     if isinstance(first, ReadSplit) and isinstance(second, ReadSplit):
         return _share_rows(first, second) or _share_files(first, second)
     if isinstance(first, ReadSplit) or isinstance(second, ReadSplit):

@@ -108,7 +108,7 @@ def check(
         raise UsageError(
             f"{name}: images differ in size: {where} has {pixels.shape[1]}x{pixels.shape[0]}, the"
             f" first {shape[1]}x{shape[0]}",
-            "--resize N brings them to one size (resize=N in Python)",
+            "--resize N brings them to one size, resize=N in Python",
         )
     if not isinstance(label, int) or not 0 <= label < classes:
         raise UsageError(f"{name}: {where} has label {label}, there are {classes} classes")

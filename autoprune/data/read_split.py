@@ -116,7 +116,7 @@ class ReadSplit:
 
     def rows(self, index: Tensor) -> Self:
         """Return the samples at ``index``, in that order."""
-        return self._of(self.index[: len(self)][index.numpy()])
+        return self._of(self.index[: len(self)][index.cpu().numpy()])
 
     def called(self, name: str) -> Self:
         """Return the same samples under another name."""
@@ -170,6 +170,11 @@ class ReadSplit:
         pairs = zip(probe, again, strict=True)
         return tuple(leaf for leaf, other in pairs if torch.equal(leaf[: len(other)], other))
 
+    @property
+    def unsteady(self) -> bool:
+        """Whether values differ when they are read again."""
+        return len(self.steady) < len(tree_leaves(self.probe))
+
     def _read(self, rows: Rows) -> Batch:
         """Read rows without augmentation, into one batch."""
         chunks = [Order(rows[at : at + _BATCH], FIXED) for at in range(0, len(rows), _BATCH)]
@@ -212,24 +217,22 @@ def _one_form(name: str) -> Iterator[None]:
         ) from None
 
 
-def settled(split: Samples, most: int = HELD) -> Samples:
-    """Return a split, without augmentation, held in memory if it takes at most ``most`` bytes.
+def held(split: Samples, most: int = HELD) -> Samples:
+    """Return a split, without augmentation, in memory if it takes at most ``most`` bytes.
 
     Raises UsageError if it cannot be read.
     """
-    if not isinstance(split, ReadSplit):
+    if not isinstance(split, ReadSplit) or split.nbytes > most:
         return split
-    if split.nbytes > most:
-        return split
-    held, done = None, 0
+    whole, done = None, 0
     for batch in replace(split, form=None).batches(_BATCH):
-        if held is None:  # filled as it is read: joined in the end, it would be there twice
-            held = tree_map(lambda leaf: leaf.new_empty(len(split), *leaf.shape[1:]), batch)
+        if whole is None:  # filled as it is read: joined in the end, it would be there twice
+            whole = tree_map(lambda leaf: leaf.new_empty(len(split), *leaf.shape[1:]), batch)
         count = len(tree_leaves(batch)[0])
-        place = tree_map(lambda leaf, at=done, end=done + count: leaf[at:end], held)
+        place = tree_map(lambda leaf, at=done, end=done + count: leaf[at:end], whole)
         _copied(split.plain.name, place, batch)
         done += count
-    return Split(held, split.form, split.name)
+    return Split(whole, split.form, split.name)
 
 
 def _copied(name: str, place: Batch, batch: Batch) -> None:
@@ -242,3 +245,13 @@ def _copied(name: str, place: Batch, batch: Batch) -> None:
 
     with _one_form(name):
         tree_map(fill, place, batch)
+
+
+def settled(split: Samples) -> Samples:
+    """Return ``held(split)``, with a key if its values differ whenever it is read."""
+    settled = held(split)
+    if isinstance(split, ReadSplit) and isinstance(settled, Split) and split.unsteady:
+        digest = hashlib.sha256()
+        split.update(digest)
+        return replace(settled, key=digest.hexdigest())
+    return settled

@@ -59,9 +59,14 @@ class Order(NamedTuple):
 
 @dataclass(frozen=True)
 class LoaderOptions:
-    """Options of a user's DataLoader that say how samples are read, not which."""
+    """Options of a user's DataLoader that say how samples are read, not which.
+
+    ``few``: batches that are read without workers. It is 0 for users' data sets, which may open
+    files when they are first read: a file must not be shared with workers.
+    """
 
     workers: int = 0
+    few: int = 0
     pinned: bool = False
     timeout: float = 0
     prefetch: int | None = None
@@ -72,12 +77,12 @@ class LoaderOptions:
     def of(cls, loader: DataLoader[Any]) -> LoaderOptions:
         """Return those of a loader."""
         return cls(
-            loader.num_workers,
-            loader.pin_memory,
-            loader.timeout,
-            loader.prefetch_factor,
-            loader.worker_init_fn,
-            loader.multiprocessing_context,
+            workers=loader.num_workers,
+            pinned=loader.pin_memory,
+            timeout=loader.timeout,
+            prefetch=loader.prefetch_factor,
+            on_start=loader.worker_init_fn,
+            context=loader.multiprocessing_context,
         )
 
 
@@ -100,8 +105,8 @@ class Reader:
         that are not made of finite tensors with one entry per sample.
         """
         options = self.options
-        few = len(orders) <= max(1, options.workers)  # over before the workers had begun
-        if not options.workers or few or multiprocessing.current_process().daemon:
+        workers = min(options.workers, len(orders)) if len(orders) > options.few else 0
+        if not workers or multiprocessing.current_process().daemon:
             for order in orders:
                 with blamed(f"{self.name} cannot be read"):
                     batch = self._fetch(order)
@@ -113,7 +118,7 @@ class Reader:
                 batch_size=None,
                 sampler=list(orders),
                 collate_fn=_as_it_is,
-                num_workers=options.workers,
+                num_workers=workers,
                 pin_memory=options.pinned and torch.cuda.is_available(),
                 timeout=options.timeout,
                 prefetch_factor=options.prefetch,
@@ -143,7 +148,7 @@ class _Fetch:
 
     def __init__(self, name: str, dataset: Any, collate: Callable[[list[Any]], Any]) -> None:
         self._name, self._dataset, self._collate = name, dataset, collate
-        self._random = Randomness(dataset, collate)
+        self._random = Randomness(dataset, collate, getattr(collate, "__self__", None))
 
     def __call__(self, order: Order) -> Batch:
         with self._random.kept():

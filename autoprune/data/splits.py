@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from autoprune.data.classification import Classification
-from autoprune.data.read_split import settled
+from autoprune.data.read_split import held
 from autoprune.data.samples import Samples
 from autoprune.data.task import Task, example_inputs
 from autoprune.errors import UsageError
@@ -26,8 +26,8 @@ CALIBRATED: Final = 2**30
 class Data:
     """The four disjoint splits of a data set; ``test`` is read once, at the end.
 
-    - ``count_classes`` returns the number of classes if the samples are (inputs..., class label),
-      else None; it may have to read all of them.
+    - ``known_classes``: the number of classes if the samples are (inputs..., class label), else
+      None; or a function that returns it, since that may take reading all of them.
     - ``rows`` says for every split which part of the source it is from, and which rows of that.
     - ``remarks``: what the user should know about the data, a line each.
 
@@ -39,7 +39,7 @@ class Data:
     search: Samples
     validation: Samples
     test: Samples
-    count_classes: Callable[[], int | None] = lambda: None
+    known_classes: int | Callable[[], int | None] | None = None
     rows: Mapping[str, tuple[str, Tensor]] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
@@ -65,11 +65,11 @@ class Data:
     @cached_property
     def classes(self) -> int | None:
         """Number of classes if the samples are (inputs..., class label), else None."""
-        return self.count_classes()
+        return self.known_classes() if callable(self.known_classes) else self.known_classes
 
     def calibration(self, count: int, seed: int = 0) -> Samples:
         """Draw ``count`` training samples (all, if there are fewer), to be used unaugmented."""
-        return settled(self.train.take(count, seed), CALIBRATED)
+        return held(self.train.take(count, seed), CALIBRATED)
 
     def example(self, task: Task, count: int = 2) -> Any:
         """Return ``count`` training samples as the inputs that ``analyze`` takes."""

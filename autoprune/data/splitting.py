@@ -66,7 +66,7 @@ def make_splits(
         source.check_finite()
     rows = cuts(name, sources, seed, held_out)
     train, search, validation, test = (cut.of(sources, key) for key, cut in rows.items())
-    return Data(name, train, search, validation, test, lambda: classes, rows)
+    return Data(name, train, search, validation, test, classes, rows)
 
 
 def cuts(

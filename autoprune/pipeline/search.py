@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -50,24 +50,18 @@ def search(
 ) -> Result:
     """Find the best plan within a budget, prune the model to it and fine-tune.
 
-    **Main arguments:** ``model`` is a trained ``nn.Module`` (not changed), or ``"digits-resnet"``,
-    which is trained on the spot; ``data`` anything that :func:`autoprune.data.load_data` takes,
-    such as ``"digits"`` or a tuple (train, test) of datasets, loaders or tensor pairs; ``budget`` a
-    ceiling such as ``"0.5flops"`` or ``"2ms"``.
-
-    ``keep`` names layers that stay as wide as they are, or maps them to the least fraction of their
-    units; ``only`` names those that are pruned. ``*`` is a wildcard.
-
-    **Other arguments:** those of ``autoprune search --help``; the same call continues its ``run``.
+    ``model`` is a trained ``nn.Module`` (not changed), or ``"digits-resnet"``, trained on the spot;
+    ``data`` anything that :func:`autoprune.data.load_data` takes, such as ``"digits"`` or a tuple
+    (train, test) of datasets, loaders or tensor pairs; ``budget`` a ceiling such as ``"0.5flops"``.
+    ``keep``: layers that stay whole, or a mapping to the least fraction of their units. All others
+    are options of ``autoprune search --help``; the same call continues its ``run``.
     Returns a Result with ``.model``, ``.plan`` and ``.save(path)``; raises AutopruneError.
     """
     config = SearchConfig(
         budget=budget,
-        model="given",
         agent=agent,
         granularity=granularity,
-        keep=kept_texts(keep),
-        only=tuple(only),
+        **named_layers(keep, only),
         ranking=ranking,
         evaluations=evaluations,
         finetune_epochs=finetune_epochs,
@@ -101,11 +95,16 @@ def with_caller_inputs(
     return inputs, replace(config, model=name, data=named, task=inputs.task.name)
 
 
-def kept_texts(keep: Collection[str] | Mapping[str, float]) -> tuple[str, ...]:
-    """Return layers to keep as ``--keep`` takes them."""
+def named_layers(
+    keep: Collection[str] | Mapping[str, float], only: Collection[str]
+) -> dict[str, Any]:
+    """Return layers to keep and layers to prune as ``--keep`` and ``--only`` take them."""
     if isinstance(keep, Mapping):
-        return tuple(f"{layer}={fraction}" for layer, fraction in keep.items())
-    return (keep,) if isinstance(keep, str) else tuple(keep)
+        keep = [f"{layer}={fraction}" for layer, fraction in keep.items()]
+    texts = {"keep": keep, "only": only}
+    return {
+        name: (value,) if isinstance(value, str) else tuple(value) for name, value in texts.items()
+    }
 
 
 def _check(config: SearchConfig) -> Budget:

@@ -45,7 +45,6 @@ from autoprune.training.selection import Selected, Selection, Validate
 
 __all__ = ["Diverged", "FitConfig", "Score", "fit", "measure"]
 
-
 OnStep = Callable[[int, int, float], None]
 """Called with (steps done, steps in all, loss of this step)."""
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
 from autoprune.data import load_data
 from autoprune.errors import UsageError
@@ -25,7 +25,26 @@ def is_plain(values):
     return bool((values == values.floor()).all())
 
 
-@pytest.mark.parametrize("wrap", [lambda noisy: noisy, lambda noisy: Subset(noisy, range(60))])
+class Wrapped(Dataset):
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, row):
+        return self.dataset[row]
+
+
+WRAPS = {
+    "alone": lambda noisy: noisy,
+    "subset": lambda noisy: Subset(noisy, range(60)),
+    "joined": lambda noisy: ConcatDataset([noisy, noisy]),
+    "wrapped": lambda noisy: Wrapped(Subset(noisy, range(60))),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
 @pytest.mark.parametrize("source", ["torch", "numpy", "random", "own"])
 def test_a_switch_turns_it_off_for_whatever_is_not_trained_on(wrap, source):
     noisy = Switched(80, (source,))

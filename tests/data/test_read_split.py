@@ -1,5 +1,8 @@
 """Data sets and loaders: read anew in every epoch, the same under the same seed."""
 
+import os
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -102,7 +105,7 @@ def test_the_identity_of_data_that_are_read():
 class Unsteady(Noisy):
     def __getitem__(self, row):
         self.reads.append(row)
-        return torch.tensor([row + len(self.reads) / 1e6]), row % 4
+        return torch.tensor([row + len(self.reads) / 1e3]), row % 4
 
 
 def test_values_that_nothing_can_seed_do_not_make_the_data_another():
@@ -110,9 +113,11 @@ def test_values_that_nothing_can_seed_do_not_make_the_data_another():
     for warm_up in (0, 3):
         unsteady = Unsteady(50)
         unsteady.reads += range(warm_up)
-        keys.add(load_data({"train": unsteady, "test": numbered(8)}).fingerprint)
-    search = {load_data({"train": Noisy(50), "test": numbered(8)}).fingerprint}
-    assert len(keys | search) == len(keys) + 1
+        data = load_data({"train": unsteady, "test": numbered(8)})
+        keys.add(data.fingerprint)
+        assert "differs whenever it is read" in data.remarks[-1]
+    assert len(keys) == 1
+    assert load_data({"train": Unsteady(51), "test": numbered(8)}).fingerprint not in keys
 
 
 def named(samples):
@@ -141,6 +146,44 @@ def test_a_collate_function_is_used_and_seeded():
 def named_test():
     x, y = numbered(8)
     return {"ids": x, "labels": y}
+
+
+class Opened(Noisy):
+    """Opens its file where it is first read, as data sets do that want to be read by workers."""
+
+    def __init__(self, count):
+        super().__init__(count, ())
+        self.process = None
+
+    def __getitem__(self, row):
+        self.process = self.process or os.getpid()
+        assert self.process == os.getpid(), "a file is shared between processes"
+        return super().__getitem__(row)
+
+
+def test_a_data_set_with_workers_is_read_by_workers_alone():
+    rows = Opened(40)
+    data = load_data((DataLoader(rows, num_workers=2), DataLoader(Opened(9), num_workers=1)))
+    assert len(drawn(data.train, 1)) == 36 and len(data.calibration(5)) == 5
+    assert data.fingerprint and rows.process is None
+
+
+class Mixer:
+    """A collate function that is a method, and draws numbers of its own."""
+
+    def __init__(self):
+        self.rng = np.random.default_rng(3)
+
+    def collate(self, samples):
+        x, y = default_collate(samples)
+        return x + self.rng.random(), y
+
+
+def test_a_method_that_collates_is_seeded():
+    loader = DataLoader(Noisy(40), collate_fn=Mixer().collate)
+    train = load_data({"train": loader, "test": numbered(8)}).train
+    assert torch.equal(drawn(train, 1), drawn(train, 1))
+    assert not torch.equal(drawn(train, 1), drawn(train, 2))
 
 
 def test_a_training_on_dicts_from_a_loader_learns():

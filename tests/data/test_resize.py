@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from autoprune.commands.train.config import TrainConfig
+from autoprune.commands.train.run import run_train
 from autoprune.data import images, load_data
 from autoprune.data.pictures import decode
 from autoprune.data.read_split import ReadSplit
 from autoprune.errors import DamagedError, UsageError
+from autoprune.foundation.progress import Silent
+from autoprune.pipeline.inputs import of_run
 from tests.image_files import Image, folder, pixels, table
 
 
@@ -61,6 +65,25 @@ def test_images_of_unequal_size(tmp_path, layout):
     assert sorted(seen.tolist()) == list(range(0, 200, 10))
     assert load_data(root, resize=6).fingerprint == data.fingerprint
     assert load_data(root, resize=7).image_shape == (3, 7, 7), "the cache knows sizes apart"
+
+
+@pytest.mark.parametrize("size", [0, -3, 5000])
+def test_sizes_that_make_no_sense(tmp_path, size):
+    with pytest.raises(UsageError, match="1 to 4096 pixels a side"):
+        load_data(tmp_path, resize=size)
+
+
+def test_a_run_remembers_the_size_of_its_images(tmp_path):
+    root = folder(tmp_path / "mine", uneven(24))
+    run = tmp_path / "run"
+    run_train(
+        TrainConfig(model="lenet-300-100", data=str(root), resize=6, steps=1, run=str(run), seed=1),
+        Silent(),
+    )
+    assert of_run(run)[0].image_shape == (3, 6, 6)
+    assert of_run(run, resize=7)[0].image_shape == (3, 7, 7)
+    with pytest.raises(UsageError, match="differ in size"):
+        of_run(run, data=str(root))
 
 
 def test_what_is_no_image_on_disk_is_not_resized():
