@@ -48,7 +48,7 @@ def decode(
                 plain = _square(plain, resize)
             return np.asarray(plain)
     except (
-        *(OSError, SyntaxError, ValueError),
+        *(OSError, SyntaxError, ValueError, ImportError),  # libraries add openers of their own
         *(Image.DecompressionBombError, Image.DecompressionBombWarning),
     ) as error:
         raise DamagedError(
