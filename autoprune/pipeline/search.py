@@ -50,11 +50,10 @@ def search(
 ) -> Result:
     """Find the best plan within a budget, prune the model to it and fine-tune.
 
-    ``model`` is a trained ``nn.Module`` (not changed), or ``"digits-resnet"``, trained on the spot;
-    ``data`` what :func:`autoprune.data.load_data` takes, as a tuple (train, test) of datasets or
-    loaders; ``keep`` layers that stay whole, or a mapping to the least fraction of their units. All
-    others are options of ``autoprune search --help``; the same call continues its ``run``.
-    Returns a Result with ``.model``, ``.plan`` and ``.save(path)``; raises AutopruneError.
+    ``model`` is a trained ``nn.Module`` (not changed) or ``"digits-resnet"``, trained on the spot;
+    ``data`` what :func:`autoprune.data.load_data` takes; ``keep`` layers that stay whole, or a
+    mapping to the least fraction of their units. All others are options of ``autoprune search
+    --help``; the same call continues its ``run``. Returns a Result; raises AutopruneError.
     """
     config = SearchConfig(
         budget=budget,
