@@ -67,6 +67,7 @@ def _call(trace: Trace, node: Node, look_up: Callable[[Node], Any]) -> Any:
         inner = [value for value in args if isinstance(value, GraphModule)]
         if len(inner) == 1:
             return _enter(trace, inner[0], args)
+    trace.enter(node, [(one, look_up(one)) for one in node.all_input_nodes])
     layers = len(trace.layers)
     result = apply(trace, node, tuple(args), kwargs)
     trace.moves(layers, (args, kwargs), result)

@@ -14,7 +14,7 @@ from torch.fx import Node
 
 from autoprune.structure.labels import compress
 from autoprune.structure.rules.movement import plain, rows_of
-from autoprune.structure.trace import MIXED, Param, Trace, module_of, move, shape_of
+from autoprune.structure.trace import MIXED, Param, Trace, move, shape_of
 
 
 def split(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -32,7 +32,7 @@ def split(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> An
             for part in parts[1:]:
                 trace.labels.join(parts[0], part)
             column = trace.labels.column(parts[0], dim)
-            trace.written.append((module_of(node), len(column), column))
+            trace.write(node, len(column), column)
         else:
             trace.labels.pin(value, "split at constant sizes")
     return tuple(compress(part) for part in parts)
