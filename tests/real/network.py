@@ -58,6 +58,7 @@ def stirred(model: nn.Module) -> nn.Module:
     for module in model.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.p = 0.0
-        if hasattr(module, "drop_prob") and isinstance(module.drop_prob, float):
-            module.drop_prob = 0.0
+        for name, value in vars(module).items():
+            if "drop" in name and isinstance(value, float):
+                setattr(module, name, 0.0)
     return model

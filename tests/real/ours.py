@@ -91,8 +91,10 @@ def difference(
 
     A network that does not run in a mode on inputs alone (it wants targets) is equal there.
     """
-    dense, compact, masked = (_wide(one) for one in (model, *pair))
-    inputs = _double(inputs)
+    dense, compact, masked = (copy.deepcopy(one) for one in (model, *pair))
+    if _wide(model, inputs):
+        dense, compact, masked = dense.double(), compact.double(), masked.double()
+        inputs = _double(inputs)
     try:
         with KeptUnits() as before:
             _run(dense, inputs, mode)
@@ -111,8 +113,13 @@ def difference(
     )
 
 
-def _wide(model: nn.Module) -> nn.Module:
-    return copy.deepcopy(model).double()
+def _wide(model: nn.Module, inputs: Any) -> bool:
+    """Whether a network runs in double precision."""
+    try:
+        _run(copy.deepcopy(model).double(), _double(inputs), "eval")
+    except Exception:  # some products are only made for smaller types
+        return False
+    return True
 
 
 def _double(inputs: Any) -> Any:

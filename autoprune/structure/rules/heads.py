@@ -24,7 +24,7 @@ _STEPS = 60
 
 _MOVES = frozenset(
     "permute transpose movedim moveaxis swapaxes unsqueeze squeeze unbind select chunk split slice "
-    "contiguous clone expand view reshape flatten _unsafe_view".split()
+    "split_with_sizes tensor_split contiguous clone expand view reshape flatten _unsafe_view".split()
 )
 _VIEWS = frozenset("view reshape flatten _unsafe_view".split())
 
