@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-import torch
-from torch import Tensor
-from torch.utils._pytree import tree_leaves
-
+from autoprune.data.custom import from_objects, from_pictures
 from autoprune.data.digits import digits
 from autoprune.data.images import Images, from_directory, from_hub
 from autoprune.data.lines import lines
 from autoprune.data.normalization import image_form
-from autoprune.data.objects import parts_of
-from autoprune.data.split import Data
-from autoprune.data.splitting import class_labels, make_splits
+from autoprune.data.pictures import Pictures
+from autoprune.data.splits import Data
+from autoprune.data.splitting import make_splits
 from autoprune.errors import UsageError
 from autoprune.foundation import trust
 from autoprune.foundation.files import expand_user
@@ -29,7 +25,7 @@ EMBEDDED = {"digits": digits, "ocr-lines": lines}
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
-def load_data(spec: object, seed: int = 0) -> Data:
+def load_data(spec: object, seed: int = 0, resize: int | None = None) -> Data:
     """Load four disjoint splits into memory.
 
     ``spec`` is one of
@@ -57,39 +53,40 @@ def load_data(spec: object, seed: int = 0) -> Data:
     if isinstance(spec, Path):
         spec = str(spec)
     if not isinstance(spec, str):
-        return _from_objects("custom", spec, seed)
+        _refuse_resize(resize, "objects")
+        return from_objects("custom", spec, seed)
     if spec in EMBEDDED:
+        _refuse_resize(resize, spec)
         return EMBEDDED[spec](seed)
     directory = expand_user(spec)
     if directory.is_dir():
-        return _from_images(from_directory(directory), seed)
+        return _from_images(from_directory(directory, resize), seed)
     if is_factory(spec):
+        _refuse_resize(resize, "a function's samples")
         function, factory = load(spec)
         trust.allow(factory)
         made = call(factory.name, function)
-        return made if isinstance(made, Data) else _from_objects(spec, made, seed)
+        return made if isinstance(made, Data) else from_objects(spec, made, seed)
     refuse_malformed(spec)
     close = get_close_matches(spec.lower(), EMBEDDED, n=1, cutoff=0.8)
     if close:
         raise UsageError(f"no data called {spec!r}", f"did you mean {close[0]}?")
     if HUB_NAME.fullmatch(spec) and not spec.startswith("."):
-        return _from_images(from_hub(spec), seed)
+        return _from_images(from_hub(spec, resize), seed)
     raise UsageError(f"no such directory: {spec}", "digits, a directory, a hub name or file.py:f")
 
 
+def _refuse_resize(resize: int | None, what: str) -> None:
+    if resize is not None:
+        raise UsageError(
+            f"{what} cannot be resized", "--resize is for images on disk or on the hub"
+        )
+
+
 def _from_images(images: Images, seed: int) -> Data:
-    form = image_form(images.name, images.parts["train"][0])
-    return make_splits(images.name, images.parts, seed, form=form, classes=images.classes)
-
-
-def _from_objects(name: str, source: object, seed: int) -> Data:
-    parts = parts_of(name, source)
-    labels = [class_labels(content) for content in parts.values()]
-    known = [values for values in labels if values is not None and len(values)]
-    classes = None
-    if len(known) == len(parts) and all(int(values.min()) >= 0 for values in known):
-        classes = max(int(values.max()) for values in known) + 1
-    images, form = tree_leaves(parts["train"])[0] if "train" in parts else None, None
-    if isinstance(images, Tensor) and images.dtype == torch.uint8 and images.ndim == 4:
-        form = replace(image_form(name, images), shift=0, flip=False)
-    return make_splits(name, parts, seed, form=form, classes=classes)
+    parts = images.parts
+    held = {key: part for key, part in parts.items() if not isinstance(part, Pictures)}
+    if len(held) < len(parts):
+        return from_pictures(images, seed)
+    form = image_form(images.name, held["train"][0])
+    return make_splits(images.name, held, seed, form=form, classes=images.classes)

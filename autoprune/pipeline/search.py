@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,10 +33,13 @@ def search(
     task: object = "classification",
     agent: str = "ddpg",
     granularity: str = "channel",
+    keep: Collection[str] | Mapping[str, float] = (),
+    only: Collection[str] = (),
     ranking: str = "regression",
     evaluations: int = 100,
     finetune_epochs: int = 10,
     align: int | None = None,
+    resize: int | None = None,
     seed: int = 0,
     device: str = "auto",
     workers: int = 1,
@@ -51,6 +55,9 @@ def search(
     such as ``"digits"`` or a tuple (train, test) of datasets, loaders or tensor pairs; ``budget`` a
     ceiling such as ``"0.5flops"`` or ``"2ms"``.
 
+    ``keep`` names layers that stay as wide as they are, or maps them to the least fraction of their
+    units; ``only`` names those that are pruned. ``*`` is a wildcard.
+
     **Other arguments:** those of ``autoprune search --help``; the same call continues its ``run``.
     Returns a Result with ``.model``, ``.plan`` and ``.save(path)``; raises AutopruneError.
     """
@@ -59,10 +66,13 @@ def search(
         model="given",
         agent=agent,
         granularity=granularity,
+        keep=kept_texts(keep),
+        only=tuple(only),
         ranking=ranking,
         evaluations=evaluations,
         finetune_epochs=finetune_epochs,
         align=align,
+        resize=resize,
         seed=seed,
         device=str(device),
         workers=workers,
@@ -89,6 +99,13 @@ def with_caller_inputs(
     named = data if isinstance(data, str) else f"{inputs.data.name}@{inputs.data.fingerprint}"
     name = _name(model, inputs)
     return inputs, replace(config, model=name, data=named, task=inputs.task.name)
+
+
+def kept_texts(keep: Collection[str] | Mapping[str, float]) -> tuple[str, ...]:
+    """Return layers to keep as ``--keep`` takes them."""
+    if isinstance(keep, Mapping):
+        return tuple(f"{layer}={fraction}" for layer, fraction in keep.items())
+    return (keep,) if isinstance(keep, str) else tuple(keep)
 
 
 def _check(config: SearchConfig) -> Budget:

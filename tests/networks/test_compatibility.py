@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from autoprune.data import load_data
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.errors import UsageError
 from autoprune.networks import zoo
 from autoprune.networks.compatibility import check_compatible

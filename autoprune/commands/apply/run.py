@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from autoprune.pipeline.execute import check_words, execute_in_run, prune_by
 from autoprune.pipeline.explore import SearchOutcome, find
 from autoprune.pipeline.inputs import from_config
 from autoprune.pipeline.result import Result
-from autoprune.pipeline.search import with_caller_inputs
+from autoprune.pipeline.search import kept_texts, with_caller_inputs
 from autoprune.pipeline.session import Session
 from autoprune.pipeline.stages import keep_policy
 from autoprune.pipeline.tuning import Tuning
@@ -39,9 +40,12 @@ def apply(
     evaluations: int = 0,
     task: object = "classification",
     granularity: str = "channel",
+    keep: Collection[str] | Mapping[str, float] = (),
+    only: Collection[str] = (),
     ranking: str = "regression",
     finetune_epochs: int = 10,
     align: int | None = None,
+    resize: int | None = None,
     seed: int = 0,
     device: str = "auto",
     workers: int = 1,
@@ -64,10 +68,13 @@ def apply(
         model="given",
         policy=None if policy is None else str(policy),
         granularity=granularity,
+        keep=kept_texts(keep),
+        only=tuple(only),
         ranking=ranking,
         evaluations=evaluations,
         finetune_epochs=finetune_epochs,
         align=align,
+        resize=resize,
         seed=seed,
         device=str(device),
         workers=workers,

@@ -51,6 +51,7 @@ def run_study(
     """Carry out a study in the run directory of ``config``; return what ``result.json`` holds."""
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(**inputs.hashes)
+        run.warnings.extend(inputs.remarks)
         records = _train(study, run, config.workers or _cores(inputs.device), progress)
         result = {**inputs.shown, **study.result(records)}
         if isinstance(study, Iterative):
