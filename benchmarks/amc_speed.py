@@ -27,7 +27,7 @@ from autoprune.agents.registry import searcher
 from autoprune.cost.budget import BoundBudget, Budget
 from autoprune.cost.model import CostModel
 from autoprune.data import Data, load_data
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.networks import zoo
 from autoprune.networks.weights import load_weights
 from autoprune.pipeline.tuning import SampleConfig

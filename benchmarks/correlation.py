@@ -25,7 +25,7 @@ from autoprune.agents.random_search import random_walk
 from autoprune.cost.budget import Budget
 from autoprune.cost.model import CostModel
 from autoprune.data import Split, load_data
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.envs.walk import WalkContext
 from autoprune.networks import zoo
 from autoprune.networks.batches import Batches

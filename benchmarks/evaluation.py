@@ -22,7 +22,8 @@ from torch import nn
 from torch.utils._pytree import tree_map
 
 from autoprune.data import Split
-from autoprune.data.task import Batch, Classification
+from autoprune.data.classification import Classification
+from autoprune.data.task import Batch
 from autoprune.networks import zoo
 from autoprune.networks.execution import Form, forward, laid_out
 from autoprune.networks.folding import find_foldable, folded

@@ -20,7 +20,7 @@ from autoprune.cost.budget import BoundBudget, Budget, allowed_counts
 from autoprune.cost.latency import Survey, width_steps
 from autoprune.cost.latency.model import first_units
 from autoprune.cost.model import CostModel
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.networks import zoo
 from autoprune.problem.heuristics import heuristic_plan
 from autoprune.structure.analyze import analyze

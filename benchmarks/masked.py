@@ -13,7 +13,7 @@ from support.reporting import parser, report
 
 from autoprune.commands.ticket.masks import full_masks, prune_by_layer
 from autoprune.data import Split
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.networks.spec import ModelSpec
 from autoprune.training.config import FitConfig
 from autoprune.training.loop import fit

@@ -22,7 +22,7 @@ from support.reporting import parser, report
 from torch import nn
 
 from autoprune.data import Split
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.networks import zoo
 from autoprune.ranking.consumers import find_consumers
 from autoprune.ranking.gram import RegressionConfig, within_memory

@@ -597,13 +597,13 @@ FAMILIES = {
     "rnn": Family(recurrent(nn.RNN), (8, 10), sequence(2, 6, 5)),
     "crnn": Family(crnn, (6, 8, 7)),
     "attention-separate": Family(
-        lambda: Transformer("separate"), (16, 4, 4, 32), renormalized=True),
+        lambda: Transformer("separate"), (4, 16, 32), renormalized=True),
     "attention-chunk": Family(lambda: Transformer("chunk"), (16, 4, 32), renormalized=True),
     "attention-constant": Family(
         lambda: Transformer("constant"), (32,), pinned="fails when smaller"),
     "attention-scaled": Family(
         lambda: Transformer("default-scale"), (4, 16, 32), renormalized=True),
-    "encoder-layers": Family(encoder, (24, 24), sequence(2, 5, 6), pinned="fails when smaller"),
+    "encoder-layers": Family(encoder, (4, 24, 24), sequence(2, 5, 6), renormalized=True),
     "decoder-layer": Family(
         lambda: nn.TransformerDecoderLayer(16, 4, 24, batch_first=True), (24,),
         lambda: (torch.randn(2, 5, 16), torch.randn(2, 6, 16))),

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoprune.data import Split
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.ranking.gram import RegressionConfig
 from autoprune.ranking.ordering import Ranking
 from autoprune.ranking.rank import rank

@@ -5,7 +5,7 @@ from torch import nn
 
 from autoprune.cost.budget import allowed_counts
 from autoprune.cost.latency.clock import TimingConfig
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.structure.analyze import analyze
 
 TASK = Classification()

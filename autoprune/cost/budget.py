@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property
 from typing import Self
 
 import numpy as np
 
-from autoprune.cost.limits import Limit, amount, parse_limits
+from autoprune.cost.constraint import Constraint
+from autoprune.cost.limits import Limit, parse_limits
 from autoprune.cost.model import CostModel
-from autoprune.cost.polynomial import BISECTIONS, Cost, Counts
+from autoprune.cost.polynomial import BISECTIONS, Counts
 from autoprune.errors import InfeasibleError, UsageError
 from autoprune.structure.plan import Plan
 
@@ -36,11 +36,17 @@ class Budget:
         """Names of the costs it limits."""
         return frozenset(limit.cost for limit in self.limits)
 
-    def bind(self, cost: CostModel, align: int | Sequence[int] = 1) -> BoundBudget:
+    def bind(
+        self,
+        cost: CostModel,
+        align: int | Sequence[int] = 1,
+        floor: Mapping[str, int] | None = None,
+    ) -> BoundBudget:
         """Fix the budget to a model; groups keep multiples of ``align`` units, or all of them.
 
-        ``align`` is one number, or one for each group. Raises InfeasibleError if not even the
-        smallest plan meets it, UsageError if align < 1 or the latency of the model is not known.
+        ``align`` is one number, or one for each group; ``floor`` the least units of each group.
+        Raises InfeasibleError if not even the smallest plan meets it, UsageError if align < 1 or
+        the latency of the model is not known.
         """
         steps = (align,) * len(cost.structure.groups) if isinstance(align, int) else tuple(align)
         if min(steps, default=1) < 1:
@@ -56,45 +62,14 @@ class Budget:
             new = Constraint(limit, measure, limit.bound(measure.dense))
             old = constraints.get(limit.cost, new)
             constraints[limit.cost] = min(old, new, key=lambda item: item.bound)
-        bound = BoundBudget(self, cost, tuple(constraints.values()), steps)
+        least = tuple(floor[group.name] for group in cost.structure.groups) if floor else ()
+        bound = BoundBudget(self, cost, tuple(constraints.values()), steps, floor=least)
         for constraint in bound.constraints:
-            constraint.check_reachable(bound.smallest)
+            constraint.check_reachable(bound.smallest, bound.kept_by)
         return bound
 
     def __str__(self) -> str:
         return ",".join(map(str, self.limits))
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """A limit bound to a model: ``cost.at(counts) <= bound`` must hold."""
-
-    limit: Limit
-    cost: Cost
-    bound: int
-
-    @property
-    def fraction(self) -> float:
-        """The bound as a fraction of the dense cost, at most 1."""
-        return min(1.0, self.bound / self.cost.dense)
-
-    def check_reachable(self, smallest: Counts) -> None:
-        """Raise InfeasibleError, naming the reachable minimum, if ``smallest`` costs too much."""
-        least = self.cost.at(smallest)
-        if least <= self.bound:
-            return
-        fraction = Fraction(least, self.cost.dense)
-        # Rounded up, so that asking for what the message names succeeds.
-        reachable = float(-(-fraction * 10**4 // 1)) / 10**4
-        unit = self.limit.unit
-        ask = f"{reachable:g}{unit}"
-        if unit == "ms":
-            ask = f"{float(-(-least * self.limit.scale * 10**6 // 1)) / 10**6:g}ms"
-        raise InfeasibleError(
-            f"no plan meets {self.limit}: this network cannot go below"
-            f" {amount(least * self.limit.scale, unit)}, {reachable:g} of the dense model",
-            f"ask for at least {ask}",
-        )
 
 
 def allowed_counts(sizes: Iterable[int], steps: Iterable[int]) -> tuple[Counts, ...]:
@@ -113,7 +88,7 @@ class BoundBudget:
     where the last group that lost units could not take one more step: the cost of at least one
     constraint lies in (bound - one quantum, bound], a quantum being what one step of a group costs:
     ``steps`` units. Every plan that no step can be added to is reachable by such a walk.
-    ``ceiling``: most units of every group; the groups' sizes, if empty.
+    ``ceiling``: most units of every group; the groups' sizes, if empty. ``floor``: least units.
     """
 
     budget: Budget
@@ -121,6 +96,12 @@ class BoundBudget:
     constraints: tuple[Constraint, ...]
     steps: tuple[int, ...]
     ceiling: tuple[int, ...] = ()
+    floor: tuple[int, ...] = ()
+
+    @property
+    def kept_by(self) -> str:
+        """Words on a floor, for messages; empty without one."""
+        return "with what --keep and --only leave, " if max(self.floor, default=1) > 1 else ""
 
     def partial(self, share: float, ceiling: Mapping[str, int]) -> BoundBudget:
         """Return the budget after a ``share`` in (0, 1] of the pruning, with a plan as ceiling.
@@ -155,11 +136,15 @@ class BoundBudget:
     @cached_property
     def choices(self) -> tuple[Counts, ...]:
         """Allowed counts of each group, ascending: multiples of its step, and the group's size."""
-        whole = allowed_counts((group.size for group in self.cost.structure.groups), self.steps)
-        if not self.ceiling:
-            return whole
+        sizes = tuple(group.size for group in self.cost.structure.groups)
         return tuple(
-            choices[choices <= most] for choices, most in zip(whole, self.ceiling, strict=True)
+            choices[(choices >= least) & (choices <= most)]
+            for choices, least, most in zip(
+                allowed_counts(sizes, self.steps),
+                self.floor or (1,) * len(sizes),
+                self.ceiling or sizes,
+                strict=True,
+            )
         )
 
     @cached_property
@@ -181,6 +166,27 @@ class BoundBudget:
     def met(self, plan: Mapping[str, int]) -> bool:
         """Whether a plan meets every limit."""
         return self.fits(self.cost.counts(plan))
+
+    def check(self, plan: Mapping[str, int]) -> None:
+        """Raise InfeasibleError, naming it, if a plan misses a limit or a floor."""
+        counts = self.cost.counts(plan)
+        for constraint in self.constraints:
+            if constraint.cost.at(counts) > constraint.bound:
+                fraction = constraint.cost.at(counts) / constraint.cost.dense
+                raise InfeasibleError(
+                    f"the plan does not meet {constraint.limit}: it costs {fraction:.4g} of the"
+                    f" dense {constraint.limit.cost}",
+                    "keep less, or ask for a larger budget",
+                )
+        for group, count, least in zip(
+            self.cost.structure.groups, counts, self.smallest, strict=True
+        ):
+            if count < least:
+                raise InfeasibleError(
+                    f"the plan keeps {count} of the {group.size} units of {group.name!r}, and at"
+                    f" least {least} are to stay",
+                    "plan and --keep, --only or --align disagree",
+                )
 
     def interval(self, prefix: Sequence[int]) -> tuple[int, int]:
         """Return the least and most units (lo, hi) that the group after ``prefix`` may keep.

@@ -1,7 +1,9 @@
-"""Data: four splits held in memory, from a name, a path or python objects."""
+"""Data: four splits, held in memory or read as they are needed, from a name, path or objects."""
 
 from autoprune.data.load import load_data
-from autoprune.data.split import Data, ImageForm, Split
+from autoprune.data.samples import Samples
+from autoprune.data.split import ImageForm, Split
 from autoprune.data.split_record import SPLITS, describe
+from autoprune.data.splits import Data
 
-__all__ = ["SPLITS", "Data", "ImageForm", "Split", "describe", "load_data"]
+__all__ = ["SPLITS", "Data", "ImageForm", "Samples", "Split", "describe", "load_data"]

@@ -6,7 +6,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from autoprune.data.normalization import image_form
-from autoprune.data.split import Data
+from autoprune.data.splits import Data
 from autoprune.data.splitting import make_splits
 
 HELD_OUT = 430

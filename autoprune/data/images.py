@@ -1,12 +1,17 @@
-"""Labeled images on disk or on the Hugging Face hub, decoded once and kept as uint8."""
+"""Labeled images on disk or on the Hugging Face hub, decoded once and kept as uint8.
+
+What would take too much memory is decoded as it is read.
+"""
 
 from __future__ import annotations
 
-import io
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import numpy as np
@@ -16,7 +21,8 @@ from torch import Tensor
 from autoprune.data import hub
 from autoprune.data.bombs import refuse_bombs
 from autoprune.data.cache import cached, fingerprint
-from autoprune.errors import DamagedError, UsageError
+from autoprune.data.pictures import Pictures, Pixels, Row, as_channels, check, decode
+from autoprune.errors import UsageError
 from autoprune.foundation.progress import slow_phase
 
 TABLES = {".parquet", ".arrow", ".jsonl", ".csv"}
@@ -29,91 +35,145 @@ SPLIT_NAMES = {"train": "train", "test": "test", "validation": "validation"} | d
 )
 """Common names of splits -> our names."""
 
-GRAY = {"1", "L", "LA", "I", "I;16", "F"}
-"""Pillow's modes of images without color."""
-
-MOST_PIXELS = 2**26
-"""Pixels of an image, 8192 x 8192: what a file of a few bytes claims beyond is not decoded."""
-
 MANY = 2000
 """From so many images on, decoding takes long enough to be shown as progress."""
 
-Row = tuple[str | bytes, int]
-"""An image, as the path of its file or as the file's content, and its label."""
+DECODED = 2**31
+"""Most bytes of images, decoded, that are held in memory."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """Decoded images: for each part, uint8 [N, C, H, W] and int64 labels [N]."""
+    """Images of each part: uint8 [N, C, H, W] and int64 labels [N], or a data set to read."""
 
     name: str
-    parts: Mapping[str, tuple[Tensor, Tensor]]
+    parts: Mapping[str, tuple[Tensor, Tensor] | Pictures]
     classes: int
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Images that are not decoded yet."""
+    """Images that are not decoded yet; ``resize``: their size once they are, None for their own."""
 
     name: str
-    rows: Mapping[str, Iterable[Row]]
-    total: int
+    rows: Mapping[str, Sequence[Row]]
     classes: int
+    resize: int | None
+
+    @property
+    def total(self) -> int:
+        """Number of images."""
+        return sum(map(len, self.rows.values()))
+
+    def first(self) -> Pixels:
+        """Decode the first training image."""
+        _require_pillow(self.name)
+        if not self.rows["train"]:
+            raise UsageError(f"{self.name}: train holds no images")
+        content, _ = self.rows["train"][0]
+        where = content if isinstance(content, str) else "image 0 of train"
+        return decode(content, f"{self.name}: {where}", resize=self.resize)
 
 
-def from_directory(path: Path) -> Images:
+Content = tuple[Mapping[str, tuple[Tensor, Tensor]], int]
+"""Images and labels of each part, and the number of classes."""
+
+
+class _TooLargeError(Exception):
+    """A source that takes too much memory to be decoded at once."""
+
+    def __init__(self, source: _Source) -> None:
+        super().__init__(source.name)
+        self.source = source
+
+
+def from_directory(path: Path, resize: int | None = None) -> Images:
     """Load a directory in the layout of the hub, or with one sub-directory of images per class.
 
-    Raises UsageError if it holds neither, DamagedError for an image that cannot be decoded.
+    ``resize``: see :func:`autoprune.data.pictures.decode`. Raises UsageError if it holds neither,
+    DamagedError for an image that cannot be decoded.
     """
     path = path.resolve()
     files = sorted(file for file in path.rglob("*") if file.is_file())
     if any(file.suffix.lower() in TABLES for file in files):
         relevant = [file for file in files if file.suffix.lower() not in PICTURES]
-        return _cached(path.name, fingerprint(path, relevant), lambda: _table(path))
+        return _load(path.name, path, relevant, partial(_table, path, resize), resize)
     relevant = [file for file in files if file.suffix.lower() in PICTURES]
     if not relevant:
         raise UsageError(
             f"{path} holds no data set", "parquet files, or one sub-directory of images per class"
         )
-    return _cached(path.name, fingerprint(path, relevant), lambda: _decode(_folder(path)))
+    return _load(path.name, path, relevant, partial(_folder, path, resize), resize)
 
 
-def from_hub(name: str) -> Images:
+def from_hub(name: str, resize: int | None = None) -> Images:
     """Load a data set from the hub, or from its local cache when there is no network.
 
     Raises UsageError if it cannot be had, or holds no labeled images.
     """
     loaded = hub.from_hub(name)
     arrows = [Path(file["filename"]) for part in loaded.values() for file in part.cache_files]
-    key = fingerprint(Path("/"), sorted(arrows))
-    return _cached(name.replace("/", "--"), key, lambda: _decode(_columns(name, loaded)), name)
+    make = partial(_columns, name, loaded, resize)
+    return _load(name, Path("/"), sorted(arrows), make, resize)
 
 
-def _cached(file: str, key: str, make: Callable[[], Images], name: str | None = None) -> Images:
-    tensors, facts = cached(f"{file}-{key}", lambda: _pack(make()))
+def _load(
+    name: str, root: Path, files: Sequence[Path], make: Callable[[], _Source], resize: int | None
+) -> Images:
+    """Decode what ``make`` returns, unless the cache has it; read as needed what is too large."""
+    if sum(file.stat().st_size for file in files) > DECODED:
+        return _as_needed(make())
+    key = fingerprint(root, files) + ("" if resize is None else f"-{resize}")
+    try:
+        return _cached(f"{name.replace('/', '--')}-{key}", name, make)
+    except _TooLargeError as error:
+        return _as_needed(error.source)
+
+
+def _as_needed(source: _Source) -> Images:
+    first = source.first()
+    parts = {
+        part: Pictures(source.name, rows, source.classes, first, source.resize)
+        for part, rows in source.rows.items()
+    }
+    return Images(source.name, parts, source.classes)
+
+
+def _cached(key: str, name: str, make: Callable[[], _Source]) -> Images:
+    tensors, facts = cached(key, lambda: _pack(_decode(make())))
     parts = {
         part: (tensors[f"{part}.images"], tensors[f"{part}.labels"])
         for part in ("train", "validation", "test")
         if f"{part}.images" in tensors
     }
-    return Images(name or file, parts, int(facts["classes"]))
+    return Images(name, parts, int(facts["classes"]))
 
 
-def _pack(images: Images) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _pack(content: Content) -> tuple[dict[str, Tensor], dict[str, str]]:
+    parts, classes = content
     tensors: dict[str, Tensor] = {}
-    for part, (pictures, labels) in images.parts.items():
+    for part, (pictures, labels) in parts.items():
         tensors |= {f"{part}.images": pictures, f"{part}.labels": labels}
-    return tensors, {"classes": str(images.classes)}
+    return tensors, {"classes": str(classes)}
 
 
-def _table(path: Path) -> Images:
+def _table(path: Path, resize: int | None) -> _Source:
     refuse_bombs(path)
-    with tempfile.TemporaryDirectory() as scratch:  # our own cache is the one that lasts
-        return _decode(_columns(path.name, hub.from_files(str(path), scratch)))
+    scratch = _Scratch()  # our own cache is the one that lasts
+    return _columns(path.name, hub.from_files(str(path), scratch.path), resize, scratch)
 
 
-def _columns(name: str, loaded: Mapping[str, Any]) -> _Source:
+class _Scratch:
+    """A directory that goes with the last object that refers to it."""
+
+    def __init__(self) -> None:
+        self.path = tempfile.mkdtemp()
+        weakref.finalize(self, rmtree, self.path, ignore_errors=True)
+
+
+def _columns(
+    name: str, loaded: Mapping[str, Any], resize: int | None, scratch: object = None
+) -> _Source:
     """Find the image and the label column by their types."""
     import datasets
 
@@ -131,19 +191,35 @@ def _columns(name: str, loaded: Mapping[str, Any]) -> _Source:
     raw = {
         key: part.cast_column(image[0], datasets.Image(decode=False)) for key, part in parts.items()
     }
-    rows = {key: _raw_rows(part, image[0], label[0]) for key, part in raw.items()}
-    total = sum(part.num_rows for part in parts.values())
-    return _Source(name, rows, total, features[label[0]].num_classes)
+    rows = {key: _TableRows(part, image[0], label[0], scratch) for key, part in raw.items()}
+    return _Source(name, rows, features[label[0]].num_classes, resize)
 
 
-def _raw_rows(part: Any, image: str, label: str) -> Iterator[Row]:
-    for batch in part.select_columns([image, label]).iter(1000):
-        for picture, number in zip(batch[image], batch[label], strict=True):
-            stored = picture or {}
-            yield stored.get("bytes") or stored.get("path") or b"", number
+class _TableRows(Sequence[Row]):
+    """Rows of a table; ``scratch`` is kept as long as they are, since they lie in it."""
+
+    def __init__(self, table: Any, image: str, label: str, scratch: object) -> None:
+        self._table = table.select_columns([image, label])
+        self._image, self._label, self._scratch = image, label, scratch
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __getitem__(self, number: Any) -> Any:
+        row = self._table[number]
+        return self._row(row[self._image], row[self._label])
+
+    def __iter__(self) -> Iterator[Row]:
+        for batch in self._table.iter(1000):
+            for picture, label in zip(batch[self._image], batch[self._label], strict=True):
+                yield self._row(picture, label)
+
+    def _row(self, picture: Mapping[str, Any] | None, label: int) -> Row:
+        stored = picture or {}
+        return stored.get("bytes") or stored.get("path") or b"", label
 
 
-def _folder(path: Path) -> _Source:
+def _folder(path: Path, resize: int | None) -> _Source:
     """List class sub-directories, inside ``train/``, ``test/`` and ``val/`` if those are there."""
     inside = {
         SPLIT_NAMES[child.name]: child for child in path.iterdir() if child.name in SPLIT_NAMES
@@ -163,66 +239,37 @@ def _folder(path: Path) -> _Source:
                 f"{inside['train']} has {', '.join(classes[:5]) or 'no sub-directories'}",
             )
         rows[part] = [(str(file), number[name]) for file, name in zip(files, names, strict=True)]
-    return _Source(path.name, rows, sum(map(len, rows.values())), len(classes))
+    return _Source(path.name, rows, len(classes), resize)
 
 
-def _decode(source: _Source) -> Images:
+def _require_pillow(name: str) -> None:
     try:
         import PIL.Image  # noqa: F401
     except ImportError:
-        raise UsageError(
-            f"loading {source.name} needs pillow", "pip install 'autoprune[data]'"
-        ) from None
+        raise UsageError(f"loading {name} needs pillow", "pip install 'autoprune[data]'") from None
+
+
+def _decode(source: _Source) -> Content:
     gray: bool | None = None
     parts = {}
+    if source.first().nbytes * source.total > DECODED:
+        raise _TooLargeError(source)
     with slow_phase("decode", source.total, least=MANY) as advance:
         for part in sorted(source.rows, key=lambda key: key != "train"):
-            pictures: list[np.ndarray[Any, Any]] = []
+            pictures: list[Pixels] = []
             labels: list[int] = []
             for content, label in source.rows[part]:
                 where = content if isinstance(content, str) else f"image {len(labels)} of {part}"
-                picture = _picture(content, f"{source.name}: {where}", gray)
+                name = f"{source.name}: {where}"
+                picture = decode(content, name, gray=gray, resize=source.resize)
                 pictures.append(picture)
                 gray = picture.ndim == 2
-                _check(source, where, pictures, label)
+                shape = pictures[0].shape
+                check(source.name, where, picture, shape, label, source.classes)
                 labels.append(label)
                 advance(1)
             if not pictures:
                 raise UsageError(f"{source.name}: {part} holds no images")
             stacked = torch.from_numpy(np.stack(pictures))
-            stacked = stacked[:, None] if gray else stacked.permute(0, 3, 1, 2).contiguous()
-            parts[part] = (stacked, torch.tensor(labels))
-    return Images(source.name, parts, source.classes)
-
-
-def _picture(content: str | bytes, what: str, gray: bool | None) -> np.ndarray[Any, Any]:
-    """Decode an image, uint8 [H, W] or [H, W, 3]: as ``gray`` says, or as it is if that is None."""
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"{image.width}x{image.height} pixels are too many")
-            gray = image.mode in GRAY if gray is None else gray
-            return np.asarray(image.convert("L" if gray else "RGB"))
-    except (
-        *(OSError, SyntaxError, ValueError),
-        *(Image.DecompressionBombError, Image.DecompressionBombWarning),
-    ) as error:
-        raise DamagedError(
-            f"{what} cannot be read: {error}", f"images have at most {MOST_PIXELS:,} pixels"
-        ) from None
-
-
-def _check(source: _Source, where: str, pictures: list[np.ndarray[Any, Any]], label: int) -> None:
-    first, last = pictures[0].shape, pictures[-1].shape
-    if first != last:
-        raise UsageError(
-            f"{source.name}: images differ in size: {where} has {last[1]}x{last[0]}, the first"
-            f" {first[1]}x{first[0]}",
-            "bring them to one size",
-        )
-    if not isinstance(label, int) or not 0 <= label < source.classes:
-        raise UsageError(
-            f"{source.name}: {where} has label {label}, there are {source.classes} classes"
-        )
+            parts[part] = (as_channels(stacked), torch.tensor(labels))
+    return parts, source.classes

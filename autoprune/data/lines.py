@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autoprune.data.cache import Content, cached
 from autoprune.data.normalization import image_form
-from autoprune.data.split import Data
+from autoprune.data.splits import Data
 from autoprune.data.splitting import make_splits
 from autoprune.foundation.files import file_digest
 

@@ -7,17 +7,16 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-import torch
-from torch import Tensor
-from torch.utils._pytree import tree_leaves
-
+from autoprune.data.custom import from_objects, from_pictures
 from autoprune.data.digits import digits
 from autoprune.data.images import Images, from_directory, from_hub
 from autoprune.data.lines import lines
 from autoprune.data.normalization import image_form
-from autoprune.data.objects import parts_of
-from autoprune.data.split import Data
-from autoprune.data.splitting import class_labels, make_splits
+from autoprune.data.overlap import overlaps, shared
+from autoprune.data.pictures import Pictures
+from autoprune.data.split import Split
+from autoprune.data.splits import Data
+from autoprune.data.splitting import make_splits
 from autoprune.errors import UsageError
 from autoprune.foundation import trust
 from autoprune.foundation.files import expand_user
@@ -26,11 +25,14 @@ from autoprune.foundation.user_code import call, is_factory, load, refuse_malfor
 EMBEDDED = {"digits": digits, "ocr-lines": lines}
 """Data that need no file: name -> function of the seed."""
 
+LARGEST = 4_096
+"""Most pixels a side that images are brought to."""
+
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
-def load_data(spec: object, seed: int = 0) -> Data:
-    """Load four disjoint splits into memory.
+def load_data(spec: object, seed: int = 0, resize: int | None = None) -> Data:
+    """Load four disjoint splits.
 
     ``spec`` is one of
 
@@ -40,56 +42,71 @@ def load_data(spec: object, seed: int = 0) -> Data:
     - the name of a data set on the hub;
     - ``"file.py:function"``, a function that returns any of the objects below;
     - python objects: a mapping with the key ``train`` and any of ``search``, ``validation`` and
-      ``test``; a tuple (train, test) or (train, validation, test); or one source to cut up. Each is
-      a DataLoader, a Dataset, a tuple of tensors or arrays (X, y), or an iterable of batches.
-      Float tensors are passed on as they are, uint8 images [N, C, H, W] are normalized; what a
-      Dataset draws at random (augmentation) is drawn once;
+      ``test``, perhaps ``train_plain``; a tuple (train, test) or (train, validation, test); or one
+      source to cut up. Each is a DataLoader, a Dataset, a tuple of tensors or arrays (X, y), or an
+      iterable of batches. Float tensors are passed on as they are, uint8 images [N, C, H, W] are
+      normalized;
     - a :class:`Data`, returned as it is.
 
-    Splits that the source lacks are cut by :func:`autoprune.data.splitting.make_splits`. ``seed``
-    divides the held-out samples into search and validation; it never moves a sample into or out of
-    the training or test split. Images from disk stay uint8 and are normalized as batches are drawn.
+    Training reads a Dataset or DataLoader anew in every epoch; all other samples are fixed, without
+    augmentation if possible (docs/data.md, :mod:`autoprune.data.custom`). Random states are left as
+    they were. ``resize`` brings images from disk or the hub to so many pixels a side
+    (:func:`autoprune.data.pictures.decode`). Splits that the source lacks are cut out of it
+    (:func:`autoprune.data.splitting.cuts`). ``seed`` divides the held-out samples into search and
+    validation; it never moves one into or out of the training or test split.
 
     Raises UsageError, in one line, for data that cannot be found or used.
     """
+    if resize is not None and not 1 <= resize <= LARGEST:
+        raise UsageError(f"images are resized to 1 to {LARGEST} pixels a side, not {resize}")
     if isinstance(spec, Data):
+        _refuse_resize(resize, "data that are loaded")
         return spec
     if isinstance(spec, Path):
         spec = str(spec)
     if not isinstance(spec, str):
-        return _from_objects("custom", spec, seed)
+        _refuse_resize(resize, "objects")
+        return from_objects("custom", spec, seed)
+    return _named(spec, seed, resize)
+
+
+def _named(spec: str, seed: int, resize: int | None) -> Data:
     if spec in EMBEDDED:
+        _refuse_resize(resize, spec)
         return EMBEDDED[spec](seed)
     directory = expand_user(spec)
     if directory.is_dir():
-        return _from_images(from_directory(directory), seed)
+        return _from_images(from_directory(directory, resize), seed)
     if is_factory(spec):
+        _refuse_resize(resize, "a function's samples")
         function, factory = load(spec)
         trust.allow(factory)
         made = call(factory.name, function)
-        return made if isinstance(made, Data) else _from_objects(spec, made, seed)
+        return made if isinstance(made, Data) else from_objects(spec, made, seed)
     refuse_malformed(spec)
     close = get_close_matches(spec.lower(), EMBEDDED, n=1, cutoff=0.8)
     if close:
         raise UsageError(f"no data called {spec!r}", f"did you mean {close[0]}?")
     if HUB_NAME.fullmatch(spec) and not spec.startswith("."):
-        return _from_images(from_hub(spec), seed)
+        return _from_images(from_hub(spec, resize), seed)
     raise UsageError(f"no such directory: {spec}", "digits, a directory, a hub name or file.py:f")
 
 
+def _refuse_resize(resize: int | None, what: str) -> None:
+    if resize is not None:
+        raise UsageError(
+            f"{what} cannot be resized", "--resize is for images on disk or on the hub"
+        )
+
+
 def _from_images(images: Images, seed: int) -> Data:
-    form = image_form(images.name, images.parts["train"][0])
-    return make_splits(images.name, images.parts, seed, form=form, classes=images.classes)
-
-
-def _from_objects(name: str, source: object, seed: int) -> Data:
-    parts = parts_of(name, source)
-    labels = [class_labels(content) for content in parts.values()]
-    known = [values for values in labels if values is not None and len(values)]
-    classes = None
-    if len(known) == len(parts) and all(int(values.min()) >= 0 for values in known):
-        classes = max(int(values.max()) for values in known) + 1
-    images, form = tree_leaves(parts["train"])[0] if "train" in parts else None, None
-    if isinstance(images, Tensor) and images.dtype == torch.uint8 and images.ndim == 4:
-        form = replace(image_form(name, images), shift=0, flip=False)
-    return make_splits(name, parts, seed, form=form, classes=classes)
+    parts = images.parts
+    held = {key: part for key, part in parts.items() if not isinstance(part, Pictures)}
+    if len(held) < len(parts):
+        return from_pictures(images, seed)
+    form = image_form(images.name, held["train"][0])
+    data = make_splits(images.name, held, seed, form=form, classes=images.classes)
+    splits = {key: Split(content) for key, content in held.items()}
+    train = splits.pop("train")
+    remarks = tuple(shared(key) for key, split in splits.items() if overlaps(train, split))
+    return replace(data, remarks=remarks)

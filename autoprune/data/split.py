@@ -1,21 +1,21 @@
-"""Splits of data held in memory, and the four splits of a data set together."""
+"""Splits held in memory, and the form of their images."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-from autoprune.data.task import Batch, Classification, Task, example_inputs
+from autoprune.data.labels import class_labels
+from autoprune.data.task import Batch
 from autoprune.errors import UsageError
 
 
@@ -71,13 +71,15 @@ class Split:
     """Samples held in memory.
 
     ``content`` is a pytree (tuple, dict, nested) of tensors whose first dimension is the sample.
-    With ``form``, its first leaf holds uint8 images, normalized as batches are drawn.
+    With ``form``, its first leaf holds uint8 images, normalized as batches are drawn. ``key``
+    stands for the content in hashes, where that differs whenever it is read.
     Raises UsageError if it is empty, if lengths differ, or if a float leaf holds NaN or infinity.
     """
 
     content: Any
     form: ImageForm | None = None
     name: str = "split"
+    key: str | None = None
 
     def __post_init__(self) -> None:
         leaves = tree_leaves(self.content)
@@ -110,30 +112,35 @@ class Split:
             for leaf in tree_leaves(self.content)
         )
 
-    def batches(
-        self, size: int, *, seed: int | None = None, augment: bool = False
-    ) -> Iterator[Batch]:
-        """Yield all samples in batches of at most ``size``.
+    @property
+    def probe(self) -> Batch:
+        """All samples, without normalization."""
+        return self.content
 
-        Without a seed: in order, the last batch takes the rest. With one: shuffled by it, and batch
-        sizes differ by at most one sample, so that no batch is too small for its batch norm.
-        ``augment`` (needs a seed) applies the random part of ``form``.
+    def batches(
+        self, size: int, *, seed: int | None = None, augment: bool = False, first: int = 0
+    ) -> Iterator[Batch]:
+        """Yield batches; see :class:`autoprune.data.samples.Samples`.
+
+        ``augment`` applies the random part of ``form``.
         """
-        if size < 1:
-            raise UsageError(f"batch size must be at least 1, not {size}")
+        check_request(size, seed, augment)
+        # Batches before the first are drawn too: what comes after depends on their random numbers.
+        return islice(self._batches(size, seed, augment), first, None)
+
+    def _batches(self, size: int, seed: int | None, augment: bool) -> Iterator[Batch]:
         if seed is None:
-            if augment:
-                raise UsageError("augmented batches need a seed")
             for start in range(0, len(self), size):
-                yield self._finish(
-                    tree_map(lambda leaf, at=start: leaf[at : at + size], self.content), None
+                yield finished(
+                    tree_map(lambda leaf, at=start: leaf[at : at + size], self.content), self.form
                 )
             return
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self), generator=generator)
         for rows in order.tensor_split(math.ceil(len(self) / size)):
-            yield self._finish(
+            yield finished(
                 tree_map(lambda leaf, rows=rows: leaf[rows.to(leaf.device)], self.content),
+                self.form,
                 generator if augment else None,
             )
 
@@ -158,6 +165,15 @@ class Split:
         """Return the split with its tensors on ``device``."""
         return replace(self, content=tree_map(lambda leaf: leaf.to(device), self.content))
 
+    def called(self, name: str) -> Split:
+        """Return the same samples under another name."""
+        return replace(self, name=name)
+
+    def labels(self, index: Tensor) -> Tensor | None:
+        """Return the class labels of those at ``index``, None if samples have another form."""
+        labels = class_labels(self.content)
+        return None if labels is None else labels[index.to(labels.device)]
+
     def check_finite(self) -> None:
         """Raise UsageError if a float leaf holds NaN or infinity."""
         for leaf in tree_leaves(self.content):
@@ -170,93 +186,30 @@ class Split:
                     )
 
     def update(self, digest: Any) -> None:
-        """Feed shapes, types and bytes of all samples to a hashlib digest."""
+        """Feed shapes, types and bytes of all samples, or their key, to a hashlib digest."""
+        if self.key is not None:
+            digest.update(self.key.encode())
+            return
         for leaf in tree_leaves(self.content):
             digest.update(f"{tuple(leaf.shape)} {leaf.dtype} {self.form}".encode())
             flat = leaf.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
             digest.update(np.ascontiguousarray(flat.numpy()))
 
-    def _finish(self, batch: Batch, generator: torch.Generator | None) -> Batch:
-        if self.form is None:
-            return batch
-        form, first = self.form, True
 
-        def convert(leaf: Tensor) -> Tensor:
-            nonlocal first
-            if not first:
-                return leaf
-            first = False
-            return form.normalize(form.augment(leaf, generator) if generator else leaf)
-
-        return tree_map(convert, batch)
+def check_request(size: int, seed: int | None, augment: bool) -> None:
+    """Raise UsageError for a request of batches that makes no sense."""
+    if size < 1:
+        raise UsageError(f"batch size must be at least 1, not {size}")
+    if seed is None and augment:
+        raise UsageError("augmented batches need a seed")
 
 
-@dataclass(frozen=True, eq=False)
-class Data:
-    """The four disjoint splits of a data set; ``test`` is read once, at the end.
-
-    ``classes`` is the number of classes if the samples are (inputs..., class label), else None;
-    ``rows`` says for every split which part of the source it is from, and which rows of that.
-    Raises UsageError if samples of the splits differ in form or a float among them is not finite.
-    """
-
-    name: str
-    train: Split
-    search: Split
-    validation: Split
-    test: Split
-    classes: int | None = None
-    rows: Mapping[str, tuple[str, Tensor]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        form = self.train.sample
-        for name, split in self.splits.items():
-            if split.sample != form:
-                raise UsageError(
-                    f"{self.name}: a sample of {name} is {split.sample}, one of train is {form}"
-                )
-            split.check_finite()
-
-    @property
-    def splits(self) -> dict[str, Split]:
-        """The splits by name."""
-        return {
-            "train": self.train,
-            "search": self.search,
-            "validation": self.validation,
-            "test": self.test,
-        }
-
-    def calibration(self, count: int, seed: int = 0) -> Split:
-        """Draw ``count`` training samples (all, if there are fewer), to be used unaugmented."""
-        return self.train.take(count, seed)
-
-    def example(self, task: Task, count: int = 2) -> Any:
-        """Return ``count`` training samples as the inputs that ``analyze`` takes."""
-        batch = next(iter(self.train.take(count).batches(count)))
-        return example_inputs(task, batch)
-
-    @property
-    def example_inputs(self) -> Any:
-        """Two training samples as inputs of a classifier, in the form that ``analyze`` takes."""
-        return self.example(Classification())
-
-    @property
-    def image_shape(self) -> tuple[int, int, int] | None:
-        """(channels, height, width) if the first leaf of a sample is an image."""
-        shape = tuple(tree_leaves(self.train.content)[0].shape[1:])
-        return (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Content hash over all splits, stable across processes."""
-        digest = hashlib.sha256()
-        for name, split in self.splits.items():
-            digest.update(name.encode())
-            split.update(digest)
-        return digest.hexdigest()[:16]
-
-    def to(self, device: torch.device | str) -> Data:
-        """Return the data with its tensors on ``device``."""
-        moved = {name: split.to(device) for name, split in self.splits.items()}
-        return Data(self.name, **moved, classes=self.classes, rows=self.rows)
+def finished(
+    batch: Batch, form: ImageForm | None, generator: torch.Generator | None = None
+) -> Batch:
+    """Bring the first leaf of a batch, if it has a ``form``, into it; augmented by a generator."""
+    if form is None:
+        return batch
+    leaves, structure = tree_flatten(batch)
+    leaves[0] = form.normalize(form.augment(leaves[0], generator) if generator else leaves[0])
+    return tree_unflatten(leaves, structure)

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from autoprune.data.split import Data, Split
+from autoprune.data.samples import Samples
+from autoprune.data.splits import Data
 
 SPLITS = "splits.json"
 """File of a run that holds the record."""
@@ -29,7 +30,7 @@ def describe(data: Data) -> dict[str, Any]:
     return {"format": 1, "data": data.name, "fingerprint": data.fingerprint, "splits": splits}
 
 
-def _sha256(split: Split) -> str:
+def _sha256(split: Samples) -> str:
     digest = hashlib.sha256()
     split.update(digest)
     return digest.hexdigest()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from autoprune.data.split import Data, ImageForm, Split
+from autoprune.data.samples import Samples
+from autoprune.data.split import ImageForm, Split
+from autoprune.data.splits import Data
 from autoprune.errors import UsageError
 
 HELD_OUT = 5_000
@@ -20,7 +21,34 @@ SHUFFLE = 20_160_607
 one seed would be tested on its own training samples under another."""
 
 
-INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+class Cut(NamedTuple):
+    """Part of the source that a split is from, and its rows there."""
+
+    part: str
+    rows: Tensor
+
+    def shuffled(self, seed: int) -> Cut:
+        """Return the rows in an order drawn by ``seed``."""
+        generator = torch.Generator().manual_seed(seed)
+        return Cut(self.part, self.rows[torch.randperm(len(self.rows), generator=generator)])
+
+    def without_last(self, count: int) -> tuple[Cut, Cut]:
+        """Cut ``count`` rows off the end; raise UsageError if nothing would be left."""
+        if not 0 < count < len(self.rows):
+            raise UsageError(
+                f"{self.part}: samples are too few to cut splits out of ({len(self.rows)})",
+                "give more, or splits of your own: train, search, validation and test",
+            )
+        at = len(self.rows) - count
+        return Cut(self.part, self.rows[:at]), Cut(self.part, self.rows[at:])
+
+    def of(self, sources: Mapping[str, Samples], name: str) -> Samples:
+        """Return the samples, sharing memory with their source where they are in one piece."""
+        source, first = sources[self.part], int(self.rows[0])
+        whole = torch.arange(first, first + len(self.rows))
+        if torch.equal(self.rows, whole):
+            return source.part(first, first + len(self.rows)).called(name)
+        return source.rows(self.rows).called(name)
 
 
 def make_splits(
@@ -32,7 +60,19 @@ def make_splits(
     classes: int | None = None,
     held_out: int | None = None,
 ) -> Data:
-    """Make four splits of the contents in ``parts``: ``train`` and any of the other three.
+    """Make four splits of the contents in ``parts``, which are in memory; see :func:`cuts`."""
+    sources = {key: Split(content, form, key) for key, content in parts.items()}
+    for source in sources.values():
+        source.check_finite()
+    rows = cuts(name, sources, seed, held_out)
+    train, search, validation, test = (cut.of(sources, key) for key, cut in rows.items())
+    return Data(name, train, search, validation, test, classes, rows)
+
+
+def cuts(
+    name: str, sources: Mapping[str, Samples], seed: int, held_out: int | None = None
+) -> dict[str, Cut]:
+    """Say which rows of ``sources``, ``train`` and any of the other three, become which split.
 
     - No ``test``: ``validation`` takes its place; without that, a fifth of the training rows, drawn
       by a fixed seed.
@@ -44,64 +84,30 @@ def make_splits(
 
     What becomes both is divided in halves at random, by ``seed``.
     """
-    pieces = {key: _numbered(Split(content, form, key)) for key, content in parts.items()}
+    pieces = {key: Cut(key, torch.arange(len(source))) for key, source in sources.items()}
     if "train" not in pieces:
         raise UsageError(f"{name}: no training data", "name a split 'train'")
     train = pieces.pop("train")
     test_from = "test" if "test" in pieces else "validation" if "validation" in pieces else "train"
-    sources = dict.fromkeys(("train", "search", "validation"), "train") | {"test": test_from}
     if test_from in pieces:
         test = pieces.pop(test_from)
     else:
-        train, test = _cut(train.take(len(train), SHUFFLE), max(1, len(train) // 5))
+        train, test = train.shuffled(SHUFFLE).without_last(max(1, len(train.rows) // 5))
     if len(pieces) == 2:
         search, validation = pieces["search"], pieces["validation"]
-        sources |= {"search": "search", "validation": "validation"}
     else:
-        given, both = next(iter(pieces.items()), ("train", None))
-        sources |= {"search": given, "validation": given}
+        both = next(iter(pieces.values()), None)
         if both is None:
-            train, both = _hold_out(train, held_out or min(HELD_OUT, max(2, len(train) // 10)))
-        search, validation = _cut(both.take(len(both), seed), len(both) // 2)
-    splits = {"train": train, "search": search, "validation": validation, "test": test}
-    rows = {key: (sources[key], split.content[1]) for key, split in splits.items()}
-    named = {
-        key: replace(split, content=split.content[0], name=key) for key, split in splits.items()
-    }
-    return Data(name, **named, classes=classes, rows=rows)
+            count = held_out or min(HELD_OUT, max(2, len(train.rows) // 10))
+            train, both = _hold_out(sources, train, count)
+        search, validation = both.shuffled(seed).without_last(len(both.rows) // 2)
+    return {"train": train, "search": search, "validation": validation, "test": test}
 
 
-def class_labels(split_content: Any) -> Tensor | None:
-    """Return the labels of (inputs..., integers [N]) content, None if it has another form."""
-    if not isinstance(split_content, tuple) or len(split_content) < 2:
-        return None
-    labels = split_content[-1]
-    if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.dtype not in INTEGERS:
-        return None
-    return labels
-
-
-def _numbered(split: Split) -> Split:
-    """Put the number of each row beside it; check for NaN while rows are still in order."""
-    split.check_finite()
-    return replace(split, content=(split.content, torch.arange(len(split))))
-
-
-def _cut(split: Split, count: int) -> tuple[Split, Split]:
-    """Cut ``count`` rows off the end."""
-    if not 0 < count < len(split):
-        raise UsageError(
-            f"{split.name}: samples are too few to cut splits out of ({len(split)})",
-            "give more, or splits of your own: train, search, validation and test",
-        )
-    at = len(split) - count
-    return split.part(0, at), split.part(at, len(split))
-
-
-def _hold_out(train: Split, count: int) -> tuple[Split, Split]:
-    rest, held = _cut(train, count)
-    labels = class_labels(train.content[0])
-    if labels is not None:
-        if len(set(labels[-count:].tolist())) < len(set(labels.tolist())):
-            return _cut(train.take(len(train), SHUFFLE), count)
+def _hold_out(sources: Mapping[str, Samples], train: Cut, count: int) -> tuple[Cut, Cut]:
+    rest, held = train.without_last(count)
+    labels, all_labels = (sources["train"].labels(cut.rows) for cut in (held, train))
+    if labels is not None and all_labels is not None:
+        if len(set(labels.tolist())) < len(set(all_labels.tolist())):
+            return train.shuffled(SHUFFLE).without_last(count)
     return rest, held

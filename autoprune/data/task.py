@@ -7,28 +7,17 @@ several inputs, a regression or a CTC reader is pruned like a classifier.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from autoprune.data.ctc import CTC
 from autoprune.errors import UsageError
-from autoprune.foundation import trust
-from autoprune.foundation.user_code import blamed, call, is_factory, load, refuse_malformed
+from autoprune.foundation.user_code import blamed
 
 Batch = Any
 """A batch of a :class:`autoprune.data.Split`: a pytree of tensors, sample first."""
 
-METRICS = {"classification": "accuracy", "ctc": "sequence accuracy"}
-
-IGNORED = (-100, 255)
-"""Labels of what is to be ignored: PyTorch's, and that of masks stored as bytes (Pascal VOC,
-Cityscapes). 255 is a class like any other for networks with more than 255 classes."""
-
-LABEL_KEYS = ("labels", "label", "targets", "target", "y")
-"""Keys under which a dict batch may hold its labels, first match wins."""
+METRICS = {"ctc": "sequence accuracy"}
 
 
 @runtime_checkable
@@ -75,112 +64,18 @@ class RatedTask(Task, Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Classification:
-    """Task of choosing one class of several: cross-entropy and top-1 accuracy.
+@runtime_checkable
+class SplitScoredTask(Task, Protocol):
+    """A task whose score is that of a whole split, no mean over samples: a mean over classes, say.
 
-    A batch is a tuple whose last element holds the labels (int64 [B]) and whose other elements are
-    the model's positional inputs, or a dict with the labels under one of ``LABEL_KEYS`` and keyword
-    inputs under the other keys. Outputs are logits [B, classes, ...], alone, first in a tuple, or
-    under ``logits``. Positions whose label is one of ``IGNORED`` count nowhere. With label
-    smoothing the loss is that of Szegedy et al. 2016, section 7.
+    ``score`` is then not asked, but by tools that know nothing of splits.
     """
 
-    label_smoothing: float = 0.0
+    def evidence(self, outputs: Any, batch: Batch) -> Tensor:
+        """Return what the score of a split needs to know of a batch, [rows, ...]."""
 
-    @property
-    def name(self) -> str:
-        """Short name."""
-        return "classification"
-
-    def inputs(self, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return everything but the labels."""
-        if isinstance(batch, Mapping):
-            key = _label_key(batch)
-            return (), {name: value for name, value in batch.items() if name != key}
-        return tuple(batch[:-1]), {}
-
-    def labels(self, batch: Batch) -> Tensor:
-        """Return the labels of the batch."""
-        labels = batch[_label_key(batch)] if isinstance(batch, Mapping) else batch[-1]
-        if not isinstance(labels, Tensor):
-            raise UsageError(
-                f"the labels of a batch are {type(labels).__name__}, not a tensor",
-                "classification expects (inputs, labels)",
-            )
-        return labels if labels.is_floating_point() else labels.long()
-
-    def labeled(self, outputs: Any, batch: Batch) -> Tensor | None:
-        """Return where labels name a class, bool [B, ...]; None where all do.
-
-        The other labels are one of ``IGNORED``: such positions count in no loss and no score.
-        """
-        labels = self.labels(batch)
-        known = (labels >= 0) & (labels < logits(outputs).shape[1])
-        return None if bool(known.all()) else known
-
-    def loss(self, outputs: Any, batch: Batch) -> Tensor:
-        """Return the mean cross-entropy over what is labeled, computed in float32."""
-        known = self.labeled(outputs, batch)
-        if known is not None:
-            return self._each(outputs, batch, known).sum() / known.sum().clamp_min(1)
-        return cross_entropy(
-            logits(outputs).float(), self.labels(batch), label_smoothing=self.label_smoothing
-        )
-
-    def losses(self, outputs: Any, batch: Batch) -> Tensor:
-        """Return the cross-entropy of each sample, [B] (the mean over labeled positions)."""
-        known = self.labeled(outputs, batch)
-        return _mean_by_sample(self._each(outputs, batch, known), known)
-
-    def score(self, outputs: Any, batch: Batch) -> Tensor:
-        """Return 1 for a sample classified correctly, else 0, [B].
-
-        The mean over labeled positions, if there are positions; 1 for a sample without any label.
-        """
-        correct = (logits(outputs).argmax(1) == self.labels(batch)).float()
-        known = self.labeled(outputs, batch)
-        if known is None:
-            return _mean_by_sample(correct, None)
-        unlabeled = ~known.reshape(len(known), -1).any(1)
-        return _mean_by_sample(correct * known, known) + unlabeled
-
-    def _each(self, outputs: Any, batch: Batch, known: Tensor | None) -> Tensor:
-        """Cross-entropy of each position, [B, ...], 0 where it is not labeled."""
-        labels = self.labels(batch)
-        if known is not None:
-            labels = labels.masked_fill(~known, IGNORED[0])
-        return cross_entropy(
-            logits(outputs).float(),
-            labels,
-            label_smoothing=self.label_smoothing,
-            reduction="none",
-            ignore_index=IGNORED[0],
-        )
-
-
-def _mean_by_sample(values: Tensor, counted: Tensor | None) -> Tensor:
-    """Mean over the counted positions of each sample, [B]; 0 where none counts."""
-    flat = values.reshape(len(values), -1)
-    if counted is None:
-        return flat.mean(1)
-    return flat.sum(1) / counted.reshape(len(counted), -1).sum(1).clamp_min(1)
-
-
-def logits(outputs: Any) -> Tensor:
-    """Return the logits in the outputs of a classifier; raise UsageError if there are none."""
-    if isinstance(outputs, Mapping) and "logits" in outputs:
-        outputs = outputs["logits"]
-    elif hasattr(outputs, "logits"):
-        outputs = outputs.logits
-    elif isinstance(outputs, (tuple, list)) and outputs:
-        outputs = outputs[0]
-    if not isinstance(outputs, Tensor):
-        raise UsageError(
-            f"the model returns {type(outputs).__name__}, not class logits",
-            "bring a task of your own: --task file.py:function",
-        )
-    return outputs
+    def score_of(self, evidence: Tensor) -> float:
+        """Return the score in [0, 1], from the rows of all batches of a split."""
 
 
 def example_inputs(task: Task, batch: Batch) -> Tensor | tuple[Any, ...] | dict[str, Any]:
@@ -197,51 +92,6 @@ def example_inputs(task: Task, batch: Batch) -> Tensor | tuple[Any, ...] | dict[
     return args[0] if len(args) == 1 and isinstance(args[0], Tensor) else args
 
 
-def resolve_task(spec: object) -> Task:
-    """Return the task that ``spec`` is or names: classification, ctc, ``file.py:function``.
-
-    Raises UsageError if it names nothing, or something that is not a task.
-    """
-    if not isinstance(spec, str):
-        return check_task(spec)
-    for known in (Classification(), CTC()):
-        if spec == known.name:
-            return known
-    if not is_factory(spec):
-        refuse_malformed(spec)
-        raise UsageError(f"unknown task {spec!r}", "classification, ctc, or file.py:function")
-    function, factory = load(spec)
-    trust.allow(factory)
-    return check_task(call(factory.name, function))
-
-
-def check_task(candidate: object) -> Task:
-    """Return ``candidate`` if it is a task; raise UsageError naming what it lacks."""
-    wanted = ("name", "inputs", "loss", "score")
-    missing = [member for member in wanted if not hasattr(candidate, member)]
-    missing += [
-        f"{member}()"
-        for member in wanted[1:]
-        if member not in missing and not callable(getattr(candidate, member))
-    ]
-    if missing or not isinstance(candidate, Task):
-        raise UsageError(
-            f"{type(candidate).__name__} is not a task: it lacks {', '.join(missing)}",
-            "a task has name, inputs(batch), loss(outputs, batch) and score(outputs, batch)",
-        )
-    return candidate
-
-
 def metric(task: Task) -> str:
-    """Return the name of a task's score, by default made from the name of the task."""
-    return METRICS.get(task.name, f"{task.name} score")
-
-
-def _label_key(batch: Mapping[str, Any]) -> str:
-    for key in LABEL_KEYS:
-        if key in batch:
-            return key
-    raise UsageError(
-        f"no labels in a batch with the keys {', '.join(map(str, batch))}",
-        f"name them {LABEL_KEYS[0]!r}, or bring a task of your own",
-    )
+    """Return the name of a task's score: its ``metric``, else one made from its name."""
+    return getattr(task, "metric", None) or METRICS.get(task.name, f"{task.name} score")

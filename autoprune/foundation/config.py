@@ -5,6 +5,7 @@ A field's type and docstring make its option and its help.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, Self
 from autoprune.errors import UsageError
 from autoprune.foundation.files import canonical, digest
 from autoprune.foundation.options import Debug, Fresh, Json, RunDirectory
-from autoprune.foundation.schema import OUTSIDE, decode_fields, encode_fields
+from autoprune.foundation.schema import OUTSIDE, decode_fields, encode, encode_fields
 
 MOST_WORKERS = 256
 """Worker processes that may be asked for: each holds a network and data."""
@@ -51,7 +52,7 @@ class Config:
 
         Fields at their default are left out, hence a field added later changes no key.
         """
-        defaults = {item.name: item.default for item in fields(self)}
+        defaults = {item.name: encode(item.default) for item in fields(self)}
         chosen = {name: v for name, v in self.to_json().items() if v != defaults[name]}
         return digest(canonical([self.command, chosen]))[:8]
 
@@ -102,6 +103,35 @@ def named_ranking(ranking: str, granularity: str) -> str:
     return "l2" if ranking == "regression" and granularity != "channel" else ranking
 
 
+def named_task(task: str, score: str | None, class_weights: str | None) -> str:
+    """Return the task a command works on: ``--score`` and ``--class-weights`` become its options.
+
+    Raises UsageError for other tasks than classification.
+    """
+    kind, *options = task.split(",")
+    given = {"score": score, "class_weights": class_weights and class_weights.replace(",", "/")}
+    asked = {f"{name}=": value for name, value in given.items() if value is not None}
+    if asked and kind != "classification":
+        option = f"--{min(asked).rstrip('=').replace('_', '-')}"
+        raise UsageError(f"{option} is for classification, not for --task {kind}", "leave it out")
+    options = [one for one in options if not one.startswith(tuple(asked))] if asked else options
+    return ",".join((kind, *sorted(options + [name + value for name, value in asked.items()])))
+
+
+def kept_layer(text: str) -> tuple[str, float]:
+    """Read ``LAYER`` (all of it, 1.0) or ``LAYER=FRACTION``; raise UsageError for anything else."""
+    layer, equals, fraction = text.partition("=")
+    try:
+        value = float(fraction) if equals else 1.0
+    except ValueError:
+        value = math.nan
+    if not layer or not 0 < value <= 1:
+        raise UsageError(
+            f"cannot read --keep {text!r}", "write LAYER, or LAYER=FRACTION as in layer1.*=0.5"
+        )
+    return layer, value
+
+
 def check_numbers(config: Config, **least: int) -> None:
     """Raise UsageError, naming the option, unless each field is a whole number of at least so much.
 
@@ -109,7 +139,7 @@ def check_numbers(config: Config, **least: int) -> None:
     """
     for name, lowest in least.items():
         value, option = getattr(config, name), f"--{name.replace('_', '-')}"
-        if value is None and name == "align":
+        if value is None and name in ("align", "resize"):
             continue
         if type(value) is not int:
             raise UsageError(f"{option} must be a whole number, not {value!r}")

@@ -12,8 +12,8 @@ Model = Annotated[
     str | None,
     tyro.conf.arg(
         metavar="SPEC",
-        help="Zoo name (options may follow: resnet20,shortcut=B), timm:NAME, torchvision:NAME,"
-        " file.py:function or package.module:function that returns an nn.Module.",
+        help="Zoo name, timm:NAME, torchvision:NAME, file.py:function or package.module:function"
+        " that returns an nn.Module; options of its constructor may follow: resnet20,shortcut=B.",
         help_behavior_hint="(default: digits-resnet, for digits)",
     ),
 ]
@@ -39,15 +39,59 @@ BudgetSpec = Annotated[
 DataSpec = Annotated[
     Spec, tyro.conf.arg(help="digits, a directory, a hub name, or file.py:function.")
 ]
+Resize = Annotated[
+    int | None,
+    tyro.conf.arg(
+        metavar="N",
+        help="Bring images of --data to N x N pixels: the shorter side to N, the middle of the"
+        " longer.",
+        help_behavior_hint="(default: their own size)",
+    ),
+]
 TaskSpec = Annotated[
     Spec,
     tyro.conf.arg(help="What a batch is, the loss and the score: classification, or file.py:name."),
+]
+ScoreName = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="NAME",
+        help="Score of a classification: accuracy, balanced-accuracy, macro-f1 or mean-iou.",
+        help_behavior_hint="(default: accuracy)",
+    ),
+]
+ClassWeightsSpec = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="SPEC",
+        help="Weights of the classes in the loss: balanced, or one number each, as 1,1,4.",
+        help_behavior_hint="",
+    ),
 ]
 GranularityName = Annotated[
     Name,
     tyro.conf.arg(
         help="What a unit is: channel (removed), weight (single ones, masked), or n:m as 2:4"
         " (masked)."
+    ),
+]
+KeptLayers = Annotated[
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(
+        metavar="LAYER[=FRACTION]",
+        help="Keep all units of a layer, or at least a fraction of them; * is a wildcard, as in"
+        " layer1.*=0.5.",
+        help_behavior_hint="(repeatable)",
+    ),
+]
+OnlyLayers = Annotated[
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(
+        metavar="LAYER",
+        help="Prune these layers only; * is a wildcard.",
+        help_behavior_hint="(repeatable)",
     ),
 ]
 Directory = Annotated[

@@ -115,6 +115,14 @@ def accepted(function: Callable[..., Any], options: dict[str, Any]) -> dict[str,
     return {key: value for key, value in options.items() if key in names}
 
 
+def parameters(function: Callable[..., Any]) -> tuple[str, ...] | None:
+    """Return the names of a function's parameters, None if it takes any keyword."""
+    found = inspect.signature(function).parameters
+    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in found.values()):
+        return None
+    return tuple(found)
+
+
 @contextmanager
 def blamed(what: str, hint: str = "--debug shows where") -> Iterator[None]:
     """Turn any error into a one-line UsageError that starts with ``what``.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from autoprune.data import Split
+from autoprune.data import Samples
 from autoprune.data.task import Batch
 from autoprune.networks.execution import Form, device_of, move
 
@@ -26,7 +26,7 @@ class Batches:
 
     def __init__(
         self,
-        split: Split,
+        split: Samples,
         size: int,
         model: nn.Module,
         form: Form,

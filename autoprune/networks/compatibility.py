@@ -12,7 +12,8 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.utils._pytree import tree_leaves
 
 from autoprune.data import Data
-from autoprune.data.task import IGNORED, Classification, Task, logits
+from autoprune.data.classification import IGNORED, Classification, logits
+from autoprune.data.task import Task
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.execution import device_of, forward, mode, move
@@ -112,8 +113,15 @@ def _check_labels(outputs: Tensor, data: Data, task: Classification) -> None:
             f"the model returns {list(outputs.shape)} for 2 samples, not logits [2, classes]",
             "bring a task of your own for other outputs: --task file.py:function",
         )
+    given = task.class_weights.given if task.class_weights else ()
+    if given and len(given) != classes:
+        raise UsageError(
+            f"{len(given)} class weights were given, but the model has outputs for {classes}"
+            " classes",
+            "one for each class, in their order; balanced works them out",
+        )
     for name, split in data.splits.items():
-        labels = task.labels(split.content)
+        labels = task.labels(split.probe)
         if labels.is_floating_point():
             kind = str(labels.dtype).removeprefix("torch.")
             raise UsageError(

@@ -1,51 +1,84 @@
-"""Networks of timm and torchvision, by name."""
+"""Networks of timm, torchvision and ultralytics, by name."""
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
 
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
+from autoprune.networks.constructor import is_plain
 
-LIBRARIES = ("timm", "torchvision")
+LIBRARIES: Final = {
+    "timm": {"classes": "num_classes", "channels": "in_chans"},
+    "torchvision": {"classes": "num_classes"},
+    "ultralytics": {"classes": "nc", "channels": "ch"},
+}
+"""Names of libraries, and what their constructors call classes and channels."""
+
+FETCHING: Final = (
+    *("pretrained", "checkpoint", "weights", "cache", "url", "file", "path", "dir", "hub", "hf_"),
+)
+"""Parts of the names of options that make a library read files or fetch them."""
 
 
 def library_options(library: str, shape: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a library that set classes and channels."""
-    names = {"classes": "num_classes"} | ({"channels": "in_chans"} if library == "timm" else {})
-    return {option: shape[key] for key, option in names.items() if key in shape}
+    return {option: shape[key] for key, option in LIBRARIES[library].items() if key in shape}
 
 
 def build_from_library(library: str, name: str, options: Mapping[str, Any]) -> nn.Module:
-    """Build a network of timm or torchvision with fresh weights; nothing is downloaded.
+    """Build a network of a library with fresh weights; nothing is downloaded.
 
-    Raises UsageError if there is no such network, or the library is missing or does not work.
+    Raises UsageError if there is no such network or option, for options that would load files, or
+    if the library is missing or does not work.
     """
     if not re.fullmatch(r"[A-Za-z0-9_.]+", name):  # timm would fetch hub paths
         raise UsageError(f"{library} has no network {name!r}")
-    if not set(options) <= {"num_classes", "in_chans"}:  # others make timm load files
-        raise UsageError(f"{library}:{name} takes no other option than classes and channels")
-    module = _library(library)
-    make = module.create_model if library == "timm" else module.models.get_model
+    for option, value in options.items():
+        if any(word in option.lower() for word in FETCHING) or not is_plain(value):
+            raise UsageError(
+                f"{library}:{name} is not given {option!r}: it may load files",
+                "weights come with --weights FILE",
+            )
+    make = {"timm": _timm, "torchvision": _torchvision, "ultralytics": _ultralytics}[library]
     with blamed(f"{library} cannot build {name!r}"):
-        return as_module(name, make(name, **options))
+        return as_module(name, make(name, dict(options)))
+
+
+def _timm(name: str, options: dict[str, Any]) -> object:
+    return _library("timm").create_model(name, **options)
+
+
+def _torchvision(name: str, options: dict[str, Any]) -> object:
+    models = _library("torchvision").models
+    given = {**options, "weights": None}
+    if "weights_backbone" in inspect.signature(models.get_model_builder(name)).parameters:
+        given["weights_backbone"] = None  # by default it is downloaded
+    return models.get_model(name, **given)
+
+
+def _ultralytics(name: str, options: dict[str, Any]) -> object:
+    """Build the inner module of a detector: what surrounds it loads and fetches files."""
+    detector = _library("ultralytics.nn.tasks").DetectionModel
+    return detector(f"{name}.yaml", verbose=False, **options)
 
 
 def _library(name: str) -> ModuleType:
     try:
         return import_module(name)
     except (ImportError, RuntimeError, OSError) as error:
-        if isinstance(error, ImportError) and error.name == name:
-            raise UsageError(
-                f"{name} is not installed", "pip install 'autoprune[vision]'"
-            ) from None
+        library = name.partition(".")[0]
+        if isinstance(error, ImportError) and error.name == library:
+            source = library if library == "ultralytics" else "'autoprune[vision]'"
+            raise UsageError(f"{library} is not installed", f"pip install {source}") from None
         raise UsageError(
             f"{name} does not work with torch {torch.__version__}:"
             f" {next(iter(str(error).splitlines()), '')}",

@@ -7,10 +7,11 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
-from autoprune.data import Split
-from autoprune.data.task import Batch, RatedTask, Task
+from autoprune.data import Samples
+from autoprune.data.task import Batch, RatedTask, SplitScoredTask, Task
 from autoprune.networks.execution import (
     Precision,
     device_of,
@@ -36,7 +37,7 @@ class Score(NamedTuple):
 
 def measure(
     model: nn.Module,
-    split: Split,
+    split: Samples,
     task: Task,
     batch_size: int | None = None,
     *,
@@ -50,23 +51,30 @@ def measure(
     device = device_of(model)
     size = batch_size or (CPU_BATCH if device.type == "cpu" else BATCH)
     form = fastest_form(model, task, first_samples(split), precision)
-    score, loss = 0.0, 0.0
+    score, loss, count = 0.0, 0.0, 0
     rated = task if isinstance(task, RatedTask) else None
+    whole = task if isinstance(task, SplitScoredTask) else None
+    evidence: list[Tensor] = []
     counts: dict[str, list[float]] = {}
     with torch.inference_mode(), mode(model, train=False), laid_out(model, form):
         for batch in split.batches(size):
             moved = move(batch, device)
             outputs = forward(model, task, moved, form)
-            scores = task.score(outputs, moved)
-            score += float(scores.double().sum())
-            loss += float(task.loss(outputs, moved)) * len(scores)
-            for name, (part, whole) in rated.rates(outputs, moved).items() if rated else ():
+            samples = len(tree_leaves(moved)[0])
+            count += samples
+            loss += float(task.loss(outputs, moved)) * samples
+            if whole:
+                evidence.append(whole.evidence(outputs, moved).cpu())
+            else:
+                score += float(task.score(outputs, moved).double().sum())
+            for name, (part, total) in rated.rates(outputs, moved).items() if rated else ():
                 held = counts.setdefault(name, [0.0, 0.0])
-                counts[name] = [held[0] + part, held[1] + whole]
-    other = {name: part / whole if whole else 0.0 for name, (part, whole) in counts.items()}
-    return Score(score / len(split), loss / len(split), other)
+                counts[name] = [held[0] + part, held[1] + total]
+    other = {name: part / total if total else 0.0 for name, (part, total) in counts.items()}
+    found = whole.score_of(torch.cat(evidence)) if whole else score / count
+    return Score(found, loss / count, other)
 
 
-def first_samples(split: Split) -> Batch:
+def first_samples(split: Samples) -> Batch:
     """Return a batch of the first two samples."""
     return next(split.take(2).batches(2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,9 +17,11 @@ from autoprune.foundation.user_code import (
     blamed,
     is_factory,
     load,
+    parameters,
     refuse_malformed,
 )
 from autoprune.networks import zoo
+from autoprune.networks.constructor import split_options
 from autoprune.networks.libraries import LIBRARIES, as_module, build_from_library, library_options
 from autoprune.structure.copies import unwrapped
 
@@ -87,21 +89,25 @@ def model_spec(name: str, data: Data | None = None, **options: Any) -> ModelSpec
 
     Classes, channels and image size come from ``data``, or from ``options``, which go first; a
     function of the user's gets those that it takes (``classes``, ``channels``, ``size``). Options
-    of a network of the zoo may follow its name: ``resnet20,shortcut=B``.
+    of its constructor may follow a name: ``resnet20,shortcut=B``, ``timm:vit_tiny,img_size=64``,
+    ``mynet.py:build,width=12``.
     Naming a function here allows it for :meth:`ModelSpec.build`.
 
-    Raises UsageError if there is no such network, file or function.
+    Raises UsageError if there is no such network, file, function or option.
     """
     shape = _shape(data) | options
+    name, chosen = split_options(name)
     library, _, rest = name.partition(":")
     if library in LIBRARIES and rest:
-        return ModelSpec(name, library_options(library, shape))
+        return ModelSpec(name, library_options(library, shape) | chosen)
     if is_factory(name):
         function, factory = load(name)
         trust.allow(factory)
-        return ModelSpec(factory.name, accepted(function, shape), factory.path, factory.sha256)
+        _require_options(name, chosen, parameters(function))
+        given = accepted(function, shape) | chosen
+        return ModelSpec(factory.name, given, factory.path, factory.sha256)
     refuse_malformed(name)
-    name, chosen = _chosen(name)
+    _require_options(name, chosen, zoo.find(name).options)
     known = set(zoo.find(name).options) | set(options)
     return ModelSpec(name, {key: value for key, value in shape.items() if key in known} | chosen)
 
@@ -127,16 +133,9 @@ def _shape(data: Data | None) -> dict[str, int]:
     return shape
 
 
-def _chosen(name: str) -> tuple[str, dict[str, Any]]:
-    """Split ``resnet20,shortcut=B`` into the name and the options after it."""
-    name, *pairs = name.split(",")
-    chosen: dict[str, Any] = {}
-    for pair in pairs:
-        option, equals, value = pair.partition("=")
-        if not (option and equals and value):
-            raise UsageError(f"{pair!r} is no option", f"write it as in {name},shortcut=B")
-        if option not in zoo.find(name).options:
-            known = ", ".join(zoo.find(name).options)
-            raise UsageError(f"{name} has no option {option!r}", f"it has {known}")
-        chosen[option] = int(value) if value.isdecimal() else value
-    return name, chosen
+def _require_options(name: str, chosen: Mapping[str, Any], known: Collection[str] | None) -> None:
+    """Raise UsageError for an option that a network does not have; None: it may have any."""
+    for option in chosen:
+        if known is not None and option not in known:
+            has = ", ".join(known)
+            raise UsageError(f"{name} has no option {option!r}", f"it has {has}" if has else "")

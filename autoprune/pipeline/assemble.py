@@ -51,15 +51,18 @@ def assemble(
         run=run.path,
         latency=check,
         finetune_epochs=config.finetune_epochs,
-        files=FILES,
+        files=_files(config.finetune_epochs),
         warnings=(*run.warnings, *remarks(units.granularity, session.inputs.device)),
     )
 
 
-FILES = {
-    "model.safetensors": "the pruned, fine-tuned weights; autoprune.load(run) rebuilds the network",
-    "plan.json": "units kept in every group",
-    "masks.safetensors": "the plan as bool tensors of the dense shapes",
-    "evaluations.jsonl": "every plan that was tried",
-    "result.json": "everything shown here",
-}
+def _files(epochs: int) -> dict[str, str]:
+    """Return the files of a run, with what is in them."""
+    weights = "the pruned, fine-tuned weights" if epochs else "the pruned weights"
+    return {
+        "model.safetensors": f"{weights}; autoprune.load(run) rebuilds the network",
+        "plan.json": "units kept in every group",
+        "masks.safetensors": "the plan as bool tensors of the dense shapes",
+        "evaluations.jsonl": "every plan that was tried",
+        "result.json": "everything shown here",
+    }

@@ -7,19 +7,32 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from autoprune.errors import UsageError
-from autoprune.foundation.config import RunConfig, check_numbers, named_model, named_ranking, slug
+from autoprune.foundation.config import (
+    RunConfig,
+    check_numbers,
+    kept_layer,
+    named_model,
+    named_ranking,
+    named_task,
+    slug,
+)
 from autoprune.foundation.options import (
     Align,
     Backend,
     BudgetSpec,
+    ClassWeightsSpec,
     DataSpec,
     DenseBaseline,
     Device,
     Flag,
     GranularityName,
+    KeptLayers,
     LatencyBatch,
     Model,
     Name,
+    OnlyLayers,
+    Resize,
+    ScoreName,
     Seed,
     TaskSpec,
     Threads,
@@ -41,6 +54,7 @@ class PruningConfig(RunConfig):
     least: ClassVar[Mapping[str, int]] = {
         "finetune_epochs": 0,
         "align": 1,
+        "resize": 1,
         "latency_batch": 1,
         "seed": 0,
         "threads": 0,
@@ -50,8 +64,13 @@ class PruningConfig(RunConfig):
     model: Model = None
     weights: Weights = None
     data: DataSpec = "digits"
+    resize: Resize = None
     task: TaskSpec = "classification"
+    score: ScoreName = field(default=None, metadata=OUTSIDE)  # both become options of the task
+    class_weights: ClassWeightsSpec = field(default=None, metadata=OUTSIDE)
     granularity: GranularityName = "channel"
+    keep: KeptLayers = ()
+    only: OnlyLayers = ()
     ranking: RankingName = "regression"
     finetune_epochs: int = 10
     """Epochs of training after pruning; 0 leaves it out."""
@@ -65,8 +84,12 @@ class PruningConfig(RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "model", named_model(self.model, self.data))
+        task = named_task(self.task, self.score, self.class_weights)
+        object.__setattr__(self, "task", task)
         object.__setattr__(self, "ranking", named_ranking(self.ranking, self.granularity))
         check_numbers(self, **self.least)
+        for text in self.keep:
+            kept_layer(text)
         if self.granularity != "channel" and self.align not in (None, 1):
             raise UsageError(
                 f"--align {self.align} counts channels, and --granularity {self.granularity}"

@@ -74,6 +74,7 @@ def execute_in_run(
         if done(run, progress):
             return _finished(run, inputs)
         run.publish_json(SPLITS, describe(inputs.data))
+        run.warnings.extend(inputs.data.remarks)
         if setup.latency is not None and LATENCY not in run.artifacts.names:
             run.publish_json(LATENCY, setup.latency.to_json())
         with run.events() as writer:

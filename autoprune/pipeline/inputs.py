@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from autoprune.data import Data, Split, load_data
-from autoprune.data.task import Batch, Classification, Task, resolve_task
+from autoprune.data import Data, Samples, load_data
+from autoprune.data.classification import Classification
+from autoprune.data.named_task import resolve_task, weighed
+from autoprune.data.task import Batch, Task
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation import trust
 from autoprune.foundation.seeds import Seeds
@@ -58,26 +60,26 @@ class Inputs:
         return on_device(self.data.example(self.task), self.device)
 
     @property
-    def train(self) -> Split:
+    def train(self) -> Samples:
         """Training split, on the device."""
         return self.data.train.to(self.device)
 
     @property
-    def search(self) -> Split:
+    def search(self) -> Samples:
         """Split that plans are scored on, on the device."""
         return self.data.search.to(self.device)
 
     @property
-    def validation(self) -> Split:
+    def validation(self) -> Samples:
         """Split that chooses among finalists, on the device."""
         return self.data.validation.to(self.device)
 
     @property
-    def test(self) -> Split:
+    def test(self) -> Samples:
         """Split that the delivered networks are measured on, on the device; read once."""
         return self.data.test.to(self.device)
 
-    def calibration(self, count: int, seeds: Seeds) -> Split:
+    def calibration(self, count: int, seeds: Seeds) -> Samples:
         """Training samples for rankings and batch-norm statistics, on the device."""
         return self.data.calibration(count, seeds.calibration).to(self.device)
 
@@ -102,6 +104,10 @@ class Selection(Protocol):
         """Specification of the data."""
 
     @property
+    def resize(self) -> int | None:
+        """Pixels that images of the data are brought to, each side; None for their own size."""
+
+    @property
     def task(self) -> str:
         """Specification of the task."""
 
@@ -122,7 +128,7 @@ def from_config(config: Selection, *, untrained: bool = False) -> Inputs:
     device = resolve_device(config.device)
     task = resolve_task(config.task)
     seeds = Seeds(config.seed)
-    data = load_data(config.data, seeds.splits)
+    data = load_data(config.data, seeds.splits, config.resize)
     spec = model_spec(str(config.model), data)
     if config.weights is None and spec.factory != EMBEDDED and not untrained:
         raise UsageError(
@@ -134,14 +140,20 @@ def from_config(config: Selection, *, untrained: bool = False) -> Inputs:
     if config.weights is not None:
         load_weights(model, config.weights)
     model.to(device)
+    task = weighed(task, data.train)
     check_compatible(model, data, task)
     return Inputs(model, spec, data, task, trained=config.weights is not None)
 
 
 def of_run(
-    run: Path, data: str | None = None, task: str | None = None, *, trust_code: bool = False
+    run: Path,
+    data: str | None = None,
+    task: str | None = None,
+    resize: int | None = None,
+    *,
+    trust_code: bool = False,
 ) -> tuple[Data, Task]:
-    """Find data and task of a run, unless others are named.
+    """Find data, the size of their images, and task of a run, unless others are named.
 
     Functions that only the run names are imported if the user named them on this machine before,
     or with ``trust_code``.
@@ -158,7 +170,10 @@ def of_run(
         for option, given, found in (("--data", data, spec), ("--task", task, kind)):
             if given is None:
                 trust.check_named(found, otherwise=f"name it with {option}")
-    return load_data(spec, Seeds(known.get("seed") or 0).splits), resolve_task(kind)
+    if resize is None and data is None:
+        resize = known.get("resize")
+    loaded = load_data(spec, Seeds(known.get("seed") or 0).splits, resize)
+    return loaded, weighed(resolve_task(kind), loaded.train)
 
 
 def known_config(artifacts: Artifacts) -> dict[str, Any]:
@@ -174,8 +189,9 @@ def known_config(artifacts: Artifacts) -> dict[str, Any]:
         raise DamagedError(
             f"{artifacts.path / CONFIG} is not the configuration of a run", START_OVER
         )
-    if type(config.get("seed", 0)) is not int:
-        raise DamagedError(f"{artifacts.path / CONFIG} has a damaged seed", START_OVER)
+    for name, value in (("seed", config.get("seed", 0)), ("resize", config.get("resize") or 0)):
+        if type(value) is not int:
+            raise DamagedError(f"{artifacts.path / CONFIG} has a damaged {name}", START_OVER)
     return config
 
 
@@ -194,7 +210,8 @@ def from_objects(model: nn.Module | str, data: object, task: object, config: Sel
     device = resolve_device(config.device)
     resolved = resolve_task(task)
     seeds = Seeds(config.seed)
-    loaded = load_data(data, seeds.splits)
+    loaded = load_data(data, seeds.splits, config.resize)
+    resolved = weighed(resolved, loaded.train)
     spec = None
     if isinstance(model, str):
         spec = model_spec(model, loaded)

@@ -36,6 +36,11 @@ class Measure:
     other: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def accuracy(self) -> float:
+        """The score, by its name in result.json and in scripts written for earlier versions."""
+        return self.score
+
+    @property
     def flops(self) -> int:
         """Floating point operations of one sample: 2 x MACs."""
         return 2 * self.macs
@@ -151,6 +156,16 @@ class Result(Stored):
     files: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     model: nn.Module | None = field(default=None, compare=False, repr=False, metadata=OUTSIDE)
+
+    @property
+    def base(self) -> Measure:
+        """``dense``, by its name in result.json and in scripts written for earlier versions."""
+        return self.dense
+
+    @property
+    def recovered(self) -> Measure:
+        """``finetuned``, by its name in result.json and in scripts for earlier versions."""
+        return self.finetuned
 
     def save(self, path: str | Path) -> None:
         """Save the run with the weights that ``model`` has now; ``autoprune.load`` reads it.

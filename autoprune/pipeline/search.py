@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -32,10 +33,13 @@ def search(
     task: object = "classification",
     agent: str = "ddpg",
     granularity: str = "channel",
+    keep: Collection[str] | Mapping[str, float] = (),
+    only: Collection[str] = (),
     ranking: str = "regression",
     evaluations: int = 100,
     finetune_epochs: int = 10,
     align: int | None = None,
+    resize: int | None = None,
     seed: int = 0,
     device: str = "auto",
     workers: int = 1,
@@ -46,23 +50,21 @@ def search(
 ) -> Result:
     """Find the best plan within a budget, prune the model to it and fine-tune.
 
-    **Main arguments:** ``model`` is a trained ``nn.Module`` (not changed), or ``"digits-resnet"``,
-    which is trained on the spot; ``data`` anything that :func:`autoprune.data.load_data` takes,
-    such as ``"digits"`` or a tuple (train, test) of datasets, loaders or tensor pairs; ``budget`` a
-    ceiling such as ``"0.5flops"`` or ``"2ms"``.
-
-    **Other arguments:** those of ``autoprune search --help``; the same call continues its ``run``.
-    Returns a Result with ``.model``, ``.plan`` and ``.save(path)``; raises AutopruneError.
+    ``model`` is a trained ``nn.Module`` (not changed) or ``"digits-resnet"``, trained on the spot;
+    ``data`` what :func:`autoprune.data.load_data` takes; ``keep`` layers that stay whole, or a
+    mapping to the least fraction of their units. All others are options of ``autoprune search
+    --help``; the same call continues its ``run``. Returns a Result; raises AutopruneError.
     """
     config = SearchConfig(
         budget=budget,
-        model="given",
         agent=agent,
         granularity=granularity,
+        **named_layers(keep, only),
         ranking=ranking,
         evaluations=evaluations,
         finetune_epochs=finetune_epochs,
         align=align,
+        resize=resize,
         seed=seed,
         device=str(device),
         workers=workers,
@@ -89,6 +91,18 @@ def with_caller_inputs(
     named = data if isinstance(data, str) else f"{inputs.data.name}@{inputs.data.fingerprint}"
     name = _name(model, inputs)
     return inputs, replace(config, model=name, data=named, task=inputs.task.name)
+
+
+def named_layers(
+    keep: Collection[str] | Mapping[str, float], only: Collection[str]
+) -> dict[str, Any]:
+    """Return layers to keep and layers to prune as ``--keep`` and ``--only`` take them."""
+    if isinstance(keep, Mapping):
+        keep = [f"{layer}={fraction}" for layer, fraction in keep.items()]
+    texts = {"keep": keep, "only": only}
+    return {
+        name: (value,) if isinstance(value, str) else tuple(value) for name, value in texts.items()
+    }
 
 
 def _check(config: SearchConfig) -> Budget:

@@ -13,6 +13,7 @@ from autoprune.foundation.progress import Progress
 from autoprune.networks.threads import suitable_threads, threads
 from autoprune.pipeline.config import PruningConfig
 from autoprune.pipeline.inputs import Inputs
+from autoprune.problem.floors import floors
 from autoprune.problem.granularity.parse import Granularity
 from autoprune.problem.granularity.units import PruningUnits
 from autoprune.runs.artifacts import Artifacts
@@ -71,9 +72,11 @@ def bind_budget(
 ) -> BoundBudget:
     """Bind a budget to a network.
 
-    Raises UsageError for a budget that makes no sense, InfeasibleError for one out of reach.
+    Raises UsageError for a budget that makes no sense or layers to keep that do not exist,
+    InfeasibleError for a budget out of reach.
     """
-    return budget.bind(cost, _steps(budget, config, cost.structure, device))
+    least = floors(cost.structure, config.keep, config.only)
+    return budget.bind(cost, _steps(budget, config, cost.structure, device), least)
 
 
 def _find_latency(

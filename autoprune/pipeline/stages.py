@@ -12,8 +12,8 @@ from torch import nn
 
 from autoprune.agents import policy_format
 from autoprune.agents.policy import Policy
-from autoprune.data import Split
-from autoprune.data.task import Classification
+from autoprune.data import Samples
+from autoprune.data.classification import Classification
 from autoprune.networks.frozen import THAWED, thawed
 from autoprune.networks.save import state_tensors, write_tensors
 from autoprune.networks.score import measure
@@ -102,7 +102,7 @@ def rank_units(session: PruningSession, model: nn.Module, before: Masks | None =
 
 
 def evaluator_parts(
-    session: PruningSession, model: nn.Module, ranking: Ranking, split: Split
+    session: PruningSession, model: nn.Module, ranking: Ranking, split: Samples
 ) -> EvaluatorParts:
     """Parts of an evaluator that scores plans of a network on a split."""
     inputs, tuning = session.inputs, session.tuning

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
-from autoprune.data import Split
-from autoprune.data.task import Batch, PerSampleTask, Task
+from autoprune.data import Samples
+from autoprune.data.task import Batch, PerSampleTask, SplitScoredTask, Task
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import (
@@ -62,8 +63,8 @@ class EvaluatorParts:
     structure: Structure
     ranking: Ranking
     task: Task
-    search: Split
-    calibration: Split
+    search: Samples
+    calibration: Samples
     racing: RacingConfig = field(default_factory=RacingConfig)
 
 
@@ -90,8 +91,9 @@ class Evaluator:
         net, task, search = self._slicer({}), parts.task, parts.search
         size = batch_size or (CPU_BATCH if device_of(net).type == "cpu" else BATCH)
         self.form, dense = _exact_enough_form(net, task, search, precision, size)
-        per_sample = isinstance(task, PerSampleTask)
-        self._subsample = Subsample.draw(dense, parts.racing) if per_sample else None
+        # The score of a whole split needs it: of a rare class, a subsample holds hardly any.
+        divisible = isinstance(task, PerSampleTask) and not isinstance(task, SplitScoredTask)
+        self._subsample = Subsample.draw(dense, parts.racing) if divisible else None
         seen = search.rows(self._subsample.order) if self._subsample else search
         self._search = Batches(seen, size, net, self.form, held=held)
         samples = Batches(parts.calibration, size, net, self.form, seed=0)
@@ -134,8 +136,10 @@ class Evaluator:
     def _run(self, net: nn.Module, best: Tensor | None) -> Outcome:
         subsample = self._subsample
         if subsample is None:
-            loss, score = map(float, _measure(net, self.task, self._search).mean(1))
-            return Evaluation(score, loss), None
+            whole = self.task if isinstance(self.task, SplitScoredTask) else None
+            rows: list[Tensor] = []
+            loss, score = map(float, _measure(net, self.task, self._search, rows).mean(1))
+            return Evaluation(whole.score_of(torch.cat(rows)) if whole else score, loss), None
         seen = torch.empty(2, 0, dtype=torch.float64)
         stops = deque(subsample.stops if best is not None else ())
         for more in _per_sample(net, self.task, self._search):
@@ -149,20 +153,29 @@ class Evaluator:
         return Evaluation(min(max(score, 0.0), 1.0), loss), seen
 
 
-def _measure(model: nn.Module, task: Task, batches: Batches) -> Tensor:
+def _measure(
+    model: nn.Module, task: Task, batches: Batches, evidence: list[Tensor] | None = None
+) -> Tensor:
     """Return loss and score of each sample, float64 [2, samples], of a model in eval mode."""
-    return torch.cat(list(_per_sample(model, task, batches)), dim=1)
+    return torch.cat(list(_per_sample(model, task, batches, evidence)), dim=1)
 
 
 @torch.inference_mode()
-def _per_sample(model: nn.Module, task: Task, batches: Batches) -> Iterator[Tensor]:
-    """Yield loss and score of each sample of a batch, [2, B].
+def _per_sample(
+    model: nn.Module, task: Task, batches: Batches, evidence: list[Tensor] | None = None
+) -> Iterator[Tensor]:
+    """Yield loss and score of each sample of a batch, [2, B]; append its ``evidence``.
 
     The loss is the mean of the batch unless the task is a ``PerSampleTask``.
     """
     for batch in batches:
         outputs = forward(model, task, batch, batches.form)
-        scores = task.score(outputs, batch).double().cpu()
+        if isinstance(task, SplitScoredTask):  # no sample has a score of its own
+            scores = torch.zeros(len(tree_leaves(batch)[0]), dtype=torch.float64)
+            if evidence is not None:
+                evidence.append(task.evidence(outputs, batch).cpu())
+        else:
+            scores = task.score(outputs, batch).double().cpu()
         if isinstance(task, PerSampleTask):
             losses = task.losses(outputs, batch)
         else:
@@ -171,7 +184,7 @@ def _per_sample(model: nn.Module, task: Task, batches: Batches) -> Iterator[Tens
 
 
 def _exact_enough_form(
-    model: nn.Module, task: Task, search: Split, precision: Precision, size: int
+    model: nn.Module, task: Task, search: Samples, precision: Precision, size: int
 ) -> tuple[Form, Tensor]:
     """Return the form, and loss and score of the dense model on each sample, [2, samples]."""
     form = fastest_form(model, task, _few(search), precision)
@@ -187,5 +200,5 @@ def _exact_enough_form(
     return plain, _measure(model, task, Batches(search, size, model, plain))
 
 
-def _few(split: Split) -> Batch:
+def _few(split: Samples) -> Batch:
     return next(iter(split.take(2).batches(2)))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
-from autoprune.data import Split
+from autoprune.data import Samples
 from autoprune.data.task import Task
 from autoprune.errors import UsageError
 from autoprune.networks.execution import device_of, forward, mode, move
@@ -68,7 +68,7 @@ def collect(
     model: nn.Module,
     consumers: Sequence[Consumer],
     task: Task,
-    calibration: Split,
+    calibration: Samples,
     config: RegressionConfig = DEFAULT,
     seed: int = 0,
 ) -> list[Moments]:

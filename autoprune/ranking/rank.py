@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import nn
 
-from autoprune.data import Split
+from autoprune.data import Samples
 from autoprune.data.task import Task
 from autoprune.errors import UsageError
 from autoprune.networks.frozen import frozen_parameters
@@ -28,7 +28,7 @@ def rank(
     method: str,
     *,
     task: Task | None = None,
-    calibration: Split | None = None,
+    calibration: Samples | None = None,
     seed: int = 0,
     config: RegressionConfig = DEFAULT,
 ) -> Ranking:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves
 
-from autoprune.data import Split
+from autoprune.data import Samples
 from autoprune.data.task import Task
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form, device_of, forward, mode, move
@@ -79,7 +79,7 @@ class Reconstruction:
         model: nn.Module,
         slicer: Slicer,
         task: Task,
-        calibration: Split,
+        calibration: Samples,
         config: ReconstructionConfig = DEFAULT,
     ) -> None:
         self._slicer, self._task, self._config = slicer, task, config
@@ -212,7 +212,7 @@ def _fit(module: nn.Module, rows: Tensor, wanted: Tensor, damping: float) -> Non
 
 
 @torch.no_grad()
-def _widest(model: nn.Module, task: Task, few: Split) -> int:
+def _widest(model: nn.Module, task: Task, few: Samples) -> int:
     """Bytes of the largest activation of one sample."""
     sizes = [1]
 

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves
 
-from autoprune.data import Split
+from autoprune.data import Samples
 from autoprune.data.task import Task
 from autoprune.networks.execution import (
     Form,
@@ -68,7 +68,7 @@ def sensitivities(
     consumers: Sequence[Consumer],
     repaired: Mapping[str, Tensor],
     task: Task,
-    calibration: Split,
+    calibration: Samples,
     seed: int = 0,
     config: SensitivityConfig = DEFAULT,
 ) -> dict[str, float]:
@@ -102,7 +102,7 @@ def sensitivities(
 
 
 def _settings(
-    model: nn.Module, task: Task, samples: Split, probes: list[_Probe], config: SensitivityConfig
+    model: nn.Module, task: Task, samples: Samples, probes: list[_Probe], config: SensitivityConfig
 ) -> tuple[Form, int]:
     """Return the form to run in and the samples of one pass."""
     few = move(next(samples.batches(2)), device_of(model))

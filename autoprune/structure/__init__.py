@@ -27,25 +27,45 @@ from autoprune.structure.trace import Trace
 from autoprune.structure.walk import walk
 
 
-@torch.no_grad()
-def trace_structure(model: nn.Module, example_inputs: ExampleInputs) -> Structure:
-    """Return the structure that the exported graphs show; the model is not changed.
+class Graphs:
+    """The exported graphs of a model, walked anew for every set of links.
 
-    Evaluation is traced first, then what runs only in training or on images of other sizes. The
-    parameters that none of this used are named (``Structure.unused``), and what they may meet is
-    pinned. Raises UsageError if the model cannot be exported.
+    Evaluation is exported first, then what runs only in training or on images of other sizes. The
+    model is not changed. Raises UsageError if it cannot be exported.
     """
-    model = unwrapped(model)
-    trace = Trace()
-    walk(trace, export_graph(model, example_inputs, training=False))
-    layers = len(trace.layers)
-    for graph in other_passes(model, example_inputs, trace):
-        walk(trace, graph)
-    del trace.layers[layers:]
-    pin_near_unused(model, trace)
-    settle(trace)
-    structure = build(trace, model, _batch(example_inputs))
-    return replace(structure, unused=unused_parameters(model, trace))
+
+    def __init__(self, model: nn.Module, example_inputs: ExampleInputs) -> None:
+        self._model, self._batch = unwrapped(model), _batch(example_inputs)
+        trace = Trace()
+        self._graphs = [export_graph(self._model, example_inputs, training=False)]
+        walk(trace, self._graphs[0])
+        for graph in other_passes(self._model, example_inputs, trace):
+            self._graphs.append(graph)
+            walk(trace, graph)
+
+    @torch.no_grad()
+    def structure(self, linked: frozenset[str] = frozenset()) -> Structure:
+        """Return the structure that the graphs show.
+
+        Modules of the paths ``linked`` write the width of their input where it is another's too.
+        The parameters that no graph used are named (``Structure.unused``), and what they may meet
+        is pinned.
+        """
+        trace = Trace(linked=linked)
+        walk(trace, self._graphs[0])
+        layers = len(trace.layers)
+        for graph in self._graphs[1:]:
+            walk(trace, graph)
+        del trace.layers[layers:]
+        pin_near_unused(self._model, trace)
+        settle(trace)
+        structure = build(trace, self._model, self._batch)
+        return replace(structure, unused=unused_parameters(self._model, trace))
+
+
+def trace_structure(model: nn.Module, example_inputs: ExampleInputs) -> Structure:
+    """Return the structure that the exported graphs show; raises UsageError if there are none."""
+    return Graphs(model, example_inputs).structure()
 
 
 def _batch(example_inputs: ExampleInputs) -> int:
@@ -55,6 +75,7 @@ def _batch(example_inputs: ExampleInputs) -> int:
 
 __all__ = [
     "Extent",
+    "Graphs",
     "Group",
     "Layer",
     "Pinned",

@@ -1,7 +1,7 @@
 """Copies of a network to work on: without the user's hooks, in either mode.
 
 A hook may keep tensors in a list of the user's or change what a module gives. Copies lose the
-hooks, but for torch's own (spectral norm, observers); a network that is another one without them
+hooks, but for those of the library that built it (spectral norm, observers); a network that is another one without them
 is refused.
 """
 
@@ -26,6 +26,9 @@ COPIED = (
 )
 """What to do about a network that cannot be copied."""
 
+_THEIRS = ("torch.", "transformers.")
+"""Modules whose hooks are part of the network: spectral norm, hidden states that heads read."""
+
 _PLAIN = (int, float, complex, str, bytes, bool, type(None), type, ModuleType)
 
 
@@ -40,7 +43,7 @@ def plain_copy(model: nn.Module) -> nn.Module:
     """Copy a network without the user's hooks."""
     twin = _copied(model, {})
     for _, table in list(_hook_tables(twin)):
-        for key in [key for key, hook in table.items() if not _from_torch(hook)]:
+        for key in [key for key, hook in table.items() if not _of_library(hook)]:
             del table[key]
     return twin
 
@@ -53,7 +56,7 @@ def require_no_need_of_hooks(model: nn.Module, run: Callable[[nn.Module], Any]) 
     copies of the lists and tables that they write to.
     """
     names = {
-        path for path, table in _hook_tables(model) if not all(map(_from_torch, table.values()))
+        path for path, table in _hook_tables(model) if not all(map(_of_library, table.values()))
     }
     if not names:
         return
@@ -119,8 +122,8 @@ def _hook_tables(model: nn.Module) -> Iterator[tuple[str, dict[int, Any]]]:
                 yield path, hooks
 
 
-def _from_torch(hook: Any) -> bool:
-    return str(getattr(hook, "__module__", "")).startswith("torch.")
+def _of_library(hook: Any) -> bool:
+    return str(getattr(hook, "__module__", "")).startswith(_THEIRS)
 
 
 def _outputs(run: Callable[[nn.Module], Any], model: nn.Module) -> list[Tensor]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from torch.fx import Node
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 from autoprune.structure.copies import COPIED, plain_copy, set_mode
+from autoprune.structure.packing import padded_sequences
 
 _OURS = str(Path(__file__).parent)
 
@@ -76,6 +77,17 @@ def slow_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(enabled)
 
 
+_CONTROL_FLOW: Final = (
+    "autoprune needs a forward pass without data-dependent Python control flow; try"
+    " torch.export.export(model, inputs, strict=False) on its own"
+)
+_DETECTOR: Final = (
+    "what depends on values, as a detector's suppression of overlapping boxes does, has no fixed"
+    " shape: pass the network without it, backbone and heads only"
+)
+_BY_VALUES: Final = ("Could not guard", "Could not extract", "torchvision::nms", "nonzero")
+
+
 def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool) -> ModelGraph:
     """Export a copy of the model in evaluation (or training) mode.
 
@@ -85,15 +97,14 @@ def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool
     with blamed("the model cannot be copied", COPIED):
         twin = set_mode(plain_copy(model), training)
     try:
-        with slow_attention(), quiet():
+        with slow_attention(), padded_sequences(), quiet():
             program = torch.export.export(twin, args, kwargs, strict=False)
     except Exception as error:  # torch.export raises many unrelated types
         with blamed("the model does not run on its inputs", "look at the shapes of the inputs"):
             call(twin, example_inputs)
         raise UsageError(
             f"the model cannot be exported: {_where(error)}",
-            "autoprune needs a forward pass without data-dependent Python control flow; "
-            "try torch.export.export(model, inputs, strict=False) on its own",
+            _DETECTOR if any(word in str(error) for word in _BY_VALUES) else _CONTROL_FLOW,
         ) from error
     signature = program.graph_signature
     known = aliases(twin)

@@ -48,7 +48,14 @@ def build(trace: Trace, model: nn.Module, batch: int) -> Structure:
         ),
     )
     written = [(path, size, count.extent(column)) for path, size, column in trace.written]
-    return replace(structure, options=candidates(model, structure, written))
+    links = {
+        (path, count.extent(one), count.extent(other)): None for path, one, other in trace.links
+    }
+    return replace(
+        structure,
+        options=candidates(model, structure, written),
+        links=tuple(link for link in links if link[1] != link[2]),
+    )
 
 
 class _Counter:

@@ -1,16 +1,15 @@
 """Sizes that modules of the user keep as ints (``num_heads``, ``nf``), and follow the plan.
 
 The code of a module may view, split or check by an int of its own. Such a size cannot be seen in
-the graph; what can be seen is a constant that equals it where units run. Those ints are tried, the
-fewest that make the proof of a group pass.
+the graph; what can be seen is a constant that equals it where units run. Where the proof of a group
+fails, the ints that the failing code reads are set, one kind after another, until it passes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import chain, combinations
-from typing import Any
+from itertools import chain
 
 from torch import nn
 
@@ -19,17 +18,22 @@ from autoprune.structure.table import Extent, Structure
 Attribute = tuple[str, str]
 """(module path, attribute)."""
 
-Choice = dict[Attribute, Extent]
+Kind = tuple[type, str, int, tuple[int, ...]]
+"""Class of the module, attribute, and how its size counts units: what modules alike share."""
 
 TRIALS = 24
-"""Choices of ints that are tried for one group."""
+"""Proofs that are spent on one group."""
+
+
+_READ = (nn.MultiheadAttention,)
+"""Layers of torch that compute with the ints they keep."""
 
 
 def own_ints(model: nn.Module, path: str) -> Iterator[tuple[Attribute, int]]:
     """Yield the ints of a module and of those around it, torch's own layers left out."""
     while True:
         module = model.get_submodule(path)
-        if not type(module).__module__.startswith("torch.nn"):
+        if isinstance(module, _READ) or not type(module).__module__.startswith("torch.nn"):
             for name, value in vars(module).items():
                 if type(value) is int and value > 1:
                     yield (path, name), value
@@ -61,38 +65,58 @@ def _tensor_sizes(structure: Structure) -> Iterator[tuple[str, int, Extent]]:
 
 
 class Choices:
-    """Sets of ints to try for a group; what helped, or failed, in one module counts for others."""
+    """Ints to set for a group: those of all modules alike at once, as their code is the same."""
 
     def __init__(self, model: nn.Module, structure: Structure) -> None:
         self._model, self._options = model, structure.options
-        self._verdicts: dict[Any, bool] = {}
+        self._helped: list[tuple[Kind, ...]] = []
 
-    def of(self, group: str) -> list[Choice]:
-        """Return the sets to try: what helped elsewhere first, then the smallest."""
+    def options(self, group: str) -> dict[Kind, dict[Attribute, Extent]]:
+        """Return the ints that may hold a size with units of the group in it, by kind."""
+        found: dict[Kind, dict[Attribute, Extent]] = {}
+        for (path, name), extent in self._options:
+            if any(owner == group for owner, _ in extent.terms):
+                times = tuple(sorted(count for _, count in extent.terms))
+                kind = (type(self._model.get_submodule(path)), name, extent.fixed, times)
+                found.setdefault(kind, {})[path, name] = extent
+        return found
+
+    def known(self, group: str) -> list[tuple[Kind, ...]]:
+        """Return the kinds that helped another group, where this one has them too."""
         own = self.options(group)
-        found = [
-            choice
-            for count in (1, 2, 3)
-            for choice in map(dict, combinations(own, count))
-            if len(choice) == count and self._verdicts.get(self._kind(choice), True)
-        ]
-        found.sort(key=lambda choice: self._kind(choice) not in self._verdicts)
-        return found[:TRIALS]
+        return [kinds for kinds in self._helped if all(kind in own for kind in kinds)]
 
-    def options(self, group: str) -> list[tuple[Attribute, Extent]]:
-        """Return the ints that may hold a size with units of the group in it."""
-        return [item for item in self._options if any(name == group for name, _ in item[1].terms)]
+    def note(self, kinds: tuple[Kind, ...]) -> None:
+        """Remember kinds that helped."""
+        if kinds and kinds not in self._helped:
+            self._helped.append(kinds)
 
-    def note(self, choice: Choice, helped: bool) -> None:
-        """Remember whether a choice helped; one that helped once is always tried."""
-        kind = self._kind(choice)
-        self._verdicts[kind] = helped or self._verdicts.get(kind, False)
+    def near(self, group: str, chosen: tuple[Kind, ...], error: Exception | None) -> list[Kind]:
+        """Return the kinds that the failing code reads, what it names first; else all there are.
 
-    def _kind(self, choice: Choice) -> frozenset[Any]:
-        return frozenset(
-            (type(self._model.get_submodule(path)), name, extent.fixed, len(extent.terms))
-            for (path, name), extent in choice.items()
-        )
+        An error comes out of functions whose local variables hold the modules that ran.
+        """
+        taken = {kind[:2] for kind in chosen}
+        left = [kind for kind in self.options(group) if kind[:2] not in taken]
+        named: dict[Kind, None] = {}
+        around: dict[Kind, None] = {}
+        for local, names in _frames(error) if error else ():
+            for kind in left:
+                if kind[0] in local:
+                    (named if kind[1] in names else around)[kind] = None
+        return list({**named, **around}) or left
+
+
+def _frames(error: Exception) -> list[tuple[set[type], tuple[str, ...]]]:
+    """Return the classes of local modules, and the names read, innermost function first."""
+    found = []
+    trace = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        local = {type(value) for value in frame.f_locals.values() if isinstance(value, nn.Module)}
+        found.append((local, frame.f_code.co_names))
+        trace = trace.tb_next
+    return found[::-1]
 
 
 def adopt(structure: Structure, choice: Mapping[Attribute, Extent]) -> Structure:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from autoprune.errors import DamagedError, UsageError
+from autoprune.structure.layer_names import groups_of
 from autoprune.structure.table import Structure
 
 
@@ -44,6 +45,26 @@ class Plan(Mapping[str, int]):
                 for group in structure.groups
             }
         )
+
+    @classmethod
+    def of_layers(cls, structure: Structure, kept: Mapping[str, int | float]) -> Plan:
+        """Make a plan from layers, by path or wildcard, and what they keep; the rest stays whole.
+
+        An int counts units; a float is a fraction, rounded, at least one unit. Of several names for
+        a group the last decides.
+
+        Raises UsageError for a layer that does not exist, or more units than it has.
+        """
+        counts = dict(structure.sizes)
+        for layer, value in kept.items():
+            for name in groups_of(structure, layer):
+                size = structure.sizes[name]
+                counts[name] = (
+                    max(1, int(size * value + 0.5)) if isinstance(value, float) else value
+                )
+        plan = cls.of(counts)
+        plan.check(structure)
+        return plan
 
     def __getitem__(self, name: str) -> int:
         return self._lookup[name]

@@ -127,6 +127,7 @@ class Structure:
       units go.
     - ``unused``: the parameters that no forward pass has used; they stay as they are.
     - ``options``: ints of modules that may hold a size with units in it, tried by the proof.
+    - ``links``: (module path, size, width of its input) where the code may mean the width.
     """
 
     groups: tuple[Group, ...]
@@ -139,6 +140,7 @@ class Structure:
     renormalized: frozenset[str] = frozenset()
     unused: tuple[str, ...] = ()
     options: tuple[tuple[tuple[str, str], Extent], ...] = ()
+    links: tuple[tuple[str, Extent, Extent], ...] = ()
 
     @cached_property
     def sizes(self) -> dict[str, int]:

@@ -69,6 +69,9 @@ class Trace:
     statistics: list[Statistic] = field(default_factory=list)
     returns: list[tuple[int, Tensor]] = field(default_factory=list)
     written: list[tuple[str, int, Tensor]] = field(default_factory=list)
+    linked: frozenset[str] = frozenset()
+    inputs: dict[str, list[Tensor]] = field(default_factory=dict)
+    links: list[tuple[str, Tensor, Tensor]] = field(default_factory=list)
 
     def register(self, key: tuple[str, int], column: Tensor, role: Role) -> Tensor:
         """Tie ``column`` (one label per index) to a dimension; return the labels it has now."""
@@ -162,6 +165,30 @@ class Trace:
         name = weight.sources[0][0] if weight else None
         self.layers.append(RawLayer(module_of(node), kind, name, tuple(products)))
 
+    def write(self, node: Node, size: int, column: Tensor) -> None:
+        """Note a constant of the code that is the size of ``column``.
+
+        It may be the width of the input of the module, which then goes with these units: so it is
+        where the module is linked, and noted where not.
+        """
+        path = module_of(node)
+        self.written.append((path, size, column))
+        for width in self.inputs.get(path, ()):
+            if len(width) == len(column) == size:
+                if path in self.linked:
+                    self.labels.join(column, width)
+                else:
+                    self.links.append((path, column, width))
+
+    def enter(self, node: Node, values: Iterable[tuple[Node, Any]]) -> None:
+        """Note the widths of what comes into the modules around an operator from outside."""
+        for source, value in values:
+            path, origin = module_of(node), module_of(source)
+            while isinstance(value, Tensor) and value.dim() and not _inside(origin, path):
+                widths = self.inputs.setdefault(path, [])
+                widths.extend(self.labels.column(value, dim) for dim in self.labels.varying(value))
+                path = path.rpartition(".")[0]
+
     def moves(self, since: int, inputs: Any, outputs: Any) -> None:
         """Note the activations of one operator: its first layer reads them, its last writes them.
 
@@ -179,6 +206,10 @@ class Trace:
 
 def _activations(values: Any) -> tuple[Tensor, ...]:
     return tuple(leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor))
+
+
+def _inside(path: str, module: str) -> bool:
+    return not module or path == module or path.startswith(f"{module}.")
 
 
 def module_of(node: Node) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,20 +22,30 @@ def walk(trace: Trace, graph: ModelGraph) -> None:
     trace.freeze(_run(trace, graph.nodes, given), "model output")
 
 
-def _run(trace: Trace, nodes: Iterable[Node], given: Sequence[Any]) -> Any:
+def _run(trace: Trace, nodes: Sequence[Node], given: Sequence[Any]) -> Any:
     """Run the operators of a graph, or of a graph inside it, on labels; return its outputs."""
     values: dict[Node, Any] = {}
-    rest = iter(given)
+    rest, used = iter(given), _used(nodes)
     for node in nodes:
         if node.op == "placeholder":
             values[node] = next(rest)
-        elif node.op == "call_function":
+        elif node.op == "call_function" and node in used:
             values[node] = _call(trace, node, lambda one: values[one])
         elif node.op == "output":
             return _deep(node.args[0], lambda one: values[one])
-        else:
+        elif node.op == "get_attr":
             values[node] = _attribute(trace, node)
     return None
+
+
+def _used(nodes: Sequence[Node]) -> set[Node]:
+    """Return the nodes that outputs or changes in place come from; code may look at shapes only."""
+    used: set[Node] = set()
+    for node in reversed(nodes):
+        schema = getattr(node.target, "_schema", None)
+        if node.op == "output" or (schema is not None and schema.is_mutable) or node in used:
+            used.update([node, *node.all_input_nodes])
+    return used
 
 
 def _attribute(trace: Trace, node: Node) -> Any:
@@ -67,6 +77,7 @@ def _call(trace: Trace, node: Node, look_up: Callable[[Node], Any]) -> Any:
         inner = [value for value in args if isinstance(value, GraphModule)]
         if len(inner) == 1:
             return _enter(trace, inner[0], args)
+    trace.enter(node, [(one, look_up(one)) for one in node.all_input_nodes])
     layers = len(trace.layers)
     result = apply(trace, node, tuple(args), kwargs)
     trace.moves(layers, (args, kwargs), result)
@@ -76,7 +87,7 @@ def _call(trace: Trace, node: Node, look_up: Callable[[Node], Any]) -> Any:
 def _enter(trace: Trace, inner: GraphModule, args: Sequence[Any]) -> Any:
     """Walk into the graph of a block (autocast, no_grad); its inputs are the last arguments."""
     count = sum(node.op == "placeholder" for node in inner.graph.nodes)
-    return _run(trace, inner.graph.nodes, args[len(args) - count :])
+    return _run(trace, tuple(inner.graph.nodes), args[len(args) - count :])
 
 
 def _deep(value: Any, look_up: Callable[[Node], Any]) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
-from autoprune.data.task import Batch, Classification, Task, logits
+from autoprune.data.classification import Classification, logits
+from autoprune.data.task import Batch, Task
 
 
 def distillation(outputs: Any, target: Any, batch: Batch, task: Task, temperature: float) -> Tensor:

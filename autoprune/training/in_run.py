@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from torch import Tensor, nn
 
-from autoprune.data import Split
+from autoprune.data import Samples
 from autoprune.data.task import Task
 from autoprune.foundation.progress import Phase, Progress
 from autoprune.runs.damage import note_damage
@@ -48,7 +48,7 @@ def fit_in(
     progress: Progress,
     name: str,
     model: nn.Module,
-    split: Split,
+    split: Samples,
     task: Task,
     config: FitConfig,
     *,

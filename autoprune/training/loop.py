@@ -11,8 +11,9 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
-from autoprune.data import Split
-from autoprune.data.task import Batch, Classification, Task
+from autoprune.data import Samples
+from autoprune.data.classification import Classification
+from autoprune.data.task import Batch, Task
 from autoprune.errors import AutopruneError, DamagedError, UsageError
 from autoprune.foundation.schema import encode_fields
 from autoprune.foundation.seeds import Seeds
@@ -44,7 +45,6 @@ from autoprune.training.selection import Selected, Selection, Validate
 
 __all__ = ["Diverged", "FitConfig", "Score", "fit", "measure"]
 
-
 OnStep = Callable[[int, int, float], None]
 """Called with (steps done, steps in all, loss of this step)."""
 
@@ -54,7 +54,7 @@ OnEpoch = Callable[[int, int, float], None]
 
 def fit(
     model: nn.Module,
-    split: Split,
+    split: Samples,
     task: Task,
     config: FitConfig,
     *,
@@ -103,7 +103,7 @@ class _Run:
     def __init__(
         self,
         model: nn.Module,
-        split: Split,
+        split: Samples,
         task: Task,
         config: FitConfig,
         teacher: nn.Module | None,
@@ -181,8 +181,9 @@ class _Run:
         seed = Seeds(self.config.seed).epoch(epoch)
         begin = epoch * self.size
         end = min(begin + self.size, self.total)
-        batches = self.split.batches(self.config.batch_size, seed=seed, augment=self.config.augment)
-        for batch in islice(batches, self.step - begin, end - begin):
+        how, done = self.config, self.step - begin
+        batches = self.split.batches(how.batch_size, seed=seed, augment=how.augment, first=done)
+        for batch in islice(batches, end - self.step):
             with blamed(f"training fails in step {self.step + 1}"):
                 loss = self._advance(move(batch, self.device))
             self.sum += loss

@@ -13,7 +13,7 @@ from autoprune.agents.base import Searcher
 from autoprune.cost.budget import BoundBudget, Budget
 from autoprune.cost.model import CostModel
 from autoprune.data import Data, Split, load_data
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.networks import zoo
 from autoprune.networks.weights import load_weights
 from autoprune.pipeline.tuning import SampleConfig

@@ -8,8 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autoprune.data.classification import Classification
 from autoprune.data.ctc import CTC, best_path_texts, edit_distance
-from autoprune.data.task import Classification, Task, check_task, metric, resolve_task
+from autoprune.data.named_task import check_task, resolve_task
+from autoprune.data.task import Task, metric
 from autoprune.errors import UsageError
 from autoprune.networks import zoo
 from autoprune.networks.compatibility import check_compatible

@@ -51,6 +51,13 @@ def test_image_folder_with_splits(tmp_path):
     assert set(held.tolist()) == {0, 1}  # rows come sorted by class
 
 
+def test_a_test_directory_that_leads_to_the_training_images_is_said(tmp_path):
+    train = folder(tmp_path / "mine" / "train", pixels(30, True))
+    (tmp_path / "mine" / "test").symlink_to(train)
+    (line,) = load_data(tmp_path / "mine").remarks
+    assert line.startswith("test holds samples of train")
+
+
 def test_color_decides_by_the_first_image(tmp_path):
     arrays = [*pixels(20, True), *pixels(2, False)]
     assert load_data(folder(tmp_path / "mine", arrays)).image_shape == (3, 6, 5)
@@ -81,7 +88,7 @@ def test_errors_of_tables(tmp_path):
         load_data(root)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "train.parquet").write_bytes(b"PAR1 nothing")
-    with pytest.raises(UsageError, match=r"cannot load .*broken") as caught:
+    with pytest.raises(DamagedError, match=r"broken/train.parquet cannot be read") as caught:
         load_data(tmp_path / "broken")
     assert "\n" not in str(caught.value)
 

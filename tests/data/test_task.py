@@ -4,17 +4,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from autoprune.data.classification import Classification, logits
 from autoprune.data.ctc import CTC
-from autoprune.data.task import (
-    Classification,
-    PerSampleTask,
-    RatedTask,
-    Task,
-    check_task,
-    example_inputs,
-    logits,
-    resolve_task,
-)
+from autoprune.data.named_task import check_task, resolve_task
+from autoprune.data.task import PerSampleTask, RatedTask, Task, example_inputs
 from autoprune.errors import UsageError
 
 TASK = Classification()

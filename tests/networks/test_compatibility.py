@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from autoprune.data import load_data
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.errors import UsageError
 from autoprune.networks import zoo
 from autoprune.networks.compatibility import check_compatible

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.errors import UsageError
 from autoprune.networks import zoo
 from autoprune.networks.execution import (

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.networks.folding import find_foldable, folded
 
 TASK = Classification()

@@ -8,7 +8,7 @@ from torch import nn
 
 import autoprune
 from autoprune.data import Split
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.networks.frozen import frozen_modules, frozen_parameters, thawed
 from autoprune.training.loop import FitConfig, fit
 

@@ -39,3 +39,29 @@ def test_a_library_builds_what_the_data_asks_for(digits, tmp_path, monkeypatch):
     model = resolve_model("timm:resnet18", digits)
     monkeypatch.delitem(sys.modules, "timm")
     assert (model.in_features, model.out_features) == (1, 10)
+
+
+def test_torchvision_is_told_to_download_nothing(tmp_path, monkeypatch):
+    """The call only: a backbone's weights are downloaded unless they are refused."""
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text("from torchvision import models")
+    (tmp_path / "torchvision" / "models.py").write_text(
+        "from torch import nn\n"
+        "def plain(*, weights='downloaded', width=2):\n"
+        "    assert weights is None\n"
+        "    return nn.Linear(width, 2)\n"
+        "def backed(*, weights='downloaded', weights_backbone='downloaded', width=2):\n"
+        "    assert weights is None and weights_backbone is None\n"
+        "    return nn.Linear(width, 3)\n"
+        "def get_model_builder(name): return globals()[name]\n"
+        "def get_model(name, **options): return get_model_builder(name)(**options)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("torchvision", "torchvision.models"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    assert resolve_model("torchvision:plain").out_features == 2
+    assert resolve_model("torchvision:backed,width=7").in_features == 7
+    with pytest.raises(UsageError, match="torchvision cannot build 'missing': KeyError"):
+        resolve_model("torchvision:missing")
+    for name in ("torchvision", "torchvision.models"):
+        monkeypatch.delitem(sys.modules, name)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from autoprune.data import load_data
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.training.loop import measure
 from tests.digits_net import equal, net, state
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from torch import nn
@@ -106,8 +107,9 @@ def test_unknown_and_missing_networks(monkeypatch):
         resolve_model("timm:resnet18")
     with pytest.raises(UsageError, match="timm has no network 'hf-hub:a/b'"):
         resolve_model("timm:hf-hub:a/b")
-    with pytest.raises(UsageError, match="takes no other option"):
-        ModelSpec("timm:resnet18", {"checkpoint_path": "theirs.pth"}).build()
+    for option in ({"checkpoint_path": "theirs.pth"}, {"pretrained": True}, {"act": "../x"}):
+        with pytest.raises(UsageError, match="it may load files"):
+            ModelSpec("timm:resnet18", option).build()
     with pytest.raises(UsageError, match="resnet20 cannot be built: "):
         ModelSpec("resnet20", {"classes": "ten"}).build()
 
@@ -122,6 +124,8 @@ def count(model: nn.Module) -> int:
         ("resnet20,shortcut=C", "no shortcut 'C'"),
         ("resnet20,B", "'B' is no option"),
         ("vgg19,shortcut=B", "vgg19 has no option 'shortcut'"),
+        ("resnet20,shortcut=B,shortcut=A", "is given 'shortcut' twice"),
+        ("resnet20,shortcut=B C", "values are numbers, words, or lists"),
         ("resnet21,shortcut=B", "unknown network 'resnet21'"),
     ],
 )
@@ -135,3 +139,22 @@ def test_options_go_where_the_data_have_their_say() -> None:
     assert spec == ModelSpec("resnet20", {"classes": 7, "shortcut": "B"})
     assert ModelSpec.from_json(spec.to_json()) == spec
     assert count(spec.build()) > count(model_spec("resnet20", classes=7).build())
+
+
+def test_options_of_users_and_libraries_have_types(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("nets.py").write_text(
+        "from torch import nn\n"
+        "def build(classes, widths, bias=True): return nn.Linear(widths[0], widths[1], bias=bias)\n"
+        "def open_ended(**options): return nn.Linear(options['width'], 2)\n"
+    )
+    spec = model_spec("nets.py:build,widths=3/4,bias=false", classes=7)
+    assert spec.kwargs == {"classes": 7, "widths": [3, 4], "bias": False}
+    built = ModelSpec.from_json(json.loads(json.dumps(spec.to_json()))).build()
+    assert built.weight.shape == (4, 3) and built.bias is None
+    assert model_spec("nets.py:open_ended,width=5").build().in_features == 5
+    with pytest.raises(UsageError, match=r"has no option 'wide' \(it has classes, widths, bias\)"):
+        model_spec("nets.py:build,wide=3")
+    timm = model_spec("timm:vit_tiny_patch16_224,img_size=64,drop_rate=0.5,global_pool=avg")
+    assert timm.kwargs == {"img_size": 64, "drop_rate": 0.5, "global_pool": "avg"}
+    assert timm.factory == "timm:vit_tiny_patch16_224"

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils import prune
 
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.errors import DamagedError, UsageError
 from autoprune.networks.spec import resolve_model
 from autoprune.networks.weights import load_weights

@@ -149,3 +149,11 @@ def test_a_result_that_is_no_number_is_not_written(tmp_path):
         pytest.raises(ValueError, match="JSON"),
     ):
         run.publish_json("result.json", bad.to_json())
+
+
+@given(result=results)
+def test_names_in_the_file_are_names_in_python(result):
+    stored = result.to_json()
+    for name in ("base", "pruned", "recovered"):
+        assert getattr(result, name).accuracy == stored[name]["accuracy"]
+    assert result.base is result.dense and result.recovered is result.finetuned

@@ -320,3 +320,23 @@ def test_the_result_does_not_depend_on_the_number_of_workers(capsys, place, agen
         accuracies = [result[name]["accuracy"] for name in ("base", "pruned", "recovered")]
         found[workers] = result["plan"], result["score"], accuracies, journal
     assert found[1] == found[2]
+
+
+@pytest.mark.parametrize(
+    ("keep", "least"),
+    [(["conv1"], {"conv1": 8}), ({"conv?": 0.6}, {"conv1": 5, "conv2": 5})],
+)
+def test_layers_that_are_kept_stay_wide(keep, least, place):
+    data, quick = own("mydata", "loaders"), {"finetune_epochs": 0, "keep": keep}
+    searched = autoprune.search(trained(), data, "0.6flops", agent="dp", evaluations=3, **quick)
+    for result in (searched, autoprune.apply(trained(), data, "0.6flops", **quick)):
+        assert all(result.plan[name] >= count for name, count in least.items())
+        assert result.finetuned.macs <= 0.6 * result.dense.macs
+
+
+def test_only_the_layers_named_are_pruned(place):
+    data = own("mydata", "loaders")
+    result = autoprune.search(
+        trained(), data, "0.9flops", agent="uniform", only=["conv2"], finetune_epochs=0
+    )
+    assert result.plan["conv1"] == 8 > result.plan["conv2"]

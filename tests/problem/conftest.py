@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from autoprune.data import Split
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.networks import zoo
 from autoprune.problem.evaluator import EvaluatorParts
 from autoprune.ranking.rank import rank

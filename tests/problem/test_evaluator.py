@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from autoprune.data import Split
+from autoprune.data.classification import Classification
 from autoprune.data.normalization import CIFAR
-from autoprune.data.task import Batch, Classification
+from autoprune.data.task import Batch
 from autoprune.networks import zoo
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form, bfloat16_pays

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification, PooledClassification
 from autoprune.networks.score import measure
 from autoprune.problem.evaluator import Evaluator
 from autoprune.problem.racing import RacingConfig
@@ -38,3 +38,17 @@ def test_a_task_without_losses_of_samples_is_scored_whole(parts):
     score = Evaluator(dataclasses.replace(parts, task=Plain()), precision="float32")
     assert not score.races
     assert score(Plan.dense(parts.structure)).score == pytest.approx(1)
+
+
+def test_a_pooled_score_is_that_of_the_whole_split(parts):
+    task = PooledClassification(scored_by="macro-f1")
+    score = Evaluator(dataclasses.replace(parts, task=task), precision="float32")
+    assert not score.races
+    for plan in (Plan.dense(parts.structure), *plans(parts.structure, 2)):
+        whole_split = dataclasses.replace(parts, racing=RacingConfig(least=10_000))
+        accuracy = Evaluator(whole_split, precision="float32")(plan)
+        found = score(plan)
+        assert found.loss == pytest.approx(accuracy.loss, rel=1e-9)
+        assert found.score != pytest.approx(accuracy.score, abs=1e-6) or found.score == 1
+    dense = measure(parts.model, parts.search, task).score
+    assert score(Plan.dense(parts.structure)).score == pytest.approx(dense)

@@ -6,7 +6,7 @@ from torch import nn
 
 import autoprune
 from autoprune.data import Split
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.ranking.cholesky import cholesky
 from autoprune.ranking.rank import rank
 

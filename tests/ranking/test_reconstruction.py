@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from autoprune.data import Split
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.networks import zoo
 from autoprune.networks.weights import load_weights
 from autoprune.ranking.rank import rank

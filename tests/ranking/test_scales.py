@@ -9,7 +9,7 @@ from torch import nn
 
 import autoprune
 from autoprune.data import Split
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.ranking.gram import RegressionConfig
 from autoprune.ranking.rank import rank
 from autoprune.ranking.reconstruction import Reconstruction

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autoprune.data import Split
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.ranking.consumers import Consumer, find_consumers
 from autoprune.ranking.rank import rank
 from autoprune.ranking.sensitivity import SensitivityConfig, sensitivities

@@ -7,7 +7,8 @@ import torch
 from autoprune.cost.model import CostModel
 from autoprune.networks import zoo
 from autoprune.problem.prune import prune
-from autoprune.structure.analyze import analyze, pin, verify
+from autoprune.structure.analyze import analyze, verify
+from autoprune.structure.pinning import pin
 from autoprune.structure.plan import Plan
 from tests.families import Case, residual_conv
 

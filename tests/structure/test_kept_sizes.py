@@ -65,11 +65,11 @@ def test_heads_go_as_a_whole_where_attention_scales_by_their_size(bias: bool, fu
         assert compact[1].bias.shape == (2, 5, 5)
 
 
-def test_places_of_a_head_go_where_the_scale_is_given() -> None:
+def test_heads_go_as_a_whole_where_the_scale_is_given() -> None:
     torch.manual_seed(0)
     structure, compact = check(around(Attention(0.4)), torch.randn(2, 5, 7))
-    assert structure.sizes["1.qkv"] == 6
-    assert compact[1].heads == 4 and compact[1].size == 4
+    assert structure.sizes["1.qkv"] == 4
+    assert compact[1].heads == 2 and compact[1].size == 6
 
 
 class Written(nn.Module):
@@ -205,10 +205,3 @@ def test_table_of_biases_loses_the_columns_of_its_heads(masked: bool) -> None:
     structure, compact = check(around(Windows(masked)), torch.randn(2, 5, 7))
     assert structure.sizes["1.q"] == 4
     assert compact[1].table.shape == (9, 2)
-
-
-def test_attention_of_torch_says_why_it_stays() -> None:
-    net = nn.Sequential(nn.Linear(7, 16), nn.TransformerEncoderLayer(16, 4, 32, batch_first=True))
-    structure = analyze(net, torch.randn(2, 5, 7))
-    (pinned,) = [item for item in structure.pinned if item.name == "1.self_attn"]
-    assert "embed_dim" in pinned.reason and pinned.size == 48

@@ -3,15 +3,17 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, WeightedRandomSampler
 
 from autoprune.data import Split, load_data
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.errors import DamagedError
 from autoprune.networks import zoo
 from autoprune.runs.artifacts import Artifacts
 from autoprune.training.checkpoint import FileCheckpoint, discard
 from autoprune.training.loop import Diverged, FitConfig, fit
 from autoprune.training.pace import PaceConfig
+from tests.augmenting import Noisy
 
 TASK = Classification()
 EAGER = PaceConfig(save_every=0.0, save_share=1e9)
@@ -105,6 +107,22 @@ def test_nor_do_layout_low_precision_and_augmentation_change_a_bit(pictures, tmp
     whole = net("mobilenetv2", 3)
     fit(whole, pictures, TASK, config)
     again = survive(lambda: net("mobilenetv2", 3), pictures, config, tmp_path, [2, 4])
+    assert content(again) == content(whole)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_nor_does_data_that_are_read_anew_and_augmented(tmp_path, workers):
+    def read():
+        noisy = Noisy(90, ("torch", "numpy", "random", "own"), width=64)
+        loader = DataLoader(
+            noisy, sampler=WeightedRandomSampler([1.0] * 90, 90), num_workers=workers
+        )
+        return load_data({"train": loader, "test": Noisy(8, width=64)}).train
+
+    config = FitConfig(epochs=2, batch_size=9, learning_rate=0.01)
+    whole = net("dropout")
+    fit(whole, read(), TASK, config)
+    again = survive(lambda: net("dropout"), read(), config, tmp_path, [4, 13])
     assert content(again) == content(whole)
 
 

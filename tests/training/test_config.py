@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from autoprune.data import load_data
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.errors import UsageError
 from autoprune.networks import zoo
 from autoprune.training.loop import FitConfig, fit

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.training.distillation import distillation
 
 TASK = Classification()

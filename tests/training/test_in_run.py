@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from autoprune.data import Split
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.foundation.progress import Silent
 from autoprune.pipeline.config import SearchConfig
 from autoprune.runs.run import Run

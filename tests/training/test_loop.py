@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from autoprune.data import Split, load_data
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.errors import AutopruneError, UsageError
 from autoprune.networks import zoo
 from autoprune.training.loop import FitConfig, fit, measure

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from autoprune.data import Split
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.runs.artifacts import Artifacts
 from autoprune.training.checkpoint import FileCheckpoint
 from autoprune.training.loop import Diverged, FitConfig, fit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from autoprune.pipeline.execute import check_words, execute_in_run, prune_by
 from autoprune.pipeline.explore import SearchOutcome, find
 from autoprune.pipeline.inputs import from_config
 from autoprune.pipeline.result import Result
-from autoprune.pipeline.search import with_caller_inputs
+from autoprune.pipeline.search import named_layers, with_caller_inputs
 from autoprune.pipeline.session import Session
 from autoprune.pipeline.stages import keep_policy
 from autoprune.pipeline.tuning import Tuning
@@ -39,9 +40,12 @@ def apply(
     evaluations: int = 0,
     task: object = "classification",
     granularity: str = "channel",
+    keep: Collection[str] | Mapping[str, float] = (),
+    only: Collection[str] = (),
     ranking: str = "regression",
     finetune_epochs: int = 10,
     align: int | None = None,
+    resize: int | None = None,
     seed: int = 0,
     device: str = "auto",
     workers: int = 1,
@@ -51,23 +55,22 @@ def apply(
 ) -> Result:
     """Prune a model within a budget by a policy that never saw it, and fine-tune.
 
-    **Main arguments:** ``model``, ``data`` and ``budget`` as :func:`autoprune.search` takes them;
-    ``policy`` is the run of ``train-policy`` or of a search by ``ddpg`` or ``ppo``, or a policy's
-    file, and the one that comes with autoprune if None; ``evaluations`` plans are tried from the
-    policy's on, none by default.
-
-    **Other arguments:** those of ``autoprune apply --help``; the same call continues its ``run``.
+    ``model``, ``data``, ``budget`` and ``keep`` as :func:`autoprune.search` takes them; ``policy``
+    is the run of ``train-policy`` or of a search by ``ddpg`` or ``ppo``, or a policy's file, and
+    the one that comes with autoprune if None; ``evaluations`` plans are tried from the policy's on.
+    All others are options of ``autoprune apply --help``; the same call continues its ``run``.
     Returns a Result, its ``score`` None without evaluations; raises AutopruneError.
     """
     config = ApplyConfig(
         budget=budget,
-        model="given",
         policy=None if policy is None else str(policy),
         granularity=granularity,
+        **named_layers(keep, only),
         ranking=ranking,
         evaluations=evaluations,
         finetune_epochs=finetune_epochs,
         align=align,
+        resize=resize,
         seed=seed,
         device=str(device),
         workers=workers,

@@ -11,7 +11,8 @@ from torch import nn
 
 from autoprune.commands.bench.config import BenchConfig
 from autoprune.data import Data
-from autoprune.data.task import Classification, Task, metric
+from autoprune.data.classification import Classification
+from autoprune.data.task import Task, metric
 from autoprune.errors import UsageError
 from autoprune.foundation.progress import Progress
 from autoprune.foundation.user_code import is_factory

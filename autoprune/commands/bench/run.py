@@ -16,7 +16,8 @@ from autoprune.commands.bench.timing import TimedNetwork, noise, time_plan
 from autoprune.commands.bench.view import bench_markdown, draw_bench
 from autoprune.cost.latency.cache import machine
 from autoprune.cost.latency.deployed import few, quickest_form
-from autoprune.data.task import Classification, Task
+from autoprune.data.classification import Classification
+from autoprune.data.task import Task
 from autoprune.errors import UsageError
 from autoprune.foundation.files import pretty, replace_text, writing
 from autoprune.foundation.progress import Progress

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
-from autoprune.foundation.config import Config
-from autoprune.foundation.options import Debug, FromRun, Given, Json, TrustCode
+from autoprune.foundation.config import Config, check_numbers
+from autoprune.foundation.options import Debug, FromRun, Given, Json, Resize, TrustCode
 from autoprune.foundation.schema import OUTSIDE
 
 ExportForm = Literal["onnx", "pt2", "safetensors"]
@@ -33,11 +33,15 @@ class ExportConfig(Config):
     """Builds the dense network of a run that was given a live object."""
     data: FromRun = None
     """Real inputs for the check."""
+    resize: Resize = None
     task: FromRun = None
     """What a batch is."""
     trust_code: TrustCode = field(default=False, metadata=OUTSIDE)
     json: Json = field(default=False, metadata=OUTSIDE)
     debug: Debug = field(default=False, metadata=OUTSIDE)
+
+    def __post_init__(self) -> None:
+        check_numbers(self, resize=1)
 
     @property
     def path(self) -> Path:

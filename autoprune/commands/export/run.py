@@ -52,7 +52,9 @@ def run_export(config: ExportConfig, progress: Progress) -> Exported:
     if not (run / SPEC).is_file():
         raise UsageError(f"{run} holds no pruned network", "give the directory of a finished run")
     with progress.phase("export", 2) as phase:
-        data, task = of_run(run, config.data, config.task, trust_code=config.trust_code)
+        data, task = of_run(
+            run, config.data, config.task, config.resize, trust_code=config.trust_code
+        )
         dense = resolve_model(config.model, data) if config.model else None
         model = load(run, dense, trust_code=config.trust_code)
         batches = [example_inputs(task, next(data.search.batches(size))) for size in BATCHES]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from autoprune.foundation.config import Config, named_model
-from autoprune.foundation.options import Debug, Json, Model, Spec, Weights
+from autoprune.foundation.config import Config, check_numbers, named_model
+from autoprune.foundation.options import Debug, Json, Model, Resize, Spec, Weights
 from autoprune.foundation.schema import OUTSIDE
 
 
@@ -20,6 +20,7 @@ class InspectConfig(Config):
     weights: Weights = None
     data: Spec = "digits"
     """Gives the model its input: digits, a directory, a hub name, or file.py:function."""
+    resize: Resize = None
     task: Spec = "classification"
     """What a batch is: classification, or file.py:name."""
     json: Json = field(default=False, metadata=OUTSIDE)
@@ -27,3 +28,4 @@ class InspectConfig(Config):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", named_model(self.model, self.data))
+        check_numbers(self, resize=1)

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import tyro
 
 from autoprune.foundation.config import Config, check_numbers, named_model
-from autoprune.foundation.options import Backend, Debug, Device, Json, Model, Spec, Weights
+from autoprune.foundation.options import Backend, Debug, Device, Json, Model, Resize, Spec, Weights
 from autoprune.foundation.schema import OUTSIDE
 
 
@@ -22,6 +22,7 @@ class ProfileConfig(Config):
     weights: Weights = None
     data: Spec = "digits"
     """Gives the model its input: digits, a directory, a hub name, or file.py:function."""
+    resize: Resize = None
     task: Spec = "classification"
     """What a batch is: classification, or file.py:name."""
     energy: Annotated[
@@ -38,4 +39,4 @@ class ProfileConfig(Config):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", named_model(self.model, self.data))
-        check_numbers(self, latency_batch=1)
+        check_numbers(self, latency_batch=1, resize=1)

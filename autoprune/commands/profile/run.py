@@ -14,7 +14,7 @@ from autoprune.cost.latency.deployed import deployed, samples_in
 from autoprune.cost.latency.layers import module_times, operation_times
 from autoprune.cost.model import CostModel
 from autoprune.data import load_data
-from autoprune.data.task import resolve_task
+from autoprune.data.named_task import resolve_task
 from autoprune.foundation.progress import Progress
 from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.execution import move
@@ -32,7 +32,7 @@ def run_profile(config: ProfileConfig, progress: Progress) -> Profile:
     table = EnergyTable.read(config.energy) if config.energy else EnergyTable()
     device, task = resolve_device(config.device), resolve_task(config.task)
     with progress.phase("profile", 2) as phase:
-        data = load_data(config.data)
+        data = load_data(config.data, resize=config.resize)
         model = resolve_model(str(config.model), data)
         if config.weights is not None:
             load_weights(model, config.weights)

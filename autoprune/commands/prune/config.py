@@ -9,8 +9,12 @@ from typing import Annotated, ClassVar, Literal
 import tyro
 
 from autoprune.errors import UsageError
+from autoprune.foundation.config import slug
 from autoprune.foundation.options import Name
 from autoprune.pipeline.config import PruningConfig
+
+WHOLE = "1flops"
+"""Budget of a plan by hand without one: no limit."""
 
 STEPS = 5
 """Rounds of an iterative schedule by default."""
@@ -23,6 +27,24 @@ class PruneConfig(PruningConfig):
     command: ClassVar[str] = "prune"
     least: ClassVar[Mapping[str, int]] = {**PruningConfig.least, "steps": 1}
 
+    budget: Annotated[
+        str,
+        tyro.conf.arg(
+            metavar="SPEC",
+            help="Ceiling on cost, as 0.5flops, 0.3params or 60Mmacs; joined by commas, all must"
+            " hold. Needed unless there is a plan.",
+            help_behavior_hint="",
+        ),
+    ] = ""
+    plan: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="FILE",
+            help="Plan by hand: JSON of layers and the units, or the fraction, that they keep, as"
+            ' {"conv1": 8, "layer1.*": 0.5}; all others stay whole. A file, or the text itself.',
+            help_behavior_hint="",
+        ),
+    ] = None
     schedule: Literal["one-shot", "iterative"] = "one-shot"
     """Prune once and fine-tune, or prune a little, fine-tune, and again until on the budget."""
     steps: Annotated[
@@ -33,6 +55,12 @@ class PruneConfig(PruningConfig):
     """How the budget is spread: uniform, deeper-more, shallower-more, larger-more; global."""
 
     def __post_init__(self) -> None:
+        if not self.budget:
+            if self.plan is None:
+                raise UsageError("prune needs --budget or --plan", "as in --budget 0.5flops")
+            object.__setattr__(self, "budget", WHOLE)
+        if self.plan is not None and self.schedule != "one-shot":
+            raise UsageError("a plan by hand is carried out at once", "leave --schedule out")
         if self.schedule == "one-shot" and self.steps not in (None, 1):
             raise UsageError(
                 f"--steps {self.steps} is not one shot", "add --schedule iterative, or leave it out"
@@ -40,3 +68,8 @@ class PruneConfig(PruningConfig):
         rounds = 1 if self.schedule == "one-shot" else STEPS if self.steps is None else self.steps
         object.__setattr__(self, "steps", rounds)
         super().__post_init__()
+
+    @property
+    def title(self) -> str:
+        """Model, and budget or the word plan."""
+        return super().title if self.budget != WHOLE else f"{slug(str(self.model))}-plan"

@@ -13,6 +13,7 @@ from dataclasses import replace
 from torch import nn
 
 from autoprune.commands.prune.config import PruneConfig
+from autoprune.commands.prune.plan_file import layers_of, read_plan
 from autoprune.foundation.progress import Progress
 from autoprune.networks.score import measure
 from autoprune.pipeline.assemble import assemble
@@ -34,12 +35,15 @@ from autoprune.structure.slicing import Slicer
 
 def run_prune(config: PruneConfig, progress: Progress, tuning: Tuning | None = None) -> Result:
     """Carry out ``autoprune prune``; raises AutopruneError for whatever a user can mend."""
+    if config.plan is not None:  # stored by content: the run must not change with the file
+        config = replace(config, plan=read_plan(config.plan))
     budget = check_words(config)
     check_heuristic(config.heuristic, masked=config.granularity != CHANNEL)
     return execute_in_run(from_config(config), config, budget, progress, _prune, tuning)
 
 
 def _prune(session: Session[PruneConfig]) -> Result:
+    by_hand = _plan_by_hand(session)  # before any training: it may not fit
     config, dense = session.config, train(session)
     model, plan, masks = dense, Plan.dense(session.units.decisions), Masks()
     rounds: list[Round] = []
@@ -47,7 +51,7 @@ def _prune(session: Session[PruneConfig]) -> Result:
     for number in range(1, total + 1):
         budget = session.budget.partial(number / total, plan)
         ranking = rank_units(session, model, masks)
-        plan = heuristic_plan(config.heuristic, budget, ranking)
+        plan = by_hand or heuristic_plan(config.heuristic, budget, ranking)
         masks = session.units.masks(ranking, plan)
         pruned = shrink(session, model, plan, ranking)
         finetuned = finetune(session, pruned, dense, f"finetune-{number}", masks)
@@ -62,11 +66,20 @@ def _prune(session: Session[PruneConfig]) -> Result:
         session,
         plan,
         measures,
-        agent=config.heuristic,
+        agent="plan by hand" if by_hand else config.heuristic,
         score=rounds[-1].finetuned,
         evaluations=total,
     )
     return replace(result, rounds=tuple(rounds), model=finetuned)
+
+
+def _plan_by_hand(session: Session[PruneConfig]) -> Plan | None:
+    """Return the user's plan, None for that of a rule; InfeasibleError if it costs too much."""
+    if session.config.plan is None:
+        return None
+    plan = Plan.of_layers(session.units.decisions, layers_of(session.config.plan))
+    session.budget.check(plan)
+    return plan
 
 
 def _round(

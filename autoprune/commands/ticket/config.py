@@ -18,6 +18,7 @@ from autoprune.foundation.options import (
     Fresh,
     Json,
     Name,
+    Resize,
     RunDirectory,
     Spec,
     TaskSpec,
@@ -67,6 +68,7 @@ class TicketConfig(Config):
     ] = None
     data: Spec = "digits"
     """digits, a directory, a hub name, or file.py:function; that of the search with --run."""
+    resize: Resize = None
     task: TaskSpec = "classification"
     levels: int = field(default=5, metadata=OUTSIDE)
     """Rounds of pruning, each with a training of the remaining weights; more can be added later."""
@@ -154,7 +156,7 @@ class TicketConfig(Config):
 
     def __post_init__(self) -> None:
         self._resolve_directory()
-        for name in ("levels", "iterations", "epochs", "batch_size", "seeds", "workers"):
+        for name in ("levels", "iterations", "epochs", "batch_size", "seeds", "workers", "resize"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from autoprune.commands.ticket.masks import Masks, full_masks, keep_highest
-from autoprune.data import Split
-from autoprune.data.task import Classification, Task, logits
+from autoprune.data import Samples
+from autoprune.data.classification import Classification, logits
+from autoprune.data.task import Task
 from autoprune.errors import UsageError
 from autoprune.networks.execution import device_of, forward, mode, move
 
@@ -36,12 +37,12 @@ DEFAULT: Final = CriteriaConfig()
 
 Scores = dict[str, Tensor]
 
-Criterion = Callable[[nn.Module, Split, Task, int, CriteriaConfig], Masks]
+Criterion = Callable[[nn.Module, Samples, Task, int, CriteriaConfig], Masks]
 """Draws masks that keep so many weights in all, for a network at initialization."""
 
 
 def magnitude(
-    model: nn.Module, split: Split, task: Task, keep: int, config: CriteriaConfig = DEFAULT
+    model: nn.Module, split: Samples, task: Task, keep: int, config: CriteriaConfig = DEFAULT
 ) -> Masks:
     """Keep the largest initial weights."""
     masks = full_masks(model)
@@ -49,7 +50,7 @@ def magnitude(
 
 
 def snip(
-    model: nn.Module, split: Split, task: Task, keep: int, config: CriteriaConfig = DEFAULT
+    model: nn.Module, split: Samples, task: Task, keep: int, config: CriteriaConfig = DEFAULT
 ) -> Masks:
     """Keep the weights w with the largest |w * dL/dw| (Lee et al. 2019, SNIP, equation 6)."""
     masks = full_masks(model)
@@ -61,7 +62,7 @@ def snip(
 
 
 def grasp(
-    model: nn.Module, split: Split, task: Task, keep: int, config: CriteriaConfig = DEFAULT
+    model: nn.Module, split: Samples, task: Task, keep: int, config: CriteriaConfig = DEFAULT
 ) -> Masks:
     """Keep the weights w with the largest w * Hg (Wang et al. 2020, GraSP, equation 8).
 
@@ -81,7 +82,7 @@ def grasp(
 
 
 def synflow(
-    model: nn.Module, split: Split, task: Task, keep: int, config: CriteriaConfig = DEFAULT
+    model: nn.Module, split: Samples, task: Task, keep: int, config: CriteriaConfig = DEFAULT
 ) -> Masks:
     """Keep the weights that most paths of large weights go through, without data.
 
@@ -126,7 +127,7 @@ def _weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def _loss(
-    model: nn.Module, split: Split, task: Task, samples: int, temperature: float = 1.0
+    model: nn.Module, split: Samples, task: Task, samples: int, temperature: float = 1.0
 ) -> Tensor:
     """Return the loss on training samples, in train mode; batch statistics are restored.
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoprune.commands.ticket.config import TicketConfig
@@ -22,8 +21,9 @@ from autoprune.commands.ticket.training.experiment import TWIN, Experiment
 from autoprune.commands.ticket.training.length import iterations
 from autoprune.commands.ticket.training.recipe import recipe
 from autoprune.commands.ticket.training.trial import Splits
-from autoprune.data import Data, Split, load_data
-from autoprune.data.task import resolve_task
+from autoprune.data import Data, Samples, load_data
+from autoprune.data.named_task import resolve_task, weighed
+from autoprune.data.pooling import held_out, redrawn
 from autoprune.errors import UsageError
 from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.execution import forward, mode, move
@@ -32,7 +32,7 @@ from autoprune.pipeline.inputs import resolve_device, tensors_hash, weights_hash
 
 
 class StudyInputs(NamedTuple):
-    """Inputs of a study: facts ``shown`` in the result, and ``hashes`` that reveal changes.
+    """Inputs of a study: facts ``shown`` in its result, ``hashes`` of them, warnings.
 
     ``macs``: multiply-accumulates of the network per sample.
     """
@@ -41,6 +41,7 @@ class StudyInputs(NamedTuple):
     macs: int
     shown: dict[str, Any]
     hashes: dict[str, str]
+    remarks: tuple[str, ...]
 
 
 def prepare(config: TicketConfig) -> tuple[Study, StudyInputs]:
@@ -84,8 +85,8 @@ def _experiment(
 ) -> Experiment:
     device = resolve_device(config.device)
     named = search.config if search else config
-    data = load_data(search.config.data if search else data_name, named.seed)
-    task = resolve_task(named.task)
+    data = load_data(search.config.data if search else data_name, named.seed, named.resize)
+    task = weighed(resolve_task(named.task), data.train)
     spec = search.spec if search else model_spec(str(config.model), data)
     splits = splits_of(data, device, config.split_seed)
     samples = len(splits.train) // (config.weeks or 1)
@@ -102,13 +103,10 @@ def splits_of(data: Data, device: torch.device, seed: int | None = None) -> Spli
 
     With ``seed``, as many samples as the data hold out are drawn again.
     """
-    held = tree_map(lambda *parts: torch.cat(parts), data.search.content, data.validation.content)
-    validation, train = Split(held, data.validation.form, "validation"), data.train
+    validation: Samples = held_out(data)
+    train = data.train
     if seed is not None:
-        both = tree_map(lambda *parts: torch.cat(parts), train.content, held)
-        pool = Split(both, train.form, "train").take(len(train) + len(validation), seed)
-        train = pool.part(0, len(data.train))
-        validation = replace(pool.part(len(train), len(pool)), name="validation")
+        train, validation = redrawn(data, seed)
     return Splits(*(split.to(device) for split in (train, validation, data.test)))
 
 
@@ -141,7 +139,8 @@ def _inputs(
         hashes |= {"mask": tensors_hash(search.masks), "initial": tensors_hash(search.initial)}
     else:
         hashes["network"] = weights_hash(experiment.network(config.seed))
-    return StudyInputs(experiment.device.type, _macs(experiment, config.seed), shown, hashes)
+    macs = _macs(experiment, config.seed)
+    return StudyInputs(experiment.device.type, macs, shown, hashes, experiment.data.remarks)
 
 
 def _macs(experiment: Experiment, seed: int) -> int:

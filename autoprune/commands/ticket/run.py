@@ -54,6 +54,7 @@ def run_study(
     number = config.threads or suitable_threads(inputs.macs)
     with threads(number), Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(**inputs.hashes)
+        run.warnings.extend(inputs.remarks)
         workers = config.workers or _side_by_side(inputs.device, number)
         records = _train(study, run, workers, progress)
         result = {**inputs.shown, **study.result(records)}

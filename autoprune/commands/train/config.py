@@ -15,9 +15,11 @@ from autoprune.foundation.config import (
     RunConfig,
     named_directory,
     named_model,
+    named_task,
     slug,
 )
 from autoprune.foundation.options import (
+    ClassWeightsSpec,
     DataSpec,
     Debug,
     Device,
@@ -25,7 +27,9 @@ from autoprune.foundation.options import (
     FromRun,
     Json,
     Model,
+    Resize,
     RunDirectory,
+    ScoreName,
     Seed,
     Spec,
     Threads,
@@ -53,8 +57,11 @@ class _NamedNetwork(Config):
     model: Model = None
     weights: Weights = None
     data: DataSpec = "digits"
+    resize: Resize = None
     task: Spec = "classification"
     """What a batch is, the loss and the score: classification, ctc, or file.py:name."""
+    score: ScoreName = field(default=None, metadata=OUTSIDE)  # both become options of the task
+    class_weights: ClassWeightsSpec = field(default=None, metadata=OUTSIDE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +82,11 @@ class _TrainedNetwork(Config):
     weights: Weights = None
     data: FromRun = None
     """digits, a directory, a hub name, or file.py:function."""
+    resize: Resize = None
     task: FromRun = None
     """What a batch is, the loss and the score: classification, ctc, or file.py:name."""
+    score: ScoreName = field(default=None, metadata=OUTSIDE)  # both become options of the task
+    class_weights: ClassWeightsSpec = field(default=None, metadata=OUTSIDE)
     teacher: Annotated[
         str | None,
         tyro.conf.arg(
@@ -115,8 +125,8 @@ class _RecipeOptions(Config):
     def __post_init__(self) -> None:
         if self.threads < 0:
             raise UsageError(f"--threads must be at least 0, not {self.threads}")
-        for name in ("epochs", "steps", "batch_size"):
-            value = getattr(self, name)
+        for name in ("epochs", "steps", "batch_size", "resize"):
+            value = getattr(self, name, None)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
         if self.epochs is not None and self.steps is not None:
@@ -133,6 +143,8 @@ class TrainConfig(_RecipeOptions, _NamedNetwork, RunConfig):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", named_model(self.model, self.data))
+        task = named_task(self.task, self.score, self.class_weights)
+        object.__setattr__(self, "task", task)
         super().__post_init__()
         RunConfig.__post_init__(self)
 
@@ -164,6 +176,10 @@ class FinetuneConfig(_RecipeOptions, _TrainedNetwork):
         if self.weights is not None:
             object.__setattr__(self, "data", self.data or "digits")
             object.__setattr__(self, "model", named_model(self.model, str(self.data)))
+        if self.score or self.class_weights:
+            kind = self.task or "classification"
+            task = named_task(kind, self.score, self.class_weights)
+            object.__setattr__(self, "task", task)
         if not 0 <= self.distill <= 1:
             raise UsageError(f"--distill must lie in [0, 1], not {self.distill}")
 

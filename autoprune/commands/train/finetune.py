@@ -12,7 +12,8 @@ from autoprune.commands.train.config import FinetuneConfig, TrainConfig
 from autoprune.commands.train.fit_config import fit_config
 from autoprune.commands.train.inputs import TrainingInputs
 from autoprune.data import Data
-from autoprune.data.task import Classification, Task
+from autoprune.data.classification import Classification
+from autoprune.data.task import Task
 from autoprune.errors import UsageError
 from autoprune.foundation.files import expand_user
 from autoprune.networks.compatibility import check_compatible
@@ -43,6 +44,7 @@ def _own_network(config: FinetuneConfig) -> TrainingInputs:
         model=config.model,
         weights=config.weights,
         data=str(config.data),
+        resize=config.resize,
         task=task_name,
         device=config.device,
         seed=config.seed,
@@ -58,6 +60,7 @@ def _own_network(config: FinetuneConfig) -> TrainingInputs:
         spec=spec_json(inputs.spec, {}, {}),
         data=inputs.data,
         data_name=named.data,
+        resize=named.resize,
         task=inputs.task,
         task_name=task_name,
         recipe=_taught_recipe(config, inputs.model, inputs.data, teacher),
@@ -70,7 +73,7 @@ def _network_of_run(config: FinetuneConfig, run: Path) -> TrainingInputs:
     if not (run / SPEC).is_file():
         raise UsageError(f"{run} holds no network", "give the directory of a finished run")
     device = resolve_device(config.device)
-    data, task = of_run(run, config.data, config.task, trust_code=config.trust_code)
+    data, task = of_run(run, config.data, config.task, config.resize, trust_code=config.trust_code)
     artifacts = Artifacts(run)
     spec = artifacts.json(SPEC)
     dense = resolve_model(config.model, data) if config.model else None
@@ -88,6 +91,7 @@ def _network_of_run(config: FinetuneConfig, run: Path) -> TrainingInputs:
         spec=spec,
         data=data,
         data_name=str(config.data or known.get("data")),
+        resize=config.resize or (None if config.data else known.get("resize")),
         task=task,
         task_name=str(config.task or known.get("task") or task.name),
         recipe=_taught_recipe(config, model, data, teacher),

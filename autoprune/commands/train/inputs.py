@@ -23,6 +23,7 @@ class TrainingInputs:
     """Network to train, its data and task, and the recipe.
 
     - ``network``, ``data_name``, ``task_name``: names of network, data and task.
+    - ``resize``: size that images were brought to, each side; None for their own.
     - ``model``: the network in its initial state, which training does not change.
     - ``spec``: content of its ``model.json``.
     - ``trained``: whether its initial weights are worth a measurement.
@@ -36,6 +37,7 @@ class TrainingInputs:
     spec: Mapping[str, Any]
     data: Data
     data_name: str
+    resize: int | None
     task: Task
     task_name: str
     recipe: FitConfig
@@ -57,6 +59,7 @@ def train_inputs(config: TrainConfig) -> TrainingInputs:
         spec=spec_json(named.spec, {}, {}),
         data=named.data,
         data_name=config.data,
+        resize=config.resize,
         task=named.task,
         task_name=config.task,
         recipe=fit_config(config, named.model, len(named.data.train)),

@@ -54,7 +54,13 @@ def run_train(config: TrainConfig, progress: Progress) -> Trained:
 def run_finetune(config: FinetuneConfig, progress: Progress) -> Trained:
     """Carry out ``autoprune finetune``; raises AutopruneError for errors that a user can fix."""
     inputs = finetune_inputs(config)
-    config = replace(config, model=inputs.network, data=inputs.data_name, task=inputs.task_name)
+    config = replace(
+        config,
+        model=inputs.network,
+        data=inputs.data_name,
+        resize=inputs.resize,
+        task=inputs.task_name,
+    )
     return _carry_out(inputs, config, progress)
 
 
@@ -72,6 +78,7 @@ def _carry_out(
         if done(run, progress):
             return replace(Trained.from_json(run.artifacts.json(RESULT)), run=run.path)
         run.publish_json(SPLITS, describe(inputs.data))
+        run.warnings.extend(inputs.data.remarks)
         run.publish(INITIAL, partial(write_tensors, tensors=state_tensors(inputs.model)))
         model = copy.deepcopy(inputs.model)
         with thawed(model) as all_frozen:

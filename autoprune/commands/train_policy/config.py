@@ -13,6 +13,7 @@ from autoprune.foundation.config import RunConfig, check_numbers, slug
 from autoprune.foundation.options import (
     Align,
     Device,
+    Resize,
     Seed,
     Spec,
     TaskSpec,
@@ -34,6 +35,7 @@ class Source:
     model: str
     weights: str | None = None
     data: str | None = None
+    resize: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Source:
@@ -64,6 +66,7 @@ class TrainPolicyConfig(RunConfig):
     """Fractions of FLOPs, or of another cost as in 0.4..0.9params; commas join several ranges."""
     data: Spec = "digits"
     """For networks that name none: digits, a directory, a hub name, or file.py:function."""
+    resize: Resize = None
     task: TaskSpec = "classification"
     agent: LearnerName = "ppo"
     ranking: RankingName = "regression"
@@ -75,7 +78,7 @@ class TrainPolicyConfig(RunConfig):
     trust_code: TrustCode = field(default=False, metadata=OUTSIDE)
 
     def __post_init__(self) -> None:
-        check_numbers(self, evaluations=0, align=1, seed=0)
+        check_numbers(self, evaluations=0, align=1, seed=0, resize=1)
         super().__post_init__()
         _ = self.sources, self.ranges
 

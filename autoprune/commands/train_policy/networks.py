@@ -49,6 +49,7 @@ def find_network(config: TrainPolicyConfig, source: Source, progress: Progress) 
         model=source.model,
         weights=source.weights,
         data=source.data or config.data,
+        resize=config.resize if source.resize is None else source.resize,
         task=config.task,
         ranking=config.ranking,
         align=config.align,
@@ -88,7 +89,9 @@ def _from_run(source: Source, *, trust_code: bool) -> tuple[str, Source]:
         for named in (str(said["model"]), *([] if source.data else [str(said["data"])])):
             trust.check_named(named)
     weights = artifacts.file("model.safetensors")
-    return path.name, Source(str(said["model"]), str(weights), source.data or str(said["data"]))
+    resize = said.get("resize") if source.data is None else None
+    data = source.data or str(said["data"])
+    return path.name, Source(str(said["model"]), str(weights), data, resize)
 
 
 def with_unique_names(networks: Sequence[Network]) -> list[Network]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from autoprune.cost.model import CostModel
 from autoprune.cost.polynomial import Cost
-from autoprune.data import Split
+from autoprune.data import Samples
 from autoprune.data.task import Task
 from autoprune.errors import UsageError
 from autoprune.problem.granularity.layout import Layout, divide, structure_of
@@ -64,7 +64,7 @@ class PruningUnits:
         method: str,
         *,
         task: Task | None = None,
-        calibration: Split | None = None,
+        calibration: Samples | None = None,
         seed: int = 0,
         before: Masks | None = None,
     ) -> Ranking:

@@ -83,8 +83,10 @@ def _result(
     varying = [letter for letter in out if isinstance(columns[letter], Tensor)]
     owners = {tuple(letter in name for name in names) for letter in varying}
     if len(varying) > 1 and len(owners) > 1:
-        for letter in varying:
+        varying.sort(key=lambda letter: -len(torch.as_tensor(columns[letter])))
+        for letter in varying[1:]:  # an element has one unit: that of the larger group
             trace.freeze(columns[letter], "outer product of two activations")
+        varying = varying[:1]
     if len(varying) != 1:
         return trace.constant(shape, "a product of activations")
     column = columns[varying[0]]
@@ -116,6 +118,11 @@ def addmm(trace: Trace, node: Node, bias: Any, left: Value, right: Value, **kwar
         trace.freeze(bias, "added to a product")
         trace.freeze(result, "added to a product")
     return result
+
+
+def baddbmm(trace: Trace, node: Node, bias: Any, left: Value, right: Value, **kwargs: Any) -> Any:
+    """Matrix product of batches plus a bias, such as one for distances: it has rows for heads."""
+    return add_bias(trace, matmul(trace, node, left, right), bias)
 
 
 def einsum(trace: Trace, node: Node, equation: str, values: list[Value], **kwargs: Any) -> Any:
@@ -167,6 +174,7 @@ def _reason(node: Node) -> str:
 RULES = {
     **dict.fromkeys(("matmul", "mm", "bmm", "mv", "dot"), matmul),
     "addmm": addmm,
+    "baddbmm": baddbmm,
     "einsum": einsum,
     "scaled_dot_product_attention": scaled_dot_product_attention,
 }

@@ -43,9 +43,9 @@ def meet(trace: Trace, left: Tensor, right: Tensor) -> Tensor:
     over_left = _broadcast_over(trace, right, left)
     shape = torch.Size(np.broadcast_shapes(left.shape, right.shape))
     if over_left and over_right:
-        trace.labels.pin(left, "outer product of two activations")
-        trace.labels.pin(right, "outer product of two activations")
-        return trace.constant(shape, "outer product of two activations")
+        small, large = sorted((left, right), key=lambda one: len(torch.unique(squash(one))))
+        trace.labels.pin(small, "outer product of two activations")
+        return large.expand(shape)  # an element has one unit: that of the larger group
     summed = trace.is_statistic(left), trace.is_statistic(right)
     if over_right and summed[0]:
         return _normalize(trace, left, right, shape)

@@ -1,7 +1,8 @@
 """Heads of attention: which dimension of a split they are, seen ahead in the graph.
 
-Where attention scales by the size of a head, a head goes as a whole or not at all: the split into
-heads must keep the places of a head together, which is decided long before attention is met.
+A head goes as a whole: its size may be what attention scales by, what positions are rotated in or
+what several layers share. The split into heads must keep the places of a head together, which is
+decided long before attention is met.
 """
 
 from __future__ import annotations
@@ -11,57 +12,84 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import Node
+from torch.utils._pytree import tree_leaves
 
-from autoprune.structure.trace import MIXED, Param, move, operator_name, shape_of
+from autoprune.structure.labels import compress, spread
+from autoprune.structure.trace import operator_name, shape_of
 
 _ATTENTION = "scaled_dot_product_attention"
+_PRODUCTS = frozenset(("matmul", "einsum"))
 _STEPS = 60
 """Operators that are looked at between a split and its attention."""
 
 _MOVES = frozenset(
     "permute transpose movedim moveaxis swapaxes unsqueeze squeeze unbind select chunk split slice "
-    "contiguous clone expand view reshape flatten _unsafe_view".split()
+    "split_with_sizes tensor_split contiguous clone expand view reshape flatten _unsafe_view".split()
 )
 _VIEWS = frozenset("view reshape flatten _unsafe_view".split())
 
+Places = tuple[Tensor, ...]
+"""For each dimension of the split: the index along it that each element of a value came from."""
+
 
 def heads_of(node: Node) -> int | None:
-    """Dimension of a split that holds the heads of an attention which scales by their size."""
-    rank = len(shape_of(node))
-    start = Param((("", tuple(range(rank))),), shape_of(node))
-    queue: list[tuple[Node, Param]] = [(node, start)]
-    for one, value in queue:
+    """Dimension of a split that holds the heads of the attention behind it, if there are several.
+
+    It may hold the samples too: some merge them with the heads.
+    """
+    shape = shape_of(node)
+    start = tuple(spread(torch.arange(size), dim, shape) for dim, size in enumerate(shape))
+    queue: list[tuple[Node, Places]] = [(node, start)]
+    for one, places in queue:
         for user in one.users:
-            if operator_name(user) == _ATTENTION:
-                found = value.sources[0][1][-3] if len(value.shape) > 2 else None
-                return found if _scales(user) and found not in (None, MIXED) else None
+            if _attends(user):
+                return _varying(places, -3) if len(shape_of(one)) > 2 else None
             if len(queue) < _STEPS:
-                queue.extend(_behind(user, one, value))
+                queue.extend(_behind(user, one, places))
     return None
 
 
-def _scales(node: Node) -> bool:
-    return node.kwargs.get("scale") is None
+def _varying(places: Places, dim: int) -> int | None:
+    found = [
+        origin
+        for origin, place in enumerate(places)
+        if bool((place != place.narrow(dim, 0, 1)).any())
+    ]
+    return found[0] if len(found) == 1 else None
 
 
-def _behind(user: Node, node: Node, value: Any) -> list[tuple[Node, Param]]:
+def _attends(node: Node) -> bool:
+    """Whether an operator multiplies queries with keys, or scores with values, head by head."""
+    name = operator_name(node)
+    if name == _ATTENTION:
+        return True
+    factors = [item for item in tree_leaves(node.args) if isinstance(item, Node)]
+    return (
+        name in _PRODUCTS
+        and len(factors) == 2
+        and all(len(shape_of(item)) > 3 and item.op == "call_function" for item in factors)
+    )
+
+
+def _behind(user: Node, node: Node, places: Places) -> list[tuple[Node, Places]]:
     """Follow a value through an operator that moves it or keeps its shape."""
     name = operator_name(user)
     if name == "getitem" or not user.args or user.op != "call_function":
         return []
     if name in _MOVES and user.args[0] is node and not user.kwargs:
-        args = user.args[1:]
         results = user.meta["val"]
         if name in _VIEWS:
-            return [(user, move(value, lambda tensor: tensor.reshape(shape_of(user))))]
+            shape = shape_of(user)
+            return [(user, tuple(compress(place.reshape(shape)) for place in places))]
+        moved: list[Any] = [user.target(place, *user.args[1:]) for place in places]  # type: ignore[operator]
         if isinstance(results, Tensor):
-            return [(user, move(value, lambda tensor: user.target(tensor, *args)))]  # type: ignore[operator]
+            return [(user, tuple(moved))]
         return [
-            (part, move(value, lambda tensor, i=part.args[1]: user.target(tensor, *args)[i]))  # type: ignore[operator]
+            (part, tuple(one[part.args[1]] for one in moved))
             for part in user.users
             if operator_name(part) == "getitem"
         ]
     kept = user.meta.get("val")
-    if isinstance(kept, torch.Tensor) and kept.shape == value.shape and name != "linear":
-        return [(user, value)]
+    if isinstance(kept, Tensor) and kept.shape == shape_of(node) and name != "linear":
+        return [(user, places)]
     return []

@@ -80,11 +80,17 @@ def _convolved(
 ) -> Tensor:
     shape = shape_of(node)
     dim = len(shape) - _space(weight) - 1
-    if isinstance(bias, Param):
-        trace.tie(bias, 0, out, "out")
+    _add_bias(trace, out, bias)
     factor = math.prod(weight.shape[2:]) * math.prod(positions) * math.prod(shape[:dim])
     trace.layer(node, "conv", weight, [(factor, (out, reads))])
     return spread(out, dim, shape)
+
+
+def _add_bias(trace: Trace, out: Tensor, bias: Any) -> None:
+    if isinstance(bias, Param):
+        trace.tie(bias, 0, out, "out")
+    elif isinstance(bias, Tensor):  # put together from parts
+        trace.labels.join(out, bias)
 
 
 def _space(weight: Param) -> int:
@@ -124,8 +130,7 @@ def linear(trace: Trace, node: Node, value: Any, weight: Any, bias: Any = None) 
     source = trace.labels.column(value, last)
     trace.tie(weight, 1, source, "in")
     out = trace.produce(weight, 0, "linear")
-    if isinstance(bias, Param):
-        trace.tie(bias, 0, out, "out")
+    _add_bias(trace, out, bias)
     trace.layer(node, "linear", weight, [(math.prod(shape[:-1]), (out, source))])
     return spread(out, len(shape) - 1, shape)
 

@@ -14,7 +14,7 @@ from torch.fx import Node
 
 from autoprune.structure.labels import FREE, compress
 from autoprune.structure.rules.heads import heads_of
-from autoprune.structure.trace import Param, Trace, module_of, move, shape_of
+from autoprune.structure.trace import Param, Trace, move, shape_of
 
 
 def plain(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -59,7 +59,7 @@ def _reshape(trace: Trace, node: Node, value: Any, shape: torch.Size, wanted: An
         _tie_rows(trace, result, varying, open_dim if heads is None else heads)
     for dim, size in enumerate(wanted):
         if size != -1 and trace.labels.varies(result, dim):
-            trace.written.append((module_of(node), size, trace.labels.column(result, dim)))
+            trace.write(node, size, trace.labels.column(result, dim))
     return result
 
 
@@ -212,7 +212,7 @@ def pixel_shuffle(trace: Trace, node: Node, value: Any, factor: int) -> Any:
 
 _PLAIN = (
     "permute transpose t numpy_T mT T movedim moveaxis swapaxes unsqueeze squeeze flip roll "
-    "diagonal unfold tile repeat repeat_interleave"
+    "diagonal unfold pixel_unshuffle tile repeat repeat_interleave"
 ).split()
 
 RULES = {

@@ -14,7 +14,7 @@ from torch.fx import Node
 
 from autoprune.structure.labels import compress
 from autoprune.structure.rules.movement import plain, rows_of
-from autoprune.structure.trace import MIXED, Param, Trace, module_of, move, shape_of
+from autoprune.structure.trace import MIXED, Param, Trace, move, shape_of
 
 
 def split(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -32,7 +32,7 @@ def split(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> An
             for part in parts[1:]:
                 trace.labels.join(parts[0], part)
             column = trace.labels.column(parts[0], dim)
-            trace.written.append((module_of(node), len(column), column))
+            trace.write(node, len(column), column)
         else:
             trace.labels.pin(value, "split at constant sizes")
     return tuple(compress(part) for part in parts)
@@ -101,15 +101,23 @@ def index(trace: Trace, node: Node, value: Any, indices: Any, *args: Any) -> Any
     if isinstance(value, Param):
         return _look_up(trace, value, indices, shape)
     picks = indices if isinstance(indices, (list, tuple)) else [indices]
-    touched = [dim for dim, pick_ in enumerate(picks) if pick_ is not None]
-    if any(trace.labels.varies(value, dim) for dim in touched) or len(touched) != 1:
+    touched = [dim for dim, pick in enumerate(picks) if pick is not None]
+    if any(trace.labels.varies(value, dim) for dim in touched):
         trace.labels.pin(value, "indexed with constants of the code")
         return trace.constant(shape, "indexed with constants of the code")
-    thin = value.narrow(touched[0], 0, 1)
-    extra = len(shape) - value.dim()
-    for _ in range(extra):
-        thin = thin.unsqueeze(touched[0])
-    return thin.squeeze(touched[0]).expand(shape) if extra < 0 else thin.expand(shape)
+    rows, count = value, len(shape) - (value.dim() - len(touched))
+    for dim in reversed(touched):
+        rows = rows.select(dim, 0)
+    together = touched[-1] - touched[0] == len(touched) - 1
+    place = touched[0] if together else 0
+    for _ in range(count):
+        rows = rows.unsqueeze(place)
+    return rows.expand(shape)
+
+
+def index_select(trace: Trace, node: Node, value: Any, dim: int, index_: Any) -> Any:
+    """Take entries along one dimension: indexing with nothing else."""
+    return index(trace, node, value, [None] * (dim % len(value.shape)) + [index_])
 
 
 def _look_up(trace: Trace, weight: Param, indices: Any, shape: torch.Size) -> Param:
@@ -141,5 +149,6 @@ RULES = {
     "select": select,
     "unbind": unbind,
     "slice": slice_,
+    "index_select": index_select,
     "index": index,
 }

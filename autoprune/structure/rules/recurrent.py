@@ -37,8 +37,8 @@ def recurrent(
             trace.freeze(item, "recurrent layer with projections")
         return tuple(trace.constant(item.shape, "recurrent") for item in node.meta["val"])
     units = trace.labels.fresh(hidden)
-    if not _starts_at_zero(node):
-        trace.freeze(units, "initial state given by the caller")
+    for item in _states(node, state):
+        _hand_over(trace, item, units)
     source = trace.labels.column(value, value.dim() - 1)
     rows = value.numel() // value.shape[-1]
     for layer in range(num_layers):
@@ -74,11 +74,26 @@ def _cell(
     trace.layer(node, "recurrent", input_weight, list(products))
 
 
-def _starts_at_zero(node: Node) -> bool:
-    """Whether the initial state was made by the module: zeros of the hidden size it has."""
-    state = node.args[1]
-    nodes = state if isinstance(state, (list, tuple)) else [state]
-    return all("zeros" in str(item.target) for item in nodes if isinstance(item, Node))
+def _states(node: Node, state: Any) -> list[Any]:
+    """Return the initial states that are given: zeros of the hidden size come from the module."""
+    sources = node.args[1] if isinstance(node.args[1], (list, tuple)) else [node.args[1]]
+    values = state if isinstance(state, (list, tuple)) else [state]
+    return [
+        value
+        for source, value in zip(sources, values, strict=True)
+        if not (isinstance(source, Node) and "zeros" in str(source.target))
+    ]
+
+
+def _hand_over(trace: Trace, state: Any, units: Tensor) -> None:
+    """Join an initial state, [..., hidden], with the units: those of an encoder, of a parameter."""
+    last = len(state.shape) - 1
+    if isinstance(state, Param):
+        trace.tie(state, last, units, "scale")
+        for name, dims in state.sources:
+            trace.kinds.setdefault((name, dims[last] or 0), "parameter")
+    else:
+        trace.labels.join(trace.labels.column(state, last), units)
 
 
 def cell(
@@ -98,7 +113,7 @@ def cell(
     rows = value.numel() // value.shape[-1]
     _cell(trace, node, params, source, units, _GATES[kind], rows)
     for item in state if isinstance(state, (list, tuple)) else [state]:
-        trace.labels.join(trace.labels.column(item, item.dim() - 1), units)
+        _hand_over(trace, item, units)
     output = node.meta["val"]
     outputs = output if isinstance(output, (tuple, list)) else [output]
     results = tuple(spread(units, item.dim() - 1, torch.Size(item.shape)) for item in outputs)

@@ -12,7 +12,7 @@ from torch.fx import Node
 
 from autoprune.structure.rules.elementwise import pointwise
 from autoprune.structure.statistics import statistic
-from autoprune.structure.trace import Param, Trace, operator_name, shape_of
+from autoprune.structure.trace import MIXED, Param, Trace, operator_name, shape_of
 
 
 def _dims(value: Any, dim: Any) -> list[int]:
@@ -104,11 +104,21 @@ def spatial(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> 
     shapes = node.meta["val"]
     shape = shape_of(node)
     rank = len(shape) - _SPACE.get(node.name.rstrip("_0123456789"), len(shape) - 2)
+    if isinstance(value, Param):
+        return _resized(trace, node, value, rank)
     _pin_along(trace, node, value, list(range(rank, value.dim())))
     for dim in range(rank, value.dim()):
         value = value.narrow(dim, 0, 1)
     result = value.expand(shape)
     return tuple(result for _ in shapes) if isinstance(shapes, (tuple, list)) else result
+
+
+def _resized(trace: Trace, node: Node, weight: Param, rank: int) -> Param:
+    """Resize a table of positions: they stay, its channels remain its own."""
+    shape = shape_of(node)
+    trace.freeze_lost(weight, range(rank), f"a weight resized by {node.name}")
+    lost = tuple(None if size == 1 else MIXED for size in shape[rank:])
+    return Param(tuple((name, (*dims[:rank], *lost)) for name, dims in weight.sources), shape)
 
 
 _STATISTICS = frozenset(("mean", "sum", "std", "var", "var_mean", "norm", "linalg_vector_norm"))

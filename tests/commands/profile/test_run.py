@@ -12,7 +12,7 @@ from autoprune.cost.latency.deployed import deployed
 from autoprune.cost.latency.layers import module_times
 from autoprune.cost.latency.onnx import PACKAGES
 from autoprune.cost.model import CostModel
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.networks.execution import Form
 from autoprune.structure.analyze import analyze
 

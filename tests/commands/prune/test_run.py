@@ -186,3 +186,52 @@ def test_parts_of_a_budget_prune_the_same_fraction_each_time():
     assert last.limits == budget.limits
     assert all(last.choices[i][-1] == count for i, count in enumerate(first.values()))
     assert last.uniform() == budget.uniform()
+
+
+def test_a_plan_by_hand_is_carried_out(place, capsys):
+    Path("by-hand.json").write_text('{"conv1": 0.5}')
+    words = {**FILES, "finetune-epochs": 0, "run": "by-hand", "plan": "by-hand.json"}
+    argv = ["prune", "--json", *(t for n, v in words.items() for t in (f"--{n}", str(v)))]
+    assert main(argv) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["plan"] == {"conv1": 4, "conv2": 8} and result["agent"] == "plan by hand"
+    assert "fine-tuned" not in result["files"]["model.safetensors"]
+    # The plan that a run stores is a plan by hand, too, and leads to the same network.
+    words |= {"run": "again", "plan": "by-hand/plan.json"}
+    argv = ["prune", "--json", *(t for n, v in words.items() for t in (f"--{n}", str(v)))]
+    assert main(argv) == 0
+    files = [Path(run, "model.safetensors").read_bytes() for run in ("by-hand", "again")]
+    assert files[0] == files[1]
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ('{"conv9": 3}', "the network has no layer 'conv9' (did you mean conv"),
+        ('{"conv1": 9}', "keeps 9 of the 8 units of 'conv1'"),
+        ('{"conv1": 0}', "the plan keeps 0 of 'conv1'"),
+        ('{"conv1": true}', "the plan keeps True of 'conv1'"),
+        ('{"conv1": "4"}', "the plan keeps '4' of 'conv1'"),
+        ("{}", "the plan names no layers"),
+        ('{"conv1": 8}', "the plan does not meet 0.3flops: it costs 1 of the dense macs"),
+        ("missing.json", "cannot read the plan: missing.json is missing"),
+        (".", "cannot read the plan"),
+    ],
+)
+def test_plans_that_make_no_sense_are_one_line(plan, message, place, capsys):
+    words = {**FILES, "budget": "0.3flops", "plan": plan}
+    assert main(["prune", *(t for n, v in words.items() for t in (f"--{n}", str(v)))]) in (2, 3)
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_plan_by_hand_below_what_is_to_stay_is_refused(place, capsys):
+    words = {**FILES, "run": "floor", "plan": '{"conv1": 2}', "keep": "conv1=0.5"}
+    assert main(["prune", *(t for n, v in words.items() for t in (f"--{n}", str(v)))]) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert "keeps 2 of the 8 units of 'conv1', and at least 4 are to stay" in said
+
+
+def test_neither_budget_nor_plan_is_refused(place, capsys):
+    assert main(["prune", "--model", "nets.py:build", "--data", "mydata.py:loaders"]) == 2
+    assert "prune needs --budget or --plan" in capsys.readouterr().err

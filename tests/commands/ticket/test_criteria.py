@@ -7,7 +7,7 @@ from autoprune.commands.ticket.masks import (
     keep_highest,
 )
 from autoprune.data import Split
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 
 
 @pytest.fixture

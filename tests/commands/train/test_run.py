@@ -10,7 +10,7 @@ import autoprune
 from autoprune.commands.train.config import TrainConfig
 from autoprune.commands.train.run import run_train
 from autoprune.data import load_data
-from autoprune.data.task import Classification
+from autoprune.data.classification import Classification
 from autoprune.errors import UsageError
 from autoprune.foundation.progress import Silent
 from autoprune.networks.score import measure

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autoprune.commands.ticket.jobs import Tick
-from autoprune.data import Split
+from autoprune.data import Samples
 from autoprune.data.task import Task
 from autoprune.networks.execution import Precision
 from autoprune.networks.save import state_tensors
@@ -29,7 +29,7 @@ class Monitor:
     """
 
     model: nn.Module
-    validation: Split
+    validation: Samples
     task: Task
     every: int
     wanted: frozenset[int]

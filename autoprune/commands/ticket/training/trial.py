@@ -16,7 +16,7 @@ from autoprune.commands.ticket.training.monitor import (
     Observer,
     copied,
 )
-from autoprune.data import Split
+from autoprune.data import Samples
 from autoprune.data.task import Task
 from autoprune.foundation.schema import decode_fields, encode_fields
 from autoprune.networks.score import measure
@@ -74,9 +74,9 @@ def trial_of(record: Record) -> TicketTrial:
 class Splits(NamedTuple):
     """Splits to train on, to monitor, and to test on at the end."""
 
-    train: Split
-    validation: Split
-    test: Split
+    train: Samples
+    validation: Samples
+    test: Samples
 
 
 class TrialOutcome(NamedTuple):
@@ -142,7 +142,7 @@ def _tested(
     monitor: Monitor,
     reported: Collection[int],
     total: int,
-    test: Split,
+    test: Samples,
     task: Task,
 ) -> TicketTrial:
     """Test the weights at the reported iterations, at the early stop and at the end."""
@@ -163,5 +163,5 @@ def _tested(
     )
 
 
-def _loss_on(split: Split, task: Task, network: nn.Module) -> float:
+def _loss_on(split: Samples, task: Task, network: nn.Module) -> float:
     return measure(network, split, task).loss
