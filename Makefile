@@ -14,9 +14,10 @@ PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 INDEX    = $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 RUNTIME := $(VENV)/.runtime
 DEV     := $(VENV)/.dev
+MODELS  := $(VENV)/.models
 
 .DEFAULT_GOAL := help
-.PHONY: help search test torture lint format rooms check clean
+.PHONY: help search models test torture lint format rooms check clean
 
 help:  ## Show this list
 	@echo "usage: make <target> [PYTHON=python3.12] [TORCH_INDEX=<wheel index>]"; echo
@@ -27,6 +28,8 @@ search: $(RUNTIME)  ## Set up and prune the embedded example to BUDGET (default 
 
 test: $(DEV)  ## Set up and run the whole test suite
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+models: $(MODELS)  ## Set up the libraries whose networks are tested, too (timm, transformers, ...)
 
 torture: $(DEV)  ## Set up and kill, damage and flood runs for an hour or two (SHARE=0.1: a tenth)
 	$(BIN)/python -m benchmarks.torture --share $(SHARE)
@@ -65,4 +68,13 @@ $(RUNTIME): $(BIN)/python pyproject.toml constraints.txt
 
 $(DEV): $(RUNTIME)
 	$(PIP) --build-constraint constraints.txt --editable '.[data,onnx]' --group dev
+	@touch $@
+
+# torchvision goes alone: its wheel asks for another build of torch than a CPU index has. The detectors
+# ask for OpenCV with windows, which needs libraries of a desktop.
+$(MODELS): $(DEV)
+	$(PIP) --no-deps torchvision
+	$(PIP) timm transformers segmentation-models-pytorch diffusers
+	$(PIP) opencv-python-headless polars psutil py-cpuinfo requests
+	$(PIP) --no-deps ultralytics ultralytics-thop
 	@touch $@

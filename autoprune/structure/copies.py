@@ -1,8 +1,8 @@
 """Copies of a network to work on: without the user's hooks, in either mode.
 
 A hook may keep tensors in a list of the user's or change what a module gives. Copies lose the
-hooks, but for those of the library that built it (spectral norm, observers); a network that is another one without them
-is refused.
+hooks, but for those of the library that built it (spectral norm, observers); a network that is
+another one without them is refused.
 """
 
 from __future__ import annotations

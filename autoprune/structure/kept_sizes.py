@@ -69,7 +69,9 @@ class Choices:
 
     def __init__(self, model: nn.Module, structure: Structure) -> None:
         self._model, self._options = model, structure.options
+        self._groups = [group.name for group in structure.groups]
         self._helped: list[tuple[Kind, ...]] = []
+        self._copied: dict[str, set[Attribute]] = {}
 
     def options(self, group: str) -> dict[Kind, dict[Attribute, Extent]]:
         """Return the ints that may hold a size with units of the group in it, by kind."""
@@ -86,10 +88,30 @@ class Choices:
         own = self.options(group)
         return [kinds for kinds in self._helped if all(kind in own for kind in kinds)]
 
-    def note(self, kinds: tuple[Kind, ...]) -> None:
-        """Remember kinds that helped."""
-        if kinds and kinds not in self._helped:
-            self._helped.append(kinds)
+    def copied(self, structure: Structure, kinds: tuple[Kind, ...]) -> Structure:
+        """Note kinds that helped a group, and set them for all groups that have them too.
+
+        What they would set otherwise, or what another group has set, stays.
+        """
+        if not kinds or kinds in self._helped:
+            return structure
+        self._helped.append(kinds)
+        for group in self._groups:
+            own = self.options(group)
+            if all(kind in own for kind in kinds):
+                choice = {place: size for kind in kinds for place, size in own[kind].items()}
+                if structure.widths.keys().isdisjoint(choice):
+                    self._copied.setdefault(group, set()).update(choice)
+                    structure = adopt(structure, choice)
+        return structure
+
+    def without_copied(self, structure: Structure, group: str) -> Structure:
+        """Return the structure without what was set for a group by the example of another."""
+        wrong = self._copied.pop(group, set())
+        if not wrong:
+            return structure
+        kept = {place: size for place, size in structure.widths.items() if place not in wrong}
+        return replace(structure, widths=kept)
 
     def near(self, group: str, chosen: tuple[Kind, ...], error: Exception | None) -> list[Kind]:
         """Return the kinds that the failing code reads, what it names first; else all there are.

@@ -51,7 +51,8 @@ class Bench:
 
     def sets_ints(self, passed: list[str], group: str) -> bool:
         """Let ints of modules follow the plan, as far as a failing proof asks, if that helps."""
-        before, options = self.structure, self._choices.options(group)
+        options = self._choices.options(group)
+        before = self._choices.without_copied(self.structure, group)
         stack: list[tuple[Kind, ...]] = [(), *reversed(self._choices.known(group))]
         for _ in range(TRIALS if options else 0):
             if not stack:
@@ -60,7 +61,7 @@ class Bench:
             choice = {place: size for kind in kinds for place, size in options[kind].items()}
             self._use(adopt(before, choice))
             if self.error([*passed, group]) is None:
-                self._choices.note(kinds)
+                self._use(self._choices.copied(self.structure, kinds))
                 return True
             more = self._choices.near(group, kinds, self._raised)
             stack.extend((*kinds, kind) for kind in reversed(more))

@@ -23,8 +23,9 @@ _STEPS = 60
 """Operators that are looked at between a split and its attention."""
 
 _MOVES = frozenset(
-    "permute transpose movedim moveaxis swapaxes unsqueeze squeeze unbind select chunk split slice "
-    "split_with_sizes tensor_split contiguous clone expand view reshape flatten _unsafe_view".split()
+    "permute transpose movedim moveaxis swapaxes unsqueeze squeeze unbind select chunk split "
+    "slice split_with_sizes tensor_split contiguous clone expand view reshape flatten "
+    "_unsafe_view".split()
 )
 _VIEWS = frozenset("view reshape flatten _unsafe_view".split())
 

@@ -1,0 +1,13 @@
+"""Networks of ultralytics, pruned to one half of every group."""
+
+import pytest
+
+from tests.real.checking import check, names
+
+LIBRARY = "ultralytics"
+pytestmark = pytest.mark.filterwarnings("ignore")  # those of the library are its own
+
+
+@pytest.mark.parametrize("name", names(LIBRARY))
+def test_one_half_of_every_group(name):
+    check(LIBRARY, name)
