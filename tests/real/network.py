@@ -16,8 +16,6 @@ class Network:
 
     ``outputs`` names what counts of a mapping that the network returns (empty: everything);
     ``heads`` are modules that torch-pruning must leave alone, as their units are the output.
-    ``most`` is the share of parameters that may be left at uniform 0.5, ``why`` the reason if that
-    is more than the usual.
     """
 
     name: str
@@ -25,8 +23,6 @@ class Network:
     inputs: Callable[[], Any]
     outputs: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
-    most: float = 0.35
-    why: str = ""
 
 
 def images(size: int = 32, channels: int = 3) -> Callable[[], Tensor]:

@@ -78,8 +78,9 @@ def count(model: nn.Module) -> int:
 @torch.no_grad()
 def macs(model: nn.Module, inputs: Any) -> int:
     """Count multiply-adds of one pass, by torch's own counter."""
+    frozen = copy.deepcopy(model).requires_grad_(False)  # it hooks the gradients that there are
     with FlopCounterMode(display=False) as counter:
-        call(model, inputs)
+        call(frozen, inputs)
     return int(counter.get_total_flops()) // 2
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.torture.forge import ROOT, Forge
 from tests.torture.works import OWN, RUN, Tally, clear
 
-TIMED = f"search --budget 0.9latency {OWN} --agent uniform --finetune-epochs 0 --no-baseline"
+TIMED = f"search --budget 1latency,0.9flops {OWN} --agent uniform --finetune-epochs 0 --no-baseline"
 
 
 def share_one(place: Path, together: int) -> Tally:
