@@ -42,7 +42,8 @@ def main() -> None:
     given = options.parse_args()
     torch.set_num_threads(given.threads)
     warnings.simplefilter("ignore")
-    rows = stored = _stored()
+    stored = _stored()
+    rows = {name: row for name, row in stored.items() if _known(name)}
     for library in [given.library] if given.library else catalog.LIBRARIES:
         if catalog.missing(library):
             print(f"{library} is not installed", file=sys.stderr)
@@ -60,6 +61,13 @@ def main() -> None:
 def _networks(library: str) -> Mapping[str, Network]:
     with contextlib.redirect_stderr(io.StringIO()):  # libraries talk when they are imported
         return catalog.networks(library)
+
+
+def _known(name: str) -> bool:
+    """Whether a network of the stored table is still in the catalog, as far as that is known."""
+    prefix = name.partition(":")[0]
+    library = next(one for one in catalog.LIBRARIES if one.partition("_")[0] == prefix)
+    return catalog.missing(library) or name in _networks(library)
 
 
 def _stored() -> dict[str, dict[str, Any]]:

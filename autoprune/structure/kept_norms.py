@@ -38,10 +38,14 @@ class KeptUnits(TorchFunctionMode):
                 return found
         return func(*args, **(kwargs or {}))
 
-    def over(self, x: Tensor, dims: list[int], units: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    def over(
+        self, x: Tensor, dims: list[int], units: list[int], weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return which ``units`` (dimensions) count, how many places, and the mean over ``dims``.
 
-        Every result keeps the dimensions of ``x``.
+        ``weight``: the norm's own, which is zero where units are gone; it is certain, and a unit
+        that no input of the example wakes is as zero as one that is gone. Every result keeps the
+        dimensions of ``x``.
         """
         here = (x != 0).to(x.dtype)
         others = [dim for dim in range(x.dim()) if dim not in units]
@@ -50,6 +54,8 @@ class KeptUnits(TorchFunctionMode):
         before = None if self._before is None else next(self._before, None)
         if before is None or before.shape != here.shape:
             stays = torch.ones_like(here)
+        elif weight is not None:
+            stays = (weight != 0).to(x.dtype).reshape(here.shape)
         else:
             stays = torch.maximum(here, 1 - before)
         shape = [size if dim in dims else stays.shape[dim] for dim, size in enumerate(x.shape)]
@@ -62,9 +68,16 @@ def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     return x if bias is None else x + bias
 
 
-def _centered(run: KeptUnits, x: Tensor, dims: list[int], units: list[int], eps: float) -> Tensor:
+def _centered(
+    run: KeptUnits,
+    x: Tensor,
+    dims: list[int],
+    units: list[int],
+    eps: float,
+    weight: Tensor | None,
+) -> Tensor:
     """Give the kept units of ``dims`` mean 0 and variance 1."""
-    stays, count, mean = run.over(x, dims, units)
+    stays, count, mean = run.over(x, dims, units, weight)
     centered = (x - mean) * stays
     variance: Tensor = centered.square().sum(dims, keepdim=True) / count
     return centered / (variance + eps).sqrt()
@@ -80,7 +93,7 @@ def _layer_norm(
     *args: Any,
 ) -> Tensor:
     dims = list(range(input.dim() - len(normalized_shape), input.dim()))
-    return _scaled(_centered(run, input, dims, dims, eps), weight, bias)
+    return _scaled(_centered(run, input, dims, dims, eps, weight), weight, bias)
 
 
 def _rms_norm(
@@ -91,7 +104,7 @@ def _rms_norm(
     eps: float | None = None,
 ) -> Tensor:
     dims = list(range(input.dim() - len(normalized_shape), input.dim()))
-    square = run.over(input.square(), dims, dims)[2]
+    square = run.over(input.square(), dims, dims, weight)[2]
     return _scaled(input * (square + (eps or torch.finfo(input.dtype).eps)).rsqrt(), weight, None)
 
 
@@ -105,7 +118,7 @@ def _group_norm(
     *args: Any,
 ) -> Tensor:
     shape = (input.shape[0], num_groups, -1, math.prod(input.shape[2:]))
-    done = _centered(run, input.reshape(shape), [2, 3], [1, 2], eps).reshape(input.shape)
+    done = _centered(run, input.reshape(shape), [2, 3], [1, 2], eps, weight).reshape(input.shape)
     view = (-1,) + (1,) * (input.dim() - 2)
     weight, bias = (one if one is None else one.view(view) for one in (weight, bias))
     return _scaled(done, weight, bias)

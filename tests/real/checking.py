@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.real import ours
+from tests.real.bounds import most
 from tests.real.catalog import missing, networks
 
 
@@ -23,5 +24,5 @@ def check(library: str, name: str) -> None:
     assert outcome.structure.groups
     for mode, error in outcome.errors.items():
         assert error <= ours.TOLERANCE, f"wrong in {mode} mode"
-    assert outcome.share <= network.most, [pin.reason for pin in outcome.structure.pinned]
+    assert outcome.share <= most(name), [pin.reason for pin in outcome.structure.pinned]
     assert outcome.macs_left < outcome.macs
