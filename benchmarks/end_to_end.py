@@ -24,13 +24,12 @@ from support.reporting import parser, report
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.real import stubs
-
 from autoprune.commands.train.config import TrainConfig
 from autoprune.commands.train.run import run_train
 from autoprune.foundation.terminal import Terminal
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.search import run_search
+from tests.real import stubs
 
 CANVASES = Path(__file__).parent / "support" / "canvases.py"
 
