@@ -21,8 +21,8 @@ def check(library: str, name: str) -> None:
     """Prune a network by half: it runs in both modes as its masked twin, and little is left."""
     network = networks(library)[name]
     outcome = ours.halve(network)
-    assert outcome.structure.groups
+    assert bool(outcome.structure.groups) == (most(name) < 1), "some are known to be pinned whole"
     for mode, error in outcome.errors.items():
         assert error <= ours.TOLERANCE, f"wrong in {mode} mode"
     assert outcome.share <= most(name), [pin.reason for pin in outcome.structure.pinned]
-    assert outcome.macs_left < outcome.macs
+    assert outcome.macs_left < outcome.macs or most(name) == 1
