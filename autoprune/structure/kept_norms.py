@@ -60,7 +60,7 @@ class KeptUnits(TorchFunctionMode):
             stays = torch.maximum(here, 1 - before)
         shape = [size if dim in dims else stays.shape[dim] for dim, size in enumerate(x.shape)]
         count = stays.expand(shape).sum(dims, keepdim=True).clamp(min=1)
-        return stays, count, x.sum(dims, keepdim=True) / count
+        return stays, count, (x * stays).sum(dims, keepdim=True) / count
 
 
 def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:

@@ -10,7 +10,6 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "timm:resnetv2_50x1_bit": (1.00, "weights that are standardized over what they read"),
     "timm:nf_resnet26": (1.00, "weights that are standardized over what they read"),
     "timm:skresnet18": (0.51, "paths of one grouped convolution"),
-    "timm:mixer_s16_224": (0.52, "layers that work across positions"),
     "transformers:MixtralForCausalLM": (0.95, "experts in one product of groups of matrices"),
     "transformers:MambaForCausalLM": (0.59, "state-space scan"),
     "transformers:T5ForConditionalGeneration": (

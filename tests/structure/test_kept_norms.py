@@ -57,3 +57,17 @@ def test_means_over_several_dimensions_are_left_alone() -> None:
     with KeptUnits(dense):
         assert torch.equal(masked.mean((2, 3)), masked.mean((2, 3)))
         assert torch.allclose(masked.mean((2, 3)), masked.sum((2, 3)) / 16)
+
+
+def test_units_that_are_gone_but_not_zero_do_not_count() -> None:
+    """What works across positions adds its bias to every unit, also to those that are gone."""
+    torch.manual_seed(0)
+    x, weight = torch.randn(3, 8), torch.rand(8) + 0.5
+    gone = torch.ones(8)
+    gone[KEPT] = 0
+    with KeptUnits() as dense:
+        F.layer_norm(x, (8,), weight)
+    with KeptUnits(dense):
+        found = F.layer_norm(x, (8,), weight * (1 - gone))
+    expected = F.layer_norm(x[:, KEPT], (4,), weight[KEPT])
+    assert torch.allclose(found[:, KEPT], expected, atol=1e-6)
