@@ -22,11 +22,11 @@ def _macs(network: Priced) -> Iterable[Product]:
 
 
 def _parameters(network: Priced) -> Iterable[Product]:
-    return (Product(1, info.shape) for info in network.structure.tensors if info.is_parameter)
+    return (Product(1, info.elements) for info in network.structure.tensors if info.is_parameter)
 
 
 def _bytes(network: Priced) -> Iterable[Product]:
-    return (Product(info.itemsize, info.shape) for info in network.structure.tensors)
+    return (Product(info.itemsize, info.elements) for info in network.structure.tensors)
 
 
 def _energy(network: Priced) -> Iterable[Product]:

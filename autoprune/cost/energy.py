@@ -120,10 +120,10 @@ def energy_products(
         for product in layer.macs:
             yield Product(product.factor * table.mac, product.extents)
         for extent in (layer.reads, layer.writes):
-            yield Product(table.activation, (extent,))
+            yield Product(table.activation, (extent, *layer.within))
     for info in tensors:
         if info.shape:  # inference reads no counter
-            yield Product(table.weight(info.itemsize), info.shape)
+            yield Product(table.weight(info.itemsize), info.elements)
 
 
 def joules(femtojoules: float) -> str:

@@ -1,9 +1,10 @@
 """Saved compact networks: a spec in JSON and the weights in safetensors; nothing is pickled.
 
 ``model.json``, format 1: ``{"format", "model": factory or null, "indices": [[tensor, dim, [...]]],
-"widths": [[module, attribute, size]], "sparse": [tensor]}``. Loading builds the dense network,
-keeps the indices along each dimension, and fills in the weights of ``model.safetensors``, where
-the ``sparse`` tensors are packed (:mod:`autoprune.networks.bitmap`).
+"widths": [[module, attribute, size]], "sparse": [tensor]}``; format 2 has ``"removed": [[modules,
+what they give out, rank, dim, units]]``, too. Loading builds the dense network, keeps the indices
+along each dimension, takes out the branches that were removed, and fills in the weights of
+``model.safetensors``, where the ``sparse`` tensors are packed (:mod:`autoprune.networks.bitmap`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,11 +28,17 @@ from autoprune.networks.bitmap import pack, unpack
 from autoprune.networks.spec import ModelSpec
 from autoprune.runs.artifacts import Artifacts
 from autoprune.structure.copies import unwrapped
-from autoprune.structure.cut_record import recorded_cut
+from autoprune.structure.cut_record import Cut, recorded_cut
 from autoprune.structure.cutting import Indices, Widths, cut
+from autoprune.structure.removal import remove
+from autoprune.structure.table import Removal
 
-FORMAT = 1
+FORMAT, FORMAT_OF_BRANCHES = 1, 2
+MOST_DIMS, MOST_UNITS = 8, 2**31
 SPEC, WEIGHTS = "model.json", "model.safetensors"
+Removals = Sequence[tuple[Removal, int]]
+"""Branches that were taken out, each with the size of the constant in its place."""
+
 _ANOTHER = "it was saved from another model or version"
 
 
@@ -58,18 +66,25 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def spec_json(
-    spec: ModelSpec | None, indices: Indices, widths: Widths, sparse: Sequence[str] = ()
+    spec: ModelSpec | None,
+    indices: Indices,
+    widths: Widths,
+    sparse: Sequence[str] = (),
+    removed: Removals = (),
 ) -> dict[str, Any]:
     """Describe a pruned network; ``spec`` builds the dense one, None if only the caller can.
 
-    ``sparse`` names the tensors that its weights file holds packed.
+    ``sparse`` names the tensors that its weights file holds packed; ``removed`` are the branches
+    that were taken out.
     """
+    gone = {"removed": [[*astuple(removal), size] for removal, size in removed]} if removed else {}
     return {
-        "format": FORMAT,
+        "format": FORMAT_OF_BRANCHES if removed else FORMAT,
         "model": spec.to_json() if spec else None,
         "indices": [[name, dim, index.tolist()] for (name, dim), index in indices.items()],
         "widths": [[path, attribute, size] for (path, attribute), size in widths.items()],
         "sparse": list(sparse),
+        **gone,
     }
 
 
@@ -97,17 +112,17 @@ def write_network(
     ``sparse`` names the tensors whose zeros are not stored.
     """
     model = _innermost(model)
-    indices, widths = recorded_cut(model)
+    made = recorded_cut(model)
     tensors = state_tensors(model)
     masks = {name: tensors[name] != 0 for name in sparse}
-    described = spec_json(spec, indices, widths, sparse)
+    described = spec_json(spec, made.indices, made.widths, sparse, made.removed)
     artifacts.publish(SPEC, text_writer(pretty(described)))
     artifacts.publish(WEIGHTS, partial(write_tensors, tensors=pack(tensors, masks)))
 
 
 def rewrite_network(artifacts: Artifacts, model: nn.Module) -> None:
     """Publish a network again if its weights are no longer those that are stored."""
-    spec, _, _, sparse = _read_spec(artifacts.json(SPEC), artifacts.path / SPEC)
+    spec, _, sparse = _read_spec(artifacts.json(SPEC), artifacts.path / SPEC)
     tensors = state_tensors(_innermost(model))
     shapes = {name: value.shape for name, value in tensors.items()}
     stored = load_file(str(artifacts.file(WEIGHTS)))
@@ -146,7 +161,7 @@ def load(run: str | Path, model: nn.Module | None = None, *, trust_code: bool = 
     if not (path / SPEC).is_file():
         raise UsageError(f"{path} holds no pruned network", "give the directory of a finished run")
     artifacts = Artifacts(path)
-    spec, indices, widths, sparse = _read_spec(artifacts.json(SPEC), path / SPEC)
+    spec, made, sparse = _read_spec(artifacts.json(SPEC), path / SPEC)
     if model is None:
         if spec is None:
             raise UsageError(
@@ -155,22 +170,18 @@ def load(run: str | Path, model: nn.Module | None = None, *, trust_code: bool = 
             )
         model = spec.build(trust_code=trust_code)
     model = unwrapped(model)
-    return rebuild(model, indices, widths, artifacts.file(WEIGHTS), sparse)
+    return rebuild(model, made, artifacts.file(WEIGHTS), sparse)
 
 
-def rebuild(
-    model: nn.Module,
-    indices: Indices,
-    widths: Widths,
-    weights: Path,
-    sparse: Sequence[str] = (),
-) -> nn.Module:
+def rebuild(model: nn.Module, made: Cut, weights: Path, sparse: Sequence[str] = ()) -> nn.Module:
     """Cut a dense network in place and load its weights; raises DamagedError if they do not fit.
 
     ``sparse`` names the tensors that the file holds packed.
     """
     try:
-        cut(model, indices, widths)
+        cut(model, made.indices, made.widths)
+        for removal, size in made.removed:
+            remove(model, removal, torch.zeros(size))
         shapes = {name: value.shape for name, value in model.state_dict().items()}
         tensors = unpack(load_file(str(weights)), sparse, shapes)
         missing = model.load_state_dict(tensors, strict=False)
@@ -194,17 +205,24 @@ def rebuild(
     return model.eval()
 
 
-def _read_spec(data: Any, path: Path) -> tuple[ModelSpec | None, Indices, Widths, tuple[str, ...]]:
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
+def _read_spec(data: Any, path: Path) -> tuple[ModelSpec | None, Cut, tuple[str, ...]]:
+    if not isinstance(data, dict) or data.get("format") not in (FORMAT, FORMAT_OF_BRANCHES):
         raise DamagedError(f"{path} has a format this version does not know", _ANOTHER)
-    indices, widths, sparse = data.get("indices"), data.get("widths"), data.get("sparse", [])
-    if not isinstance(indices, list) or not isinstance(widths, list) or not _names(sparse):
+    indices: Any = data.get("indices")
+    widths: Any = data.get("widths")
+    sparse = data.get("sparse", [])
+    gone: Any = data.get("removed", [])
+    lists = all(isinstance(part, list) for part in (indices, widths, gone))
+    if not lists or not _names(sparse):
         raise DamagedError(f"{path} is not a description of a network", _ANOTHER)
     spec = data.get("model")
     return (
         ModelSpec.from_json(spec) if spec is not None else None,
-        dict(_index(entry, path) for entry in indices),
-        dict(_width(entry, path) for entry in widths),
+        Cut(
+            dict(_index(entry, path) for entry in indices),
+            dict(_width(entry, path) for entry in widths),
+            tuple(_removed(entry, path) for entry in gone),
+        ),
         tuple(sparse),
     )
 
@@ -216,9 +234,9 @@ def _names(entries: Any) -> bool:
 def _index(entry: Any, path: Path) -> tuple[tuple[str, int], Tensor]:
     match entry:
         case [str(name), int(dim), list(places)] if (
-            0 <= dim < 8
+            0 <= dim < MOST_DIMS
             and places
-            and all(type(place) is int and 0 <= place < 2**31 for place in places)
+            and all(type(place) is int and 0 <= place < MOST_UNITS for place in places)
         ):
             return (name, dim), torch.tensor(places)
     raise DamagedError(f"{path} has a damaged index: {str(entry)[:60]}")
@@ -231,3 +249,25 @@ def _width(entry: Any, path: Path) -> tuple[tuple[str, str], int]:
         ):
             return (module, attribute), size
     raise DamagedError(f"{path} has a damaged width: {str(entry)[:60]}")
+
+
+def _removed(entry: Any, path: Path) -> tuple[Removal, int]:
+    match entry:
+        case [list(modules), list(templates), int(rank), int(dim), int(size)] if (
+            modules
+            and len(modules) == len(templates)
+            and _names(modules)
+            and all(map(_is_template, templates))
+            and 0 <= dim < rank < MOST_DIMS
+            and 0 < size < MOST_UNITS
+        ):
+            return Removal(tuple(modules), tuple(templates), rank, dim), size
+    raise DamagedError(f"{path} has a damaged branch: {str(entry)[:60]}")
+
+
+def _is_template(entry: Any) -> bool:
+    if isinstance(entry, dict):
+        return all(map(_is_template, entry.values()))
+    if isinstance(entry, list):
+        return all(map(_is_template, entry))
+    return entry is None or isinstance(entry, str)

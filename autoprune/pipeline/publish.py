@@ -63,7 +63,8 @@ def publish(
     if sparse:
         described = spec_json(spec, {}, {}, tuple(sparse))
     else:
-        described = spec_json(spec, slicer.indices(kept), slicer.widths(kept))
+        gone = [(removal, len(constant)) for removal, constant in slicer.constants(kept)]
+        described = spec_json(spec, slicer.indices(kept), slicer.widths(kept), (), gone)
     run.publish_json(
         "plan.json",
         {

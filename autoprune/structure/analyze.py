@@ -8,7 +8,8 @@ must equal the masked one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -16,13 +17,15 @@ from torch import nn
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 from autoprune.structure import Graphs
+from autoprune.structure.branch_proof import BranchBench
 from autoprune.structure.copies import require_no_need_of_hooks, unwrapped
+from autoprune.structure.depth import deepened
 from autoprune.structure.finite import require_finite, require_values
-from autoprune.structure.graph import ExampleInputs, call
+from autoprune.structure.graph import ExampleInputs, ModelGraph, call
 from autoprune.structure.pinning import pin
 from autoprune.structure.plan import Plan
 from autoprune.structure.proof import Bench
-from autoprune.structure.table import Pinned, Structure
+from autoprune.structure.table import Branch, Pinned, Structure
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,44 @@ def analyze(model: nn.Module, example_inputs: ExampleInputs) -> Structure:
         if _halved(again.structure) >= _halved(proved.structure):
             break
         proved = again
-    return proved.structure
+    return _with_proved_branches(model, proved.structure, example_inputs, graphs.evaluation)
+
+
+def _with_proved_branches(
+    model: nn.Module, structure: Structure, example_inputs: ExampleInputs, graph: ModelGraph
+) -> Structure:
+    """Return the structure with those of its branches that can be taken out."""
+    if not structure.branches:
+        return structure
+    with torch.no_grad():
+        bench = BranchBench(model, deepened(structure), example_inputs, graph)
+        good, _ = _passing(list(structure.branches), bench.error)
+    names = {branch.name for branch in good}
+    kept = tuple(
+        replace(branch, outer=tuple(name for name in branch.outer if name in names))
+        for branch in structure.branches
+        if branch.name in names
+    )
+    return replace(structure, branches=kept)
+
+
+def _passing(
+    suspects: Sequence[Branch], error: Callable[[Sequence[Branch]], str | None]
+) -> tuple[list[Branch], dict[str, str]]:
+    """Return the branches that pass together, by halves, and why the others do not."""
+    reasons: dict[str, str] = {}
+
+    def grow(passed: list[Branch], more: Sequence[Branch]) -> list[Branch]:
+        reason = error([*passed, *more]) if more else None
+        if reason is None:
+            return [*passed, *more]
+        if len(more) == 1:
+            reasons[more[0].name] = reason
+            return passed
+        middle = len(more) // 2
+        return grow(grow(passed, more[:middle]), more[middle:])
+
+    return grow([], suspects), reasons
 
 
 def _links(traced: Structure, proved: Verification) -> frozenset[str]:

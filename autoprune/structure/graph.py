@@ -30,12 +30,13 @@ class ModelGraph:
     """The operators of one forward pass.
 
     ``names`` maps placeholder nodes to the canonical name of their parameter or buffer;
-    placeholders it does not list are inputs of the user or constants of the code.
+    placeholders it does not list are inputs of the user or constants of the code, whose values
+    ``constants`` holds.
     """
 
     nodes: tuple[Node, ...]
     names: dict[str, str]
-    constants: frozenset[str]
+    constants: dict[str, Tensor]
 
 
 def as_call(example_inputs: ExampleInputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -112,7 +113,11 @@ def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool
     return ModelGraph(
         nodes=tuple(program.graph.nodes),
         names={node: known.get(name, name) for node, name in owned.items()},
-        constants=frozenset(signature.inputs_to_lifted_tensor_constants),
+        constants={
+            node: value
+            for node, name in signature.inputs_to_lifted_tensor_constants.items()
+            if isinstance(value := program.constants[name], Tensor)
+        },
     )
 
 

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 
+from autoprune.structure.branches import Cone, names_of
 from autoprune.structure.graph import aliases
 from autoprune.structure.kept_sizes import candidates
 from autoprune.structure.labels import squash
 from autoprune.structure.table import (
+    Branch,
     Extent,
     Group,
     Layer,
     Pinned,
     Product,
+    Removal,
     Slice,
     Structure,
+    Template,
     TensorInfo,
 )
 from autoprune.structure.trace import RawLayer, Trace
@@ -27,8 +32,17 @@ from autoprune.structure.trace import RawLayer, Trace
 Key = tuple[str, int]
 
 
-def build(trace: Trace, model: nn.Module, batch: int) -> Structure:
-    """Turn a finished trace into a structure; ``batch`` samples were traced."""
+def build(
+    trace: Trace,
+    model: nn.Module,
+    batch: int,
+    cones: Sequence[Cone] = (),
+    templates: Mapping[str, Template] = MappingProxyType({}),
+) -> Structure:
+    """Turn a finished trace into a structure; ``batch`` samples were traced.
+
+    ``cones`` are its branches, and ``templates`` what their modules give out.
+    """
     roots = {key: trace.labels.roots(column) for key, column in trace.table.items()}
     owner = _owners(trace, roots)
     groups, slices = _groups(trace, roots, owner)
@@ -47,6 +61,7 @@ def build(trace: Trace, model: nn.Module, batch: int) -> Structure:
             name for column in trace.normed for name, _ in count.extent(column).terms
         ),
     )
+    structure = replace(structure, branches=_branches(trace, cones, templates, groups, slices))
     written = [(path, size, count.extent(column)) for path, size, column in trace.written]
     links = {
         (path, count.extent(one), count.extent(other)): None for path, one, other in trace.links
@@ -56,6 +71,56 @@ def build(trace: Trace, model: nn.Module, batch: int) -> Structure:
         options=candidates(model, structure, written),
         links=tuple(link for link in links if link[1] != link[2]),
     )
+
+
+def _branches(
+    trace: Trace,
+    cones: Sequence[Cone],
+    templates: Mapping[str, Template],
+    groups: Sequence[tuple[Group, list[int]]],
+    slices: Mapping[str, tuple[Slice, ...]],
+) -> tuple[Branch, ...]:
+    """Describe the branches whose modules give out what can be told, outer ones first."""
+    known = [cone for cone in cones if all(path in templates for path in cone.paths)]
+    names = names_of(known, slices)
+    branches = []
+    for name, cone in zip(names, known, strict=True):
+        column = trace.labels.roots(cone.column)
+        along = [(group, _along(column, units)) for group, units in groups]
+        inside = set(cone.tensors)
+        branches.append(
+            Branch(
+                name,
+                Removal(
+                    cone.paths,
+                    tuple(templates[path] for path in cone.paths),
+                    rank=cone.value.meta["val"].dim(),
+                    dim=cone.dim,
+                ),
+                len(column),
+                tuple((group.name, index) for group, index in along if index.numel()),
+                tuple(
+                    group.name
+                    for group, _ in groups
+                    if all(one.tensor in inside for one in slices[group.name])
+                ),
+                cone.tensors,
+                cone.layers,
+                tuple(
+                    other
+                    for other, outer in zip(names, known, strict=True)
+                    if cone.total in outer.nodes
+                ),
+                cone.value.name,
+            )
+        )
+    return tuple(branches)
+
+
+def _along(column: Tensor, units: list[int]) -> Tensor:
+    """Positions of a group's units along a column of labels, [size, multiplicity], or none."""
+    count = int(torch.isin(column, torch.tensor(units)).sum())
+    return _places(column, units, count // len(units))
 
 
 class _Counter:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoprune.structure.table import Structure
+from autoprune.structure.table import Branch, Structure
 
 Pattern = Callable[[Mapping[str, Tensor]], Tensor]
 """(units that stay by group) -> indices that stay along a dimension, ascending."""
@@ -61,6 +61,16 @@ def _pattern(structure: Structure, key: Key) -> Pattern:
         return stays.nonzero().flatten()
 
     return find
+
+
+def places_that_stay(branch: Branch, kept: Mapping[str, Tensor]) -> Tensor:
+    """Return the units that stay of the constant in the place of a branch, ascending."""
+    stays = torch.ones(branch.size, dtype=torch.bool)
+    for name, index in branch.units:
+        if name in kept:
+            stays[index.flatten()] = False
+            stays[index[kept[name]].flatten()] = True
+    return stays.nonzero().flatten()
 
 
 def vector_stacks(

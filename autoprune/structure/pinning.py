@@ -43,4 +43,12 @@ def pin(structure: Structure, reasons: Mapping[str, str]) -> Structure:
         widths={key: fix(extent) for key, extent in structure.widths.items()},
         options=tuple((key, fix(extent)) for key, extent in structure.options),
         renormalized=structure.renormalized - set(reasons),
+        branches=tuple(
+            replace(
+                branch,
+                units=tuple(pair for pair in branch.units if pair[0] not in reasons),
+                groups=tuple(name for name in branch.groups if name not in reasons),
+            )
+            for branch in structure.branches
+        ),
     )

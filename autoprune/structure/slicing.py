@@ -6,7 +6,7 @@ tensors that shrink, about a millisecond for a ResNet-56, and no analysis, traci
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +21,20 @@ from autoprune.structure.cutting import (
     store,
     tensor_places,
 )
+from autoprune.structure.depth import removed
 from autoprune.structure.graph import aliases
-from autoprune.structure.index_patterns import dims_by_tensor, index_patterns, vector_stacks
+from autoprune.structure.index_patterns import (
+    dims_by_tensor,
+    index_patterns,
+    places_that_stay,
+    vector_stacks,
+)
 from autoprune.structure.module_sizes import fixers, set_width
-from autoprune.structure.table import Structure
+from autoprune.structure.removal import remove
+from autoprune.structure.table import Branch, Removal, Structure
+
+Constants = Sequence[tuple[Removal, Tensor]]
+"""Branches that are gone, and what each leaves, [units]."""
 
 
 class Slicer:
@@ -55,19 +65,45 @@ class Slicer:
         self._replaced: set[str] = set()  # by the last call; the next puts the model's own back
         self._places = tensor_places(self._shell, aliases(model))
         self._fixers = fixers(self._shell, owner_paths(self._dims, aliases(model)))
+        self._modules = dict(self._shell.named_modules())
+        self._out: list[str] = []  # paths of the modules that the last call took out
 
     def __call__(
         self, kept: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
     ) -> nn.Module:
         """Return the shell with only the units of ``kept`` (ascending indices by group).
 
-        ``weights`` replaces tensors of the model, in their dense shape, before slicing.
+        ``weights`` replaces tensors of the model, in their dense shape, before slicing; the
+        constants that branches leave are among them (``Removal.constant``), 0 by default. A branch
+        of which nothing is kept is taken out.
         """
-        return self.apply(self.indices(kept), weights, self.widths(kept))
+        constants = self.constants(kept, weights)
+        return self.apply(self.indices(kept), weights, self.widths(kept), constants)
+
+    def constants(
+        self, kept: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
+    ) -> list[tuple[Removal, Tensor]]:
+        """Return the branches that go, each with the constant it leaves."""
+        return [
+            (branch.removal, self._left(branch, weights or {})[places_that_stay(branch, kept)])
+            for branch in self._gone(kept)
+        ]
+
+    def _gone(self, kept: Mapping[str, Tensor]) -> tuple[Branch, ...]:
+        if not self._structure.branches:
+            return ()
+        return removed(self._structure, {name: len(units) for name, units in kept.items()})
+
+    def _left(self, branch: Branch, weights: Mapping[str, Tensor]) -> Tensor:
+        given = weights.get(branch.removal.constant)
+        like = self._source[branch.tensors[0]]
+        return like.new_zeros(branch.size) if given is None else given.to(like)
 
     def indices(self, kept: Mapping[str, Tensor]) -> dict[tuple[str, int], Tensor]:
         """Return the indices that stay along each (tensor, dim), one object where they agree."""
         result = {}
+        gone = {name for branch in self._gone(kept) for name in branch.groups}
+        kept = {name: units for name, units in kept.items() if name not in gone}
         for pattern, keys in self._patterns:
             index = pattern(kept)
             for key in keys:
@@ -80,9 +116,14 @@ class Slicer:
         indices: Indices,
         weights: Mapping[str, Tensor] | None = None,
         widths: Widths | None = None,
+        constants: Constants = (),
     ) -> nn.Module:
-        """Return the shell with each tensor indexed; ``widths`` are dense by default."""
-        weights = weights or {}
+        """Return the shell with each tensor indexed; ``widths`` are dense by default.
+
+        ``constants`` are the branches that go.
+        """
+        self._put_back()
+        weights = self._own(weights)
         for stack, names, key in self._stacks:
             rows = stack.index_select(1, indices[key].to(stack.device)).unbind()
             for name, row in zip(names, rows, strict=True):
@@ -97,11 +138,28 @@ class Slicer:
             fix()
         for (path, attribute), size in (self.widths({}) if widths is None else widths).items():
             set_width(self._shell, path, attribute, size)
+        for removal, constant in constants:
+            remove(self._shell, removal, constant)
+            self._out.extend(removal.modules)
         return self._shell
+
+    def _put_back(self) -> None:
+        """Undo the removals of the last call."""
+        for path in self._out:
+            parent, _, name = path.rpartition(".")
+            self._modules[parent]._modules[name] = self._modules[path]
+        self._out = []
+
+    def _own(self, weights: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+        """Return those of ``weights`` that the model has: constants have no place in it."""
+        constants = {branch.removal.constant for branch in self._structure.branches}
+        return {name: value for name, value in (weights or {}).items() if name not in constants}
 
     def widths(self, kept: Mapping[str, Tensor]) -> dict[tuple[str, str], int]:
         """Return the sizes, by (module path, attribute), that no tensor shows."""
         sizes = self._structure.sizes | {name: len(units) for name, units in kept.items()}
+        for branch in self._gone(kept):
+            sizes |= {name: self._structure.sizes[name] for name in branch.groups}
         return {key: extent(sizes) for key, extent in self._structure.widths.items()}
 
     def _sliced(self, name: str, indices: Indices, weights: Mapping[str, Tensor]) -> Tensor:
@@ -117,32 +175,48 @@ class Slicer:
         """Return an independent compact network with the model's modes and gradient flags."""
         twin = plain_copy(self._model)
         own = {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
-        for name, tensor in (weights or {}).items():
+        for name, tensor in self._own(weights).items():
             own[name].data.copy_(tensor)
         cut(twin, self.indices(kept), self.widths(kept))
+        for removal, constant in self.constants(kept, weights):
+            remove(twin, removal, constant)
         return twin
 
     @torch.no_grad()
     def masked(
         self, kept: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
     ) -> nn.Module:
-        """Return an independent network of the dense shape with the removed units zeroed."""
+        """Return an independent network of the dense shape with the removed units zeroed.
+
+        Branches that go are taken out of it, too: no weights give a constant.
+        """
         twin = plain_copy(self._model)
         own = {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
-        indices, weights = self.indices(kept), weights or {}
-        for name in self._dims.keys() | weights.keys():
-            own[name].data.copy_(weights.get(name, self._source[name]))
+        indices, given = self.indices(kept), self._own(weights)
+        for name in self._dims.keys() | given.keys():
+            own[name].data.copy_(given.get(name, self._source[name]))
             own[name].data.mul_(self._mask(name, indices))
+        for branch in self._gone(kept):
+            constant = self._left(branch, weights or {})
+            stays = torch.zeros_like(constant)
+            stays[places_that_stay(branch, kept)] = 1
+            remove(twin, branch.removal, constant * stays)
         return twin
 
     @torch.no_grad()
     def expand(self, compact: nn.Module, kept: Mapping[str, Tensor]) -> nn.Module:
-        """Undo ``build``: the compact network in the dense shape, the removed units zero."""
+        """Undo ``build``: the compact network in the dense shape, the removed units zero.
+
+        The tensors of branches that are gone are zero.
+        """
         twin = plain_copy(self._model)
         own = {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
         small = {**dict(compact.named_parameters()), **dict(compact.named_buffers())}
         indices = self.indices(kept)
         for name, tensor in own.items():
+            if name not in small:
+                tensor.data.zero_()
+                continue
             value = small[name].detach()
             for dim in self._dims.get(name, ()):
                 shape = list(value.shape)
@@ -153,9 +227,12 @@ class Slicer:
         return twin
 
     def masks(self, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return a bool tensor for each tensor that shrinks, True where it stays."""
+        """Return a bool tensor for each tensor that shrinks or goes, True where it stays."""
         indices = self.indices(kept)
-        return {name: self._mask(name, indices) for name in self._dims}
+        gone = {name for branch in self._gone(kept) for name in branch.tensors}
+        masks = {name: self._mask(name, indices) for name in self._dims if name not in gone}
+        nothing = {name: torch.zeros_like(self._source[name], dtype=torch.bool) for name in gone}
+        return masks | nothing
 
     def _mask(self, name: str, indices: Indices) -> Tensor:
         mask = torch.ones_like(self._source[name], dtype=torch.bool)

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal
 
 from torch import Tensor
 
 Role = Literal["out", "in", "scale"]
 """How a slice uses its units: ``out`` produces them, ``in`` reads them, ``scale`` works on each."""
+
+BRANCH: Final = "branch"
+"""Kind of a group that is a branch: its one unit stays, or the whole branch is gone."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Group:
     """Units that are decided together.
 
     ``name`` is the module path (or parameter name) that produces the units first; ``kind`` the kind
-    of that producer: ``conv``, ``linear``, ``recurrent``, ``embedding`` or ``parameter``.
+    of that producer: ``conv``, ``linear``, ``recurrent``, ``embedding`` or ``parameter``; or
+    ``branch``, of one unit, where branches may go (:func:`autoprune.structure.depth.deepened`).
     """
 
     name: str
@@ -74,7 +78,8 @@ class Layer:
     ``kind`` is ``conv``, ``linear``, ``recurrent`` or ``attention`` (a product of activations).
     ``module`` is the path of the module whose call holds the operation; ``weight`` the name of its
     first weight, None for products of activations. ``reads`` and ``writes`` count the elements of
-    activations that go in and come out, per sample.
+    activations that go in and come out, per sample. ``within``: the branches it goes with, as
+    extents of one unit each.
     """
 
     module: str
@@ -83,6 +88,7 @@ class Layer:
     macs: tuple[Product, ...]
     reads: Extent = Extent(0)
     writes: Extent = Extent(0)
+    within: tuple[Extent, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,16 +106,77 @@ class Slice:
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A parameter or buffer: its name, element size in bytes and the extent of each dimension."""
+    """A parameter or buffer: its name, element size in bytes and the extent of each dimension.
+
+    ``within``: the branches it goes with, or is left by, as extents of one unit each.
+    """
 
     name: str
     is_parameter: bool
     itemsize: int
     shape: tuple[Extent, ...]
+    within: tuple[Extent, ...] = ()
+
+    @property
+    def elements(self) -> tuple[Extent, ...]:
+        """Extents whose product is the number of elements."""
+        return self.shape + self.within
 
     def numel(self, keep: Mapping[str, int]) -> int:
         """Count the elements that are left under ``keep``."""
-        return Product(1, self.shape)(keep)
+        return Product(1, self.elements)(keep)
+
+
+Template = str | None | list["Template"] | dict[str, "Template"]
+"""What a module gives out, JSON-able: VALUE for a tensor, None for anything else, lists (a tuple
+starts with TUPLE) and dicts of these."""
+
+VALUE: Final = "value"
+TUPLE: Final = "tuple"
+
+
+@dataclass(frozen=True)
+class Removal:
+    """How to take a branch out of a network.
+
+    ``modules`` go, in the order in which they run, and give out what ``templates`` say. In place of
+    the branch a constant per unit is added: ``rank`` is that of the branch's value, ``dim`` the
+    dimension of its units. The last module holds it.
+    """
+
+    modules: tuple[str, ...]
+    templates: tuple[Template, ...]
+    rank: int
+    dim: int
+
+    @property
+    def constant(self) -> str:
+        """Name of the constant in the network that is left."""
+        return f"{self.modules[-1]}.constant"
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What lies between a value and an addition that brings it back; it may go as a whole.
+
+    - ``name``: the module that it makes up, or the largest one in it.
+    - ``removal``: how it is taken out.
+    - ``size``: units of the constant that is left; ``units`` their groups, as ``Structure.shared``.
+    - ``groups``: the groups that go with it; ``tensors`` and ``layers`` (places in
+      ``Structure.layers``) likewise.
+    - ``outer``: branches that it is part of.
+    - ``value``: name of its value in the exported graph.
+    """
+
+    name: str
+    removal: Removal
+    size: int
+    units: tuple[tuple[str, Tensor], ...] = field(compare=False)
+    groups: tuple[str, ...]
+    tensors: tuple[str, ...]
+    layers: tuple[int, ...]
+    outer: tuple[str, ...]
+    value: str
 
 
 @dataclass(frozen=True)
@@ -128,6 +195,7 @@ class Structure:
     - ``unused``: the parameters that no forward pass has used; they stay as they are.
     - ``options``: ints of modules that may hold a size with units in it, tried by the proof.
     - ``links``: (module path, size, width of its input) where the code may mean the width.
+    - ``branches``: what may go as a whole, outer ones first.
     """
 
     groups: tuple[Group, ...]
@@ -141,6 +209,7 @@ class Structure:
     unused: tuple[str, ...] = ()
     options: tuple[tuple[tuple[str, str], Extent], ...] = ()
     links: tuple[tuple[str, Extent, Extent], ...] = ()
+    branches: tuple[Branch, ...] = ()
 
     @cached_property
     def sizes(self) -> dict[str, int]:

@@ -42,6 +42,7 @@ class RawLayer:
     products: tuple[tuple[int, tuple[Tensor | int, ...]], ...]
     reads: tuple[Tensor, ...] = ()
     writes: tuple[Tensor, ...] = ()
+    node: Node | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,7 @@ class Trace:
     linked: frozenset[str] = frozenset()
     inputs: dict[str, list[Tensor]] = field(default_factory=dict)
     links: list[tuple[str, Tensor, Tensor]] = field(default_factory=list)
+    sums: dict[Node, Tensor] = field(default_factory=dict)
 
     def register(self, key: tuple[str, int], column: Tensor, role: Role) -> Tensor:
         """Tie ``column`` (one label per index) to a dimension; return the labels it has now."""
@@ -163,7 +165,7 @@ class Trace:
     ) -> None:
         """Note an operator that costs MACs (for the whole example batch)."""
         name = weight.sources[0][0] if weight else None
-        self.layers.append(RawLayer(module_of(node), kind, name, tuple(products)))
+        self.layers.append(RawLayer(module_of(node), kind, name, tuple(products), node=node))
 
     def write(self, node: Node, size: int, column: Tensor) -> None:
         """Note a constant of the code that is the size of ``column``.
@@ -225,6 +227,12 @@ def operator_name(node: Node) -> str:
     if schema is None:
         return str(getattr(node.target, "__name__", node.target))
     return str(schema.name).split("::")[-1]
+
+
+def only_checks(node: Node) -> bool:
+    """Whether an operator computes nothing: an assertion about sizes or types."""
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and not schema.returns and not schema.is_mutable
 
 
 def shape_of(node: Node) -> torch.Size:

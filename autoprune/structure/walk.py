@@ -10,9 +10,10 @@ from torch import Tensor
 from torch._ops import HigherOrderOperator
 from torch.fx import GraphModule, Node
 
+from autoprune.structure.branches import ADDITIONS
 from autoprune.structure.graph import ModelGraph
 from autoprune.structure.rules import apply
-from autoprune.structure.trace import Param, Trace
+from autoprune.structure.trace import Param, Trace, operator_name
 
 
 def walk(trace: Trace, graph: ModelGraph) -> None:
@@ -81,6 +82,8 @@ def _call(trace: Trace, node: Node, look_up: Callable[[Node], Any]) -> Any:
     layers = len(trace.layers)
     result = apply(trace, node, tuple(args), kwargs)
     trace.moves(layers, (args, kwargs), result)
+    if operator_name(node) in ADDITIONS and isinstance(result, Tensor):
+        trace.sums[node] = result
     return result
 
 

@@ -17,6 +17,7 @@ from autoprune.networks.save import (
     state_tensors,
     write_tensors,
 )
+from autoprune.structure.cut_record import Cut
 from autoprune.structure.cutting import cut
 
 
@@ -165,13 +166,13 @@ def test_ints_of_modules_are_saved_and_only_shrink(tmp_path):
     small = copy.deepcopy(dense)
     cut(small, indices, widths)
     write_tensors(tmp_path / "w.safetensors", state_tensors(small))
-    again = rebuild(Viewing(), indices, widths, tmp_path / "w.safetensors")
+    again = rebuild(Viewing(), Cut(indices, widths), tmp_path / "w.safetensors")
     assert again.rows == 2 and torch.equal(again(x), small(x))
     masked = F.pad(dense.inner(x)[:, :6], (0, 6))
     assert torch.allclose(small(x), dense.out(masked))
     for wrong in ({("", "rows"): 9}, {("", "training"): 1}, {("", "forward"): 1}):
         with pytest.raises(DamagedError, match="smaller than expected"):
-            rebuild(Viewing(), indices, wrong, tmp_path / "w.safetensors")
+            rebuild(Viewing(), Cut(indices, wrong), tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize("entry", [["", "__class__", 2], ["", "a.b", 2], ["", "rows", 0], ["rows"]])

@@ -18,7 +18,7 @@ from autoprune.structure.rules import (
     reduction,
 )
 from autoprune.structure.statistics import keep_to_arithmetic
-from autoprune.structure.trace import Trace, operator_name, shape_of
+from autoprune.structure.trace import Trace, only_checks, operator_name, shape_of
 
 Rule = Callable[..., Any]
 _FAMILIES: tuple[dict[str, Any], ...] = (
@@ -36,7 +36,7 @@ RULES: dict[str, Rule] = {name: rule for rules in _FAMILIES for name, rule in ru
 def apply(trace: Trace, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run the rule of an operator on labels; pin what it touches if it has none, or that fails."""
     name = operator_name(node)
-    if _only_checks(node):
+    if only_checks(node):
         return None
     values = [*args, *kwargs.values()]
     keep_to_arithmetic(trace, name, values)
@@ -51,12 +51,6 @@ def apply(trace: Trace, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any
         said = (str(error).strip().splitlines() or [""])[0]
         reason = f"the rule of {name} fails: {type(error).__name__}: {said}"
         return pinned(trace, node, reason, values)
-
-
-def _only_checks(node: Node) -> bool:
-    """Whether the operator computes nothing: an assertion about sizes or types."""
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and not schema.returns and not schema.is_mutable
 
 
 def pinned(trace: Trace, node: Node, reason: str, values: list[Any]) -> Any:
