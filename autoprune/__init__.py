@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from autoprune.cost.model import CostModel as CostModel
     from autoprune.networks.save import load as load
     from autoprune.networks.save import save as save
+    from autoprune.pipeline.callbacks import Callback as Callback
+    from autoprune.pipeline.callbacks import Epoch as Epoch
+    from autoprune.pipeline.callbacks import Trial as Trial
     from autoprune.pipeline.result import Result as Result
     from autoprune.pipeline.search import search as search
     from autoprune.problem.granularity.kernels import semi_structured as semi_structured
@@ -29,10 +32,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Budget",
+    "Callback",
     "CostModel",
+    "Epoch",
     "Plan",
     "Result",
     "Structure",
+    "Trial",
     "analyze",
     "apply",
     "errors",
@@ -48,10 +54,13 @@ __all__ = [
 
 _HOME = {
     "Budget": "autoprune.cost.budget",
+    "Callback": "autoprune.pipeline.callbacks",
     "CostModel": "autoprune.cost.model",
+    "Epoch": "autoprune.pipeline.callbacks",
     "Plan": "autoprune.structure.plan",
     "Result": "autoprune.pipeline.result",
     "Structure": "autoprune.structure.table",
+    "Trial": "autoprune.pipeline.callbacks",
     "analyze": "autoprune.structure.analyze",
     "apply": "autoprune.commands.apply.run",
     "load": "autoprune.networks.save",
