@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from autoprune import errors
 
 if TYPE_CHECKING:
+    from autoprune.agents.policy import Policy as Policy
     from autoprune.commands.apply.run import apply as apply
     from autoprune.cost.budget import Budget as Budget
     from autoprune.cost.model import CostModel as CostModel
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
     from autoprune.pipeline.callbacks import Callback as Callback
     from autoprune.pipeline.callbacks import Epoch as Epoch
     from autoprune.pipeline.callbacks import Trial as Trial
+    from autoprune.pipeline.posing import Problem as Problem
+    from autoprune.pipeline.posing import pose as pose
     from autoprune.pipeline.result import Result as Result
     from autoprune.pipeline.search import search as search
     from autoprune.problem.granularity.kernels import semi_structured as semi_structured
+    from autoprune.problem.ledger import Ledger as Ledger
     from autoprune.problem.prune import mask as mask
     from autoprune.problem.prune import prune as prune
     from autoprune.ranking.rank import rank as rank
@@ -35,7 +39,10 @@ __all__ = [
     "Callback",
     "CostModel",
     "Epoch",
+    "Ledger",
     "Plan",
+    "Policy",
+    "Problem",
     "Result",
     "Structure",
     "Trial",
@@ -44,6 +51,7 @@ __all__ = [
     "errors",
     "load",
     "mask",
+    "pose",
     "prune",
     "rank",
     "save",
@@ -57,7 +65,10 @@ _HOME = {
     "Callback": "autoprune.pipeline.callbacks",
     "CostModel": "autoprune.cost.model",
     "Epoch": "autoprune.pipeline.callbacks",
+    "Ledger": "autoprune.problem.ledger",
     "Plan": "autoprune.structure.plan",
+    "Policy": "autoprune.agents.policy",
+    "Problem": "autoprune.pipeline.posing",
     "Result": "autoprune.pipeline.result",
     "Structure": "autoprune.structure.table",
     "Trial": "autoprune.pipeline.callbacks",
@@ -65,6 +76,7 @@ _HOME = {
     "apply": "autoprune.commands.apply.run",
     "load": "autoprune.networks.save",
     "mask": "autoprune.problem.prune",
+    "pose": "autoprune.pipeline.posing",
     "prune": "autoprune.problem.prune",
     "rank": "autoprune.ranking.rank",
     "save": "autoprune.networks.save",

@@ -6,9 +6,8 @@ import time
 from typing import Final
 
 from autoprune.pipeline.callbacks import Callbacks, Trial
-from autoprune.pipeline.config import SearchConfig
-from autoprune.pipeline.session import Session
 from autoprune.problem.ledger import Ledger, Record
+from autoprune.runs.run import Run
 
 STOPPED: Final = "stopped.json"
 """Where a run keeps that its search was stopped: continued, it stops at the same evaluation."""
@@ -17,18 +16,17 @@ STOPPED: Final = "stopped.json"
 class EarlyEnd:
     """Decides after each evaluation whether the search ends; tells the callbacks.
 
-    Plans that are being evaluated are finished first. ``--minutes`` count from here on.
+    Plans that are being evaluated are finished first. ``minutes`` count from here on. A ``run``
+    remembers where its search was stopped.
     """
 
-    def __init__(self, session: Session[SearchConfig]) -> None:
-        self._run, self._config = session.run, session.config
-        self._callbacks = Callbacks(session.own.callbacks, session.run.path)
+    def __init__(self, callbacks: Callbacks, minutes: float | None, run: Run | None = None) -> None:
+        self._callbacks, self._minutes, self._run = callbacks, minutes, run
         self._reason = ""
         self._at: int | None = None
-        if self._run.artifacts.intact(STOPPED):
-            stored = self._run.artifacts.json(STOPPED)
+        if run and run.artifacts.intact(STOPPED):
+            stored = run.artifacts.json(STOPPED)
             self._at, self._reason = int(stored["evaluations"]), str(stored["reason"])
-        minutes = session.config.minutes
         self._deadline = None if minutes is None else time.monotonic() + 60 * minutes
 
     def after(self, record: Record, ledger: Ledger) -> None:
@@ -37,31 +35,32 @@ class EarlyEnd:
             if record.number == self._at:
                 ledger.stop()
         elif self._deadline and not record.recalled and time.monotonic() >= self._deadline:
-            self._stop(ledger, f"{self._config.minutes:g} minutes are over")
-        best = ledger.best
+            self._stop(ledger, f"{self._minutes:g} minutes are over")
+        best, found = ledger.best, record.evaluation
         self._callbacks.evaluation(
             Trial(
                 record.number,
                 ledger.limit,
                 record.plan,
-                record.evaluation.loss,
-                record.evaluation.score,
+                found.loss,
+                found.score,
                 best.evaluation.loss if best else float("inf"),
                 record.recalled,
                 lambda reason: self._stop(ledger, reason),
             )
         )
 
-    def keep(self, ledger: Ledger) -> None:
-        """Store in the run that the search was stopped, and warn of it."""
+    def warning(self, ledger: Ledger) -> list[str]:
+        """Return the warning that the search was stopped, if it was; the run remembers it."""
         if not ledger.stopped:
-            return
-        if self._at is None:
-            self._run.publish_json(STOPPED, {"evaluations": ledger.count, "reason": self._reason})
-        self._run.warnings.append(
+            return []
+        if self._run and self._at is None:
+            stored = {"evaluations": ledger.count, "reason": self._reason}
+            self._run.publish_json(STOPPED, stored)
+        return [
             f"the search was stopped after {ledger.count} of {ledger.limit} evaluations:"
             f" {self._reason}"
-        )
+        ]
 
     def _stop(self, ledger: Ledger, reason: str) -> None:
         if not ledger.stopped:

@@ -10,6 +10,7 @@ from torch import nn
 
 from autoprune.agents.base import Learner, Searcher, let_search
 from autoprune.foundation.progress import Phase
+from autoprune.pipeline.callbacks import Callbacks
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.early_end import EarlyEnd
 from autoprune.pipeline.finalists import builder, choose
@@ -58,7 +59,8 @@ def explore(
     """
     config, journal = session.config, session.run.journal
     known = {plan: evaluation for plan, evaluation in map(recall, journal.records)}
-    end = EarlyEnd(session)
+    callbacks = Callbacks(session.own.callbacks, session.run.path)
+    end = EarlyEnd(callbacks, config.minutes, session.run)
     with (
         session.progress.phase("search", config.evaluations) as phase,
         pooled(session, problem, config.workers, config.evaluations) as shared,
@@ -73,7 +75,7 @@ def explore(
 
         ledger = Ledger(shared, config.evaluations, note, known)
         let_search(agent, shared, ledger, session.seeds.searcher)
-    end.keep(ledger)
+    session.run.warnings.extend(end.warning(ledger))
     if ledger.left:
         session.progress.note(
             f"{ledger.count} of {config.evaluations} evaluations were spent: {config.agent} had no"
