@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from autoprune.pipeline.search import search as search
     from autoprune.problem.granularity.kernels import semi_structured as semi_structured
     from autoprune.problem.ledger import Ledger as Ledger
+    from autoprune.problem.problem import PruningProblem as PruningProblem
     from autoprune.problem.prune import mask as mask
     from autoprune.problem.prune import prune as prune
     from autoprune.ranking.rank import rank as rank
@@ -43,6 +44,7 @@ __all__ = [
     "Plan",
     "Policy",
     "Problem",
+    "PruningProblem",
     "Result",
     "Structure",
     "Trial",
@@ -69,6 +71,7 @@ _HOME = {
     "Plan": "autoprune.structure.plan",
     "Policy": "autoprune.agents.policy",
     "Problem": "autoprune.pipeline.posing",
+    "PruningProblem": "autoprune.problem.problem",
     "Result": "autoprune.pipeline.result",
     "Structure": "autoprune.structure.table",
     "Trial": "autoprune.pipeline.callbacks",

@@ -87,7 +87,8 @@ def name_of(thing: object) -> str:
     """Return a name for a caller's object, the same for the same code and attributes.
 
     A run that is continued must be by the same object. Hence the name ends in a hash of the source
-    of the function or class, where it can be read, and of attributes that are plain values.
+    of the function or class, where it can be read, and of attributes and variables of enclosing
+    functions that are plain values.
     """
     kind = thing if inspect.isroutine(thing) or inspect.isclass(thing) else type(thing)
     title = str(getattr(thing, "name", None) or kind.__qualname__).rpartition(".")[2].strip("<>")
@@ -95,9 +96,12 @@ def name_of(thing: object) -> str:
         source = inspect.getsource(kind)
     except (OSError, TypeError):  # typed into an interpreter, or written in C
         source = ""
+    values = dict(getattr(thing, "__dict__", {}))
+    if inspect.isfunction(thing):
+        values |= inspect.getclosurevars(thing).nonlocals
     plain = {
         name: repr(value)
-        for name, value in sorted(getattr(thing, "__dict__", {}).items())
+        for name, value in sorted(values.items())
         if isinstance(value, str | int | float | bool | None)
     }
     what = [kind.__module__, kind.__qualname__, source, plain]
