@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from autoprune.agents.policy import Policy
+from autoprune.errors import UsageError
 from autoprune.foundation.seeds import Seeds
-from autoprune.problem.ledger import Ledger
+from autoprune.foundation.user_code import blamed
+from autoprune.problem.ledger import Ledger, OutOfEvaluations
 from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
 
@@ -38,6 +40,22 @@ class Searcher(Protocol):
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
         """Search; the evaluations are in the ledger."""
+
+
+def let_search(agent: Searcher, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
+    """Let a searcher spend the evaluations of a ledger; it may end by OutOfEvaluations.
+
+    Raises UserCodeError, naming it, for whatever a searcher that is not ours raises.
+    """
+    ours = type(agent).__module__.startswith("autoprune.")
+    blame = nullcontext() if ours else blamed(f"searcher {type(agent).__name__} fails")
+    with blame, suppress(OutOfEvaluations):
+        agent.search(problem, ledger, seed)
+    if not ledger.history:
+        raise UsageError(
+            f"searcher {type(agent).__name__} evaluated no plan",
+            "it calls ledger.evaluate(plan) while ledger.left",
+        )
 
 
 def propose(ledger: Ledger, draw: Callable[[], Plan], number: int = BATCH) -> list[Plan]:

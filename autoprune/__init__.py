@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING
 from autoprune import errors
 
 if TYPE_CHECKING:
+    from autoprune.agents.policy import Policy as Policy
     from autoprune.commands.apply.run import apply as apply
     from autoprune.cost.budget import Budget as Budget
     from autoprune.cost.model import CostModel as CostModel
     from autoprune.networks.save import load as load
     from autoprune.networks.save import save as save
+    from autoprune.pipeline.callbacks import Callback as Callback
+    from autoprune.pipeline.callbacks import Epoch as Epoch
+    from autoprune.pipeline.callbacks import Trial as Trial
+    from autoprune.pipeline.posing import Problem as Problem
+    from autoprune.pipeline.posing import pose as pose
     from autoprune.pipeline.result import Result as Result
     from autoprune.pipeline.search import search as search
     from autoprune.problem.granularity.kernels import semi_structured as semi_structured
+    from autoprune.problem.ledger import Ledger as Ledger
+    from autoprune.problem.problem import PruningProblem as PruningProblem
     from autoprune.problem.prune import mask as mask
     from autoprune.problem.prune import prune as prune
     from autoprune.ranking.rank import rank as rank
@@ -29,15 +37,23 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Budget",
+    "Callback",
     "CostModel",
+    "Epoch",
+    "Ledger",
     "Plan",
+    "Policy",
+    "Problem",
+    "PruningProblem",
     "Result",
     "Structure",
+    "Trial",
     "analyze",
     "apply",
     "errors",
     "load",
     "mask",
+    "pose",
     "prune",
     "rank",
     "save",
@@ -48,14 +64,22 @@ __all__ = [
 
 _HOME = {
     "Budget": "autoprune.cost.budget",
+    "Callback": "autoprune.pipeline.callbacks",
     "CostModel": "autoprune.cost.model",
+    "Epoch": "autoprune.pipeline.callbacks",
+    "Ledger": "autoprune.problem.ledger",
     "Plan": "autoprune.structure.plan",
+    "Policy": "autoprune.agents.policy",
+    "Problem": "autoprune.pipeline.posing",
+    "PruningProblem": "autoprune.problem.problem",
     "Result": "autoprune.pipeline.result",
     "Structure": "autoprune.structure.table",
+    "Trial": "autoprune.pipeline.callbacks",
     "analyze": "autoprune.structure.analyze",
     "apply": "autoprune.commands.apply.run",
     "load": "autoprune.networks.save",
     "mask": "autoprune.problem.prune",
+    "pose": "autoprune.pipeline.posing",
     "prune": "autoprune.problem.prune",
     "rank": "autoprune.ranking.rank",
     "save": "autoprune.networks.save",

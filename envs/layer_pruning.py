@@ -55,7 +55,7 @@ class LayerPruning(gymnasium.Env[Observation, Action]):
         reward: str | Callable[[Evaluation], float] = "loss",
         shaping: bool = False,
     ) -> None:
-        self.context = WalkContext.of(problem)
+        self.problem, self.context = problem, WalkContext.of(problem)
         self.observation_space = spaces.Box(-1.0, 1.0, (len(ENTRIES),), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
         self.state = initial(self.context)

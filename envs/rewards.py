@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from autoprune.errors import UsageError
+from autoprune.foundation import plugins
+from autoprune.foundation.user_code import blamed
 from autoprune.problem.evaluation import Evaluation
 
 TIE_BREAK: Final = 0.01
@@ -77,7 +80,32 @@ REWARDS: Final[Mapping[str, Reward]] = {reward.name: reward for reward in (LOSS,
 
 
 def find_reward(name: str) -> Reward:
-    """Return the reward of that name; raise UsageError if there is none."""
-    if name not in REWARDS:
+    """Return the reward of that name, a plug-in's too; raise UsageError if there is none."""
+    if name in REWARDS:
+        return REWARDS[name]
+    if not plugins.known("rewards", name):
         raise UsageError(f"unknown reward {name!r}", f"choose from {', '.join(REWARDS)}")
-    return REWARDS[name]
+    return as_reward(plugins.find("rewards", name), name)
+
+
+def as_reward(candidate: object, name: str) -> Reward:
+    """Return a reward, or a function from an :class:`Evaluation` to a number, as a Reward.
+
+    Raises UsageError for anything else, and where it is called for a value that is not finite.
+    """
+    if isinstance(candidate, Reward):
+        return candidate
+    if not callable(candidate):
+        raise UsageError(
+            f"{type(candidate).__name__} is not a reward: it cannot be called",
+            "a reward is a function from an evaluation, with score and loss, to a number",
+        )
+
+    def value(evaluation: Evaluation) -> float:
+        with blamed(f"reward {name!r} fails"):
+            found = float(candidate(evaluation))
+            if not math.isfinite(found):
+                raise ValueError(f"a reward must be finite, not {found}")
+        return found
+
+    return Reward(name, value)

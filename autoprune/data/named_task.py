@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from inspect import isroutine
 from typing import Final
 
 import torch
@@ -16,7 +17,7 @@ from autoprune.data.detection import Detection
 from autoprune.data.samples import Samples
 from autoprune.data.task import Task
 from autoprune.errors import UsageError
-from autoprune.foundation import trust
+from autoprune.foundation import plugins, trust
 from autoprune.foundation.user_code import call, is_factory, load, refuse_malformed
 
 LABELS_AT_ONCE: Final = 1024
@@ -43,6 +44,10 @@ def resolve_task(spec: object) -> Task:
             return known
     if not is_factory(spec):
         refuse_malformed(spec)
+        if plugins.known("tasks", spec):
+            made = plugins.find("tasks", spec)
+            called = isinstance(made, type) or isroutine(made)
+            return check_task(call(f"task {spec!r}", made) if called else made)
         raise UsageError(
             f"unknown task {spec!r}", "classification, ctc, detection, or file.py:function"
         )

@@ -28,8 +28,13 @@ class Task(Protocol):
     def name(self) -> str:
         """Short name, for tables and the run's configuration."""
 
-    def inputs(self, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the positional and keyword arguments of the model's forward."""
+    def inputs(
+        self, batch: Batch
+    ) -> Tensor | dict[str, Any] | tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments of the model's forward.
+
+        The only one, a tensor; or keyword arguments; or positional and keyword arguments.
+        """
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """Return the mean loss of the batch, a differentiable scalar."""
@@ -78,10 +83,21 @@ class SplitScoredTask(Task, Protocol):
         """Return the score in [0, 1], from the rows of all batches of a split."""
 
 
+def arguments(task: Task, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the positional and keyword arguments that a task finds in a batch."""
+    found = task.inputs(batch)
+    if isinstance(found, Tensor):
+        return (found,), {}
+    if isinstance(found, Mapping):
+        return (), dict(found)
+    args, kwargs = found
+    return tuple(args), kwargs
+
+
 def example_inputs(task: Task, batch: Batch) -> Tensor | tuple[Any, ...] | dict[str, Any]:
     """Return the inputs in ``batch`` in the form that ``analyze`` takes."""
     with blamed(f"task {task.name!r} finds no inputs in a batch"):
-        args, kwargs = task.inputs(batch)
+        args, kwargs = arguments(task, batch)
     if args and kwargs:
         raise UsageError(
             f"task {task.name!r} mixes positional and keyword inputs",

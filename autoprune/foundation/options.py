@@ -143,6 +143,16 @@ Workers = Annotated[
         help="Processes that evaluate plans; 0: chosen automatically. Results do not depend on it."
     ),
 ]
+Minutes = Annotated[
+    float | None,
+    tyro.conf.arg(
+        metavar="N",
+        help="Minutes after which a search tries no more plans.",
+        help_behavior_hint="(default: as many as it takes)",
+    ),
+]
+Suppressed = tyro.conf.Suppress[str | None]
+"""Name of an object that only Python can pass; it belongs to what a run was asked."""
 Given = Annotated[str, tyro.conf.arg(metavar="DIR")]
 Flag = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
 Fresh = Annotated[

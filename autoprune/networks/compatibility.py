@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from autoprune.data import Data
 from autoprune.data.classification import IGNORED, Classification, logits
-from autoprune.data.task import Task
+from autoprune.data.task import Task, arguments
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.execution import device_of, forward, mode, move
@@ -37,7 +37,7 @@ def check_compatible(model: nn.Module, data: Data, task: Task) -> None:
         own, model = model, plain_copy(model)
     batch = move(next(data.train.take(2).batches(2)), device_of(model))
     with blamed(f"task {task.name!r} finds no inputs in a batch of {data.name}"):
-        args, kwargs = task.inputs(batch)
+        args, kwargs = arguments(task, batch)
         shapes = " and ".join(str(list(leaf.shape)) for leaf in tree_leaves((args, kwargs)))
     require_no_need_of_hooks(own, lambda network: forward(network, task, batch))
     with torch.no_grad(), mode(model, train=False):

@@ -15,7 +15,7 @@ import torch.cpu
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from autoprune.data.task import Batch, Task
+from autoprune.data.task import Batch, Task, arguments
 from autoprune.errors import UsageError
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -40,7 +40,7 @@ class Form:
 
 def forward(model: nn.Module, task: Task, batch: Batch, form: Form = Form()) -> Any:
     """Run ``model`` on the inputs that ``task`` finds in ``batch``; outputs come in float32."""
-    args, kwargs = task.inputs(batch)
+    args, kwargs = arguments(task, batch)
     if form.channels_last:
         args, kwargs = tree_map(_channels_last, (args, kwargs))
     if not form.bfloat16:
@@ -94,7 +94,7 @@ def bfloat16_pays(model: nn.Module, task: Task, batch: Batch) -> bool:
         native = device.type == "cpu" and _cpu_has_bfloat16()
     if not native:
         return False
-    images = [leaf for leaf in tree_leaves(task.inputs(batch)) if _is_image(leaf)]
+    images = [leaf for leaf in tree_leaves(arguments(task, batch)) if _is_image(leaf)]
     if images:
         return any(leaf.shape[-1] * leaf.shape[-2] >= PIXELS for leaf in images)
     return sum(parameter.numel() for parameter in model.parameters()) >= PARAMETERS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -28,12 +29,14 @@ from autoprune.foundation.options import (
     GranularityName,
     KeptLayers,
     LatencyBatch,
+    Minutes,
     Model,
     Name,
     OnlyLayers,
     Resize,
     ScoreName,
     Seed,
+    Suppressed,
     TaskSpec,
     Threads,
     Weights,
@@ -129,4 +132,14 @@ class SearchConfig(PruningConfig):
     baseline: Flag = True
     """Leave out uniform + l1 at the same budget, measured beside the result."""
     beside: DenseBaseline = None
+    minutes: Minutes = None
+    evaluate: Suppressed = None
+    finetune: Suppressed = None
     workers: Workers = field(default=0, metadata=OUTSIDE)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise UsageError(
+                f"--minutes must be above 0, not {self.minutes:g}", "leave it out for no limit"
+            )

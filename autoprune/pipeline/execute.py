@@ -23,6 +23,7 @@ from autoprune.pipeline.curves import Curves
 from autoprune.pipeline.explore import SearchOutcome
 from autoprune.pipeline.finalists import shrink
 from autoprune.pipeline.inputs import Inputs, weights_hash
+from autoprune.pipeline.own import NOTHING, Own
 from autoprune.pipeline.publish import measure_all, publish
 from autoprune.pipeline.result import Baseline, Result
 from autoprune.pipeline.session import Session
@@ -62,6 +63,7 @@ def execute_in_run(
     progress: Progress,
     work: Callable[[Session[Asked]], Result],
     tuning: Tuning | None = None,
+    own: Own = NOTHING,
 ) -> Result:
     """Run ``work`` in a run directory: a finished run is shown again, any other continued."""
     began = time.monotonic()
@@ -80,7 +82,7 @@ def execute_in_run(
         with run.events() as writer:
             reward = config.reward if isinstance(config, SearchConfig) else LOSS.name
             curves = Curves(writer, setup.units.cost, reward)
-            session = Session(setup, config, run, curves, progress, tuning or Tuning())
+            session = Session(setup, config, run, curves, progress, tuning or Tuning(), own)
             result = work(session)
             curves.outcome(
                 config.to_json(),

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from autoprune.agents.base import Learner, Searcher
+from autoprune.agents.base import Learner, Searcher, let_search
 from autoprune.foundation.progress import Phase
+from autoprune.pipeline.callbacks import Callbacks
 from autoprune.pipeline.config import SearchConfig
+from autoprune.pipeline.early_end import EarlyEnd
 from autoprune.pipeline.finalists import builder, choose
 from autoprune.pipeline.session import PruningSession, Session
 from autoprune.pipeline.stages import keep_policy
@@ -57,6 +59,8 @@ def explore(
     """
     config, journal = session.config, session.run.journal
     known = {plan: evaluation for plan, evaluation in map(recall, journal.records)}
+    callbacks = Callbacks(session.own.callbacks, session.run.path)
+    end = EarlyEnd(callbacks, config.minutes, session.run)
     with (
         session.progress.phase("search", config.evaluations) as phase,
         pooled(session, problem, config.workers, config.evaluations) as shared,
@@ -67,9 +71,11 @@ def explore(
                 journal.append(entry(record), later=True)
             session.curves.evaluation(record)
             advance(phase, ledger)
+            end.after(record, ledger)
 
         ledger = Ledger(shared, config.evaluations, note, known)
-        agent.search(shared, ledger, session.seeds.searcher)
+        let_search(agent, shared, ledger, session.seeds.searcher)
+    session.run.warnings.extend(end.warning(ledger))
     if ledger.left:
         session.progress.note(
             f"{ledger.count} of {config.evaluations} evaluations were spent: {config.agent} had no"

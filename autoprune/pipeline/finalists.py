@@ -7,10 +7,12 @@ from math import inf, isfinite
 
 from torch import nn
 
+from autoprune.data import Samples
 from autoprune.errors import AutopruneError
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form
 from autoprune.networks.score import measure
+from autoprune.pipeline.own_stages import evaluated
 from autoprune.pipeline.session import PruningSession
 from autoprune.problem.ledger import Ledger, Record
 from autoprune.ranking.ordering import Ranking
@@ -28,11 +30,18 @@ def builder(session: PruningSession, model: nn.Module, ranking: Ranking) -> Buil
     Where the ranking repairs weights, the network is also fitted to the dense one layer after
     layer (:mod:`autoprune.ranking.reconstruction`).
     """
-    inputs, slicer = session.inputs, Slicer(model, session.structure)
-    calibration = inputs.calibration(session.tuning.samples.ranking, session.seeds)
+    inputs, count = session.inputs, session.tuning.samples.ranking
     if ranking.repairs and not session.units.granularity.masked:
-        fit = Reconstruction(model, slicer, inputs.task, calibration)
+        calibration = inputs.calibration(count, session.seeds)
+        fit = Reconstruction(model, Slicer(model, session.structure), inputs.task, calibration)
         return lambda plan: fit(ranking.kept(plan), ranking.weights(plan))
+    return quick_builder(session, model, ranking, count)
+
+
+def quick_builder(session: PruningSession, model: nn.Module, ranking: Ranking, count: int) -> Build:
+    """Builder that fits nothing but batch-norm statistics, by ``count`` calibration samples."""
+    inputs, slicer = session.inputs, Slicer(model, session.structure)
+    calibration = inputs.calibration(count, session.seeds)
     samples = Batches(calibration, 128, model, Form(), seed=session.seeds.calibration)
     recalibrate = Recalibration(model, inputs.task, samples)
 
@@ -73,8 +82,15 @@ def choose(
     with session.progress.phase("finals", len(finalists)) as phase:
         for record in finalists:
             network = build(record.plan)
-            loss = measure(network, validation, session.inputs.task).loss
+            loss = _loss(session, network, validation)
             built.append((loss if isfinite(loss) else inf, record, network))
             phase.advance()
     _, chosen, network = min(built, key=lambda entry: entry[0])
     return chosen, network
+
+
+def _loss(session: PruningSession, network: nn.Module, validation: Samples) -> float:
+    """Loss on the validation split, or that of the caller's function."""
+    if session.own.evaluate is None:
+        return measure(network, validation, session.inputs.task).loss
+    return evaluated(network, session.own.evaluate, session.seeds.searcher).loss

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,14 +10,20 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from autoprune.agents.registry import check_name, searcher
+from autoprune.agents.base import Searcher
+from autoprune.agents.registry import check_name
+from autoprune.agents.registry import searcher as make_searcher
 from autoprune.cost.budget import Budget
 from autoprune.envs.rewards import find_reward
-from autoprune.foundation.progress import Progress, Silent
+from autoprune.foundation import plugins
+from autoprune.foundation.logged import progress_of
+from autoprune.foundation.progress import Progress, shown_by
+from autoprune.pipeline.callbacks import Callback
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.execute import check_words, execute_in_run, prune_by
 from autoprune.pipeline.explore import find
 from autoprune.pipeline.inputs import Inputs, from_config, from_objects, weights_hash
+from autoprune.pipeline.own import Evaluate, Finetune, Own, RankFn, RewardFn
 from autoprune.pipeline.result import Result
 from autoprune.pipeline.session import Session
 from autoprune.pipeline.tuning import Tuning
@@ -32,10 +38,11 @@ def search(
     *,
     task: object = "classification",
     agent: str = "ddpg",
+    searcher: str | Searcher | None = None,
     granularity: str = "channel",
     keep: Collection[str] | Mapping[str, float] = (),
     only: Collection[str] = (),
-    ranking: str = "regression",
+    ranking: str | RankFn = "regression",
     evaluations: int = 100,
     finetune_epochs: int = 10,
     align: int | None = None,
@@ -43,24 +50,54 @@ def search(
     seed: int = 0,
     device: str = "auto",
     workers: int = 1,
-    reward: str = "loss",
+    reward: str | RewardFn = "loss",
+    evaluate: Evaluate | None = None,
+    finetune: Finetune | None = None,
+    callbacks: Iterable[Callback] = (),
+    timeout: float | None = None,
     run: str | Path | None = None,
     fresh: bool = False,
-    progress: Progress | None = None,
+    progress: bool | Progress | None = True,
 ) -> Result:
     """Find the best plan within a budget, prune the model to it and fine-tune.
 
-    ``model`` is a trained ``nn.Module`` (not changed) or ``"digits-resnet"``, trained on the spot;
-    ``data`` what :func:`autoprune.data.load_data` takes; ``keep`` layers that stay whole, or a
-    mapping to the least fraction of their units. All others are options of ``autoprune search
-    --help``; the same call continues its ``run``. Returns a Result; raises AutopruneError.
+    Defaults are those of ``autoprune search``; the same call continues its run.
+
+    - ``model``: a trained ``nn.Module`` (not changed), or ``"digits-resnet"``, trained on the spot.
+    - ``data``: what :func:`autoprune.data.load_data` takes: loaders, datasets, tensors, or a name.
+    - ``budget``: ``0.5flops``, ``60Mmacs``, ``2MB``, ``5ms``, ...; joined by commas, all must hold.
+    - ``task``: a name, or an object with the members of :class:`autoprune.data.task.Task`.
+    - ``agent``: name of a searcher; ``searcher``: a name or an object in its place, with
+      ``search(problem, ledger, seed)`` (:class:`autoprune.agents.base.Searcher`).
+    - ``granularity``: ``channel`` (removed), ``weight`` or ``n:m`` (masked).
+    - ``keep``: layers that stay whole, or a mapping to the least fraction of their units;
+      ``only``: the only layers to prune. ``*`` is a wildcard.
+    - ``ranking``: which units go first: a name, or a function of the model
+      (:mod:`autoprune.ranking.own`).
+    - ``evaluations``: plans that the searcher may try.
+    - ``finetune_epochs``: epochs after pruning; 0 leaves fine-tuning out.
+    - ``align``: keep multiples of this many units. ``resize``: pixels that images are brought to.
+    - ``seed`` of everything random; ``device``: ``auto``, ``cpu``, ``cuda``, ...
+    - ``workers``: processes that evaluate plans; the result does not depend on it.
+    - ``reward``: what a learning agent maximizes: a name, or a function of an evaluation.
+    - ``evaluate``: function from a plan's network to (loss, score), in place of loss and score of
+      the task on the search split, for finalists too. It is called in this process.
+    - ``finetune``: function ``(model, train, validation)`` that returns the fine-tuned model, in
+      place of our training; the last two iterate over batches (:class:`autoprune.data.Loader`).
+    - ``callbacks``: objects with ``on_evaluation(trial)`` or ``on_epoch(epoch)``, which may stop
+      the search or the training (:class:`autoprune.Callback`).
+    - ``timeout``: seconds after which no more plans are tried.
+    - ``run``: directory of the run, by default in ``logs``; ``fresh``: start over.
+    - ``progress``: False shows none; the logger ``autoprune`` hears of it in any case.
+
+    Returns a Result. Raises AutopruneError for whatever can be mended.
     """
+    chosen = agent if searcher is None else searcher
+    own = Own.of(chosen, ranking, reward, evaluate, finetune, callbacks, timeout)
     config = SearchConfig(
         budget=budget,
-        agent=agent,
         granularity=granularity,
         **named_layers(keep, only),
-        ranking=ranking,
         evaluations=evaluations,
         finetune_epochs=finetune_epochs,
         align=align,
@@ -68,13 +105,26 @@ def search(
         seed=seed,
         device=str(device),
         workers=workers,
-        reward=reward,
         run=None if run is None else str(run),
         fresh=fresh,
+        **own.names,
     )
-    budget_asked = _check(config)
-    inputs, config = with_caller_inputs(model, data, task, config)
-    return execute_in_run(inputs, config, budget_asked, progress or Silent(), _search)
+    return search_with(model, data, task, config, own, progress_of(progress))
+
+
+def search_with(
+    model: nn.Module | str,
+    data: object,
+    task: object,
+    config: SearchConfig,
+    own: Own,
+    progress: Progress,
+) -> Result:
+    """Search with objects of a caller's; see :func:`search`."""
+    with plugins.supplied(own.objects), shown_by(progress.phase):
+        budget = _check(config)
+        inputs, config = with_caller_inputs(model, data, task, config)
+        return execute_in_run(inputs, config, budget, progress, _search, own=own)
 
 
 def run_search(config: SearchConfig, progress: Progress, tuning: Tuning | None = None) -> Result:
@@ -113,7 +163,7 @@ def _check(config: SearchConfig) -> Budget:
 
 def _search(session: Session[SearchConfig]) -> Result:
     config = session.config
-    agent = searcher(config.agent, session.curves.learning, find_reward(config.reward))
+    agent = make_searcher(config.agent, session.curves.learning, find_reward(config.reward))
     return prune_by(partial(find, agent), session)
 
 

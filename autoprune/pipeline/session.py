@@ -13,6 +13,7 @@ from autoprune.foundation.seeds import Seeds
 from autoprune.pipeline.config import PruningConfig
 from autoprune.pipeline.curves import Curves
 from autoprune.pipeline.inputs import Inputs
+from autoprune.pipeline.own import NOTHING, Own
 from autoprune.pipeline.setup import Setup
 from autoprune.pipeline.tuning import Tuning
 from autoprune.problem.granularity.units import PruningUnits
@@ -32,6 +33,7 @@ class Session(Generic[Asked]):
     curves: Curves
     progress: Progress
     tuning: Tuning = field(default_factory=Tuning)
+    own: Own = NOTHING
 
     @property
     def inputs(self) -> Inputs:

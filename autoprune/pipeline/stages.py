@@ -18,10 +18,14 @@ from autoprune.networks.frozen import THAWED, thawed
 from autoprune.networks.save import state_tensors, write_tensors
 from autoprune.networks.score import measure
 from autoprune.networks.weights import BASE, INITIAL, initial_file
+from autoprune.pipeline.callbacks import Callbacks
+from autoprune.pipeline.finalists import quick_builder
+from autoprune.pipeline.own_stages import OwnScorer, finetuned_by
 from autoprune.pipeline.session import PruningSession
 from autoprune.problem.evaluator import Evaluator, EvaluatorParts
 from autoprune.problem.granularity.masking import Masks
 from autoprune.problem.problem import PruningProblem
+from autoprune.problem.scorer import Scorer
 from autoprune.problem.statistics import error_statistics, weight_statistics
 from autoprune.ranking.ordering import Ranking
 from autoprune.runs.run import Run
@@ -80,9 +84,17 @@ def pose(session: PruningSession, model: nn.Module) -> PruningProblem:
         cost=session.cost,
         budget=session.budget,
         ranking=ranking,
-        scorer=Evaluator(evaluator_parts(session, model, ranking, session.inputs.search)),
+        scorer=_scorer(session, model, ranking),
         statistics=statistics,
     )
+
+
+def _scorer(session: PruningSession, model: nn.Module, ranking: Ranking) -> Scorer:
+    """Scorer on the search split, or by the caller's function."""
+    if session.own.evaluate is None:
+        return Evaluator(evaluator_parts(session, model, ranking, session.inputs.search))
+    build = quick_builder(session, model, ranking, session.tuning.samples.evaluation)
+    return OwnScorer(build, session.own.evaluate, session.seeds.searcher)
 
 
 def rank_units(session: PruningSession, model: nn.Module, before: Masks | None = None) -> Ranking:
@@ -133,6 +145,9 @@ def finetune(
     model, warnings = copy.deepcopy(pruned), session.run.warnings
     if not session.config.finetune_epochs:
         return model
+    if session.own.finetune is not None:
+        train, held = session.inputs.train, session.inputs.validation
+        return finetuned_by(session.own.finetune, model, train, held, session.seeds.training, masks)
     config = session.tuning.finetuning or softened(
         model, len(session.inputs.data.train), session.config.finetune_epochs
     )
@@ -163,9 +178,14 @@ def _fit(
     """Train in the run; with a ``teacher`` the best weights on validation data are kept."""
     inputs = session.inputs
     validation = inputs.validation
+    callbacks = Callbacks(session.own.callbacks, session.run.path)
 
     def validate(network: nn.Module) -> float:
         return measure(network, validation, inputs.task).loss
+
+    def after(number: int, epochs: int, loss: float) -> None:
+        session.curves.training(name, number, loss)
+        callbacks.epoch(name, number, epochs, loss)
 
     trained = fit_in(
         session.run,
@@ -177,7 +197,7 @@ def _fit(
         replace(config, seed=session.seeds.training),
         teacher=teacher,
         masks=masks,
-        on_epoch=lambda done, _, loss: session.curves.training(name, done, loss),
+        on_epoch=after,
         validate=validate if teacher is not None else None,
     )
     return trained.selected

@@ -52,6 +52,7 @@ class Ledger:
         self._cache: dict[Plan, Evaluation] = {}
         self._replaying = bool(known)
         self.adopted = 0
+        self.stopped = False
 
     @property
     def count(self) -> int:
@@ -60,8 +61,12 @@ class Ledger:
 
     @property
     def left(self) -> int:
-        """Evaluations that may still be spent."""
-        return self.limit - self.count
+        """Evaluations that may still be spent, none once the search is stopped."""
+        return 0 if self.stopped else self.limit - self.count
+
+    def stop(self) -> None:
+        """End the search before its limit; plans that are being evaluated are finished."""
+        self.stopped = True
 
     def __contains__(self, plan: Plan) -> bool:
         """Whether evaluating ``plan`` is free."""

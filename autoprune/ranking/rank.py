@@ -14,6 +14,7 @@ from autoprune.networks.frozen import frozen_parameters
 from autoprune.ranking.consumers import find_consumers
 from autoprune.ranking.gram import DEFAULT, RegressionConfig, collect
 from autoprune.ranking.ordering import Ranking
+from autoprune.ranking.own import own_ranking
 from autoprune.ranking.registry import find_ranking, without_data
 from autoprune.ranking.regression import refitting
 from autoprune.ranking.sensitivity import sensitivities
@@ -45,6 +46,8 @@ def rank(
     entry = find_ranking(method)
     model = unwrapped(model)
     require_finite(model)
+    if entry.own:
+        return own_ranking(method, entry.load(), model, structure, task, calibration, seed)
     if not entry.needs_data:
         ranked = entry.load()(model, structure, seed)
         orders = {name: order for name, (order, _) in ranked.items()}

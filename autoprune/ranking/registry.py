@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from autoprune.errors import UsageError
+from autoprune.foundation import plugins
 from autoprune.foundation.lazy import load_reference
 
 
 @dataclass(frozen=True)
 class RankingEntry:
     """Function of a ranking, as ``module:name``, and whether it needs calibration data.
+
+    ``own``: ``function`` is the name of a plug-in or of a caller's object instead, see
+    :mod:`autoprune.ranking.own`.
 
     With data: ``(moments, energy, structure) -> {group: order}``, see
     :mod:`autoprune.ranking.regression`, which also repairs weights and measures errors. Without:
@@ -25,10 +30,12 @@ class RankingEntry:
 
     function: str
     needs_data: bool = False
+    own: bool = False
 
     def load(self) -> Callable[..., Any]:
         """Import the function."""
-        function: Callable[..., Any] = load_reference(self.function)
+        of_plugin = partial(plugins.find, "rankings")
+        function: Callable[..., Any] = (of_plugin if self.own else load_reference)(self.function)
         return function
 
 
@@ -44,9 +51,11 @@ RANKINGS: Final[dict[str, RankingEntry]] = {
 
 def find_ranking(name: str) -> RankingEntry:
     """Return the ranking of that name; raise UsageError if there is none."""
-    if name not in RANKINGS:
+    if name in RANKINGS:
+        return RANKINGS[name]
+    if not plugins.known("rankings", name):
         raise UsageError(f"unknown ranking {name!r}", f"choose from {', '.join(RANKINGS)}")
-    return RANKINGS[name]
+    return RankingEntry(name, own=True)
 
 
 def without_data() -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from autoprune.data import Samples
 from autoprune.data.classification import Classification
 from autoprune.data.task import Batch, Task
-from autoprune.errors import AutopruneError, DamagedError, UsageError
+from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.schema import encode_fields
 from autoprune.foundation.seeds import Seeds
 from autoprune.foundation.user_code import blamed
@@ -41,6 +41,7 @@ from autoprune.training.checkpoint import (
 )
 from autoprune.training.config import FitConfig
 from autoprune.training.distillation import distillation
+from autoprune.training.ending import Diverged, Stopped
 from autoprune.training.selection import Selected, Selection, Validate
 
 __all__ = ["Diverged", "FitConfig", "Score", "fit", "measure"]
@@ -49,7 +50,7 @@ OnStep = Callable[[int, int, float], None]
 """Called with (steps done, steps in all, loss of this step)."""
 
 OnEpoch = Callable[[int, int, float], None]
-"""Called with (epochs done, epochs in all, mean loss of this epoch)."""
+"""Called with (epochs done, epochs in all, mean loss of this epoch); may raise Stopped."""
 
 
 def fit(
@@ -89,12 +90,9 @@ def fit(
     selection = Selection(validate) if validate else None
     run = _Run(model, split, task, config, teacher, masks or {}, selection)
     with run.context():
-        run.train(on_step, on_epoch or (lambda *_: None), checkpoint)
+        with suppress(Stopped):
+            run.train(on_step, on_epoch or (lambda *_: None), checkpoint)
         return selection.apply(model) if selection else None
-
-
-class Diverged(AutopruneError):
-    """A training whose loss or weights became NaN or infinite."""
 
 
 class _Run:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import re
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -14,6 +16,7 @@ from autoprune.envs.features import CURVE
 from autoprune.envs.layer_pruning import LayerPruning
 from autoprune.envs.rewards import LOSS, SCORE
 from autoprune.envs.walk import (
+    ENTRIES,
     step_reward,
 )
 from autoprune.errors import UsageError
@@ -107,3 +110,10 @@ def test_misuse_is_refused():
         env.step(np.array([0.0]))
     with pytest.raises(ValueError, match="finite"):
         step_reward(env.context, env.state, env.state, math.inf)
+
+
+def test_the_page_lists_every_entry_of_the_observation():
+    page = (Path(__file__).parents[2] / "docs" / "environment.md").read_text()
+    table = page.partition("## Observation")[2].partition("## Action")[0]
+    assert dict(re.findall(r"^\| `(\w[\w.]*)` \| (.*) \|$", table, re.MULTILINE)) == ENTRIES
+    assert f"({len(ENTRIES)},)" in table

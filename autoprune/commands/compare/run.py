@@ -16,6 +16,7 @@ from shutil import copyfile
 
 from torch import nn
 
+from autoprune.agents.base import let_search
 from autoprune.agents.registry import check_name, searcher
 from autoprune.commands.compare.config import CompareConfig
 from autoprune.commands.compare.result import Comparison, Trial, draw_budgets, draw_search
@@ -220,7 +221,7 @@ def _search(
 
         ledger = Ledger(problem, evaluations, note, known)
         before, began = scorer.scored, time.monotonic()
-        searcher(agent).search(problem, ledger, session.seeds.searcher)
+        let_search(searcher(agent), problem, ledger, session.seeds.searcher)
         elapsed = time.monotonic() - began
     waited = scorer.scored - before
     return ledger, elapsed + (ledger.count - waited) * scorer.pace

@@ -23,6 +23,7 @@ from filelock import FileLock
 from autoprune.commands.doctor.config import DoctorConfig
 from autoprune.commands.doctor.result import ABSENT, BROKEN, OK, Check, Diagnosis, Status
 from autoprune.errors import AutopruneError
+from autoprune.foundation import plugins
 from autoprune.foundation.files import replace_text, user_directory
 from autoprune.foundation.progress import Progress
 
@@ -48,7 +49,7 @@ def run_doctor(config: DoctorConfig, progress: Progress) -> Diagnosis:
         for name, least, extra in needs:
             checks.append(_package(name, least, extra))
             phase.advance()
-    return Diagnosis((*checks, *_devices(), *_directories()))
+    return Diagnosis((*checks, *_plugins(), *_devices(), *_directories()))
 
 
 def _python() -> Check:
@@ -102,6 +103,21 @@ def _reinstall_advice(name: str) -> str:
 
 def _version_numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", text.partition("+")[0])[:3])
+
+
+def _plugins() -> Iterator[Check]:
+    """Import every plug-in that an installed package brings."""
+    for kind in plugins.KINDS:
+        for plugin in plugins.installed(kind).values():
+            name = f"{kind.removesuffix('s')} {plugin.name}"
+            try:
+                plugin.load()
+            except AutopruneError as error:
+                reason = str(error.args[0]).partition(" cannot be imported: ")[2]
+                found = f"of {plugin.package} cannot be imported: {reason:.60}"
+                yield Check("plug-ins", name, ABSENT, found, error.hint)
+            else:
+                yield Check("plug-ins", name, OK, f"of {plugin.package}")
 
 
 def _devices() -> Iterator[Check]:

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from autoprune.commands.ticket.masks import Masks, full_masks, keep_highest
 from autoprune.data import Samples
 from autoprune.data.classification import Classification, logits
-from autoprune.data.task import Task
+from autoprune.data.task import Task, arguments
 from autoprune.errors import UsageError
 from autoprune.networks.execution import device_of, forward, mode, move
 
@@ -97,7 +97,7 @@ def synflow(
         value.abs_()
     initial = {name: _weights(model)[name].detach().clone() for name in masks}
     batch = tree_map(_ones, next(split.take(1).batches(1)))
-    if not any(leaf.is_floating_point() for leaf in tree_leaves(task.inputs(batch))):
+    if not any(leaf.is_floating_point() for leaf in tree_leaves(arguments(task, batch))):
         raise UsageError("synflow needs inputs that are numbers, not codes", "leave synflow out")
     for step in range(1, config.rounds + 1):
         weights = {name: _weights(model)[name] for name in masks}

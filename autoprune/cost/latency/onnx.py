@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from autoprune.cost.latency.calls import Call
 from autoprune.cost.latency.clock import Work
-from autoprune.data.task import Batch, Task
+from autoprune.data.task import Batch, Task, arguments
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.execution import mode
@@ -51,7 +51,7 @@ def network_in_onnx(model: nn.Module, task: Task, batch: Batch) -> Work:
 
     Raises UsageError for networks that cannot be exported.
     """
-    args, kwargs = task.inputs(batch)
+    args, kwargs = arguments(task, batch)
     with blamed("the network cannot be exported to onnx"), quiet(), torch.no_grad():
         with mode(model, train=False):
             program = torch.onnx.export(model, args, kwargs=kwargs, dynamo=True, verbose=False)

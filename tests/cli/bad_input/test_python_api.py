@@ -47,7 +47,7 @@ LIVE = {
     "a number": (lambda: {"budget": 0.5}, "a budget is text with a unit"),
     "half": (lambda: {"evaluations": 2.5}, "must be a whole number, not 2.5"),
     "no task": (lambda: {"task": None}, "NoneType is not a task"),
-    "no agent": (lambda: {"agent": None}, "unknown agent None"),
+    "no agent": (lambda: {"agent": None}, "NoneType is not a searcher: it lacks search()"),
     "lazy": (lambda: {"model": nn.Sequential(nn.LazyConv2d(8, 3))}, "0.weight of the model has no"),
     "meta": (lambda: {"model": small().to("meta")}, "conv1.weight of the model has no values"),
     "no weights": (
