@@ -31,6 +31,7 @@ from autoprune.foundation.options import (
     Model,
     Name,
     OnlyLayers,
+    OutputNames,
     Resize,
     ScoreName,
     Seed,
@@ -71,6 +72,7 @@ class PruningConfig(RunConfig):
     granularity: GranularityName = "channel"
     keep: KeptLayers = ()
     only: OnlyLayers = ()
+    outputs: OutputNames = ()
     ranking: RankingName = "regression"
     finetune_epochs: int = 10
     """Epochs of training after pruning; 0 leaves it out."""

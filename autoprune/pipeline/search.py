@@ -35,6 +35,7 @@ def search(
     granularity: str = "channel",
     keep: Collection[str] | Mapping[str, float] = (),
     only: Collection[str] = (),
+    outputs: Collection[str] = (),
     ranking: str = "regression",
     evaluations: int = 100,
     finetune_epochs: int = 10,
@@ -52,14 +53,14 @@ def search(
 
     ``model`` is a trained ``nn.Module`` (not changed) or ``"digits-resnet"``, trained on the spot;
     ``data`` what :func:`autoprune.data.load_data` takes; ``keep`` layers that stay whole, or a
-    mapping to the least fraction of their units. All others are options of ``autoprune search
-    --help``; the same call continues its ``run``. Returns a Result; raises AutopruneError.
+    mapping to the least fraction of their units. All others are options of the command; the same
+    call continues its ``run``. Returns a Result; raises AutopruneError.
     """
     config = SearchConfig(
         budget=budget,
         agent=agent,
         granularity=granularity,
-        **named_layers(keep, only),
+        **named_layers(keep, only, outputs),
         ranking=ranking,
         evaluations=evaluations,
         finetune_epochs=finetune_epochs,
@@ -72,9 +73,8 @@ def search(
         run=None if run is None else str(run),
         fresh=fresh,
     )
-    budget_asked = _check(config)
-    inputs, config = with_caller_inputs(model, data, task, config)
-    return execute_in_run(inputs, config, budget_asked, progress or Silent(), _search)
+    limits, (inputs, config) = _check(config), with_caller_inputs(model, data, task, config)
+    return execute_in_run(inputs, config, limits, progress or Silent(), _search)
 
 
 def run_search(config: SearchConfig, progress: Progress, tuning: Tuning | None = None) -> Result:
@@ -94,12 +94,14 @@ def with_caller_inputs(
 
 
 def named_layers(
-    keep: Collection[str] | Mapping[str, float], only: Collection[str]
+    keep: Collection[str] | Mapping[str, float],
+    only: Collection[str],
+    outputs: Collection[str],
 ) -> dict[str, Any]:
-    """Return layers to keep and layers to prune as ``--keep`` and ``--only`` take them."""
+    """Return layers to keep or to prune, and outputs, as the command line takes them."""
     if isinstance(keep, Mapping):
         keep = [f"{layer}={fraction}" for layer, fraction in keep.items()]
-    texts = {"keep": keep, "only": only}
+    texts = {"keep": keep, "only": only, "outputs": outputs}
     return {
         name: (value,) if isinstance(value, str) else tuple(value) for name, value in texts.items()
     }

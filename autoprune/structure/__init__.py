@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 from autoprune.structure.copies import unwrapped
 from autoprune.structure.graph import ExampleInputs, as_call, export_graph
 from autoprune.structure.grouping import build
+from autoprune.structure.outputs import Names
 from autoprune.structure.passes import other_passes, pin_near_unused, unused_parameters
 from autoprune.structure.statistics import settle
 from autoprune.structure.table import (
@@ -31,15 +32,19 @@ class Graphs:
     """The exported graphs of a model, walked anew for every set of links.
 
     Evaluation is exported first, then what runs only in training or on images of other sizes. The
-    model is not changed. Raises UsageError if it cannot be exported.
+    model is not changed. ``outputs`` names those that count, all without names.
+
+    Raises UsageError if the model cannot be exported.
     """
 
-    def __init__(self, model: nn.Module, example_inputs: ExampleInputs) -> None:
+    def __init__(
+        self, model: nn.Module, example_inputs: ExampleInputs, outputs: Names = ()
+    ) -> None:
         self._model, self._batch = unwrapped(model), _batch(example_inputs)
-        trace = Trace()
-        self._graphs = [export_graph(self._model, example_inputs, training=False)]
+        self._outputs, trace = outputs, Trace()
+        self._graphs = [export_graph(self._model, example_inputs, False, outputs)]
         walk(trace, self._graphs[0])
-        for graph in other_passes(self._model, example_inputs, trace):
+        for graph in other_passes(self._model, example_inputs, trace, outputs):
             self._graphs.append(graph)
             walk(trace, graph)
 
@@ -60,7 +65,8 @@ class Graphs:
         pin_near_unused(self._model, trace)
         settle(trace)
         structure = build(trace, self._model, self._batch)
-        return replace(structure, unused=unused_parameters(self._model, trace))
+        unused = unused_parameters(self._model, trace)
+        return replace(structure, unused=unused, outputs=self._outputs)
 
 
 def trace_structure(model: nn.Module, example_inputs: ExampleInputs) -> Structure:

@@ -8,7 +8,8 @@ must equal the masked one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -18,7 +19,8 @@ from autoprune.foundation.user_code import blamed
 from autoprune.structure import Graphs
 from autoprune.structure.copies import require_no_need_of_hooks, unwrapped
 from autoprune.structure.finite import require_finite, require_values
-from autoprune.structure.graph import ExampleInputs, call
+from autoprune.structure.graph import ExampleInputs, call, trial
+from autoprune.structure.outputs import counted, named
 from autoprune.structure.pinning import pin
 from autoprune.structure.plan import Plan
 from autoprune.structure.proof import Bench
@@ -47,13 +49,19 @@ class Verification:
         return not self.failures
 
 
-def analyze(model: nn.Module, example_inputs: ExampleInputs) -> Structure:
+def analyze(
+    model: nn.Module, example_inputs: ExampleInputs, *, outputs: str | Sequence[str] = ()
+) -> Structure:
     """Return the structure of a model: the groups that can be pruned, and what is pinned and why.
 
     ``example_inputs`` is a tensor, a tuple of positional inputs or a dict of keyword inputs; the
-    first dimension of the first tensor counts as the samples that costs are per. The model is not
-    changed, whatever its mode or gradient flags. Raises UsageError if it cannot be exported, or if
-    a weight is NaN or infinite: then nothing can be proved on it.
+    first dimension of the first tensor counts as the samples that costs are per. ``outputs`` names
+    those of the model that count: keys, attributes or numbers, as ``logits``, ``0`` or ``1.boxes``.
+    The others, hidden states that nobody reads, may shrink; without names all count. The model is
+    not changed, whatever its mode or gradient flags.
+
+    Raises UsageError if it cannot be exported, if it has no output of a name, or if a weight is NaN
+    or infinite: then nothing can be proved on it.
     """
     if not isinstance(model, nn.Module):
         raise UsageError(f"{type(model).__name__} is no network", "pass a torch.nn.Module")
@@ -61,7 +69,10 @@ def analyze(model: nn.Module, example_inputs: ExampleInputs) -> Structure:
     require_finite(model)
     model = unwrapped(model)
     require_no_need_of_hooks(model, lambda network: call(network, example_inputs))
-    graphs = Graphs(model, example_inputs)
+    names = named(outputs)
+    if names:
+        counted(trial(model, example_inputs), names)
+    graphs = Graphs(model, example_inputs, names)
     traced = graphs.structure()
     proved, linked = verify(model, traced, example_inputs), frozenset[str]()
     while more := _links(traced, proved) - linked:
@@ -91,12 +102,23 @@ def _halved(structure: Structure) -> int:
 
 
 @torch.no_grad()
-def verify(model: nn.Module, structure: Structure, example_inputs: ExampleInputs) -> Verification:
+def verify(
+    model: nn.Module,
+    structure: Structure,
+    example_inputs: ExampleInputs,
+    *,
+    outputs: str | Sequence[str] | None = None,
+) -> Verification:
     """Prove a structure on the model, pinning every group that fails.
 
     Works on a copy in double precision with disturbed weights, so that fresh normalization layers
-    or zero-initialized branches cannot hide a wrong wire. Costs a few forward passes.
+    or zero-initialized branches cannot hide a wrong wire. Costs a few forward passes. ``outputs``
+    names those that are compared: the structure's own, unless others are given.
+
+    Raises UsageError if the model does not run, or has no output of a name.
     """
+    if outputs is not None:
+        structure = replace(structure, outputs=named(outputs))
     with blamed("nothing can be proved on the model"):
         bench = Bench(unwrapped(model), structure, example_inputs)
     suspects, failures = _separate(bench, [group.name for group in structure.groups])

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from autoprune.errors import UsageError
 from autoprune.structure.copies import plain_copy, set_mode
 from autoprune.structure.graph import ExampleInputs, ModelGraph, call, export_graph, slow_attention
+from autoprune.structure.outputs import Names
 from autoprune.structure.trace import Trace
 
 ZOOMS: tuple[Callable[[int], int], ...] = (lambda size: 2 * size, lambda size: size // 2)
@@ -24,7 +25,7 @@ ZOOMS: tuple[Callable[[int], int], ...] = (lambda size: 2 * size, lambda size: s
 
 
 def other_passes(
-    model: nn.Module, example_inputs: ExampleInputs, trace: Trace
+    model: nn.Module, example_inputs: ExampleInputs, trace: Trace, outputs: Names = ()
 ) -> Iterator[ModelGraph]:
     """Yield the graphs of other passes, while parameters are left that no pass has used.
 
@@ -32,11 +33,11 @@ def other_passes(
     long as everything else. What cannot be exported is left out.
     """
     if not trains_alike(model, example_inputs):
-        yield from _exported(model, example_inputs, training=True)
+        yield from _exported(model, example_inputs, True, outputs)
     for zoom in ZOOMS:
         zoomed = tree_map(lambda leaf, zoom=zoom: _zoom(leaf, zoom), example_inputs)
         if _images(example_inputs) and unused_parameters(model, trace):
-            yield from _exported(model, zoomed, training=False)
+            yield from _exported(model, zoomed, False, outputs)
 
 
 def unused_parameters(model: nn.Module, trace: Trace) -> tuple[str, ...]:
@@ -63,10 +64,10 @@ def _surroundings(model: nn.Module, name: str, trace: Trace) -> str:
 
 
 def _exported(
-    model: nn.Module, example_inputs: ExampleInputs, training: bool
+    model: nn.Module, example_inputs: ExampleInputs, training: bool, outputs: Names
 ) -> Iterator[ModelGraph]:
     try:
-        yield export_graph(model, example_inputs, training)
+        yield export_graph(model, example_inputs, training, outputs)
     except UsageError:  # it wants targets, or does not take the size
         return
 

@@ -128,6 +128,7 @@ class Structure:
     - ``unused``: the parameters that no forward pass has used; they stay as they are.
     - ``options``: ints of modules that may hold a size with units in it, tried by the proof.
     - ``links``: (module path, size, width of its input) where the code may mean the width.
+    - ``outputs``: names of the model's outputs that count; all of them where there are none.
     """
 
     groups: tuple[Group, ...]
@@ -141,6 +142,7 @@ class Structure:
     unused: tuple[str, ...] = ()
     options: tuple[tuple[tuple[str, str], Extent], ...] = ()
     links: tuple[tuple[str, Extent, Extent], ...] = ()
+    outputs: tuple[str, ...] = ()
 
     @cached_property
     def sizes(self) -> dict[str, int]:

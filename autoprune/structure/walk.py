@@ -16,10 +16,12 @@ from autoprune.structure.trace import Param, Trace
 
 
 def walk(trace: Trace, graph: ModelGraph) -> None:
-    """Run every operator of the graph on labels, and pin what the model gives out."""
+    """Run every operator of the graph on labels, and pin what is read of the model's results."""
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
     given = [_placeholder(trace, graph, node) for node in inputs]
-    trace.freeze(_run(trace, graph.nodes, given), "model output")
+    results = _run(trace, graph.nodes, given)
+    read = [one for place, one in enumerate(results) if place not in graph.unread]
+    trace.freeze(read, "model output")
 
 
 def _run(trace: Trace, nodes: Sequence[Node], given: Sequence[Any]) -> Any:

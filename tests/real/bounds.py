@@ -16,17 +16,8 @@ BOUNDS: dict[str, tuple[float, str]] = {
         0.62,
         "a table of position biases that all layers share",
     ),
-    "transformers:BartForConditionalGeneration": (
-        0.54,
-        "hidden states of the encoder are an output",
-    ),
-    "transformers:WhisperForConditionalGeneration": (
-        0.40,
-        "hidden states of the encoder are an output",
-    ),
     "transformers:Wav2Vec2ForCTC": (0.59, "weight norm along another dimension"),
     "transformers:Dinov2ForImageClassification": (0.62, "a mask token that no pass has used"),
-    "transformers:CLIPModel": (0.60, "hidden states of both towers are outputs"),
     "segmentation:PSPNet": (0.95, "an encoder that is built whole and read in part"),
     "segmentation:MAnet": (0.45, "a bottleneck of single units"),
 }
