@@ -104,6 +104,16 @@ OutputNames = Annotated[
         help_behavior_hint="(repeatable; default: what the task reads)",
     ),
 ]
+SizeNames = Annotated[
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(
+        metavar="NAME",
+        help="Ints of modules that may have to follow the plan, beside those that are found; * is a"
+        " wildcard, as in blocks.*.attn.num_heads.",
+        help_behavior_hint="(repeatable)",
+    ),
+]
 Directory = Annotated[
     str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: logs/<generated>)")
 ]

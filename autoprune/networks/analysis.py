@@ -14,13 +14,18 @@ from autoprune.structure.table import Structure
 
 
 def analyze_for(
-    task: Task, model: nn.Module, example_inputs: Any, outputs: tuple[str, ...] = ()
+    task: Task,
+    model: nn.Module,
+    example_inputs: Any,
+    outputs: tuple[str, ...] = (),
+    sizes: tuple[str, ...] = (),
 ) -> Structure:
     """Analyze a network; of its outputs count ``outputs``, else those that the task reads.
 
-    A task may name more than one network has. Raises UsageError as ``analyze`` does.
+    ``sizes`` are further ints that follow the plan. A task may name more than one network has.
+    Raises UsageError as ``analyze`` does.
     """
     known = () if outputs else read_outputs(task)
     if known:
         outputs = present(trial(model, example_inputs), known)
-    return analyze(model, example_inputs, outputs=outputs)
+    return analyze(model, example_inputs, outputs=outputs, sizes=sizes)

@@ -35,6 +35,7 @@ from autoprune.foundation.options import (
     Resize,
     ScoreName,
     Seed,
+    SizeNames,
     TaskSpec,
     Threads,
     Weights,
@@ -73,6 +74,7 @@ class PruningConfig(RunConfig):
     keep: KeptLayers = ()
     only: OnlyLayers = ()
     outputs: OutputNames = ()
+    sizes: SizeNames = ()
     ranking: RankingName = "regression"
     finetune_epochs: int = 10
     """Epochs of training after pruning; 0 leaves it out."""

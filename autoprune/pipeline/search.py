@@ -36,6 +36,7 @@ def search(
     keep: Collection[str] | Mapping[str, float] = (),
     only: Collection[str] = (),
     outputs: Collection[str] = (),
+    sizes: Collection[str] = (),
     ranking: str = "regression",
     evaluations: int = 100,
     finetune_epochs: int = 10,
@@ -51,16 +52,15 @@ def search(
 ) -> Result:
     """Find the best plan within a budget, prune the model to it and fine-tune.
 
-    ``model`` is a trained ``nn.Module`` (not changed) or ``"digits-resnet"``, trained on the spot;
-    ``data`` what :func:`autoprune.data.load_data` takes; ``keep`` layers that stay whole, or a
-    mapping to the least fraction of their units. All others are options of the command; the same
-    call continues its ``run``. Returns a Result; raises AutopruneError.
+    ``model`` is a trained ``nn.Module`` (not changed) or ``"digits-resnet"``; ``data`` what
+    :func:`autoprune.data.load_data` takes; ``keep`` may be a mapping to least fractions. All others
+    are options of the command; the same call continues its ``run``. Raises AutopruneError.
     """
     config = SearchConfig(
         budget=budget,
         agent=agent,
         granularity=granularity,
-        **named_layers(keep, only, outputs),
+        **named_layers(keep, only, outputs, sizes),
         ranking=ranking,
         evaluations=evaluations,
         finetune_epochs=finetune_epochs,
@@ -97,11 +97,12 @@ def named_layers(
     keep: Collection[str] | Mapping[str, float],
     only: Collection[str],
     outputs: Collection[str],
+    sizes: Collection[str],
 ) -> dict[str, Any]:
-    """Return layers to keep or to prune, and outputs, as the command line takes them."""
+    """Return layers to keep or prune, outputs and sizes as the command line takes them."""
     if isinstance(keep, Mapping):
         keep = [f"{layer}={fraction}" for layer, fraction in keep.items()]
-    texts = {"keep": keep, "only": only, "outputs": outputs}
+    texts = {"keep": keep, "only": only, "outputs": outputs, "sizes": sizes}
     return {
         name: (value,) if isinstance(value, str) else tuple(value) for name, value in texts.items()
     }

@@ -54,7 +54,9 @@ def price(
     Raises UsageError for a network in which nothing can be pruned.
     """
     with progress.phase("inspect", 1) as phase:
-        structure = analyze_for(inputs.task, inputs.model, inputs.example, config.outputs)
+        structure = analyze_for(
+            inputs.task, inputs.model, inputs.example, config.outputs, config.sizes
+        )
         phase.advance()
     with threads(thread_count(config, structure)):
         latency = _find_latency(inputs, config, budget, structure, progress)

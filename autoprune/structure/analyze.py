@@ -20,6 +20,8 @@ from autoprune.structure import Graphs
 from autoprune.structure.copies import require_no_need_of_hooks, unwrapped
 from autoprune.structure.finite import require_finite, require_values
 from autoprune.structure.graph import ExampleInputs, call, trial
+from autoprune.structure.kept_sizes import adopt
+from autoprune.structure.named_sizes import named_ints, unset, with_named
 from autoprune.structure.outputs import counted, named
 from autoprune.structure.pinning import pin
 from autoprune.structure.plan import Plan
@@ -50,18 +52,23 @@ class Verification:
 
 
 def analyze(
-    model: nn.Module, example_inputs: ExampleInputs, *, outputs: str | Sequence[str] = ()
+    model: nn.Module,
+    example_inputs: ExampleInputs,
+    *,
+    outputs: str | Sequence[str] = (),
+    sizes: str | Sequence[str] = (),
 ) -> Structure:
     """Return the structure of a model: the groups that can be pruned, and what is pinned and why.
 
     ``example_inputs`` is a tensor, a tuple of positional inputs or a dict of keyword inputs; the
     first dimension of the first tensor counts as the samples that costs are per. ``outputs`` names
     those of the model that count: keys, attributes or numbers, as ``logits``, ``0`` or ``1.boxes``.
-    The others, hidden states that nobody reads, may shrink; without names all count. The model is
-    not changed, whatever its mode or gradient flags.
+    The others, hidden states that nobody reads, may shrink; without names all count. ``sizes`` are
+    ints of modules that may have to follow the plan beside those that are found, wherever they are:
+    ``blocks.*.attn.num_heads``. The model is not changed, whatever its mode or gradient flags.
 
-    Raises UsageError if it cannot be exported, if it has no output of a name, or if a weight is NaN
-    or infinite: then nothing can be proved on it.
+    Raises UsageError if it cannot be exported, if it has no output or size of a name, or if a
+    weight is NaN or infinite: then nothing can be proved on it.
     """
     if not isinstance(model, nn.Module):
         raise UsageError(f"{type(model).__name__} is no network", "pass a torch.nn.Module")
@@ -72,17 +79,29 @@ def analyze(
     names = named(outputs)
     if names:
         counted(trial(model, example_inputs), names)
+    ints = named_ints(model, named(sizes))
     graphs = Graphs(model, example_inputs, names)
-    traced = graphs.structure()
+    traced = with_named(graphs.structure(), model, ints)
     proved, linked = verify(model, traced, example_inputs), frozenset[str]()
     while more := _links(traced, proved) - linked:
         linked |= more
-        traced = graphs.structure(linked)
+        traced = with_named(graphs.structure(linked), model, ints)
         again = verify(model, traced, example_inputs)
         if _halved(again.structure) >= _halved(proved.structure):
             break
         proved = again
-    return proved.structure
+    return _set_the_rest(model, proved.structure, example_inputs)
+
+
+def _set_the_rest(
+    model: nn.Module, structure: Structure, example_inputs: ExampleInputs
+) -> Structure:
+    """Let the sizes that a user names follow the plan even where the proof holds without them."""
+    more = unset(structure)
+    if more:
+        found = verify(model, adopt(structure, more), example_inputs)
+        return found.structure if found.ok else structure
+    return structure
 
 
 def _links(traced: Structure, proved: Verification) -> frozenset[str]:

@@ -70,6 +70,7 @@ class Choices:
     def __init__(self, model: nn.Module, structure: Structure) -> None:
         self._model, self._options = model, structure.options
         self._groups = [group.name for group in structure.groups]
+        self._named = {(type(model.get_submodule(path)), name) for path, name in structure.named}
         self._helped: list[tuple[Kind, ...]] = []
         self._copied: dict[str, set[Attribute]] = {}
 
@@ -116,6 +117,8 @@ class Choices:
     def near(self, group: str, chosen: tuple[Kind, ...], error: Exception | None) -> list[Kind]:
         """Return the kinds that the failing code reads, what it names first; else all there are.
 
+        Those that the user names come before.
+
         An error comes out of functions whose local variables hold the modules that ran.
         """
         taken = {kind[:2] for kind in chosen}
@@ -126,7 +129,8 @@ class Choices:
             for kind in left:
                 if kind[0] in local:
                     (named if kind[1] in names else around)[kind] = None
-        return list({**named, **around}) or left
+        asked = {kind: None for kind in left if kind[:2] in self._named}
+        return list({**asked, **named, **around}) if named or around else [*asked, *left]
 
 
 def _frames(error: Exception) -> list[tuple[set[type], tuple[str, ...]]]:

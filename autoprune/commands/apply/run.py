@@ -43,6 +43,7 @@ def apply(
     keep: Collection[str] | Mapping[str, float] = (),
     only: Collection[str] = (),
     outputs: Collection[str] = (),
+    sizes: Collection[str] = (),
     ranking: str = "regression",
     finetune_epochs: int = 10,
     align: int | None = None,
@@ -58,15 +59,14 @@ def apply(
 
     ``model``, ``data``, ``budget`` and ``keep`` as :func:`autoprune.search` takes them; ``policy``
     is the run of ``train-policy`` or of a search by ``ddpg`` or ``ppo``, or a policy's file, and
-    the one that comes with autoprune if None; ``evaluations`` plans are tried from the policy's on.
-    All others are options of the command; the same call continues its ``run``. Returns a Result,
-    its ``score`` None without evaluations; raises AutopruneError.
+    the bundled one if None; ``evaluations`` plans are tried from its own on. The same call
+    continues its ``run``. Returns a Result, its ``score`` None without evaluations.
     """
     config = ApplyConfig(
         budget=budget,
         policy=None if policy is None else str(policy),
         granularity=granularity,
-        **named_layers(keep, only, outputs),
+        **named_layers(keep, only, outputs, sizes),
         ranking=ranking,
         evaluations=evaluations,
         finetune_epochs=finetune_epochs,

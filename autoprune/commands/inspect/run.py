@@ -20,7 +20,7 @@ def run_inspect(config: InspectConfig, progress: Progress) -> Inspection:
         model = resolve_model(str(config.model), data)
         if config.weights is not None:
             load_weights(model, config.weights)
-        structure = analyze_for(task, model, data.example(task), config.outputs)
+        structure = analyze_for(task, model, data.example(task), config.outputs, config.sizes)
         inspection = Inspection.of(structure, model=str(config.model), data=config.data)
         phase.advance()
     return inspection
