@@ -64,7 +64,7 @@ def _placeholder(trace: Trace, graph: ModelGraph, node: Node) -> Any:
         trace.shapes[name] = shape
         if node.users:
             trace.seen.add(name)
-        return Param(((name, tuple(range(len(shape)))),), shape)
+        return Param(((name, tuple(range(len(shape)))),), shape, shape)
     if not isinstance(value, Tensor):
         return value
     reason = "a constant" if node.name in graph.constants else f"model input {node.name}"
