@@ -11,6 +11,7 @@ from torch import nn
 
 from autoprune.errors import UsageError
 from autoprune.structure.kept_sizes import Attribute
+from autoprune.structure.module_sizes import one_size
 from autoprune.structure.table import Extent, Structure
 
 
@@ -40,7 +41,7 @@ def with_named(
             (place, extent)
             for place in places
             for extent in known
-            if extent(structure.sizes) == vars(model.get_submodule(place[0]))[place[1]]
+            if extent(structure.sizes) == one_size(vars(model.get_submodule(place[0]))[place[1]])
         ]
         if not own:
             path, attribute = places[0]
@@ -93,8 +94,8 @@ def _ints(model: nn.Module, name: str) -> tuple[Attribute, ...]:
 
 
 def _is_size(model: nn.Module, place: Attribute) -> bool:
-    value = vars(model.get_submodule(place[0])).get(place[1])
-    return type(value) is int and value > 0
+    size = one_size(vars(model.get_submodule(place[0])).get(place[1]))
+    return size is not None and size > 0
 
 
 def _attributes(module: nn.Module) -> Iterable[str]:

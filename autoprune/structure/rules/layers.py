@@ -150,6 +150,18 @@ def _across(trace: Trace, node: Node, value: Tensor, weight: Param, varying: lis
     return value.narrow(-1, 0, 1).expand(shape)
 
 
+def grouped_mm(trace: Trace, node: Node, value: Any, weight: Any, *args: Any, **kwargs: Any) -> Any:
+    """Multiply rows, each by the matrix of its expert; weight [experts, in, out]."""
+    if not isinstance(weight, Param) or not isinstance(value, Tensor) or value.dim() != 2:
+        return _dynamic(trace, node, value, weight)
+    shape = shape_of(node)
+    source = trace.labels.column(value, 1)
+    trace.tie(weight, 1, source, "in")
+    out = trace.produce(weight, 2, "linear")
+    trace.layer(node, "linear", weight, [(shape[0], (out, source))])
+    return spread(out, 1, shape)
+
+
 def embedding(trace: Trace, node: Node, weight: Any, *args: Any, **kwargs: Any) -> Any:
     """Look up rows; weight [entries, features]."""
     shape = shape_of(node)
@@ -254,6 +266,7 @@ RULES = {
     **dict.fromkeys(("layer_norm", "rms_norm"), layer_norm),
     **dict.fromkeys(("_weight_norm", "_weight_norm_interface"), weight_norm),
     "linear": linear,
+    **dict.fromkeys(("_grouped_mm", "grouped_mm_fallback"), grouped_mm),
     "embedding": embedding,
     "group_norm": group_norm,
 }
