@@ -66,6 +66,13 @@ def by_them(network: Network) -> dict[str, Any]:
     }
 
 
+def by_export(network: Network) -> dict[str, Any]:
+    """Export what autoprune leaves: why each form fails of those that fit the whole network."""
+    from tests.real import exporting
+
+    return {"exports": exporting.worse(network)}
+
+
 @torch.no_grad()
 def _outputs(network: Network, model: nn.Module, inputs: Any) -> list[Tensor]:
     return counted(call(model, inputs), network.outputs)
