@@ -12,7 +12,7 @@ from autoprune.structure.copies import unwrapped
 from autoprune.structure.graph import ExampleInputs, as_call, export_graph
 from autoprune.structure.grouping import build
 from autoprune.structure.outputs import Names
-from autoprune.structure.passes import other_passes, pin_near_unused, unused_parameters
+from autoprune.structure.passes import other_passes, settle_unused, unused_parameters
 from autoprune.structure.statistics import settle
 from autoprune.structure.table import (
     Extent,
@@ -62,7 +62,7 @@ class Graphs:
         for graph in self._graphs[1:]:
             walk(trace, graph)
         del trace.layers[layers:]
-        pin_near_unused(self._model, trace)
+        settle_unused(self._model, trace)
         settle(trace)
         structure = build(trace, self._model, self._batch)
         unused = unused_parameters(self._model, trace)

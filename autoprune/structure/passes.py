@@ -45,14 +45,32 @@ def unused_parameters(model: nn.Module, trace: Trace) -> tuple[str, ...]:
     return tuple(name for name, _ in model.named_parameters() if name not in trace.seen)
 
 
-def pin_near_unused(model: nn.Module, trace: Trace) -> None:
-    """Pin units that a parameter no pass has used may meet: those of its size, near it."""
+def settle_unused(model: nn.Module, trace: Trace) -> None:
+    """Pin units that a parameter no pass has used may meet: those of its size, near it.
+
+    A token (one dimension with an extent) near which all of its size are the same units goes along
+    with them: it stands in for one of the values around it, as a mask token does.
+    """
     for name in unused_parameters(model, trace):
-        near = _surroundings(model, name, trace)
-        sizes = {size for size in model.get_parameter(name).shape if size > 1}
-        for (tensor, _), column in trace.table.items():
-            if tensor.startswith(near) and len(column) in sizes:
-                trace.labels.pin(column, f"may meet {name}, which no forward pass has used")
+        near, shape = _surroundings(model, name, trace), model.get_parameter(name).shape
+        wide = [dim for dim, size in enumerate(shape) if size > 1]
+        met = [
+            column
+            for (tensor, _), column in trace.table.items()
+            if tensor.startswith(near) and len(column) in {shape[dim] for dim in wide}
+        ]
+        if len(wide) == 1 < len(shape) and near and met and _same_units(trace, met):
+            trace.shapes[name] = shape
+            trace.register((name, wide[0]), met[0], "scale")
+            trace.seen.add(name)
+            continue
+        for column in met:
+            trace.labels.pin(column, f"may meet {name}, which no forward pass has used")
+
+
+def _same_units(trace: Trace, columns: list[Tensor]) -> bool:
+    first = trace.labels.roots(columns[0])
+    return all(torch.equal(trace.labels.roots(column), first) for column in columns)
 
 
 def _surroundings(model: nn.Module, name: str, trace: Trace) -> str:

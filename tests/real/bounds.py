@@ -8,7 +8,6 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "timm:edgenext_xx_small": (0.72, "splits at constant sizes"),
     "timm:skresnet18": (0.51, "paths of one grouped convolution"),
     "transformers:MambaForCausalLM": (0.59, "state-space scan"),
-    "transformers:Dinov2ForImageClassification": (0.62, "a mask token that no pass has used"),
     "segmentation:PSPNet": (0.95, "an encoder that is built whole and read in part"),
     "segmentation:MAnet": (0.45, "a bottleneck of single units"),
 }
