@@ -3,10 +3,8 @@
 USUAL = 0.35
 
 BOUNDS: dict[str, tuple[float, str]] = {
-    "timm:levit_128s": (0.40, "heads of one block that the next reads by a size of its own"),
     "timm:pvt_v2_b0": (0.41, "attention that scales by a head's size kept as a number"),
     "timm:edgenext_xx_small": (0.72, "splits at constant sizes"),
-    "timm:skresnet18": (0.51, "paths of one grouped convolution"),
     "transformers:MambaForCausalLM": (0.59, "state-space scan"),
     "segmentation:PSPNet": (0.95, "an encoder that is built whole and read in part"),
     "segmentation:MAnet": (0.45, "a bottleneck of single units"),

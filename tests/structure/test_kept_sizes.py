@@ -268,3 +268,23 @@ def test_heads_that_only_a_mask_counts_go() -> None:
     structure, compact = check(net, torch.randn(2, 5, 7))
     assert structure.sizes["1.q"] == 4
     assert compact[1].heads == 2
+
+
+class Paths(nn.Module):
+    """Splits what it reads at half of a width of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width, self.paths = 12, nn.ModuleList([nn.Linear(6, 5), nn.Linear(6, 5)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = x.split(self.width // 2, 1)
+        return sum(path(part) for path, part in zip(self.paths, parts, strict=True))
+
+
+def test_a_width_of_which_parts_are_split_off_follows() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(7, 12), Paths(), nn.Linear(5, 3)).eval()
+    structure, compact = check(net, torch.randn(2, 7))
+    assert structure.sizes["0"] == 6
+    assert compact[1].width == 8
