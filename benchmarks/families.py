@@ -1,10 +1,11 @@
 """Networks of public libraries, pruned to one half of every group, beside torch-pruning.
 
-python benchmarks/families.py [--library NAME] [--only GLOB] [--ours] [--limit SECONDS] [--write]
+python benchmarks/families.py [--library NAME] [--only GLOB] [--ours] [--export] [--write]
 
 Small configurations with random weights (``tests/real``). Each network is measured in a process of
 its own: one that crashes or does not end is a row. ``--library`` and ``--only`` measure some again
 and take the other rows from the stored table; ``--ours`` takes torch-pruning's figures from there.
+``--export`` also exports what is left, in the forms in which the whole network exports.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def main() -> None:
     options.add_argument("--library", choices=catalog.LIBRARIES, help="only networks of a library")
     options.add_argument("--only", default="*", help="only networks whose name fits")
     options.add_argument("--ours", action="store_true", help="keep torch-pruning's stored figures")
+    options.add_argument("--export", action="store_true", help="export what is left, too")
     options.add_argument("--limit", type=float, default=100, help="seconds for a network and tool")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
@@ -50,8 +52,10 @@ def main() -> None:
             continue
         for network in _networks(library).values():
             if fnmatch(network.name, f"*{given.only}*"):
-                before = stored.get(network.name) if given.ours else None
-                rows[network.name] = _row(network, given.limit, before)
+                before = stored.get(network.name, {})
+                theirs = _theirs(network, given.limit, before if given.ours else {})
+                exports = _exports(network, given.limit) if given.export else before.get("exports")
+                rows[network.name] = _row(network, given.limit, theirs, exports or "")
                 print(json.dumps(rows[network.name]), file=sys.stderr, flush=True)
     if rows:
         report(NAME, "Networks of public libraries at uniform 0.5", _sorted(rows), _notes(rows),
@@ -76,12 +80,23 @@ def _stored() -> dict[str, dict[str, Any]]:
     return {row["network"]: row for row in rows}
 
 
-def _row(network: Network, limit: float, before: Mapping[str, Any] | None) -> dict[str, Any]:
+def _theirs(network: Network, limit: float, before: Mapping[str, str]) -> tuple[str, str]:
+    if before:
+        return before["params left, torch-pruning"], before["MACs left, torch-pruning"]
+    return _left(isolated.row("theirs", network, limit))
+
+
+def _exports(network: Network, limit: float) -> str:
+    """Say in which forms what is left exports, of those that fit the whole network."""
+    row = isolated.row("export", network, 3 * limit)
+    if "failed" in row:
+        return f"fails: {row['failed']}".replace("|", "/")
+    said = [f"{form} fails: {why}" if why else form for form, why in row["exports"].items()]
+    return ", ".join(said).replace("|", "/") or "neither does the whole network"
+
+
+def _row(network: Network, limit: float, theirs: tuple[str, str], exports: str) -> dict[str, Any]:
     ours = isolated.row("ours", network, limit)
-    if before is None:
-        theirs = _left(isolated.row("theirs", network, limit))
-    else:
-        theirs = (before["params left, torch-pruning"], before["MACs left, torch-pruning"])
     left, macs = _left(ours)
     return {
         "network": network.name,
@@ -90,6 +105,7 @@ def _row(network: Network, limit: float, before: Mapping[str, Any] | None) -> di
         "MACs left": macs,
         "MACs left, torch-pruning": theirs[1],
         "wrong": _wrong(ours),
+        "exports": exports,
         "seconds": f"{ours['seconds']:.1f}" if "seconds" in ours else "",
         "largest pin": next(iter(ours.get("pins", ())), "").replace("|", "/")[:160],
     }
@@ -133,7 +149,8 @@ def _notes(rows: Mapping[str, Mapping[str, str]]) -> list[str]:
         f"Networks where more is left than by torch-pruning: {', '.join(more) or 'none'}.",
         "",
         "`wrong` names the modes in which the compact network differs from its masked twin, whose "
-        "norms count kept units only. `seconds` are those of one core for `analyze`.",
+        "norms count kept units only. `exports` lists the forms that the whole network exports to. "
+        "`seconds` are those of one core for `analyze`.",
     ]
 
 

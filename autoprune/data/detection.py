@@ -42,6 +42,11 @@ class Detection:
         return "detection"
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """What is read of the outputs: of the maps of features only the sizes are."""
+        return ("0", "boxes", "scores")
+
+    @property
     def metric(self) -> str:
         """Name of the score."""
         return "mAP 50-95"

@@ -108,6 +108,22 @@ def example_inputs(task: Task, batch: Batch) -> Tensor | tuple[Any, ...] | dict[
     return args[0] if len(args) == 1 and isinstance(args[0], Tensor) else args
 
 
+def read_outputs(task: Task) -> tuple[str, ...]:
+    """Return the names of the model's outputs that a task reads: its ``outputs``, if it has any.
+
+    They are keys, attributes or numbers, as ``logits``; the other outputs of a network may shrink.
+
+    Raises UsageError if they are no names.
+    """
+    names = getattr(task, "outputs", ())
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise UsageError(
+            f"the outputs of task {task.name!r} are {names!r:.60}, not names",
+            "a tuple of names, as outputs = ('logits',)",
+        )
+    return tuple(names)
+
+
 def metric(task: Task) -> str:
     """Return the name of a task's score: its ``metric``, else one made from its name."""
     return getattr(task, "metric", None) or METRICS.get(task.name, f"{task.name} score")

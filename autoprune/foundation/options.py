@@ -94,6 +94,26 @@ OnlyLayers = Annotated[
         help_behavior_hint="(repeatable)",
     ),
 ]
+OutputNames = Annotated[
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(
+        metavar="NAME",
+        help="Outputs of the model that count, as logits, 0 or 1.boxes; others, hidden states that"
+        " nobody reads, may shrink.",
+        help_behavior_hint="(repeatable; default: what the task reads)",
+    ),
+]
+SizeNames = Annotated[
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(
+        metavar="NAME",
+        help="Ints of modules that may have to follow the plan, beside those that are found; * is a"
+        " wildcard, as in blocks.*.attn.num_heads.",
+        help_behavior_hint="(repeatable)",
+    ),
+]
 Directory = Annotated[
     str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: logs/<generated>)")
 ]

@@ -33,9 +33,11 @@ from autoprune.foundation.options import (
     Model,
     Name,
     OnlyLayers,
+    OutputNames,
     Resize,
     ScoreName,
     Seed,
+    SizeNames,
     Suppressed,
     TaskSpec,
     Threads,
@@ -74,6 +76,8 @@ class PruningConfig(RunConfig):
     granularity: GranularityName = "channel"
     keep: KeptLayers = ()
     only: OnlyLayers = ()
+    outputs: OutputNames = ()
+    sizes: SizeNames = ()
     ranking: RankingName = "regression"
     finetune_epochs: int = 10
     """Epochs of training after pruning; 0 leaves it out."""

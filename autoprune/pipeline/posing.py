@@ -140,6 +140,8 @@ def pose(
     granularity: str = "channel",
     keep: Collection[str] | Mapping[str, float] = (),
     only: Collection[str] = (),
+    outputs: Collection[str] = (),
+    sizes: Collection[str] = (),
     ranking: str | RankFn = "regression",
     align: int | None = None,
     resize: int | None = None,
@@ -156,6 +158,7 @@ def pose(
 
     - ``model``, ``data``, ``budget``, ``task``: network, data, ceiling on cost, loss and score.
     - ``granularity``, ``keep``, ``only``, ``align``: what is pruned, and in which steps.
+    - ``outputs``, ``sizes``: names of outputs that count, and of ints that follow the plan.
     - ``ranking``: which units go first. ``evaluate``: function from a network to (loss, score).
     - ``resize``, ``seed``, ``device``, ``workers``, ``progress``: as there.
 
@@ -165,7 +168,7 @@ def pose(
     config = SearchConfig(
         budget=budget,
         granularity=granularity,
-        **named_layers(keep, only),
+        **named_layers(keep, only, outputs, sizes),
         align=align,
         resize=resize,
         seed=seed,

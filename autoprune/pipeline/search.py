@@ -43,6 +43,8 @@ def search(
     keep: Collection[str] | Mapping[str, float] = (),
     only: Collection[str] = (),
     ranking: str | RankFn = "regression",
+    outputs: Collection[str] = (),
+    sizes: Collection[str] = (),
     evaluations: int = 100,
     finetune_epochs: int = 10,
     align: int | None = None,
@@ -72,6 +74,8 @@ def search(
     - ``granularity``: ``channel`` (removed), ``weight`` or ``n:m`` (masked).
     - ``keep``: layers that stay whole, or a mapping to the least fraction of their units;
       ``only``: the only layers to prune. ``*`` is a wildcard.
+    - ``outputs``: names of the model's outputs that count; ``sizes``: ints of modules that follow
+      the plan (:func:`autoprune.analyze`).
     - ``ranking``: which units go first: a name, or a function of the model
       (:mod:`autoprune.ranking.own`).
     - ``evaluations``: plans that the searcher may try.
@@ -97,7 +101,7 @@ def search(
     config = SearchConfig(
         budget=budget,
         granularity=granularity,
-        **named_layers(keep, only),
+        **named_layers(keep, only, outputs, sizes),
         evaluations=evaluations,
         finetune_epochs=finetune_epochs,
         align=align,
@@ -144,12 +148,15 @@ def with_caller_inputs(
 
 
 def named_layers(
-    keep: Collection[str] | Mapping[str, float], only: Collection[str]
+    keep: Collection[str] | Mapping[str, float],
+    only: Collection[str],
+    outputs: Collection[str],
+    sizes: Collection[str],
 ) -> dict[str, Any]:
-    """Return layers to keep and layers to prune as ``--keep`` and ``--only`` take them."""
+    """Return layers to keep or prune, outputs and sizes as the command line takes them."""
     if isinstance(keep, Mapping):
         keep = [f"{layer}={fraction}" for layer, fraction in keep.items()]
-    texts = {"keep": keep, "only": only}
+    texts = {"keep": keep, "only": only, "outputs": outputs, "sizes": sizes}
     return {
         name: (value,) if isinstance(value, str) else tuple(value) for name, value in texts.items()
     }

@@ -10,6 +10,7 @@ from autoprune.cost.budget import BoundBudget, Budget, allowed_counts
 from autoprune.cost.latency import LatencyModel, Survey, width_steps
 from autoprune.cost.model import CostModel
 from autoprune.foundation.progress import Progress
+from autoprune.networks.analysis import analyze_for
 from autoprune.networks.threads import suitable_threads, threads
 from autoprune.pipeline.config import PruningConfig
 from autoprune.pipeline.inputs import Inputs
@@ -17,7 +18,6 @@ from autoprune.problem.floors import floors
 from autoprune.problem.granularity.parse import Granularity
 from autoprune.problem.granularity.units import PruningUnits
 from autoprune.runs.artifacts import Artifacts
-from autoprune.structure.analyze import analyze
 from autoprune.structure.table import Structure
 
 LATENCY = "latency.json"
@@ -54,7 +54,9 @@ def price(
     Raises UsageError for a network in which nothing can be pruned.
     """
     with progress.phase("inspect", 1) as phase:
-        structure = analyze(inputs.model, inputs.example)
+        structure = analyze_for(
+            inputs.task, inputs.model, inputs.example, config.outputs, config.sizes
+        )
         phase.advance()
     with threads(thread_count(config, structure)):
         latency = _find_latency(inputs, config, budget, structure, progress)

@@ -21,7 +21,8 @@ from autoprune.structure.graph import (
     slow_attention,
 )
 from autoprune.structure.grouping import build
-from autoprune.structure.passes import other_passes, pin_near_unused, unused_parameters
+from autoprune.structure.outputs import Names
+from autoprune.structure.passes import other_passes, settle_unused, unused_parameters
 from autoprune.structure.removal import templates
 from autoprune.structure.statistics import settle
 from autoprune.structure.table import (
@@ -44,17 +45,21 @@ class Graphs:
     """The exported graphs of a model, walked anew for every set of links.
 
     Evaluation is exported first, then what runs only in training or on images of other sizes. The
-    model is not changed. Raises UsageError if it cannot be exported.
+    model is not changed. ``outputs`` names those that count, all without names.
+
+    Raises UsageError if the model cannot be exported.
     """
 
-    def __init__(self, model: nn.Module, example_inputs: ExampleInputs) -> None:
+    def __init__(
+        self, model: nn.Module, example_inputs: ExampleInputs, outputs: Names = ()
+    ) -> None:
         self._model, self._batch = unwrapped(model), _batch(example_inputs)
-        trace = Trace()
-        self._graphs = [export_graph(self._model, example_inputs, training=False)]
+        self._outputs, trace = outputs, Trace()
+        self._graphs = [export_graph(self._model, example_inputs, False, outputs)]
         walk(trace, self._graphs[0])
         paths = {path for cone in find_cones(trace, self._graphs[0]) for path in cone.paths}
         self._templates = _templates(self._model, example_inputs, paths)
-        for graph in other_passes(self._model, example_inputs, trace):
+        for graph in other_passes(self._model, example_inputs, trace, outputs):
             self._graphs.append(graph)
             walk(trace, graph)
 
@@ -78,11 +83,12 @@ class Graphs:
             walk(trace, graph)
         del trace.layers[layers:]
         trace.sums = sums
-        pin_near_unused(self._model, trace)
+        settle_unused(self._model, trace)
         settle(trace)
         cones = find_cones(trace, self._graphs[0])
         structure = build(trace, self._model, self._batch, cones, self._templates)
-        return replace(structure, unused=unused_parameters(self._model, trace))
+        unused = unused_parameters(self._model, trace)
+        return replace(structure, unused=unused, outputs=self._outputs)
 
 
 def trace_structure(model: nn.Module, example_inputs: ExampleInputs) -> Structure:

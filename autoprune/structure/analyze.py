@@ -21,7 +21,10 @@ from autoprune.structure.branch_proof import BranchBench
 from autoprune.structure.copies import require_no_need_of_hooks, unwrapped
 from autoprune.structure.depth import deepened
 from autoprune.structure.finite import require_finite, require_values
-from autoprune.structure.graph import ExampleInputs, ModelGraph, call
+from autoprune.structure.graph import ExampleInputs, ModelGraph, call, trial
+from autoprune.structure.kept_sizes import adopt
+from autoprune.structure.named_sizes import named_ints, unset, with_named
+from autoprune.structure.outputs import counted, named
 from autoprune.structure.pinning import pin
 from autoprune.structure.plan import Plan
 from autoprune.structure.proof import Bench
@@ -50,13 +53,24 @@ class Verification:
         return not self.failures
 
 
-def analyze(model: nn.Module, example_inputs: ExampleInputs) -> Structure:
+def analyze(
+    model: nn.Module,
+    example_inputs: ExampleInputs,
+    *,
+    outputs: str | Sequence[str] = (),
+    sizes: str | Sequence[str] = (),
+) -> Structure:
     """Return the structure of a model: the groups that can be pruned, and what is pinned and why.
 
     ``example_inputs`` is a tensor, a tuple of positional inputs or a dict of keyword inputs; the
-    first dimension of the first tensor counts as the samples that costs are per. The model is not
-    changed, whatever its mode or gradient flags. Raises UsageError if it cannot be exported, or if
-    a weight is NaN or infinite: then nothing can be proved on it.
+    first dimension of the first tensor counts as the samples that costs are per. ``outputs`` names
+    those of the model that count: keys, attributes or numbers, as ``logits``, ``0`` or ``1.boxes``.
+    The others, hidden states that nobody reads, may shrink; without names all count. ``sizes`` are
+    ints of modules that may have to follow the plan beside those that are found, wherever they are:
+    ``blocks.*.attn.num_heads``. The model is not changed, whatever its mode or gradient flags.
+
+    Raises UsageError if it cannot be exported, if it has no output or size of a name, or if a
+    weight is NaN or infinite: then nothing can be proved on it.
     """
     if not isinstance(model, nn.Module):
         raise UsageError(f"{type(model).__name__} is no network", "pass a torch.nn.Module")
@@ -64,17 +78,22 @@ def analyze(model: nn.Module, example_inputs: ExampleInputs) -> Structure:
     require_finite(model)
     model = unwrapped(model)
     require_no_need_of_hooks(model, lambda network: call(network, example_inputs))
-    graphs = Graphs(model, example_inputs)
-    traced = graphs.structure()
+    names = named(outputs)
+    if names:
+        counted(trial(model, example_inputs), names)
+    ints = named_ints(model, named(sizes))
+    graphs = Graphs(model, example_inputs, names)
+    traced = with_named(graphs.structure(), model, ints)
     proved, linked = verify(model, traced, example_inputs), frozenset[str]()
     while more := _links(traced, proved) - linked:
         linked |= more
-        traced = graphs.structure(linked)
+        traced = with_named(graphs.structure(linked), model, ints)
         again = verify(model, traced, example_inputs)
         if _halved(again.structure) >= _halved(proved.structure):
             break
         proved = again
-    return _with_proved_branches(model, proved.structure, example_inputs, graphs.evaluation)
+    widths = _set_the_rest(model, proved.structure, example_inputs)
+    return _with_proved_branches(model, widths, example_inputs, graphs.evaluation)
 
 
 def _with_proved_branches(
@@ -114,6 +133,17 @@ def _passing(
     return grow([], suspects), reasons
 
 
+def _set_the_rest(
+    model: nn.Module, structure: Structure, example_inputs: ExampleInputs
+) -> Structure:
+    """Let the sizes that a user names follow the plan even where the proof holds without them."""
+    more = unset(structure)
+    if more:
+        found = verify(model, adopt(structure, more), example_inputs)
+        return found.structure if found.ok else structure
+    return structure
+
+
 def _links(traced: Structure, proved: Verification) -> frozenset[str]:
     """Paths of modules where two groups fail that have one size if the code means the input's."""
     failed = {failure.name for failure in proved.failures}
@@ -131,12 +161,23 @@ def _halved(structure: Structure) -> int:
 
 
 @torch.no_grad()
-def verify(model: nn.Module, structure: Structure, example_inputs: ExampleInputs) -> Verification:
+def verify(
+    model: nn.Module,
+    structure: Structure,
+    example_inputs: ExampleInputs,
+    *,
+    outputs: str | Sequence[str] | None = None,
+) -> Verification:
     """Prove a structure on the model, pinning every group that fails.
 
     Works on a copy in double precision with disturbed weights, so that fresh normalization layers
-    or zero-initialized branches cannot hide a wrong wire. Costs a few forward passes.
+    or zero-initialized branches cannot hide a wrong wire. Costs a few forward passes. ``outputs``
+    names those that are compared: the structure's own, unless others are given.
+
+    Raises UsageError if the model does not run, or has no output of a name.
     """
+    if outputs is not None:
+        structure = replace(structure, outputs=named(outputs))
     with blamed("nothing can be proved on the model"):
         bench = Bench(unwrapped(model), structure, example_inputs)
     suspects, failures = _separate(bench, [group.name for group in structure.groups])

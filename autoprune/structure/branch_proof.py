@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from autoprune.structure.copies import disturb, plain_copy, set_mode
 from autoprune.structure.graph import ExampleInputs, ModelGraph, as_call, call, slow_attention
+from autoprune.structure.outputs import places
 from autoprune.structure.slicing import Slicer
 from autoprune.structure.table import Branch, Structure
 
@@ -36,6 +37,8 @@ class BranchBench:
             branch.removal.constant: torch.randn(branch.size, generator=generator)
             for branch in structure.branches
         }
+        with torch.no_grad(), slow_attention():
+            self._counted = places(call(plain_copy(self._model), inputs), structure.outputs)
         self._trains = self._runs(plain_copy(self._model))
 
     def error(self, branches: Sequence[Branch]) -> str | None:
@@ -79,12 +82,21 @@ class BranchBench:
         ]
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(0)
-            return _tensors(_Replacing(self._graph.nodes[0].graph, masks).run(*values))
+            return self._tensors(_Replacing(self._graph.nodes[0].graph, masks).run(*values))
 
     def _run(self, model: nn.Module) -> list[Tensor]:
         with torch.random.fork_rng(devices=[]), slow_attention(), torch.no_grad():
             torch.manual_seed(0)
-            return _tensors(call(model, self._inputs))
+            return self._tensors(call(model, self._inputs))
+
+    def _tensors(self, outputs: Any) -> list[Tensor]:
+        """Return the floating-point outputs that count."""
+        leaves = tree_leaves(outputs)
+        return [
+            leaf
+            for leaf in (leaves[place] for place in self._counted)
+            if isinstance(leaf, Tensor) and leaf.is_floating_point()
+        ]
 
     def _runs(self, twin: nn.Module) -> bool:
         try:
@@ -119,14 +131,6 @@ def _laid_out(branch: Branch, constant: Tensor, kept: Mapping[str, Tensor]) -> T
             stays[index.flatten()] = 0
             stays[index[kept[name]].flatten()] = 1
     return (constant * stays).view(-1, *(1,) * (branch.removal.rank - 1 - branch.removal.dim))
-
-
-def _tensors(outputs: Any) -> list[Tensor]:
-    return [
-        leaf
-        for leaf in tree_leaves(outputs)
-        if isinstance(leaf, Tensor) and leaf.is_floating_point()
-    ]
 
 
 def _difference(outputs: Sequence[Tensor], expected: Sequence[Tensor]) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
@@ -45,7 +45,25 @@ def plain_copy(model: nn.Module) -> nn.Module:
     for _, table in list(_hook_tables(twin)):
         for key in [key for key, hook in table.items() if not _of_library(hook)]:
             del table[key]
+    forget(keepers(twin))
     return twin
+
+
+def keepers(model: nn.Module) -> list[nn.Module]:
+    """Return the modules with a ``train`` of their own: they may keep results between passes."""
+    return [one for one in model.modules() if type(one).train is not nn.Module.train]
+
+
+def forget(modules: Iterable[nn.Module]) -> None:
+    """Let modules drop what they keep in evaluation (LeViT: biases of attention), modes unchanged.
+
+    Such results are those of the weights at that time; entering training is what ends them.
+    """
+    for module in modules:
+        modes = [(one, one.training) for one in module.modules()]
+        module.train()
+        for one, mode in modes:
+            one.training = mode
 
 
 def require_no_need_of_hooks(model: nn.Module, run: Callable[[nn.Module], Any]) -> None:

@@ -13,11 +13,14 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 from torch.fx import Node
+from torch.utils._pytree import tree_leaves
 
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 from autoprune.structure.copies import COPIED, plain_copy, set_mode
+from autoprune.structure.outputs import Names, places
 from autoprune.structure.packing import padded_sequences
 
 _OURS = str(Path(__file__).parent)
@@ -31,12 +34,13 @@ class ModelGraph:
 
     ``names`` maps placeholder nodes to the canonical name of their parameter or buffer;
     placeholders it does not list are inputs of the user or constants of the code, whose values
-    ``constants`` holds.
+    ``constants`` holds. ``unread`` are the places of the results that nobody reads.
     """
 
     nodes: tuple[Node, ...]
     names: dict[str, str]
     constants: dict[str, Tensor]
+    unread: frozenset[int] = frozenset()
 
 
 def as_call(example_inputs: ExampleInputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -52,6 +56,13 @@ def call(model: nn.Module, example_inputs: ExampleInputs) -> Any:
     """Run the model on example inputs."""
     args, kwargs = as_call(example_inputs)
     return model(*args, **kwargs)
+
+
+@torch.no_grad()
+def trial(model: nn.Module, example_inputs: ExampleInputs) -> Any:
+    """Return what a copy of the model puts out in evaluation mode."""
+    with blamed("the model does not run on its inputs", "look at the shapes of the inputs"):
+        return call(plain_copy(model).eval(), example_inputs)
 
 
 def aliases(model: nn.Module) -> dict[str, str]:
@@ -89,8 +100,12 @@ _DETECTOR: Final = (
 _BY_VALUES: Final = ("Could not guard", "Could not extract", "torchvision::nms", "nonzero")
 
 
-def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool) -> ModelGraph:
+def export_graph(
+    model: nn.Module, example_inputs: ExampleInputs, training: bool, outputs: Names = ()
+) -> ModelGraph:
     """Export a copy of the model in evaluation (or training) mode.
+
+    ``outputs`` names the results that are read, all without names.
 
     Raises UsageError, saying where, if the forward pass cannot be exported.
     """
@@ -118,7 +133,23 @@ def export_graph(model: nn.Module, example_inputs: ExampleInputs, training: bool
             for node, name in signature.inputs_to_lifted_tensor_constants.items()
             if isinstance(value := program.constants[name], Tensor)
         },
+        unread=_unread(program, twin, example_inputs, outputs) if outputs else frozenset(),
     )
+
+
+@torch.no_grad()
+def _unread(
+    program: ExportedProgram, model: nn.Module, example_inputs: ExampleInputs, names: Names
+) -> frozenset[int]:
+    """Return the places of the results of a graph, buffers that changed first, not in ``names``."""
+    with slow_attention():
+        outputs = call(model, example_inputs)
+    size = len(tree_leaves(outputs))
+    results = program.graph_signature.user_outputs
+    if len(results) != size:
+        return frozenset()
+    first = len(program.graph_signature.output_specs) - size
+    return frozenset(range(first, first + size)) - {first + at for at in places(outputs, names)}
 
 
 @contextmanager

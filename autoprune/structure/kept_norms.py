@@ -124,6 +124,25 @@ def _group_norm(
     return _scaled(done, weight, bias)
 
 
+def _batch_norm(
+    run: KeptUnits,
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor | None:
+    """Standardize the rows of a weight [1, rows, columns]; columns may be gone, or rows."""
+    if running_mean is not None or not training or input.dim() != 3 or len(input) != 1:
+        return None
+    done = _centered(run, input, [2], [2], eps, None)
+    weight, bias = (one if one is None else one.view(-1, 1) for one in (weight, bias))
+    return _scaled(done, weight, bias)
+
+
 def _only(dim: Any, rank: int) -> int | None:
     """Return the one dimension that is named, None if there are others, or all."""
     dims = tuple(dim) if isinstance(dim, (tuple, list)) else (dim,)
@@ -168,6 +187,7 @@ _OWN: dict[str, Callable[..., Tensor | None]] = {
     "layer_norm": _layer_norm,
     "rms_norm": _rms_norm,
     "group_norm": _group_norm,
+    "batch_norm": _batch_norm,
     "mean": _mean,
     "var": _var,
     "std": lambda *args, **kwargs: _root(_var(*args, **kwargs)),

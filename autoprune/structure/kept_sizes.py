@@ -13,6 +13,7 @@ from itertools import chain
 
 from torch import nn
 
+from autoprune.structure.module_sizes import one_size
 from autoprune.structure.table import Extent, Structure
 
 Attribute = tuple[str, str]
@@ -30,13 +31,14 @@ _READ = (nn.MultiheadAttention,)
 
 
 def own_ints(model: nn.Module, path: str) -> Iterator[tuple[Attribute, int]]:
-    """Yield the ints of a module and of those around it, torch's own layers left out."""
+    """Yield the sizes that a module and those around it keep, torch's own layers left out."""
     while True:
         module = model.get_submodule(path)
         if isinstance(module, _READ) or not type(module).__module__.startswith("torch.nn"):
             for name, value in vars(module).items():
-                if type(value) is int and value > 1:
-                    yield (path, name), value
+                size = one_size(value)
+                if size is not None and size > 1:
+                    yield (path, name), size
         if not path:
             return
         path = path.rpartition(".")[0]
@@ -50,7 +52,7 @@ def candidates(
     ``written`` lists (module path, size, extent) of the constants in the code.
     """
     found: dict[tuple[Attribute, Extent], None] = {}
-    for path, size, extent in chain(written, _tensor_sizes(structure)):
+    for path, size, extent in chain(written, _tensor_sizes(structure), _group_sizes(structure)):
         if extent.terms:
             for attribute, value in own_ints(model, path):
                 if value == size:
@@ -64,12 +66,22 @@ def _tensor_sizes(structure: Structure) -> Iterator[tuple[str, int, Extent]]:
             yield tensor.name.rpartition(".")[0], extent(structure.sizes), extent
 
 
+def _group_sizes(structure: Structure) -> Iterator[tuple[str, int, Extent]]:
+    """Yield the units of each group where its tensors are: heads may be counted without a view."""
+    for group in structure.groups:
+        for path in dict.fromkeys(
+            one.tensor.rpartition(".")[0] for one in structure.slices[group.name]
+        ):
+            yield path, group.size, Extent(0, ((group.name, 1),))
+
+
 class Choices:
     """Ints to set for a group: those of all modules alike at once, as their code is the same."""
 
     def __init__(self, model: nn.Module, structure: Structure) -> None:
         self._model, self._options = model, structure.options
         self._groups = [group.name for group in structure.groups]
+        self._named = {(type(model.get_submodule(path)), name) for path, name in structure.named}
         self._helped: list[tuple[Kind, ...]] = []
         self._copied: dict[str, set[Attribute]] = {}
 
@@ -116,6 +128,8 @@ class Choices:
     def near(self, group: str, chosen: tuple[Kind, ...], error: Exception | None) -> list[Kind]:
         """Return the kinds that the failing code reads, what it names first; else all there are.
 
+        Those that the user names come before.
+
         An error comes out of functions whose local variables hold the modules that ran.
         """
         taken = {kind[:2] for kind in chosen}
@@ -126,7 +140,8 @@ class Choices:
             for kind in left:
                 if kind[0] in local:
                     (named if kind[1] in names else around)[kind] = None
-        return list({**named, **around}) or left
+        asked = {kind: None for kind in left if kind[:2] in self._named}
+        return list({**asked, **named, **around}) if named or around else [*asked, *left]
 
 
 def _frames(error: Exception) -> list[tuple[set[type], tuple[str, ...]]]:

@@ -26,9 +26,8 @@ def fixers(model: nn.Module, touched: Container[str]) -> list[Fixer]:
 
 def narrow(model: nn.Module, path: str, attribute: str, size: int) -> None:
     """Reduce a size that no tensor shows; raise UsageError if it is none, or would grow."""
-    old = vars(model.get_submodule(path)).get(attribute)
-    old = old[-1] if isinstance(old, tuple) and old else old
-    if type(old) is not int or size > old:
+    old = one_size(vars(model.get_submodule(path)).get(attribute))
+    if old is None or size > old:
         raise UsageError(f"{path!r} is smaller than expected", "it is another model")
     set_width(model, path, attribute, size)
 
@@ -39,7 +38,22 @@ def set_width(model: nn.Module, path: str, attribute: str, size: int) -> None:
     old = module.__dict__.get(attribute)
     ours = not type(module).__module__.startswith("torch.nn")
     if old is not None and (ours or module._parameters.get("weight") is None):
-        module.__dict__[attribute] = (size,) if isinstance(old, tuple) else size
+        module.__dict__[attribute] = _with_size(old, size) if isinstance(old, tuple) else size
+
+
+def one_size(value: object) -> int | None:
+    """Return the size that an int is, or a tuple of one size and ones, as ``(64, 1, 1)``."""
+    if not isinstance(value, tuple):
+        return value if type(value) is int else None
+    if not value or any(type(entry) is not int for entry in value):
+        return None
+    sizes = [entry for entry in value if entry != 1]
+    return max(value) if len(sizes) < 2 else None
+
+
+def _with_size(old: tuple[int, ...], size: int) -> tuple[int, ...]:
+    place = old.index(max(old))
+    return (*old[:place], size, *old[place + 1 :])
 
 
 def _fixer(module: nn.Module) -> Fixer | None:

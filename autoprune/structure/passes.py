@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from autoprune.errors import UsageError
 from autoprune.structure.copies import plain_copy, set_mode
 from autoprune.structure.graph import ExampleInputs, ModelGraph, call, export_graph, slow_attention
+from autoprune.structure.outputs import Names
 from autoprune.structure.trace import Trace
 
 ZOOMS: tuple[Callable[[int], int], ...] = (lambda size: 2 * size, lambda size: size // 2)
@@ -24,7 +25,7 @@ ZOOMS: tuple[Callable[[int], int], ...] = (lambda size: 2 * size, lambda size: s
 
 
 def other_passes(
-    model: nn.Module, example_inputs: ExampleInputs, trace: Trace
+    model: nn.Module, example_inputs: ExampleInputs, trace: Trace, outputs: Names = ()
 ) -> Iterator[ModelGraph]:
     """Yield the graphs of other passes, while parameters are left that no pass has used.
 
@@ -32,11 +33,11 @@ def other_passes(
     long as everything else. What cannot be exported is left out.
     """
     if not trains_alike(model, example_inputs):
-        yield from _exported(model, example_inputs, training=True)
+        yield from _exported(model, example_inputs, True, outputs)
     for zoom in ZOOMS:
         zoomed = tree_map(lambda leaf, zoom=zoom: _zoom(leaf, zoom), example_inputs)
         if _images(example_inputs) and unused_parameters(model, trace):
-            yield from _exported(model, zoomed, training=False)
+            yield from _exported(model, zoomed, False, outputs)
 
 
 def unused_parameters(model: nn.Module, trace: Trace) -> tuple[str, ...]:
@@ -44,14 +45,32 @@ def unused_parameters(model: nn.Module, trace: Trace) -> tuple[str, ...]:
     return tuple(name for name, _ in model.named_parameters() if name not in trace.seen)
 
 
-def pin_near_unused(model: nn.Module, trace: Trace) -> None:
-    """Pin units that a parameter no pass has used may meet: those of its size, near it."""
+def settle_unused(model: nn.Module, trace: Trace) -> None:
+    """Pin units that a parameter no pass has used may meet: those of its size, near it.
+
+    A token (one dimension with an extent) near which all of its size are the same units goes along
+    with them: it stands in for one of the values around it, as a mask token does.
+    """
     for name in unused_parameters(model, trace):
-        near = _surroundings(model, name, trace)
-        sizes = {size for size in model.get_parameter(name).shape if size > 1}
-        for (tensor, _), column in trace.table.items():
-            if tensor.startswith(near) and len(column) in sizes:
-                trace.labels.pin(column, f"may meet {name}, which no forward pass has used")
+        near, shape = _surroundings(model, name, trace), model.get_parameter(name).shape
+        wide = [dim for dim, size in enumerate(shape) if size > 1]
+        met = [
+            column
+            for (tensor, _), column in trace.table.items()
+            if tensor.startswith(near) and len(column) in {shape[dim] for dim in wide}
+        ]
+        if len(wide) == 1 < len(shape) and near and met and _same_units(trace, met):
+            trace.shapes[name] = shape
+            trace.register((name, wide[0]), met[0], "scale")
+            trace.seen.add(name)
+            continue
+        for column in met:
+            trace.labels.pin(column, f"may meet {name}, which no forward pass has used")
+
+
+def _same_units(trace: Trace, columns: list[Tensor]) -> bool:
+    first = trace.labels.roots(columns[0])
+    return all(torch.equal(trace.labels.roots(column), first) for column in columns)
 
 
 def _surroundings(model: nn.Module, name: str, trace: Trace) -> str:
@@ -63,10 +82,10 @@ def _surroundings(model: nn.Module, name: str, trace: Trace) -> str:
 
 
 def _exported(
-    model: nn.Module, example_inputs: ExampleInputs, training: bool
+    model: nn.Module, example_inputs: ExampleInputs, training: bool, outputs: Names
 ) -> Iterator[ModelGraph]:
     try:
-        yield export_graph(model, example_inputs, training)
+        yield export_graph(model, example_inputs, training, outputs)
     except UsageError:  # it wants targets, or does not take the size
         return
 

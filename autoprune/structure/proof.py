@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
 from autoprune.structure.copies import disturb, plain_copy, set_mode
 from autoprune.structure.graph import ExampleInputs, call, slow_attention, user_line
 from autoprune.structure.index_patterns import permutation
 from autoprune.structure.kept_norms import KeptUnits
 from autoprune.structure.kept_sizes import TRIALS, Choices, Kind, adopt
+from autoprune.structure.outputs import counted
 from autoprune.structure.slicing import Slicer
 from autoprune.structure.table import Structure
 
@@ -38,10 +39,13 @@ class Bench:
         self._tolerance = TOLERANCE[self._dense[0].dtype if self._dense else torch.float64]
 
     def _run(self, model: nn.Module) -> list[Tensor]:
+        outputs = counted(self._call(model), self.structure.outputs)
+        return [leaf for leaf in outputs if leaf.is_floating_point()]
+
+    def _call(self, model: nn.Module) -> Any:
         with torch.random.fork_rng(devices=[]), slow_attention():
             torch.manual_seed(0)
-            leaves = tree_leaves(call(model, self._inputs))
-        return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+            return call(model, self._inputs)
 
     def ints(self, group: str) -> str:
         """Name some ints of modules that may hold the size of a group."""
@@ -74,7 +78,7 @@ class Bench:
 
     def _runs_in_training(self) -> bool:
         try:
-            self._run(set_mode(plain_copy(self._model), training=True))
+            self._call(set_mode(plain_copy(self._model), training=True))
         except Exception:  # it wants targets, or other inputs
             return False
         return True
@@ -102,7 +106,7 @@ class Bench:
         """Run the network in training mode, with half of each named group removed."""
         if self._trains:
             kept = {name: _half(self.structure.sizes[name], name) for name in names}
-            self._run(set_mode(self._slicer.build(kept), training=True))
+            self._call(set_mode(self._slicer.build(kept), training=True))
 
     def permutation_difference(self, names: list[str]) -> float:
         """Relative change of the output when the units of the groups are reordered."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from autoprune.errors import UsageError
-from autoprune.structure.copies import plain_copy, unwrapped
+from autoprune.structure.copies import forget, keepers, plain_copy, unwrapped
 from autoprune.structure.cutting import (
     Indices,
     Widths,
@@ -62,6 +62,7 @@ class Slicer:
         self._stacks = vector_stacks(self._patterns, self._source)
         self._alone = self._dims.keys() - {n for _, names, _ in self._stacks for n in names}
         self._shell = plain_copy(model).eval()
+        self._keepers = keepers(self._shell)
         self._replaced: set[str] = set()  # by the last call; the next puts the model's own back
         self._places = tensor_places(self._shell, aliases(model))
         self._fixers = fixers(self._shell, owner_paths(self._dims, aliases(model)))
@@ -124,6 +125,7 @@ class Slicer:
         """
         self._put_back()
         weights = self._own(weights)
+        forget(self._keepers)
         for stack, names, key in self._stacks:
             rows = stack.index_select(1, indices[key].to(stack.device)).unbind()
             for name, row in zip(names, rows, strict=True):

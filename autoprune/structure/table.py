@@ -194,7 +194,9 @@ class Structure:
       units go.
     - ``unused``: the parameters that no forward pass has used; they stay as they are.
     - ``options``: ints of modules that may hold a size with units in it, tried by the proof.
+    - ``named``: those of them that the user names, tried first.
     - ``links``: (module path, size, width of its input) where the code may mean the width.
+    - ``outputs``: names of the model's outputs that count; all of them where there are none.
     - ``branches``: what may go as a whole, outer ones first.
     """
 
@@ -209,6 +211,8 @@ class Structure:
     unused: tuple[str, ...] = ()
     options: tuple[tuple[tuple[str, str], Extent], ...] = ()
     links: tuple[tuple[str, Extent, Extent], ...] = ()
+    outputs: tuple[str, ...] = ()
+    named: frozenset[tuple[str, str]] = frozenset()
     branches: tuple[Branch, ...] = ()
 
     @cached_property

@@ -22,11 +22,13 @@ class Param:
     """A parameter or buffer on its way through the graph.
 
     ``sources`` lists (name, dims): for each current dimension the original one, None where the
-    source has no extent, MIXED where its units are no longer distinguishable.
+    source has no extent, MIXED where its units are no longer distinguishable. ``whole`` is the
+    shape of the one source while the elements are in its order: a view may bring it back.
     """
 
     sources: tuple[tuple[str, tuple[int | None, ...]], ...]
     shape: torch.Size
+    whole: torch.Size | None = None
 
 
 @dataclass(frozen=True)
@@ -243,8 +245,8 @@ def shape_of(node: Node) -> torch.Size:
 
 def move(param: Param, operation: Any) -> Param:
     """Follow a movement operator on a parameter by running it on the coordinates of each dim."""
-    results = []
-    shape = torch.Size(())
+    results: list[tuple[str, tuple[int | None, ...]]] = []
+    shape, whole = torch.Size(()), _whole_behind(param, operation)
     for name, dims in param.sources:
         origins: dict[int, int] = {}
         for dim, source in enumerate(dims):
@@ -258,4 +260,15 @@ def move(param: Param, operation: Any) -> Param:
                     origins[axes[0]] = source
         lost = tuple(None if size == 1 else MIXED for size in shape)
         results.append((name, tuple(origins.get(d, lost[d]) for d in range(len(shape)))))
-    return Param(tuple(results), shape)
+    if whole == shape:
+        results = [(name, tuple(range(len(shape)))) for name, _ in results]
+    return Param(tuple(results), shape, whole)
+
+
+def _whole_behind(param: Param, operation: Any) -> torch.Size | None:
+    """Return the shape of the source if the operation only views its elements anew."""
+    if param.whole is None:
+        return None
+    before = torch.arange(param.shape.numel())
+    after = operation(before.view(param.shape)).flatten()
+    return param.whole if torch.equal(before, after) else None

@@ -17,10 +17,12 @@ from autoprune.structure.trace import Param, Trace, operator_name
 
 
 def walk(trace: Trace, graph: ModelGraph) -> None:
-    """Run every operator of the graph on labels, and pin what the model gives out."""
+    """Run every operator of the graph on labels, and pin what is read of the model's results."""
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
     given = [_placeholder(trace, graph, node) for node in inputs]
-    trace.freeze(_run(trace, graph.nodes, given), "model output")
+    results = _run(trace, graph.nodes, given)
+    read = [one for place, one in enumerate(results) if place not in graph.unread]
+    trace.freeze(read, "model output")
 
 
 def _run(trace: Trace, nodes: Sequence[Node], given: Sequence[Any]) -> Any:
@@ -63,7 +65,7 @@ def _placeholder(trace: Trace, graph: ModelGraph, node: Node) -> Any:
         trace.shapes[name] = shape
         if node.users:
             trace.seen.add(name)
-        return Param(((name, tuple(range(len(shape)))),), shape)
+        return Param(((name, tuple(range(len(shape)))),), shape, shape)
     if not isinstance(value, Tensor):
         return value
     reason = "a constant" if node.name in graph.constants else f"model input {node.name}"

@@ -3,30 +3,9 @@
 USUAL = 0.35
 
 BOUNDS: dict[str, tuple[float, str]] = {
-    "timm:levit_128s": (0.40, "heads of one block that the next reads by a size of its own"),
     "timm:pvt_v2_b0": (0.41, "attention that scales by a head's size kept as a number"),
-    "timm:poolformer_s12": (0.59, "a view to a size kept as an int of a layer scale"),
     "timm:edgenext_xx_small": (0.72, "splits at constant sizes"),
-    "timm:resnetv2_50x1_bit": (1.00, "weights that are standardized over what they read"),
-    "timm:nf_resnet26": (1.00, "weights that are standardized over what they read"),
-    "timm:skresnet18": (0.51, "paths of one grouped convolution"),
-    "transformers:MixtralForCausalLM": (0.95, "experts in one product of groups of matrices"),
     "transformers:MambaForCausalLM": (0.59, "state-space scan"),
-    "transformers:T5ForConditionalGeneration": (
-        0.62,
-        "a table of position biases that all layers share",
-    ),
-    "transformers:BartForConditionalGeneration": (
-        0.54,
-        "hidden states of the encoder are an output",
-    ),
-    "transformers:WhisperForConditionalGeneration": (
-        0.40,
-        "hidden states of the encoder are an output",
-    ),
-    "transformers:Wav2Vec2ForCTC": (0.59, "weight norm along another dimension"),
-    "transformers:Dinov2ForImageClassification": (0.62, "a mask token that no pass has used"),
-    "transformers:CLIPModel": (0.60, "hidden states of both towers are outputs"),
     "segmentation:PSPNet": (0.95, "an encoder that is built whole and read in part"),
     "segmentation:MAnet": (0.45, "a bottleneck of single units"),
 }

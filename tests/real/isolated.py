@@ -14,7 +14,7 @@ from tests.real.network import Network
 
 Row = dict[str, Any]
 
-TOOLS = {"ours": measure.by_us, "theirs": measure.by_them}
+TOOLS = {"ours": measure.by_us, "theirs": measure.by_them, "export": measure.by_export}
 
 
 def row(tool: str, network: Network, limit: float) -> Row:

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from autoprune.structure.graph import call
+from autoprune.structure.outputs import counted
 from tests.real import ours
 from tests.real.catalog import networks
 from tests.real.network import Network
@@ -54,10 +54,10 @@ def by_them(network: Network) -> dict[str, Any]:
 
     model, inputs = ours.dense(network)
     before, work = ours.count(model), ours.macs(model, inputs)
-    wanted = [one.shape for one in _outputs(model, inputs)]
+    wanted = [one.shape for one in _outputs(network, model, inputs)]
     theirs.halve(model, inputs, _ends(network, model, inputs))
     compact = copy.deepcopy(model).eval()
-    if [one.shape for one in _outputs(compact, inputs)] != wanted:
+    if [one.shape for one in _outputs(network, compact, inputs)] != wanted:
         raise ValueError("the outputs have another shape")
     return {
         "parameters": before,
@@ -66,9 +66,16 @@ def by_them(network: Network) -> dict[str, Any]:
     }
 
 
+def by_export(network: Network) -> dict[str, Any]:
+    """Export what autoprune leaves: why each form fails of those that fit the whole network."""
+    from tests.real import exporting
+
+    return {"exports": exporting.worse(network)}
+
+
 @torch.no_grad()
-def _outputs(model: nn.Module, inputs: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(call(model, inputs)) if isinstance(leaf, Tensor)]
+def _outputs(network: Network, model: nn.Module, inputs: Any) -> list[Tensor]:
+    return counted(call(model, inputs), network.outputs)
 
 
 @torch.no_grad()
@@ -80,7 +87,7 @@ def _ends(network: Network, model: nn.Module, inputs: Any) -> tuple[nn.Module, .
         for module in model.modules()
         if isinstance(module, ENDS)
     ]
-    leaves = _outputs(model, inputs)
+    leaves = _outputs(network, model, inputs)
     for hook in hooks:
         hook.remove()
     own = {leaf.data_ptr() for leaf in leaves}

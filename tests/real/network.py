@@ -14,7 +14,7 @@ from torch import Tensor, nn
 class Network:
     """A network by name, ``library:name``.
 
-    ``outputs`` names what counts of a mapping that the network returns (empty: everything);
+    ``outputs`` names what counts of all that the network returns (empty: everything);
     ``heads`` are modules that torch-pruning must leave alone, as their units are the output.
     """
 

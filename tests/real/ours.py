@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoprune.problem.prune import mask, prune
 from autoprune.structure.analyze import analyze
 from autoprune.structure.graph import call
 from autoprune.structure.kept_norms import KeptUnits
+from autoprune.structure.outputs import counted
 from autoprune.structure.plan import Plan
 from autoprune.structure.table import Structure
 from tests.real.network import Network, stirred
@@ -55,7 +55,7 @@ def halve(network: Network) -> Outcome:
     """Analyze a network, keep one half of every group, and compare it with its masked twin."""
     model, inputs = dense(network)
     start = time.process_time()
-    structure = analyze(model, inputs)
+    structure = analyze(model, inputs, outputs=network.outputs)
     seconds = time.process_time() - start
     plan = Plan.uniform(structure, 0.5)
     compact, masked = (make(model, structure, plan) for make in (prune, mask))
@@ -65,7 +65,10 @@ def halve(network: Network) -> Outcome:
         macs(model, inputs),
         macs(compact, inputs),
         seconds,
-        {mode: difference(model, (compact, masked), inputs, mode) for mode in ("eval", "train")},
+        {
+            mode: difference(model, (compact, masked), inputs, mode, network.outputs)
+            for mode in ("eval", "train")
+        },
         structure,
     )
 
@@ -86,11 +89,16 @@ def macs(model: nn.Module, inputs: Any) -> int:
 
 @torch.no_grad()
 def difference(
-    model: nn.Module, pair: tuple[nn.Module, nn.Module], inputs: Any, mode: str
+    model: nn.Module,
+    pair: tuple[nn.Module, nn.Module],
+    inputs: Any,
+    mode: str,
+    names: tuple[str, ...] = (),
 ) -> float:
     """Return how far a compact network is from its masked twin, relative to the largest output.
 
-    A network that does not run in a mode on inputs alone (it wants targets) is equal there.
+    ``names`` are the outputs that count. A network that does not run in a mode on inputs alone (it
+    wants targets) is equal there.
     """
     dense, compact, masked = (copy.deepcopy(one) for one in (model, *pair))
     if _wide(model, inputs):
@@ -98,19 +106,19 @@ def difference(
         inputs = _double(inputs)
     try:
         with KeptUnits() as before:
-            _run(dense, inputs, mode)
+            _run(dense, inputs, mode, names)
     except Exception:
         if mode == "eval":
             raise
         return 0.0
     with KeptUnits(before):
-        expected = _run(masked, inputs, mode)
-    found = _run(compact, inputs, mode)
+        expected = _run(masked, inputs, mode, names)
+    found = _run(compact, inputs, mode, names)
     scale = max(float(leaf.abs().max()) for leaf in expected if leaf.numel())
     return max(
         float((a - b).abs().max()) / scale
         for a, b in zip(found, expected, strict=True)
-        if b.numel() and a.shape == b.shape
+        if b.numel()
     )
 
 
@@ -129,7 +137,7 @@ def _double(inputs: Any) -> Any:
     return inputs.double() if isinstance(inputs, Tensor) and inputs.is_floating_point() else inputs
 
 
-def _run(model: nn.Module, inputs: Any, mode: str) -> list[Tensor]:
+def _run(model: nn.Module, inputs: Any, mode: str, names: tuple[str, ...] = ()) -> list[Tensor]:
     torch.manual_seed(0)
-    leaves = tree_leaves(call(model.train(mode == "train"), inputs))
-    return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+    leaves = counted(call(model.train(mode == "train"), inputs), names)
+    return [leaf for leaf in leaves if leaf.is_floating_point()]

@@ -28,7 +28,8 @@ def _build(kind: str, head: str, **options: Any) -> Callable[[], nn.Module]:
 
 
 def _net(kind: str, head: str, inputs: Any = None, **options: Any) -> Network:
-    return Network(f"transformers:{head}", _build(kind, head, **options), inputs or tokens())
+    build = _build(kind, head, **options)
+    return Network(f"transformers:{head}", build, inputs or tokens(), outputs=("logits",))
 
 
 BERT: dict[str, Any] = {

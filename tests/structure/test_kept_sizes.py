@@ -1,10 +1,13 @@
 """Sizes that modules keep as ints, heads of attention, experts: they follow the plan."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autoprune.networks.save import load, save
 from autoprune.problem.prune import mask, prune
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze, verify
@@ -205,3 +208,83 @@ def test_table_of_biases_loses_the_columns_of_its_heads(masked: bool) -> None:
     structure, compact = check(around(Windows(masked)), torch.randn(2, 5, 7))
     assert structure.sizes["1.q"] == 4
     assert compact[1].table.shape == (9, 2)
+
+
+class Scaled(nn.Module):
+    """Scales channels by values whose shape it keeps, as a tuple of one size and ones."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape, self.scale = shape, nn.Parameter(torch.rand(12) + 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale.view(self.shape)
+
+
+@pytest.mark.parametrize("shape", [(12, 1, 1), (1, 12, 1, 1)])
+def test_a_shape_of_one_size_follows(shape: tuple[int, ...], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+
+    def build() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 12, 1), Scaled(shape), nn.Conv2d(12, 4, 1)).eval()
+
+    structure, compact = check(net := build(), x := torch.randn(2, 3, 5, 5))
+    assert structure.sizes == {"0": 12}
+    assert compact[1].shape == tuple(8 if size == 12 else size for size in shape)
+    assert net[1].shape == shape
+    save(compact, tmp_path / "saved")
+    assert torch.equal(load(tmp_path / "saved", model=build())(x), compact(x))
+
+
+def test_a_shape_of_several_sizes_is_left_alone() -> None:
+    class Framed(Scaled):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.scale.view(12, 1, 1) + x.new_zeros(self.shape)
+
+    net = nn.Sequential(nn.Conv2d(3, 12, 1), Framed((12, 5, 5)), nn.Conv2d(12, 4, 1)).eval()
+    assert "0" not in analyze(net, torch.randn(2, 3, 5, 5)).sizes
+
+
+class Masked(nn.Module):
+    """Attention whose mask has as many rows as there are heads, which no view counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = 4
+        self.q, self.k, self.v, self.out = (nn.Linear(24, 24) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (
+            one(x).view(*x.shape[:2], -1, 6).transpose(1, 2) for one in (self.q, self.k, self.v)
+        )
+        near = torch.ones(1, self.heads, x.shape[1], x.shape[1]).tril().log().to(x)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=near, scale=0.4)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+def test_heads_that_only_a_mask_counts_go() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(7, 24), Masked(), nn.Linear(24, 3)).eval()
+    structure, compact = check(net, torch.randn(2, 5, 7))
+    assert structure.sizes["1.q"] == 4
+    assert compact[1].heads == 2
+
+
+class Paths(nn.Module):
+    """Splits what it reads at half of a width of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width, self.paths = 12, nn.ModuleList([nn.Linear(6, 5), nn.Linear(6, 5)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = x.split(self.width // 2, 1)
+        return sum(path(part) for path, part in zip(self.paths, parts, strict=True))
+
+
+def test_a_width_of_which_parts_are_split_off_follows() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(7, 12), Paths(), nn.Linear(5, 3)).eval()
+    structure, compact = check(net, torch.randn(2, 7))
+    assert structure.sizes["0"] == 6
+    assert compact[1].width == 8

@@ -64,33 +64,20 @@ def test_blocks_inside_blocks_are_entered() -> None:
 
 
 class Standardized(nn.Conv2d):
-    """A convolution whose filters are normalized, each on its own."""
-
-    def __init__(self, *sizes: int, spelled: bool) -> None:
-        super().__init__(*sizes)
-        self.spelled = spelled
-        self.gain = None if spelled else nn.Parameter(torch.ones(sizes[1]))
+    """A convolution whose filters are normalized, each on its own, step by step."""
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight
-        if self.spelled:
-            weight = weight - weight.mean((1, 2, 3), keepdim=True)
-            weight = weight / (weight.std((1, 2, 3), keepdim=True) + 1e-5)
-        else:
-            rows = weight.reshape(1, len(weight), -1)
-            weight = F.batch_norm(rows, None, None, self.gain, training=True).reshape_as(weight)
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        weight = weight / (weight.std((1, 2, 3), keepdim=True) + 1e-5)
         return F.conv2d(x, weight, self.bias)
 
 
-@pytest.mark.parametrize("spelled", [False, True])
-def test_standardized_weights_lose_filters_but_no_inputs(spelled: bool) -> None:
-    net = nn.Sequential(
-        nn.Conv2d(3, 10, 3), Standardized(10, 12, 3, spelled=spelled), nn.Conv2d(12, 4, 3)
-    )
+def test_weights_standardized_step_by_step_lose_filters_but_no_inputs() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 10, 3), Standardized(10, 12, 3), nn.Conv2d(12, 4, 3))
     structure = analyze(net, torch.randn(2, 3, 10, 10))
     assert [(group.name, group.size) for group in structure.groups] == [("1", 12)]
     pins = {item.name: item.reason for item in structure.pinned}
-    assert "a weight" in pins["0"] or pins["0"] == "meets a computed view of 1.weight"
+    assert "a weight" in pins["0"]
 
 
 def test_error_in_a_rule_pins_what_it_touches(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autoprune.problem.prune import prune
+from autoprune.problem.prune import mask, prune
 from autoprune.structure.analyze import analyze, verify
 from autoprune.structure.passes import trains_alike
 from autoprune.structure.plan import Plan
@@ -68,6 +68,47 @@ def test_what_cannot_be_traced_stays_and_is_named() -> None:
     assert reasons["a"] == "may meet loss.weight, which no forward pass has used"
     small = halved(Targets(), torch.randn(3, 4))
     small.train()(torch.randn(3, 4), torch.randn(3, 3))
+
+
+class Tokens(nn.Module):
+    """Embeds values, and puts a token in place of those that are masked, if any are."""
+
+    def __init__(self, inner: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, inner), nn.Linear(inner, 8)
+        self.token = nn.Parameter(torch.randn(1, 1, 8))
+
+    def forward(self, x: Tensor, masked: Tensor | None = None) -> Tensor:
+        values = self.second(self.first(x).relu())
+        return values if masked is None else torch.where(masked[..., None], self.token, values)
+
+
+class Reader(nn.Module):
+    def __init__(self, inner: int) -> None:
+        super().__init__()
+        self.tokens, self.out = Tokens(inner), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor, masked: Tensor | None = None) -> Tensor:
+        return self.out(self.tokens(x, masked).relu())
+
+
+def test_a_token_goes_with_the_units_around_it() -> None:
+    torch.manual_seed(0)
+    net, x = Reader(6).eval(), torch.randn(2, 5, 4)
+    structure = analyze(net, x)
+    assert structure.sizes == {"tokens.first": 6, "tokens.second": 8}
+    assert structure.unused == ()
+    plan, masked = Plan.uniform(structure, 0.5), torch.rand(2, 5) < 0.4
+    compact, zeroed = prune(net, structure, plan), mask(net, structure, plan)
+    assert compact.tokens.token.shape == (1, 1, 4)
+    torch.testing.assert_close(compact(x, masked), zeroed(x, masked))
+
+
+def test_a_token_that_may_mean_two_groups_pins_both() -> None:
+    structure = analyze(Reader(8).eval(), torch.randn(2, 5, 4))
+    assert structure.sizes == {}
+    reasons = {item.reason for item in structure.pinned}
+    assert "may meet tokens.token, which no forward pass has used" in reasons
 
 
 class LargeImages(nn.Module):

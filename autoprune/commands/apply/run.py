@@ -42,6 +42,8 @@ def apply(
     granularity: str = "channel",
     keep: Collection[str] | Mapping[str, float] = (),
     only: Collection[str] = (),
+    outputs: Collection[str] = (),
+    sizes: Collection[str] = (),
     ranking: str = "regression",
     finetune_epochs: int = 10,
     align: int | None = None,
@@ -57,15 +59,14 @@ def apply(
 
     ``model``, ``data``, ``budget`` and ``keep`` as :func:`autoprune.search` takes them; ``policy``
     is the run of ``train-policy`` or of a search by ``ddpg`` or ``ppo``, or a policy's file, and
-    the one that comes with autoprune if None; ``evaluations`` plans are tried from the policy's on.
-    All others are options of ``autoprune apply --help``; the same call continues its ``run``.
-    Returns a Result, its ``score`` None without evaluations; raises AutopruneError.
+    the bundled one if None; ``evaluations`` plans are tried from its own on. The same call
+    continues its ``run``. Returns a Result, its ``score`` None without evaluations.
     """
     config = ApplyConfig(
         budget=budget,
         policy=None if policy is None else str(policy),
         granularity=granularity,
-        **named_layers(keep, only),
+        **named_layers(keep, only, outputs, sizes),
         ranking=ranking,
         evaluations=evaluations,
         finetune_epochs=finetune_epochs,
@@ -77,9 +78,8 @@ def apply(
         run=None if run is None else str(run),
         fresh=fresh,
     )
-    policy_given, budget_asked = _policy(config), check_words(config)
+    work, budget_asked = partial(_apply, _policy(config)), check_words(config)
     inputs, config = with_caller_inputs(model, data, task, config)
-    work = partial(_apply, policy_given)
     return execute_in_run(inputs, config, budget_asked, progress or Silent(), work)
 
 

@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from autoprune.foundation.config import Config, check_numbers, named_model
-from autoprune.foundation.options import Debug, Json, Model, Resize, Spec, Weights
+from autoprune.foundation.options import (
+    Debug,
+    Json,
+    Model,
+    OutputNames,
+    Resize,
+    SizeNames,
+    Spec,
+    Weights,
+)
 from autoprune.foundation.schema import OUTSIDE
 
 
@@ -23,6 +32,8 @@ class InspectConfig(Config):
     resize: Resize = None
     task: Spec = "classification"
     """What a batch is: classification, or file.py:name."""
+    outputs: OutputNames = ()
+    sizes: SizeNames = ()
     json: Json = field(default=False, metadata=OUTSIDE)
     debug: Debug = field(default=False, metadata=OUTSIDE)
 

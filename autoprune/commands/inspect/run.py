@@ -7,9 +7,9 @@ from autoprune.commands.inspect.result import Inspection
 from autoprune.data import load_data
 from autoprune.data.named_task import resolve_task
 from autoprune.foundation.progress import Progress
+from autoprune.networks.analysis import analyze_for
 from autoprune.networks.spec import resolve_model
 from autoprune.networks.weights import load_weights
-from autoprune.structure.analyze import analyze
 
 
 def run_inspect(config: InspectConfig, progress: Progress) -> Inspection:
@@ -20,7 +20,7 @@ def run_inspect(config: InspectConfig, progress: Progress) -> Inspection:
         model = resolve_model(str(config.model), data)
         if config.weights is not None:
             load_weights(model, config.weights)
-        structure = analyze(model, data.example(task))
+        structure = analyze_for(task, model, data.example(task), config.outputs, config.sizes)
         inspection = Inspection.of(structure, model=str(config.model), data=config.data)
         phase.advance()
     return inspection

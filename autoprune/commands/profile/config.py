@@ -8,7 +8,17 @@ from typing import Annotated, ClassVar
 import tyro
 
 from autoprune.foundation.config import Config, check_numbers, named_model
-from autoprune.foundation.options import Backend, Debug, Device, Json, Model, Resize, Spec, Weights
+from autoprune.foundation.options import (
+    Backend,
+    Debug,
+    Device,
+    Json,
+    Model,
+    OutputNames,
+    Resize,
+    Spec,
+    Weights,
+)
 from autoprune.foundation.schema import OUTSIDE
 
 
@@ -34,6 +44,7 @@ class ProfileConfig(Config):
     """What time is measured with: torch, or onnxruntime (needs the extra [onnx])."""
     latency_batch: int = 64
     """Samples per forward pass where time is measured."""
+    outputs: OutputNames = ()
     json: Json = field(default=False, metadata=OUTSIDE)
     debug: Debug = field(default=False, metadata=OUTSIDE)
 

@@ -16,12 +16,12 @@ from autoprune.cost.model import CostModel
 from autoprune.data import load_data
 from autoprune.data.named_task import resolve_task
 from autoprune.foundation.progress import Progress
+from autoprune.networks.analysis import analyze_for
 from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.execution import move
 from autoprune.networks.spec import resolve_model
 from autoprune.networks.weights import load_weights
 from autoprune.pipeline.inputs import on_device, resolve_device
-from autoprune.structure.analyze import analyze
 from autoprune.structure.table import Layer, Structure, TensorInfo
 
 OTHER: Final = "everything else"
@@ -38,7 +38,8 @@ def run_profile(config: ProfileConfig, progress: Progress) -> Profile:
             load_weights(model, config.weights)
         model.to(device)
         check_compatible(model, data, task)
-        structure = analyze(model, on_device(data.example(task), device))
+        example = on_device(data.example(task), device)
+        structure = analyze_for(task, model, example, config.outputs)
         phase.advance()
         batch = move(next(data.train.batches(config.latency_batch)), device)
         names = {layer.module for layer in structure.layers}

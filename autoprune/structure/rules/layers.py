@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
 from torch.fx import Node
 
 from autoprune.structure.labels import spread
-from autoprune.structure.trace import MIXED, Param, Trace, module_of, shape_of
+from autoprune.structure.trace import Param, Trace, module_of, shape_of
 
 
 def conv(
@@ -149,6 +150,18 @@ def _across(trace: Trace, node: Node, value: Tensor, weight: Param, varying: lis
     return value.narrow(-1, 0, 1).expand(shape)
 
 
+def grouped_mm(trace: Trace, node: Node, value: Any, weight: Any, *args: Any, **kwargs: Any) -> Any:
+    """Multiply rows, each by the matrix of its expert; weight [experts, in, out]."""
+    if not isinstance(weight, Param) or not isinstance(value, Tensor) or value.dim() != 2:
+        return _dynamic(trace, node, value, weight)
+    shape = shape_of(node)
+    source = trace.labels.column(value, 1)
+    trace.tie(weight, 1, source, "in")
+    out = trace.produce(weight, 2, "linear")
+    trace.layer(node, "linear", weight, [(shape[0], (out, source))])
+    return spread(out, 1, shape)
+
+
 def embedding(trace: Trace, node: Node, weight: Any, *args: Any, **kwargs: Any) -> Any:
     """Look up rows; weight [entries, features]."""
     shape = shape_of(node)
@@ -172,15 +185,31 @@ def channel_norm(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any
 
 
 def _standardize(trace: Trace, node: Node, weight: Param, params: list[Param]) -> Param:
-    """Normalize a weight for each of the units it makes; what it reads stays."""
+    """Normalize a weight for each of the units it makes, over what it reads: a norm of that."""
     place = 1 if len(weight.shape) > 1 else 0
-    trace.freeze_lost(weight, [place], f"a weight normalized by {node.name}")
+    if weight.whole is not None and weight.sources[0][1][place] == 0:
+        _norm_over(trace, weight, [1])
+    else:
+        trace.freeze_lost(weight, [place], f"a weight normalized by {node.name}")
     column = trace.labels.fresh(weight.shape[place])
     trace.tie(weight, place, column, "scale")
     for param in params:
         if param.shape[0] > 1:
             trace.tie(param, 0, column, "scale")
     return weight
+
+
+def _norm_over(trace: Trace, weight: Param, dims: Iterable[int]) -> None:
+    """Note that a weight is normalized over dimensions of its source: the rest changes with them.
+
+    They only scale: what such a weight reads cannot be repaired as that of a plain layer.
+    """
+    for name, _ in weight.sources:
+        for dim in dims:
+            size = trace.shapes[name][dim]
+            if size > 1:
+                column = trace.register((name, dim), trace.labels.fresh(size), "scale")
+                trace.normed.append(column)
 
 
 def group_norm(
@@ -214,14 +243,21 @@ def layer_norm(
 
 
 def weight_norm(trace: Trace, node: Node, direction: Any, size: Any, dim: int = 0) -> Any:
-    """Divide a weight by its norms: none of it may go, or the rest changes; fold it in first."""
-    if not isinstance(direction, Param) or not isinstance(size, Param):
+    """Divide a weight by its norms over all dimensions but one: what goes adds nothing to them.
+
+    Along that one nothing may go: where all is zero, nothing can be divided by the norm.
+    """
+    if not isinstance(direction, Param) or not isinstance(size, Param) or direction.whole is None:
         return _dynamic(trace, node, direction, size)
-    trace.freeze([direction, size], "weight norm; remove the parametrization to prune it")
-    names = [name for name, _ in direction.sources + size.sources]
-    weight = Param(tuple((n, (MIXED,) * len(direction.shape)) for n in names), direction.shape)
+    rest = [one for one in range(len(direction.shape)) if one != dim]
+    trace.freeze(size, _WEIGHT_NORM)
+    trace.freeze_lost(direction, rest, _WEIGHT_NORM)
+    _norm_over(trace, direction, [one for one in rest if one < 2])
+    weight = Param(direction.sources, direction.shape)
     return (weight, size) if isinstance(node.meta["val"], (tuple, list)) else weight
 
+
+_WEIGHT_NORM = "weight norm; remove the parametrization to prune it"
 
 RULES = {
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), conv),
@@ -230,6 +266,7 @@ RULES = {
     **dict.fromkeys(("layer_norm", "rms_norm"), layer_norm),
     **dict.fromkeys(("_weight_norm", "_weight_norm_interface"), weight_norm),
     "linear": linear,
+    **dict.fromkeys(("_grouped_mm", "grouped_mm_fallback"), grouped_mm),
     "embedding": embedding,
     "group_norm": group_norm,
 }

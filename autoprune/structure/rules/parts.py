@@ -33,6 +33,7 @@ def split(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> An
                 trace.labels.join(parts[0], part)
             column = trace.labels.column(parts[0], dim)
             trace.write(node, len(column), column)
+            trace.write(node, value.shape[dim], trace.labels.column(value, dim))
         else:
             trace.labels.pin(value, "split at constant sizes")
     return tuple(compress(part) for part in parts)
