@@ -144,4 +144,4 @@ def _prices(budget: BoundBudget, counts: Counts, multipliers: Floats) -> Floats:
             * (constraint.cost.at(counts) - constraint.cost.many(without))
             / constraint.bound
         )
-    return total / counts
+    return total / np.maximum(counts, 1)

@@ -86,16 +86,24 @@ class BoundBudget:
         )
 
     def without(self, gone: Collection[str]) -> BoundBudget:
-        """Return the budget of the plans that take out the branches ``gone``, and no others."""
+        """Return the budget of the plans that take out the branches ``gone``, and no others.
+
+        What is decided already stays so.
+        """
         structure = self.cost.structure
         least, most = self.smallest.copy(), self.largest.copy()
         place = {name: index for index, name in enumerate(structure.sizes)}
         for branch in structure.branches if BRANCH in {g.kind for g in structure.groups} else ():
-            stays = branch.name not in gone
-            least[place[branch.name]] = most[place[branch.name]] = stays
-            for name in () if stays else branch.groups:
+            own = place[branch.name]
+            least[own] = most[own] = np.clip(branch.name not in gone, least[own], most[own])
+            for name in () if most[own] else branch.groups:
                 least[place[name]] = most[place[name]]
         return replace(self, floor=tuple(map(int, least)), ceiling=tuple(map(int, most)))
+
+    @cached_property
+    def _branches(self) -> list[int]:
+        groups = enumerate(self.cost.structure.groups)
+        return [place for place, group in groups if group.kind == BRANCH]
 
     @cached_property
     def undivided(self) -> BoundBudget:
@@ -174,9 +182,11 @@ class BoundBudget:
     def uniform_rest(self, prefix: Sequence[int]) -> float:
         """Return the keep fraction of all remaining groups that spends the budget, in [0, 1].
 
-        Fractional units are allowed in it; the tightest constraint decides.
+        Fractional units are allowed in it; the tightest constraint decides. Branches count whole.
         """
         start, direction = np.zeros_like(self.largest), self.largest.copy()
+        start[self._branches] = self.undivided.largest[self._branches]
+        direction[self._branches] = 0
         start[: len(prefix)] = prefix
         direction[: len(prefix)] = 0
         return min(

@@ -96,8 +96,12 @@ class Reconstruction:
         """
         net = self._slicer.build(kept, {**weights, **self._recalibrate.references})
         indices = self._slicer.indices(kept)
+        layers = dict(net.named_modules())
         with ExitStack() as stack:
             for path, target in self._targets.items():
+                layer = layers.get(path)
+                if layer is None or "weight" not in layer._parameters:
+                    continue  # it went with a branch
                 index = indices.get((f"{path}.weight", 0))
                 wanted = target.outputs if index is None else target.outputs[:, index]
 
@@ -110,8 +114,7 @@ class Reconstruction:
                     """Solve for the layer when its input is there."""
                     _fit(module, target.rows(module, args[0]), wanted, self._config.damping)
 
-                handle = net.get_submodule(path).register_forward_pre_hook(fit)
-                stack.callback(handle.remove)
+                stack.callback(layer.register_forward_pre_hook(fit).remove)
             if self._recalibrate.references:
                 self._recalibrate(net)  # passes the samples once; norms follow on the way
             else:
