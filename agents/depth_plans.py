@@ -8,6 +8,7 @@ that what the sum of errors says is too few, and a few larger numbers are worth 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from autoprune.agents.knapsack import Floats
 from autoprune.cost.bound_budget import BoundBudget
 from autoprune.problem.problem import PruningProblem
+from autoprune.structure.depth import removed
 from autoprune.structure.plan import Plan
 from autoprune.structure.table import BRANCH
 
@@ -30,6 +32,12 @@ def has_branches(problem: PruningProblem) -> bool:
 def number_gone(problem: PruningProblem, plan: Mapping[str, int]) -> int:
     """Count the branches that a plan takes out, parts of others included."""
     return sum(group.kind == BRANCH and not plan[group.name] for group in problem.structure.groups)
+
+
+def branches_as(problem: PruningProblem, plan: Plan) -> PruningProblem:
+    """Return the problem of the plans that take out the branches that ``plan`` does."""
+    gone = [branch.name for branch in removed(problem.structure, plan)]
+    return replace(problem, budget=problem.budget.without(gone))
 
 
 def removal_order(problem: PruningProblem, errors: Sequence[Floats]) -> list[str]:

@@ -65,7 +65,8 @@ def least_error(
         budget = _within_reach(problem, order, min(gone, len(order)))
     planner = LagrangianPlanner.of(budget, scaled)
     start = budget.top_up(problem.cost.plan(planner.counts))
-    return cheapest_errors(budget, scaled, (start, budget.uniform()))
+    plan = cheapest_errors(budget, scaled, (start, budget.uniform()))
+    return problem.budget.top_up(plan)  # a branch may fit beside all that the steps let be added
 
 
 def _within_reach(problem: PruningProblem, order: Sequence[str], gone: int) -> BoundBudget:

@@ -46,7 +46,7 @@ def cheapest_errors(budget: BoundBudget, errors: Sequence[Floats], starts: Seque
     """
     cost = budget.cost
     curves = [curve[choices] for curve, choices in zip(errors, budget.choices, strict=True)]
-    initial = [_places(budget, cost.counts(plan)) for plan in starts]
+    initial = [_places(budget, budget.counts(plan)) for plan in starts]
     best = now = min(initial, key=lambda at: _total(curves, at))
     for _ in range(ROUNDS):
         proposed = _between(budget, now, _solve(budget, curves, now))
@@ -149,7 +149,7 @@ def _fill(budget: BoundBudget, curves: Sequence[Floats], places: Places) -> Plac
         group = names[name]
         return -float(worth[group][np.searchsorted(budget.choices[group], count)])
 
-    filled = budget.cost.counts(budget.top_up(budget.cost.plan(counts), priority))
+    filled = budget.counts(budget.top_up(budget.cost.plan(counts), priority))
     return _places(budget, filled)
 
 

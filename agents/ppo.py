@@ -118,7 +118,7 @@ def _additive(context: WalkContext) -> Callable[[Plan], Evaluation]:
     """Return the additive error model as an evaluation: minus the sum of errors as score."""
 
     def evaluate(plan: Plan) -> Evaluation:
-        kept = tuple(int(count) for count in context.budget.cost.counts(plan))
+        kept = tuple(int(count) for count in context.budget.counts(plan))
         return Evaluation(-context.error(kept), 0.0)
 
     return evaluate

@@ -60,7 +60,7 @@ def retrace(context: WalkContext, plan: Mapping[str, int]) -> Walk:
     return Walk(
         np.stack([observe(context, state) for state, _ in steps]),
         np.array([action for _, action in steps], np.float32),
-        tuple(int(count) for count in context.budget.cost.counts(plan)),
+        tuple(int(count) for count in context.budget.counts(plan)),
     )
 
 

@@ -52,7 +52,7 @@ class SurrogateProblem:
     def of(cls, context: WalkContext, damage: Sequence[Floats]) -> Self:
         """Compute reference and unit from the damage."""
         budget = context.budget
-        plans = (context.planner.counts, budget.cost.counts(budget.uniform()))
+        plans = (context.planner.counts, budget.counts(budget.uniform()))
         reference, uniform = (_total(damage, counts) for counts in plans)
         return cls(context, damage, reference, max(abs(uniform - reference), 0.1 * reference, 1e-9))
 

@@ -41,7 +41,7 @@ class LagrangianPlanner:
         falls = [
             _slopes(curve, choices) for curve, choices in zip(errors, budget.choices, strict=True)
         ]
-        counts, rounds = budget.cost.counts(budget.uniform()), []
+        counts, rounds = budget.counts(budget.uniform()), []
         multipliers = np.ones(len(budget.constraints))
         prices = _prices(budget, counts, multipliers)
         for _ in range(_ROUNDS * len(multipliers)):

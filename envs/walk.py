@@ -182,7 +182,7 @@ def walk_to(context: WalkContext, plan: Mapping[str, int]) -> list[tuple[State, 
     Raises ValueError if no walk does: the plan exceeds the budget or wastes some of it.
     """
     state, steps = initial(context), []
-    for count in context.budget.cost.counts(plan):
+    for count in context.budget.counts(plan):
         action = action_for(state, int(count))
         steps.append((state, action))
         state = transition(context, state, action)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,11 +10,15 @@ import torch
 from hypothesis import strategies as st
 
 from autoprune.cost.latency.table import Axis, Table, TableCost, monotone
+from autoprune.structure.depth import deepened
 from autoprune.structure.table import (
+    VALUE,
+    Branch,
     Extent,
     Group,
     Layer,
     Product,
+    Removal,
     Slice,
     Structure,
     TensorInfo,
@@ -96,17 +101,49 @@ def stages(width: int, blocks: int) -> Structure:
     return build(groups, convolutions)
 
 
+def with_branches(inner: list[int], stream: int, *, nested: bool = False) -> Structure:
+    """The blocks of ``residual`` as branches that may go; with ``nested``, the first two in one."""
+    plain = residual(inner, stream)
+    branches = []
+    nested = nested and len(inner) > 1
+    if nested:
+        branches.append(_branch(plain, "outer", [0, 1], stream, ()))
+    for i in range(len(inner)):
+        outer = ("outer",) if nested and i < 2 else ()
+        branches.append(_branch(plain, f"block{i}", [i], stream, outer))
+    return deepened(replace(plain, branches=tuple(branches)))
+
+
+def _branch(
+    plain: Structure, name: str, blocks: list[int], stream: int, outer: tuple[str, ...]
+) -> Branch:
+    modules = tuple(f"{letter}{i}" for i in blocks for letter in "ab")
+    return Branch(
+        name=name,
+        removal=Removal((name,), (VALUE,), 4, 1),
+        size=stream,
+        units=(("stream", torch.arange(stream).reshape(-1, 1)),),
+        groups=tuple(f"inner{i}" for i in blocks),
+        tensors=tuple(f"{module}.{end}" for module in modules for end in ("weight", "bias")),
+        layers=tuple(n for n, layer in enumerate(plain.layers) if layer.module in modules),
+        outer=outer,
+        value=name,
+    )
+
+
 widths = st.lists(st.integers(1, 40), min_size=1, max_size=7)
 structures = st.one_of(
     st.builds(chain, widths),
     st.builds(residual, widths, st.integers(1, 40)),
 )
+deep_structures = st.builds(with_branches, widths, st.integers(1, 40), nested=st.booleans())
 
 
 def staircase(structure: Structure, seed: int) -> TableCost:
     """A made-up latency: steps and dips over the widths of every layer, made monotone."""
     random = np.random.default_rng(seed)
     sizes = np.array([group.size for group in structure.groups])
+    names = [group.name for group in structure.groups]
     tables = []
     for layer in structure.layers:
         axes = []
@@ -118,8 +155,8 @@ def staircase(structure: Structure, seed: int) -> TableCost:
         shape = tuple(len(axis.knots) for axis in axes)
         slope = np.add.outer(*(np.array(axis.knots) * 50 for axis in axes))
         values = monotone(slope * random.uniform(0.5, 1.5, shape))
-        tables.append(Table((axes[0], axes[1]), values))
-    names = [group.name for group in structure.groups]
+        within = tuple(names.index(one.terms[0][0]) for one in layer.within)
+        tables.append(Table((axes[0], axes[1]), values, within))
     cost = TableCost.of(names, sizes, tables)
     plans = np.stack([np.maximum(1, sizes * part // 4) for part in (1, 2, 4)])
     return cost.calibrated(plans, cost.many(plans) * random.uniform(1.0, 2.0, 3))

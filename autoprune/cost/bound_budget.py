@@ -93,11 +93,14 @@ class BoundBudget:
         structure = self.cost.structure
         least, most = self.smallest.copy(), self.largest.copy()
         place = {name: index for index, name in enumerate(structure.sizes)}
-        for branch in structure.branches if BRANCH in {g.kind for g in structure.groups} else ():
+        for branch in structure.branches if self._branches else ():  # outer ones first
             own = place[branch.name]
             least[own] = most[own] = np.clip(branch.name not in gone, least[own], most[own])
-            for name in () if most[own] else branch.groups:
-                least[place[name]] = most[place[name]]
+            if any(not most[place[name]] for name in branch.outer):
+                least[own] = most[own] = 1  # it goes, and comes back, with what it is part of
+            elif not most[own]:
+                for name in branch.groups:
+                    least[place[name]] = most[place[name]]
         return replace(self, floor=tuple(map(int, least)), ceiling=tuple(map(int, most)))
 
     @cached_property
@@ -121,6 +124,12 @@ class BoundBudget:
             gone.append(name)
             bound = saved[name]
         return bound
+
+    def counts(self, plan: Mapping[str, int]) -> Counts:
+        """Return the counts of a plan [groups], the largest of what goes with a branch."""
+        counts = self.cost.counts(plan)
+        kept = np.fromiter((plan[name] for name in self.cost.structure.sizes), np.int64)
+        return np.where((counts > 0) & (kept == 0), self.largest, counts)
 
     def excess(self, counts: Counts) -> float:
         """Return the cost of counts [groups] over the bound of the limit that is missed most."""
@@ -232,7 +241,7 @@ class BoundBudget:
         from ``count``; by default the one that keeps the smallest fraction. Raises ValueError if
         the plan is over the budget or keeps a count that is not allowed.
         """
-        counts = self.cost.counts(plan)
+        counts = self.counts(plan)
         names = [group.name for group in self.cost.structure.groups]
         if not self.fits(counts):
             raise ValueError("a plan over the budget cannot be topped up")

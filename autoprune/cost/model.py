@@ -13,9 +13,9 @@ from autoprune.cost.counting import FLOPS_PER_MAC
 from autoprune.cost.energy import EnergyTable
 from autoprune.cost.polynomial import Cost, Counts, Polynomial
 from autoprune.cost.registry import COSTS
-from autoprune.structure.depth import settled
+from autoprune.structure.depth import removed, settled
 from autoprune.structure.plan import Plan
-from autoprune.structure.table import BRANCH, Structure
+from autoprune.structure.table import Structure
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,14 @@ class CostModel:
     def counts(self, plan: Mapping[str, int]) -> Counts:
         """Return the counts of a plan in group order.
 
-        Where a branch is gone, its groups count whole: they cost nothing, and they are what comes
-        back with the branch.
+        Where a branch is gone, all that is in it counts whole: it costs nothing, and it is what
+        comes back with the branch.
         """
-        counts = [plan[group.name] for group in self.structure.groups]
-        sizes = self.structure.sizes.values()
-        groups = zip(self.structure.groups, counts, sizes, strict=True)
+        gone = {branch.name for branch in removed(self.structure, plan)}
         return np.array(
             [
-                size if not count and group.kind != BRANCH else count
-                for group, count, size in groups
+                plan[name] if plan[name] or name in gone else size
+                for name, size in self.structure.sizes.items()
             ],
             np.int64,
         )

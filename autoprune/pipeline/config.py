@@ -99,6 +99,8 @@ class PruningConfig(RunConfig):
         check_numbers(self, **self.least)
         for text in self.keep:
             kept_layer(text)
+        if self.depth not in ("auto", "off"):  # from Python
+            raise UsageError(f"there is no depth {self.depth!r:.40}", "'auto' or 'off'")
         if self.granularity != "channel" and self.align not in (None, 1):
             raise UsageError(
                 f"--align {self.align} counts channels, and --granularity {self.granularity}"

@@ -17,6 +17,7 @@ from autoprune.envs.layer_pruning import LayerPruning
 from autoprune.envs.rewards import as_reward, find_reward
 from autoprune.foundation import plugins
 from autoprune.foundation.logged import progress_of
+from autoprune.foundation.options import Depth
 from autoprune.foundation.progress import Progress, shown_by
 from autoprune.networks.threads import threads
 from autoprune.pipeline.callbacks import Callback, Callbacks
@@ -144,6 +145,7 @@ def pose(
     sizes: Collection[str] = (),
     ranking: str | RankFn = "regression",
     align: int | None = None,
+    depth: Depth = "off",
     resize: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -157,7 +159,7 @@ def pose(
     first half of :func:`autoprune.search`, which documents the arguments:
 
     - ``model``, ``data``, ``budget``, ``task``: network, data, ceiling on cost, loss and score.
-    - ``granularity``, ``keep``, ``only``, ``align``: what is pruned, and in which steps.
+    - ``granularity``, ``keep``, ``only``, ``align``, ``depth``: what is pruned, and in which steps.
     - ``outputs``, ``sizes``: names of outputs that count, and of ints that follow the plan.
     - ``ranking``: which units go first. ``evaluate``: function from a network to (loss, score).
     - ``resize``, ``seed``, ``device``, ``workers``, ``progress``: as there.
@@ -170,6 +172,7 @@ def pose(
         granularity=granularity,
         **named_layers(keep, only, outputs, sizes),
         align=align,
+        depth=depth,
         resize=resize,
         seed=seed,
         device=str(device),

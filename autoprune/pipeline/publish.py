@@ -68,7 +68,7 @@ def publish(
     run.publish_json(
         "plan.json",
         {
-            "format": 1,
+            "format": 2 if 0 in plan.values() else 1,  # 2: branches are gone
             "budget": session.config.budget,
             "granularity": session.config.granularity,
             "keep": plan.to_json(),

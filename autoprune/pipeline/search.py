@@ -17,6 +17,7 @@ from autoprune.cost.budget import Budget
 from autoprune.envs.rewards import find_reward
 from autoprune.foundation import plugins
 from autoprune.foundation.logged import progress_of
+from autoprune.foundation.options import Depth
 from autoprune.foundation.progress import Progress, shown_by
 from autoprune.pipeline.callbacks import Callback
 from autoprune.pipeline.config import SearchConfig
@@ -48,6 +49,7 @@ def search(
     evaluations: int = 100,
     finetune_epochs: int = 10,
     align: int | None = None,
+    depth: Depth = "off",
     resize: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -80,7 +82,8 @@ def search(
       (:mod:`autoprune.ranking.own`).
     - ``evaluations``: plans that the searcher may try.
     - ``finetune_epochs``: epochs after pruning; 0 leaves fine-tuning out.
-    - ``align``: keep multiples of this many units. ``resize``: pixels that images are brought to.
+    - ``align``: keep multiples of this many units. ``depth``: ``auto`` lets whole branches go, too,
+      ``off`` decides widths only. ``resize``: pixels that images are brought to.
     - ``seed`` of everything random; ``device``: ``auto``, ``cpu``, ``cuda``, ...
     - ``workers``: processes that evaluate plans; the result does not depend on it.
     - ``reward``: what a learning agent maximizes: a name, or a function of an evaluation.
@@ -96,8 +99,7 @@ def search(
 
     Returns a Result. Raises AutopruneError for whatever can be mended.
     """
-    chosen = agent if searcher is None else searcher
-    own = Own.of(chosen, ranking, reward, evaluate, finetune, callbacks, timeout)
+    own = Own.of(searcher or agent, ranking, reward, evaluate, finetune, callbacks, timeout)
     config = SearchConfig(
         budget=budget,
         granularity=granularity,
@@ -105,6 +107,7 @@ def search(
         evaluations=evaluations,
         finetune_epochs=finetune_epochs,
         align=align,
+        depth=depth,
         resize=resize,
         seed=seed,
         device=str(device),

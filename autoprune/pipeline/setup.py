@@ -11,13 +11,14 @@ from autoprune.cost.budget import Budget
 from autoprune.cost.choices import allowed_counts
 from autoprune.cost.latency import LatencyModel, Survey, width_steps
 from autoprune.cost.model import CostModel
+from autoprune.errors import InfeasibleError
 from autoprune.foundation.progress import Progress
 from autoprune.networks.analysis import analyze_for
 from autoprune.networks.threads import suitable_threads, threads
 from autoprune.pipeline.config import PruningConfig
 from autoprune.pipeline.inputs import Inputs
 from autoprune.problem.floors import floors
-from autoprune.problem.granularity.parse import Granularity
+from autoprune.problem.granularity.parse import CHANNEL, Granularity
 from autoprune.problem.granularity.units import PruningUnits
 from autoprune.runs.artifacts import Artifacts
 from autoprune.structure.depth import deepened
@@ -60,8 +61,10 @@ def price(
         structure = analyze_for(
             inputs.task, inputs.model, inputs.example, config.outputs, config.sizes
         )
-        if config.depth == "auto" and config.granularity == "channel":
+        if config.depth == "auto" and config.granularity == CHANNEL:
             structure = deepened(structure)
+            if not structure.branches:
+                progress.note("no branch of this network can go: widths only")
         phase.advance()
     with threads(thread_count(config, structure)):
         latency = _find_latency(inputs, config, budget, structure, progress)
@@ -82,8 +85,28 @@ def bind_budget(
     Raises UsageError for a budget that makes no sense or layers to keep that do not exist,
     InfeasibleError for a budget out of reach.
     """
-    least = floors(cost.structure, config.keep, config.only)
-    return budget.bind(cost, _steps(budget, config, cost.structure, device), least)
+    structure = cost.structure
+    least = floors(structure, config.keep, config.only)
+    try:
+        return budget.bind(cost, _steps(budget, config, structure, device), least)
+    except InfeasibleError as error:
+        if config.depth == "auto" or config.granularity != CHANNEL or not structure.branches:
+            raise
+        raise InfeasibleError(error.message, _deeper(error.hint, budget, config, cost)) from None
+
+
+def _deeper(hint: str, budget: Budget, config: PruningConfig, cost: CostModel) -> str:
+    """Add to the hint of a budget that widths do not reach what branches that go would do."""
+    if "latency" in budget.costs:  # its tables are made for widths
+        return f"{hint}, or let branches go: --depth auto"
+    deep = CostModel(deepened(cost.structure), cost.table)
+    steps = (config.align or 1,) * len(deep.structure.groups)
+    try:
+        bound = budget.bind(deep, steps, floors(deep.structure, config.keep, config.only))
+    except InfeasibleError:
+        return hint
+    least = max(one.cost.at(bound.smallest) / one.cost.dense for one in bound.constraints)
+    return f"{hint}, or let branches go with --depth auto, which reaches {least:.4f}"
 
 
 def _find_latency(

@@ -10,11 +10,14 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 from autoprune.errors import DamagedError, UsageError
 from autoprune.structure.depth import settled
 from autoprune.structure.layer_names import groups_of
-from autoprune.structure.table import Structure
+from autoprune.structure.table import BRANCH, Structure
+
+WHOLE: Final = "only branches may go as a whole, with --depth auto; autoprune inspect lists them"
 
 
 @dataclass(frozen=True)
@@ -57,18 +60,32 @@ class Plan(Mapping[str, int]):
     def of_layers(cls, structure: Structure, kept: Mapping[str, int | float]) -> Plan:
         """Make a plan from layers, by path or wildcard, and what they keep; the rest stays whole.
 
-        An int counts units; a float is a fraction, rounded, at least one unit. A branch that keeps
-        0 is taken out. Of several names for a group the last decides.
+        An int counts units; a float is a fraction, rounded, at least one unit. 0 takes out the
+        branches called so, or those of which no group is left, 1 keeps one. Of several names for a
+        group the last decides.
 
-        Raises UsageError for a layer that does not exist, or more units than it has.
+        Raises UsageError for a layer that does not exist, more units than it has, or 0 of what is
+        no branch that may go.
         """
-        counts = dict(structure.sizes)
+        branches = {group.name for group in structure.groups if group.kind == BRANCH}
+        counts, said = dict(structure.sizes), set[str]()
         for layer, value in kept.items():
-            for name in groups_of(structure, layer):
+            names = groups_of(structure, layer)
+            if layer in branches and not isinstance(value, float) and value <= 1:
+                names = (layer,)
+            elif value == 0:
+                if not branches:
+                    raise UsageError(f"the plan keeps nothing of {layer!r}", WHOLE)
+                names = tuple(name for name in names if name in branches) or names
+            said.update(names)
+            for name in names:
                 size = structure.sizes[name]
                 counts[name] = (
                     max(1, int(size * value + 0.5)) if isinstance(value, float) else value
                 )
+        for branch in structure.branches:
+            if branch.name in branches - said and not any(counts[name] for name in branch.groups):
+                counts[branch.name] = 0
         plan = cls.of(settled(structure, counts))
         plan.check(structure)
         return plan
@@ -115,7 +132,7 @@ class Plan(Mapping[str, int]):
             if not (name not in may_go) <= self[name] <= size:
                 raise UsageError(
                     f"the plan keeps {self[name]} of the {size} units of {name!r}",
-                    f"keep between 1 and {size}",
+                    f"keep between 1 and {size}" + ("" if self[name] else f"; {WHOLE}"),
                 )
         if dict(self) != settled(structure, self):
             raise UsageError("the plan keeps units in a branch that it takes out", "keep 0 of them")

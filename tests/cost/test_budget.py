@@ -12,7 +12,8 @@ from autoprune.cost.model import CostModel
 from autoprune.cost.polynomial import Polynomial
 from autoprune.errors import InfeasibleError, UsageError
 from autoprune.structure.plan import Plan
-from tests.synthetic import chain, residual, staircase, structures
+from autoprune.structure.table import BRANCH
+from tests.synthetic import chain, deep_structures, residual, staircase, structures
 
 
 def test_flops_are_two_macs():
@@ -58,7 +59,7 @@ def test_a_budget_above_dense_keeps_everything(text):
 @st.composite
 def bound_budgets(draw):
     """A random network, its budget over one or two costs, feasible, at a random alignment."""
-    structure = draw(structures)
+    structure = draw(st.one_of(structures, deep_structures))
     cost = CostModel(structure, latency=staircase(structure, draw(st.integers(0, 99))))
     align = draw(st.sampled_from([1, 1, 2, 4, 8]))
     units = draw(
@@ -168,16 +169,20 @@ def test_top_up_refuses_what_it_cannot_grow():
 @given(bound_budgets())
 def test_continuation_spends_the_budget(bound):
     fraction = bound.uniform_rest([])
+    start, most = 0 * bound.largest, bound.undivided.largest
+    branches = [group.kind == BRANCH for group in bound.cost.structure.groups]
+    start[branches] = most[branches]
+    most = most - start
     if fraction == 1:
-        assert bound.fits(bound.largest)
+        assert bound.fits(start + most)
         return
     spent = []
     for item in bound.constraints:
         if isinstance(item.cost, Polynomial):
-            line = item.cost.line(0 * bound.largest, bound.largest)
+            line = item.cost.line(start, most)
             spent.append(np.polyval(line[::-1], fraction) / item.bound)
         else:  # whole units only, so the next of them must not fit
-            further = np.floor((fraction + 1 / 1000) * bound.largest).astype(np.int64)
+            further = start + np.floor((fraction + 1 / 1000) * most).astype(np.int64)
             spent.append(1.0 if item.cost.at(further) > item.bound else 0.0)
     if fraction > 1e-9:
         assert abs(max(spent) - 1) < 1e-6

@@ -9,12 +9,14 @@ from pathlib import Path
 from torch import nn
 
 from autoprune.agents.ddpg import DDPGSearcher
-from autoprune.agents.initial_plans import baseline_plans
+from autoprune.agents.depth_plans import branches_as, has_branches
+from autoprune.agents.initial_plans import baseline_plans, least_error
 from autoprune.agents.policy import Policy
 from autoprune.commands.apply.config import ApplyConfig
 from autoprune.cost.bound_budget import BoundBudget
 from autoprune.envs.rewards import find_reward
 from autoprune.foundation.files import canonical, digest
+from autoprune.foundation.options import Depth
 from autoprune.foundation.progress import Progress, Silent
 from autoprune.pipeline.execute import check_words, execute_in_run, prune_by
 from autoprune.pipeline.explore import SearchOutcome, find
@@ -47,6 +49,7 @@ def apply(
     ranking: str = "regression",
     finetune_epochs: int = 10,
     align: int | None = None,
+    depth: Depth = "off",
     resize: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -71,6 +74,7 @@ def apply(
         evaluations=evaluations,
         finetune_epochs=finetune_epochs,
         align=align,
+        depth=depth,
         resize=resize,
         seed=seed,
         device=str(device),
@@ -112,7 +116,15 @@ def _find(
         )
         return find(agent, session, model, problem, starts(policy, problem))
     keep_policy(run, policy)
-    return SearchOutcome(policy.plan(problem), None, 0)
+    return SearchOutcome(_plan(policy, problem), None, 0)
+
+
+def _plan(policy: Policy, problem: PruningProblem) -> Plan:
+    """Return the policy's plan; which branches go is what the errors foretell."""
+    if not has_branches(problem):
+        return policy.plan(problem)
+    decided = branches_as(problem, least_error(problem))  # no policy was trained on branches
+    return problem.budget.top_up(policy.plan(decided))
 
 
 def starts(policy: Policy, problem: PruningProblem) -> list[Plan]:
@@ -121,7 +133,7 @@ def starts(policy: Policy, problem: PruningProblem) -> list[Plan]:
     They are built in the end in any case. What the search scores is not yet fitted layer after
     layer, which may turn the order of plans around.
     """
-    return [policy.plan(problem), *baseline_plans(problem)]
+    return [_plan(policy, problem), *baseline_plans(problem)]
 
 
 def warnings(policy: Policy, budget: BoundBudget, evaluations: int) -> list[str]:

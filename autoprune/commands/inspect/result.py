@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from autoprune.cost.model import CostModel
 from autoprune.foundation.schema import encode_fields
-from autoprune.structure.table import Pinned, Structure
+from autoprune.structure.depth import deepened, settled
+from autoprune.structure.table import Branch, Pinned, Structure
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,25 @@ class GroupFacts:
 
 
 @dataclass(frozen=True)
+class BranchFacts:
+    """Branch that may go as a whole (``--depth auto``), and its shares of MACs and of time.
+
+    ``inside``: the smallest branch that it is a part of, if any. ``groups``: number of groups that
+    go with it. ``time_share`` is measured; None where it was not.
+    """
+
+    name: str
+    inside: str | None
+    groups: int
+    macs_share: float
+    time_share: float | None
+
+
+@dataclass(frozen=True)
 class Inspection:
     """Groups, pinned units and total costs of a network, per sample.
 
+    ``branches``: what may go as a whole, outer ones first.
     ``unused``: parameters that no forward pass of the analysis used; they stay as they are.
     """
 
@@ -37,10 +56,21 @@ class Inspection:
     parameters: int
     bytes: int
     unused: tuple[str, ...] = ()
+    branches: tuple[BranchFacts, ...] = ()
 
     @classmethod
-    def of(cls, structure: Structure, *, model: str, data: str) -> Self:
-        """Collect the facts about an analyzed network; ``model`` and ``data`` are their names."""
+    def of(
+        cls,
+        structure: Structure,
+        *,
+        model: str,
+        data: str,
+        times: Mapping[str, float] | None = None,
+    ) -> Self:
+        """Collect the facts about an analyzed network; ``model`` and ``data`` are their names.
+
+        ``times``: the measured share of the time that each branch takes.
+        """
         cost = CostModel(structure)
         groups = tuple(
             GroupFacts(
@@ -62,8 +92,32 @@ class Inspection:
             parameters=cost.parameters.dense,
             bytes=cost.bytes.dense,
             unused=structure.unused,
+            branches=_branches(structure, times or {}),
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able object."""
         return encode_fields(self)
+
+
+def _branches(structure: Structure, times: Mapping[str, float]) -> tuple[BranchFacts, ...]:
+    deep = deepened(structure)
+    macs = CostModel(deep).macs
+
+    def share(branch: Branch) -> float:
+        left = macs(settled(deep, {**deep.sizes, branch.name: 0}))
+        return round(1 - left / macs.dense, 6)
+
+    parts = Counter(outer for branch in structure.branches for outer in branch.outer)
+    return tuple(
+        BranchFacts(
+            name=branch.name,
+            inside=min(branch.outer, key=lambda outer: parts[outer], default=None),
+            groups=len(branch.groups),
+            macs_share=round(
+                1 - macs(settled(deep, {**deep.sizes, branch.name: 0})) / macs.dense, 6
+            ),
+            time_share=round(times[branch.name], 6) if branch.name in times else None,
+        )
+        for branch in structure.branches
+    )

@@ -37,7 +37,7 @@ def _checked(found: object) -> dict[str, int | float]:
     if not isinstance(found, dict) or not found:
         raise UsageError("the plan names no layers", _HINT)
     for layer, kept in found.items():
-        whole = type(kept) is int and kept >= 1
+        whole = type(kept) is int and kept >= 0
         if not whole and not (type(kept) is float and 0 < kept <= 1):
             raise UsageError(
                 f"the plan keeps {kept!r:.40} of {layer!r}", "a number of units, or a fraction of 1"

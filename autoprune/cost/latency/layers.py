@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -12,10 +12,15 @@ from torch import nn
 from autoprune.cost.latency.backends import Backend
 from autoprune.cost.latency.calls import Call, Recorder
 from autoprune.cost.latency.clock import now, shortest
-from autoprune.cost.latency.deployed import Deployed, deployed
+from autoprune.cost.latency.deployed import Deployed, deployed, deployed_form
 from autoprune.data.task import Batch, Task
+from autoprune.networks.execution import device_of
+from autoprune.structure.table import Branch
 
 ROUNDS: Final = 15
+
+FEW_ROUNDS: Final = 5
+"""Passes where shares of the whole are asked for, and no time of its own."""
 
 
 def module_times(
@@ -26,10 +31,40 @@ def module_times(
     The least of several passes each, the networks taking turns; a module called several times adds
     up. The modules' times and the network's come from the same passes.
     """
-    leaves = [_leaves(one.net, names) for one in networks]
+    return _times(networks, [_leaves(one.net, names) for one in networks], device, ROUNDS)
+
+
+def branch_shares(
+    model: nn.Module, task: Task, batch: Batch, branches: Sequence[Branch]
+) -> dict[str, float]:
+    """Return the share of the time of a pass that the modules of each branch take, by its name.
+
+    Measured in eager PyTorch in the form that is deployed; the model is left as it was.
+    """
+    form, device = deployed_form(model, task, batch), device_of(model)
+    with deployed(model, task, batch, form) as network:
+        modules = {
+            name: network.net.get_submodule(name)
+            for branch in branches
+            for name in branch.removal.modules
+        }
+        [(spent, whole)] = _times([network], [modules], device, FEW_ROUNDS)
+    return {
+        branch.name: sum(spent[name] for name in branch.removal.modules) / whole
+        for branch in branches
+    }
+
+
+def _times(
+    networks: Sequence[Deployed],
+    modules: Sequence[Mapping[str, nn.Module]],
+    device: torch.device,
+    rounds: int,
+) -> list[tuple[dict[str, float], float]]:
+    """Time the modules of each network, and each network, in the same passes."""
     turns: list[list[list[float]]] = [[] for _ in networks]
-    for turn in range(ROUNDS + 1):
-        for place, (one, parts) in enumerate(zip(networks, leaves, strict=True)):
+    for turn in range(rounds + 1):
+        for place, (one, parts) in enumerate(zip(networks, modules, strict=True)):
             with _clocks(list(parts.values()), device) as spent:
                 began = now(device)
                 one()
@@ -37,7 +72,7 @@ def module_times(
             if turn:
                 turns[place].append(spent)
     results = []
-    for parts, times in zip(leaves, turns, strict=True):
+    for parts, times in zip(modules, turns, strict=True):
         *least, whole = (min(column) for column in zip(*times, strict=True))
         results.append((dict(zip(parts, least, strict=True)), whole))
     return results

@@ -1,8 +1,14 @@
 import json
 
 import pytest
+import torch
 
 from autoprune.cli.main import main
+from autoprune.cost.model import CostModel
+from autoprune.networks import zoo
+from autoprune.structure.analyze import analyze
+from autoprune.structure.depth import deepened
+from autoprune.structure.slicing import Slicer
 
 
 def test_inspect_says_what_can_be_pruned(capsys):
@@ -52,3 +58,18 @@ def test_inspect_of_what_is_not_there_gets_one_line(
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("autoprune: error: ")
     assert named in last
+
+
+def test_branches_are_listed_with_what_goes_with_them(capsys):
+    assert main(["inspect", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    names = [branch["name"] for branch in facts["branches"]]
+    assert names == ["layer1.0", "layer1.1", "layer2.0", "layer2.1"]
+    structure = analyze(zoo.build("digits-resnet"), torch.randn(2, 1, 8, 8))
+    slicer = Slicer(zoo.build("digits-resnet"), deepened(structure))
+    for branch in facts["branches"]:
+        left = slicer.build({branch["name"]: torch.arange(0)})
+        macs = CostModel(analyze(left, torch.randn(2, 1, 8, 8))).macs.dense
+        assert branch["macs_share"] == pytest.approx(1 - macs / facts["macs"], abs=1e-6)
+        assert branch["inside"] is None and branch["groups"] == 1
+        assert 0 < branch["time_share"] < 1

@@ -9,7 +9,7 @@ from autoprune.pipeline.view import result_view
 from autoprune.structure.table import Pinned
 from tests.pipeline.test_result import example
 from tests.showing import show
-from tests.synthetic import residual
+from tests.synthetic import residual, with_branches
 
 
 def inspection(structure, model="net"):
@@ -46,3 +46,13 @@ def test_inspection_says_what_is_pinned_and_why():
     text = show(inspect_view(inspection(dataclasses.replace(residual([8, 12], 16), pinned=pinned))))
     assert re.search(r"fc \(10\), head \(4\) +model output", text)
     assert re.search(r"input \(3\) +model input", text)
+
+
+def test_branches_stand_below_those_that_they_are_in():
+    plain = with_branches([8, 12, 4], 16, nested=True)
+    shown = show(inspect_view(inspection(plain)))
+    rows = [line for line in shown.splitlines() if re.match(r" +(outer|block\d)", line)]
+    assert [row.split()[0] for row in rows][-4:] == ["outer", "block0", "block1", "block2"]
+    indents = [len(row) - len(row.lstrip()) for row in rows[-4:]]
+    assert indents[1] == indents[2] == indents[0] + 2 and indents[3] == indents[0]
+    assert "--depth auto" in shown

@@ -210,7 +210,7 @@ def test_a_plan_by_hand_is_carried_out(place, capsys):
     [
         ('{"conv9": 3}', "the network has no layer 'conv9' (did you mean conv"),
         ('{"conv1": 9}', "keeps 9 of the 8 units of 'conv1'"),
-        ('{"conv1": 0}', "the plan keeps 0 of 'conv1'"),
+        ('{"conv1": 0}', "the plan keeps nothing of 'conv1' (only branches may go"),
         ('{"conv1": true}', "the plan keeps True of 'conv1'"),
         ('{"conv1": "4"}', "the plan keeps '4' of 'conv1'"),
         ("{}", "the plan names no layers"),
