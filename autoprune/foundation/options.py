@@ -139,9 +139,11 @@ Align = Annotated[
     ),
 ]
 Depth = Annotated[
-    Literal["auto", "off"],
+    Literal["auto", "off"] | None,
     tyro.conf.arg(
         help="auto: whole branches of residual blocks may go, too; off: widths only.",
+        metavar="{auto,off}",
+        help_behavior_hint="(default: auto where latency is limited, else off)",
     ),
 ]
 Backend = Annotated[

@@ -83,7 +83,7 @@ class PruningConfig(RunConfig):
     finetune_epochs: int = 10
     """Epochs of training after pruning; 0 leaves it out."""
     align: Align = None
-    depth: Depth = "off"
+    depth: Depth = None
     backend: Backend = "torch"
     latency_batch: LatencyBatch = 64
     seed: Seed = 0
@@ -99,7 +99,7 @@ class PruningConfig(RunConfig):
         check_numbers(self, **self.least)
         for text in self.keep:
             kept_layer(text)
-        if self.depth not in ("auto", "off"):  # from Python
+        if self.depth not in (None, "auto", "off"):  # from Python
             raise UsageError(f"there is no depth {self.depth!r:.40}", "'auto' or 'off'")
         if self.granularity != "channel" and self.align not in (None, 1):
             raise UsageError(

@@ -145,7 +145,7 @@ def pose(
     sizes: Collection[str] = (),
     ranking: str | RankFn = "regression",
     align: int | None = None,
-    depth: Depth = "off",
+    depth: Depth = None,
     resize: int | None = None,
     seed: int = 0,
     device: str = "auto",

@@ -49,7 +49,7 @@ def search(
     evaluations: int = 100,
     finetune_epochs: int = 10,
     align: int | None = None,
-    depth: Depth = "off",
+    depth: Depth = None,
     resize: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -82,8 +82,9 @@ def search(
       (:mod:`autoprune.ranking.own`).
     - ``evaluations``: plans that the searcher may try.
     - ``finetune_epochs``: epochs after pruning; 0 leaves fine-tuning out.
-    - ``align``: keep multiples of this many units. ``depth``: ``auto`` lets whole branches go, too,
-      ``off`` decides widths only. ``resize``: pixels that images are brought to.
+    - ``align``: keep multiples of this many units. ``resize``: pixels that images are brought to.
+    - ``depth``: ``auto`` lets whole branches go, too, ``off`` decides widths only; None is ``auto``
+      where latency is limited.
     - ``seed`` of everything random; ``device``: ``auto``, ``cpu``, ``cuda``, ...
     - ``workers``: processes that evaluate plans; the result does not depend on it.
     - ``reward``: what a learning agent maximizes: a name, or a function of an evaluation.

@@ -61,9 +61,9 @@ def price(
         structure = analyze_for(
             inputs.task, inputs.model, inputs.example, config.outputs, config.sizes
         )
-        if config.depth == "auto" and config.granularity == CHANNEL:
+        if _decides_branches(config, budget):
             structure = deepened(structure)
-            if not structure.branches:
+            if config.depth and not structure.branches:
                 progress.note("no branch of this network can go: widths only")
         phase.advance()
     with threads(thread_count(config, structure)):
@@ -90,9 +90,16 @@ def bind_budget(
     try:
         return budget.bind(cost, _steps(budget, config, structure, device), least)
     except InfeasibleError as error:
-        if config.depth == "auto" or config.granularity != CHANNEL or not structure.branches:
+        masked = config.granularity != CHANNEL
+        if masked or _decides_branches(config, budget) or not structure.branches:
             raise
         raise InfeasibleError(error.message, _deeper(error.hint, budget, config, cost)) from None
+
+
+def _decides_branches(config: PruningConfig, budget: Budget) -> bool:
+    """Whether branches may go: by default where latency is limited, where that was seen to pay."""
+    asked = config.depth or ("auto" if "latency" in budget.costs else "off")
+    return asked == "auto" and config.granularity == CHANNEL
 
 
 def _deeper(hint: str, budget: Budget, config: PruningConfig, cost: CostModel) -> str:

@@ -49,7 +49,7 @@ def apply(
     ranking: str = "regression",
     finetune_epochs: int = 10,
     align: int | None = None,
-    depth: Depth = "off",
+    depth: Depth = None,
     resize: int | None = None,
     seed: int = 0,
     device: str = "auto",

@@ -69,6 +69,8 @@ def run_compare(
         check_name(agent)
     texts = (config.budget, *config.budgets)
     budgets = {text: check_words(config.search(text, config.seed)) for text in texts}
+    if any("latency" in budget.costs for budget in budgets.values()):
+        config = replace(config, depth=config.depth or "auto")  # one problem for all budgets
     searches = {text: config.search(text, config.seed) for text in texts}
     setups = {
         text: set_up(from_config(search), search, budgets[text], progress)
