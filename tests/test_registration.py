@@ -111,7 +111,7 @@ def test_a_cost_is_an_object_and_a_line(monkeypatch):
         e.fixed + sum(structure.sizes[name] * times for name, times in e.terms) for e in layers
     )
     assert cost.named("writes")(plan) == counted <= 0.5 * dense == 0.5 * cost.named("writes").dense
-    assert str(budget.budget) == "0.5activations"
+    assert budget.name == "0.5activations"
 
 
 def test_what_is_not_registered_is_refused_with_what_is():
