@@ -146,6 +146,23 @@ Depth = Annotated[
         help_behavior_hint="(default: auto where latency is limited, else off)",
     ),
 ]
+Match = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="MINUTES",
+        help="Minutes of feature matching before fine-tuning: without labels, the pruned network"
+        " learns to give what the dense one gives. 300steps counts steps.",
+        help_behavior_hint="(default: none)",
+    ),
+]
+Unlabeled = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="SPEC",
+        help="Samples to match on, as --data takes them; labels are not looked at.",
+        help_behavior_hint="(default: the training samples)",
+    ),
+]
 Backend = Annotated[
     Literal["torch", "onnxruntime"],
     tyro.conf.arg(

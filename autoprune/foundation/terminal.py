@@ -31,6 +31,7 @@ _PHASES: Final = {
     "finals": ("finals", "networks"),
     "imitate": ("imitating", "steps"),
     "practice": ("practicing", "rounds"),
+    "match": ("matching", "steps"),
     "finetune": ("fine-tuning", "steps"),
     "test": ("testing", "networks"),
     "tickets": ("training", "iterations"),

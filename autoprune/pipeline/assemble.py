@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from autoprune.data.task import metric
+from autoprune.pipeline.config import PruningConfig
 from autoprune.pipeline.result import GroupKeep, LatencyCheck, Measure, Result
 from autoprune.pipeline.session import PruningSession
 from autoprune.problem.granularity.kernels import remarks
@@ -51,14 +52,18 @@ def assemble(
         run=run.path,
         latency=check,
         finetune_epochs=config.finetune_epochs,
-        files=_files(config.finetune_epochs),
+        matched=measures.get("matched"),
+        files=_files(config),
         warnings=(*run.warnings, *remarks(units.granularity, session.inputs.device)),
     )
 
 
-def _files(epochs: int) -> dict[str, str]:
+def _files(config: PruningConfig) -> dict[str, str]:
     """Return the files of a run, with what is in them."""
-    weights = "the pruned, fine-tuned weights" if epochs else "the pruned weights"
+    done = ["pruned"]
+    done += ["matched"] if config.match is not None else []
+    done += ["fine-tuned"] if config.finetune_epochs else []
+    weights = f"the {', '.join(done)} weights"
     return {
         "model.safetensors": f"{weights}; autoprune.load(run) rebuilds the network",
         "plan.json": "units kept in every group",

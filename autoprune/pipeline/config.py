@@ -30,6 +30,7 @@ from autoprune.foundation.options import (
     GranularityName,
     KeptLayers,
     LatencyBatch,
+    Match,
     Minutes,
     Model,
     Name,
@@ -42,6 +43,7 @@ from autoprune.foundation.options import (
     Suppressed,
     TaskSpec,
     Threads,
+    Unlabeled,
     Weights,
     Workers,
 )
@@ -80,6 +82,8 @@ class PruningConfig(RunConfig):
     outputs: OutputNames = ()
     sizes: SizeNames = ()
     ranking: RankingName = "regression"
+    match: Match = None
+    unlabeled: Unlabeled = None
     finetune_epochs: int = 10
     """Epochs of training after pruning; 0 leaves it out."""
     align: Align = None
@@ -99,6 +103,7 @@ class PruningConfig(RunConfig):
         check_numbers(self, **self.least)
         for text in self.keep:
             kept_layer(text)
+        check_match(self.match, self.unlabeled)
         if self.depth not in (None, "auto", "off"):  # from Python
             raise UsageError(f"there is no depth {self.depth!r:.40}", "'auto' or 'off'")
         if self.granularity != "channel" and self.align not in (None, 1):
@@ -123,6 +128,27 @@ class PruningConfig(RunConfig):
     def title(self) -> str:
         """Model and budget."""
         return f"{slug(str(self.model))}-{slug(self.budget)}"
+
+
+def check_match(match: str | None, unlabeled: str | None) -> None:
+    """Raise UsageError unless ``match`` is a number of minutes or of steps, or None."""
+    if match is None:
+        if unlabeled is not None:
+            raise UsageError("--unlabeled is for matching", "add --match 5, five minutes of it")
+        return
+    steps = match.removesuffix("steps")
+    sound = steps.isdecimal() and int(steps) > 0 if steps != match else _is_time(match)
+    if not sound:
+        raise UsageError(
+            f"--match must be minutes above 0, or steps, not {match!r:.40}", "as in 5 or 300steps"
+        )
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return 0 < float(text) < math.inf
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from autoprune.pipeline.curves import Curves
 from autoprune.pipeline.explore import SearchOutcome
 from autoprune.pipeline.finalists import shrink
 from autoprune.pipeline.inputs import Inputs, weights_hash
+from autoprune.pipeline.match import match
 from autoprune.pipeline.own import NOTHING, Own
 from autoprune.pipeline.publish import measure_all, publish
 from autoprune.pipeline.result import Baseline, Result
@@ -113,13 +114,16 @@ def prune_by(find: Find[Searched], session: Session[Searched]) -> Result:
     if pruned is None:
         pruned = shrink(session, model, best.plan, problem.ranking)
     masks = units.masks(problem.ranking, best.plan)
-    finetuned = finetune(session, pruned, model, masks=masks)
+    matched = match(session, pruned, model, best.plan, problem.ranking, masks)
+    finetuned = finetune(session, pruned if matched is None else matched, model, masks=masks)
     publish(session, finetuned, best.plan, problem.ranking, model)
     networks: dict[str, tuple[nn.Module, Plan | None]] = {
         "dense": (model, None),
         "pruned": (pruned, best.plan),
         "finetuned": (finetuned, best.plan),
     }
+    if matched is not None:
+        networks["matched"] = matched, best.plan
     if config.baseline:
         networks |= _baseline(session, model)
     if config.beside and config.finetune_epochs:

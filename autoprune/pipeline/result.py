@@ -126,6 +126,7 @@ class Result(Stored):
     predicted one beside the measured one,
     ``finetune_epochs`` the epochs of fine-tuning, 0 for none, None in older results,
     ``dense_finetuned`` the dense network after as much fine-tuning, if it was asked for,
+    ``matched`` the compact network after feature matching, None without,
     ``metric`` what the task's score is called, ``run`` the directory that
     holds everything and ``files`` what lies in it (name -> what it is). ``model`` is the compact,
     fine-tuned network itself and not part of the JSON.
@@ -152,6 +153,7 @@ class Result(Stored):
     latency: LatencyCheck | None = None
     finetune_epochs: int | None = None
     dense_finetuned: Measure | None = None
+    matched: Measure | None = None
     rounds: tuple[Round, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -50,6 +50,8 @@ def search(
     finetune_epochs: int = 10,
     align: int | None = None,
     depth: Depth = None,
+    match: str | None = None,
+    unlabeled: str | None = None,
     resize: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -85,6 +87,8 @@ def search(
     - ``align``: keep multiples of this many units. ``resize``: pixels that images are brought to.
     - ``depth``: ``auto`` lets whole branches go, too, ``off`` decides widths only; None is ``auto``
       where latency is limited.
+    - ``match``: minutes of feature matching before fine-tuning, as ``"5"``, or ``"300steps"``;
+      ``unlabeled``: name of the samples to match on, by default those of training.
     - ``seed`` of everything random; ``device``: ``auto``, ``cpu``, ``cuda``, ...
     - ``workers``: processes that evaluate plans; the result does not depend on it.
     - ``reward``: what a learning agent maximizes: a name, or a function of an evaluation.
@@ -100,21 +104,19 @@ def search(
 
     Returns a Result. Raises AutopruneError for whatever can be mended.
     """
+    how: dict[str, Any] = {"align": align, "depth": depth, "match": match, "unlabeled": unlabeled}
     own = Own.of(searcher or agent, ranking, reward, evaluate, finetune, callbacks, timeout)
+    rest: dict[str, Any] = {"resize": resize, "seed": seed, "workers": workers, "fresh": fresh}
     config = SearchConfig(
         budget=budget,
         granularity=granularity,
         **named_layers(keep, only, outputs, sizes),
         evaluations=evaluations,
         finetune_epochs=finetune_epochs,
-        align=align,
-        depth=depth,
-        resize=resize,
-        seed=seed,
+        **how,
+        **rest,
         device=str(device),
-        workers=workers,
         run=None if run is None else str(run),
-        fresh=fresh,
         **own.names,
     )
     return search_with(model, data, task, config, own, progress_of(progress))

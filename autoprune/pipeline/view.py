@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Group as Stack
 from rich.console import RenderableType
@@ -21,7 +21,7 @@ from autoprune.foundation.tables import (
     warning,
 )
 from autoprune.foundation.terminal import duration
-from autoprune.pipeline.result import GroupKeep, LatencyCheck, Result
+from autoprune.pipeline.result import GroupKeep, LatencyCheck, Measure, Result
 from autoprune.structure.table import BRANCH
 
 
@@ -57,27 +57,31 @@ def _effort(result: Result) -> str:
 
 def _scores(result: Result) -> Table:
     """Show the scores on the test split; fine-tuned ones only where there was fine-tuning."""
-    tuned = result.finetune_epochs != 0
+    tuned, between = result.finetune_epochs != 0, ("matched",) if result.matched else ()
     more = ("fine-tuned", "fine-tuned - dense") if tuned else ()
-    table = table_of(f"{result.metric}, test split", "dense", "pruned", *more)
-    rows = [(f"{result.agent} + {result.ranking}", result.pruned, result.finetuned, "bold")]
+    table = table_of(f"{result.metric}, test split", "dense", "pruned", *between, *more)
+    own = (result.pruned, *((result.matched,) if result.matched else ()), result.finetuned)
+    rows: list[tuple[str, Sequence[Measure | None], str]] = []
+    rows.append((f"{result.agent} + {result.ranking}", own, "bold"))
     if result.baseline:
         base = result.baseline
-        rows.append((base.name, base.pruned, base.finetuned, ""))
+        rows.append((base.name, (base.pruned, *(None for _ in between), base.finetuned), ""))
     for rate in (None, *result.dense.other):
-        for name, pruned, finetuned, style in rows:
+        for name, measures, style in rows:
             scores = [
-                measure.score if rate is None else measure.other[rate]
-                for measure in (result.dense, pruned, finetuned)
+                None if one is None else one.score if rate is None else one.other[rate]
+                for one in (result.dense, *(measures if tuned else measures[:-1]))
             ]
-            cells = [percent(score) for score in scores]
-            cells.append(f"{100 * (scores[2] - scores[0]):+.2f}")
+            cells = ["" if score is None else percent(score) for score in scores]
+            if tuned:
+                cells.append(f"{100 * ((scores[-1] or 0.0) - (scores[0] or 0.0)):+.2f}")
             title = name if rate is None else f"{rate}, {name}"
-            table.add_row(Text(title), *(cells if tuned else cells[:2]), style=style)
+            table.add_row(Text(title), *cells, style=style)
     if result.dense_finetuned:
         trained, dense = result.dense_finetuned.score, result.dense.score
         change = f"{100 * (trained - dense):+.2f}"
-        table.add_row("dense, trained as long", percent(dense), "", percent(trained), change)
+        blank = ["" for _ in ("pruned", *between)]
+        table.add_row("dense, trained as long", percent(dense), *blank, percent(trained), change)
     elif tuned:
         table.caption = "what as much training does to the dense network: --baseline dense"
     return table

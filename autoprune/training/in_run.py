@@ -14,7 +14,7 @@ from autoprune.foundation.progress import Phase, Progress
 from autoprune.runs.damage import note_damage
 from autoprune.runs.run import Run
 from autoprune.training.checkpoint import FileCheckpoint, discard
-from autoprune.training.loop import FitConfig, OnEpoch, fit
+from autoprune.training.loop import FitConfig, Lesson, OnEpoch, fit
 from autoprune.training.pace import PaceConfig, current_pace
 from autoprune.training.selection import Selected, Validate
 
@@ -53,6 +53,7 @@ def fit_in(
     config: FitConfig,
     *,
     teacher: nn.Module | None = None,
+    lesson: Lesson | None = None,
     masks: Mapping[str, Tensor] | None = None,
     on_epoch: OnEpoch | None = None,
     validate: Validate | None = None,
@@ -72,6 +73,7 @@ def fit_in(
             task,
             config,
             teacher=teacher,
+            lesson=lesson,
             masks=masks,
             on_step=_Reports(phase, config.epoch(len(split)), pace),
             on_epoch=on_epoch,

@@ -19,6 +19,7 @@ from autoprune.foundation.schema import encode_fields
 from autoprune.foundation.seeds import Seeds
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.execution import (
+    Form,
     device_of,
     fastest_form,
     forward,
@@ -42,9 +43,13 @@ from autoprune.training.checkpoint import (
 from autoprune.training.config import FitConfig
 from autoprune.training.distillation import distillation
 from autoprune.training.ending import Diverged, Stopped
+from autoprune.training.masked import masked_parameters
 from autoprune.training.selection import Selected, Selection, Validate
 
 __all__ = ["Diverged", "FitConfig", "Score", "fit", "measure"]
+
+Lesson = Callable[[nn.Module, Batch, Form], Tensor]
+"""Loss of a model on a batch, a scalar, in a form that its inputs are to be laid out in."""
 
 OnStep = Callable[[int, int, float], None]
 """Called with (steps done, steps in all, loss of this step)."""
@@ -60,6 +65,7 @@ def fit(
     config: FitConfig,
     *,
     teacher: nn.Module | None = None,
+    lesson: Lesson | None = None,
     masks: Mapping[str, Tensor] | None = None,
     on_step: OnStep | None = None,
     on_epoch: OnEpoch | None = None,
@@ -80,7 +86,9 @@ def fit(
     ``masks`` maps parameter names to bool tensors of their shape, False where a weight is pruned:
     pruned weights, their gradients and their momenta are exactly zero throughout. ``on_step`` may
     measure the model; its modes and its random numbers are left as they were. ``teacher`` adds
-    the distillation loss of Hinton et al. 2015 (section 2), with weight ``config.distill``.
+    the distillation loss of Hinton et al. 2015 (section 2), with weight ``config.distill``. A
+    ``lesson`` is what the model learns in place of the task's loss; the teacher is then only put
+    into evaluation mode and laid out as the model is.
     Train or eval mode of every module is restored.
 
     Raises UsageError for a request that cannot be carried out, and Diverged if the loss or a
@@ -88,7 +96,7 @@ def fit(
     ``validate`` after the best one.
     """
     selection = Selection(validate) if validate else None
-    run = _Run(model, split, task, config, teacher, masks or {}, selection)
+    run = _Run(model, split, task, config, teacher, masks or {}, selection, lesson)
     with run.context():
         with suppress(Stopped):
             run.train(on_step, on_epoch or (lambda *_: None), checkpoint)
@@ -107,8 +115,10 @@ class _Run:
         teacher: nn.Module | None,
         masks: Mapping[str, Tensor],
         selection: Selection | None,
+        lesson: Lesson | None,
     ) -> None:
         self.model, self.split, self.config, self.selection = model, split, config, selection
+        self.lesson = lesson
         self.teacher = nn.Identity() if teacher is None else teacher
         self.task = _smoothed(task, config)
         if config.distill and teacher is None:
@@ -116,7 +126,7 @@ class _Run:
         self.device = device_of(model)
         self.form = fastest_form(model, task, first_samples(split), config.precision, training=True)
         self.optimizer = config.start(model)
-        self.masked = _masked(model, masks)
+        self.masked = masked_parameters(model, masks)
         self.step, self.total = config.first, config.length(len(split))
         self.size = config.epoch(len(split))
         self.first_epoch, self.epochs = config.first // self.size, math.ceil(self.total / self.size)
@@ -262,6 +272,8 @@ class _Run:
         return value
 
     def _loss(self, batch: Batch) -> Tensor:
+        if self.lesson is not None:
+            return self.lesson(self.model, batch, self.form)
         outputs = forward(self.model, self.task, batch, self.form)
         loss = self.task.loss(outputs, batch)
         if not self.config.distill:
@@ -279,20 +291,3 @@ def _smoothed(task: Task, config: FitConfig) -> Task:
     if not isinstance(task, Classification):
         raise UsageError(f"task {task.name!r} has no label smoothing", "set label_smoothing to 0")
     return replace(task, label_smoothing=config.label_smoothing)
-
-
-def _masked(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
-    """Pair every masked parameter with its mask."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    pairs = []
-    for name, mask in masks.items():
-        if name not in parameters:
-            raise UsageError(f"the mask of {name!r} fits no parameter of the model")
-        parameter = parameters[name]
-        if mask.shape != parameter.shape:
-            raise UsageError(
-                f"the mask of {name!r} has shape {list(mask.shape)},"
-                f" the parameter {list(parameter.shape)}"
-            )
-        pairs.append((parameter, mask.bool()))
-    return pairs

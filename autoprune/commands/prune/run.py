@@ -20,6 +20,7 @@ from autoprune.pipeline.assemble import assemble
 from autoprune.pipeline.execute import check_words, execute_in_run
 from autoprune.pipeline.finalists import shrink
 from autoprune.pipeline.inputs import from_config
+from autoprune.pipeline.match import match
 from autoprune.pipeline.publish import measure_all, publish
 from autoprune.pipeline.result import Result, Round
 from autoprune.pipeline.session import PruningSession, Session
@@ -54,13 +55,21 @@ def _prune(session: Session[PruneConfig]) -> Result:
         plan = by_hand or heuristic_plan(config.heuristic, budget, ranking)
         masks = session.units.masks(ranking, plan)
         pruned = shrink(session, model, plan, ranking)
-        finetuned = finetune(session, pruned, dense, f"finetune-{number}", masks)
+        matched = match(session, pruned, dense, plan, ranking, masks, f"match-{number}")
+        repaired = pruned if matched is None else matched
+        finetuned = finetune(session, repaired, dense, f"finetune-{number}", masks)
         rounds.append(_round(session, plan, pruned, finetuned))
         _note(session, number, rounds[-1])
         if number < total:
             model = _restored(session, dense, finetuned, plan, ranking)
     publish(session, finetuned, plan, ranking, dense)
-    networks = {"dense": (dense, None), "pruned": (pruned, plan), "finetuned": (finetuned, plan)}
+    networks: dict[str, tuple[nn.Module, Plan | None]] = {
+        "dense": (dense, None),
+        "pruned": (pruned, plan),
+        "finetuned": (finetuned, plan),
+    }
+    if matched is not None:
+        networks["matched"] = matched, plan
     measures = measure_all(session, networks)
     result = assemble(
         session,
