@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from autoprune.structure.analyze import verify as verify
     from autoprune.structure.plan import Plan as Plan
     from autoprune.structure.table import Structure as Structure
+    from autoprune.training.surgery import prune_optimizer as prune_optimizer
 
 __all__ = [
     "Budget",
@@ -55,6 +56,7 @@ __all__ = [
     "mask",
     "pose",
     "prune",
+    "prune_optimizer",
     "rank",
     "save",
     "search",
@@ -81,6 +83,7 @@ _HOME = {
     "mask": "autoprune.problem.prune",
     "pose": "autoprune.pipeline.posing",
     "prune": "autoprune.problem.prune",
+    "prune_optimizer": "autoprune.training.surgery",
     "rank": "autoprune.ranking.rank",
     "save": "autoprune.networks.save",
     "search": "autoprune.pipeline.search",
