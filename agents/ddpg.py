@@ -18,7 +18,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprune.agents.base import OnStep, isolated, propose, silent
+from autoprune.agents.base import OnStep, isolated, plans_by_loss, propose, silent
+from autoprune.agents.depth_plans import gone_like
 from autoprune.agents.initial_plans import least_error, warm_start_plans
 from autoprune.agents.noise import Decay, truncated_normal
 from autoprune.agents.policy import Policy, origin
@@ -171,7 +172,9 @@ class _Learner:
         sampled = self.reward_model().sample(self.rng)
         self.turn += 1
         if self.config.knapsack and self.turn % 2:
-            return least_error(self.problem, sampled.coefficients)
+            best = plans_by_loss(self.ledger)[0]
+            gone = gone_like(self.problem, best, self.rng)
+            return least_error(self.problem, sampled.coefficients, gone)
         walks = self.walk(self.sigma)
         self.imagined = (self.imagined + walks)[-self.config.remembered :]
         order = np.argsort(-sampled.expect(group_errors(self.context, walks)))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprune.agents.base import isolated, plans_by_loss, propose
+from autoprune.agents.depth_plans import gone_like
 from autoprune.agents.initial_plans import baseline_plans, least_error
 from autoprune.problem.ledger import Ledger
 from autoprune.problem.problem import PruningProblem
@@ -33,8 +34,8 @@ class DynamicProgramming:
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
         """Refine the coefficients until no evaluation is left or no new plan is drawn."""
         with isolated(seed) as rng:
-            uniform, knapsack, *others = baseline_plans(problem)
-            ledger.evaluate_all([knapsack, uniform, *others][: ledger.left])
+            plans = baseline_plans(problem)
+            ledger.evaluate_all([*plans[1:2], *plans[:1], *plans[2:]][: ledger.left])
             refinement = _Refinement(problem, ledger, rng, {})
             while plans := propose(ledger, refinement.draw):
                 ledger.evaluate_all(plans)
@@ -50,16 +51,16 @@ class _Refinement:
 
     def draw(self) -> Plan:
         """Draw coefficients and return their plan."""
-        groups = len(self.problem.structure.groups)
+        groups, best = len(self.problem.structure.groups), plans_by_loss(self.ledger)[0]
         done = self.ledger.count / self.ledger.limit
         logs = np.zeros(groups)
         if done < EXPLORING:
             logs = self.rng.normal(0, SPREAD, groups)
         else:
-            logs = self.tried.get(plans_by_loss(self.ledger)[0], logs).copy()
+            logs = self.tried.get(best, logs).copy()
             left = (1 - done) / (1 - EXPLORING)
             changed = self.rng.choice(groups, max(1, round(groups / 2 * left)), replace=False)
             logs[changed] = self.rng.normal(0, SPREAD, len(changed))
-        plan = least_error(self.problem, np.exp(logs))
+        plan = least_error(self.problem, np.exp(logs), gone_like(self.problem, best, self.rng))
         self.tried.setdefault(plan, logs)
         return plan

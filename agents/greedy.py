@@ -50,6 +50,6 @@ def _proposals(problem: PruningProblem, plan: Plan, step: float) -> Iterator[Pla
             shrunk = Plan.of({**plan, group.name: int(smaller[-1])})
 
             def grown(name: str, count: int, last: str = group.name) -> float:
-                return inf if name == last else count / plan[name]
+                return inf if name == last else count / max(plan[name], 1)
 
             yield budget.top_up(shrunk, grown)

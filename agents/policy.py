@@ -201,7 +201,7 @@ def origin(agent: str, problem: PruningProblem, ledger: Ledger) -> dict[str, Any
     fraction = float(min(problem.budget.fractions.values(), default=1.0))
     return {
         "agent": agent,
-        "budget": str(problem.budget.budget),
+        "budget": problem.budget.name,
         "budgets": [fraction, fraction],
         "evaluations": ledger.count,
         "groups": len(problem.structure.groups),

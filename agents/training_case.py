@@ -39,7 +39,7 @@ class TrainingCase:
 
     def budget(self, trial: TrainingTrial) -> str:
         """Return the budget of one of its trials."""
-        return str(self.problems[trial.budget].budget.budget)
+        return str(self.problems[trial.budget].budget.name)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from support.reporting import parser, report
 from torch import nn
 
 from autoprune.agents.registry import searcher
-from autoprune.cost.budget import BoundBudget, Budget
+from autoprune.cost.bound_budget import BoundBudget
+from autoprune.cost.budget import Budget
 from autoprune.cost.model import CostModel
 from autoprune.data import Data, load_data
 from autoprune.data.classification import Classification

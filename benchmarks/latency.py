@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from support.reporting import parser, report
 
-from autoprune.cost.budget import BoundBudget, Budget, allowed_counts
+from autoprune.cost.bound_budget import BoundBudget
+from autoprune.cost.budget import Budget
+from autoprune.cost.choices import allowed_counts
 from autoprune.cost.latency import Survey, width_steps
 from autoprune.cost.latency.model import first_units
 from autoprune.cost.model import CostModel
@@ -66,7 +68,7 @@ def network(name: str, backend: str) -> list[dict[str, Any]]:
     batch = torch.randn(BATCH, 3, 32, 32), torch.zeros(BATCH, dtype=torch.long)
     structure = analyze(model, batch[0][:2])
     steps = width_steps(structure.sizes.values(), torch.device("cpu"))
-    choices = allowed_counts(structure.sizes.values(), steps)
+    choices = allowed_counts(structure.groups, steps)
     survey = Survey(model, structure, Classification(), batch, choices, backend=backend)
     latency = survey.take()
     cost = CostModel(structure, latency=latency.cost)

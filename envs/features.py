@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprune.cost.budget import BoundBudget
+from autoprune.cost.bound_budget import BoundBudget
 from autoprune.problem.problem import PruningProblem
 from autoprune.problem.statistics import STATISTICS
 

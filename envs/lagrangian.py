@@ -9,7 +9,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprune.cost.budget import BoundBudget
+from autoprune.cost.bound_budget import BoundBudget
 from autoprune.cost.polynomial import Counts
 
 Floats = NDArray[np.float64]
@@ -144,4 +144,4 @@ def _prices(budget: BoundBudget, counts: Counts, multipliers: Floats) -> Floats:
             * (constraint.cost.at(counts) - constraint.cost.many(without))
             / constraint.bound
         )
-    return total / counts
+    return total / np.maximum(counts, 1)

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprune.cost.budget import BoundBudget
+from autoprune.cost.bound_budget import BoundBudget
 from autoprune.envs.features import GROUP_ENTRIES, at_fractions, group_features, squash
 from autoprune.envs.lagrangian import LagrangianPlanner
 from autoprune.problem.problem import PruningProblem

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from autoprune.cost.budget import allowed_counts
+from autoprune.cost.choices import allowed_counts
 from autoprune.cost.latency.clock import TimingConfig
 from autoprune.data.classification import Classification
 from autoprune.structure.analyze import analyze
@@ -43,5 +43,5 @@ def of(make, steps=4):
     return (
         model,
         structure,
-        allowed_counts(structure.sizes.values(), [steps] * len(structure.sizes)),
+        allowed_counts(structure.groups, [steps] * len(structure.sizes)),
     )

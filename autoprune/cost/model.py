@@ -13,8 +13,9 @@ from autoprune.cost.counting import FLOPS_PER_MAC
 from autoprune.cost.energy import EnergyTable
 from autoprune.cost.polynomial import Cost, Counts, Polynomial
 from autoprune.cost.registry import COSTS
+from autoprune.structure.depth import settled
 from autoprune.structure.plan import Plan
-from autoprune.structure.table import Structure
+from autoprune.structure.table import BRANCH, Structure
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,24 @@ class CostModel:
         return FLOPS_PER_MAC * self.macs(plan)
 
     def counts(self, plan: Mapping[str, int]) -> Counts:
-        """Return the counts of a plan in group order."""
-        return np.array([plan[group.name] for group in self.structure.groups], np.int64)
+        """Return the counts of a plan in group order.
+
+        Where a branch is gone, its groups count whole: they cost nothing, and they are what comes
+        back with the branch.
+        """
+        counts = [plan[group.name] for group in self.structure.groups]
+        sizes = self.structure.sizes.values()
+        groups = zip(self.structure.groups, counts, sizes, strict=True)
+        return np.array(
+            [
+                size if not count and group.kind != BRANCH else count
+                for group, count, size in groups
+            ],
+            np.int64,
+        )
 
     def plan(self, counts: ArrayLike) -> Plan:
         """Return the plan of counts in group order; the inverse of ``counts``."""
-        return Plan.of(
-            {
-                group.name: int(count)
-                for group, count in zip(self.structure.groups, np.asarray(counts), strict=True)
-            }
-        )
+        names = self.structure.sizes
+        kept = dict(zip(names, map(int, np.asarray(counts)), strict=True))
+        return Plan.of(settled(self.structure, kept))

@@ -138,6 +138,12 @@ Align = Annotated[
         help_behavior_hint="(default: 1; for latency what suits the device)",
     ),
 ]
+Depth = Annotated[
+    Literal["auto", "off"],
+    tyro.conf.arg(
+        help="auto: whole branches of residual blocks may go, too; off: widths only.",
+    ),
+]
 Backend = Annotated[
     Literal["torch", "onnxruntime"],
     tyro.conf.arg(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -39,6 +39,16 @@ def find_foldable(model: nn.Module, task: Task, batch: Batch) -> tuple[Pair, ...
         with folded(pairs):
             outputs = tree_leaves(forward(model, task, batch))
     return pairs if all(map(_same, expected, outputs)) else ()
+
+
+def pairs_in(model: nn.Module, names: Iterable[tuple[str, str]]) -> list[Pair]:
+    """Return the pairs of a network by the paths of convolution and norm; some may be gone."""
+    modules, pairs = dict(model.named_modules()), []
+    for conv, path in names:
+        norm = modules.get(path)
+        if isinstance(norm, _BatchNorm):
+            pairs.append(Pair(modules[conv], norm))
+    return pairs
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from autoprune.foundation.options import (
     ClassWeightsSpec,
     DataSpec,
     DenseBaseline,
+    Depth,
     Device,
     Flag,
     GranularityName,
@@ -82,6 +83,7 @@ class PruningConfig(RunConfig):
     finetune_epochs: int = 10
     """Epochs of training after pruning; 0 leaves it out."""
     align: Align = None
+    depth: Depth = "off"
     backend: Backend = "torch"
     latency_batch: LatencyBatch = 64
     seed: Seed = 0

@@ -53,7 +53,7 @@ class Problem(PruningProblem):
 
     def __repr__(self) -> str:
         """Return groups and budget."""
-        return f"Problem({len(self.structure.groups)} groups, budget {self.budget.budget})"
+        return f"Problem({len(self.structure.groups)} groups, budget {self.budget.name})"
 
     def env(
         self,

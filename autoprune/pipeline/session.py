@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from autoprune.cost.budget import BoundBudget
+from autoprune.cost.bound_budget import BoundBudget
 from autoprune.cost.latency import LatencyModel
 from autoprune.cost.model import CostModel
 from autoprune.foundation.progress import Progress

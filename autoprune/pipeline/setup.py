@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from autoprune.cost.budget import BoundBudget, Budget, allowed_counts
+from autoprune.cost.bound_budget import BoundBudget
+from autoprune.cost.budget import Budget
+from autoprune.cost.choices import allowed_counts
 from autoprune.cost.latency import LatencyModel, Survey, width_steps
 from autoprune.cost.model import CostModel
 from autoprune.foundation.progress import Progress
@@ -18,6 +20,7 @@ from autoprune.problem.floors import floors
 from autoprune.problem.granularity.parse import Granularity
 from autoprune.problem.granularity.units import PruningUnits
 from autoprune.runs.artifacts import Artifacts
+from autoprune.structure.depth import deepened
 from autoprune.structure.table import Structure
 
 LATENCY = "latency.json"
@@ -57,6 +60,8 @@ def price(
         structure = analyze_for(
             inputs.task, inputs.model, inputs.example, config.outputs, config.sizes
         )
+        if config.depth == "auto" and config.granularity == "channel":
+            structure = deepened(structure)
         phase.advance()
     with threads(thread_count(config, structure)):
         latency = _find_latency(inputs, config, budget, structure, progress)
@@ -94,8 +99,7 @@ def _find_latency(
     stored = Artifacts(config.directory)
     if not config.fresh and stored.intact(LATENCY):
         return LatencyModel.from_json(stored.json(LATENCY))
-    sizes = structure.sizes.values()
-    choices = allowed_counts(sizes, _steps(budget, config, structure, inputs.device))
+    choices = allowed_counts(structure.groups, _steps(budget, config, structure, inputs.device))
     batch = inputs.sized_batch(config.latency_batch)
     survey = Survey(inputs.model, structure, inputs.task, batch, choices, config.backend)
     for text in survey.notes:

@@ -118,9 +118,17 @@ def evaluator_parts(
 ) -> EvaluatorParts:
     """Parts of an evaluator that scores plans of a network on a split."""
     inputs, tuning = session.inputs, session.tuning
-    calibration = inputs.calibration(tuning.samples.evaluation, session.seeds)
+    fit = tuning.fit if ranking.branches and ranking.repairs else None
+    count = fit.samples if fit else tuning.samples.evaluation
     return EvaluatorParts(
-        model, session.structure, ranking, inputs.task, split, calibration, tuning.racing
+        model,
+        session.structure,
+        ranking,
+        inputs.task,
+        split,
+        inputs.calibration(count, session.seeds),
+        tuning.racing,
+        fit.reconstruction if fit else None,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from autoprune.problem.pool import PoolConfig
 from autoprune.problem.racing import RacingConfig
+from autoprune.ranking.reconstruction import ReconstructionConfig
 from autoprune.training.config import FitConfig
 
 
@@ -29,6 +30,21 @@ class SampleConfig:
 
 
 @dataclass(frozen=True)
+class ScoredFitConfig:
+    """Fit of every network that is scored where branches may go.
+
+    Without it, the loss of several branches is many times what each costs alone, and the order is
+    not that of delivered networks.
+    """
+
+    samples: int = 256
+    """Training samples that it is fitted to."""
+    reconstruction: ReconstructionConfig = field(
+        default_factory=lambda: ReconstructionConfig(rows=4000)
+    )
+
+
+@dataclass(frozen=True)
 class Tuning:
     """Tuning constants of the stages of a search; the defaults are what is documented."""
 
@@ -36,6 +52,7 @@ class Tuning:
     pool: PoolConfig = field(default_factory=PoolConfig)
     finalists: FinalistsConfig = field(default_factory=FinalistsConfig)
     samples: SampleConfig = field(default_factory=SampleConfig)
+    fit: ScoredFitConfig = field(default_factory=ScoredFitConfig)
     training: FitConfig = field(default_factory=lambda: FitConfig(epochs=20, batch_size=64))
     """Training of the embedded network on the spot."""
     finetuning: FitConfig | None = None

@@ -22,6 +22,7 @@ from autoprune.foundation.tables import (
 )
 from autoprune.foundation.terminal import duration
 from autoprune.pipeline.result import GroupKeep, LatencyCheck, Result
+from autoprune.structure.table import BRANCH
 
 
 def result_view(result: Result) -> RenderableType:
@@ -132,8 +133,10 @@ def _latency(check: LatencyCheck | None) -> list[RenderableType]:
 def _keeps(groups: Iterable[GroupKeep], units: str) -> Table:
     table = table_of("group", units, "kept", "keep", "of MACs")
     for group in groups:
+        if group.kind == BRANCH and group.kept:
+            continue  # it is what its groups are
         table.add_row(
-            Text(group.name),
+            Text(f"{group.name} (branch)" if group.kind == BRANCH else group.name),
             str(group.size),
             str(group.kept),
             bar(group.kept / group.size),

@@ -25,12 +25,13 @@ from autoprune.networks.execution import (
     laid_out,
     move,
 )
-from autoprune.networks.folding import find_foldable, folded
+from autoprune.networks.folding import find_foldable, folded, pairs_in
 from autoprune.networks.frozen import frozen_parameters
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.racing import RacingConfig, Subsample
 from autoprune.ranking.ordering import Ranking
 from autoprune.ranking.recalibration import Recalibration
+from autoprune.ranking.reconstruction import Reconstruction, ReconstructionConfig
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
 from autoprune.structure.table import Structure
@@ -56,7 +57,9 @@ class EvaluatorParts:
 
     ``search``: the split that plans are scored on, or of which a weighted subsample is used
     (:mod:`autoprune.problem.racing`). ``calibration``: samples by which batch statistics are moved
-    (:mod:`autoprune.ranking.recalibration`; 128 are enough).
+    (:mod:`autoprune.ranking.recalibration`; 128 are enough). ``fit``: settings by which every
+    network is fitted to the dense one layer after layer, before it is scored, on these samples;
+    None leaves that out.
     """
 
     model: nn.Module
@@ -66,6 +69,7 @@ class EvaluatorParts:
     search: Samples
     calibration: Samples
     racing: RacingConfig = field(default_factory=RacingConfig)
+    fit: ReconstructionConfig | None = None
 
 
 class Evaluator:
@@ -99,7 +103,14 @@ class Evaluator:
         samples = Batches(parts.calibration, size, net, self.form, seed=0)
         frozen = frozen_parameters(parts.model)  # the shell has no gradients
         self._recalibrate = Recalibration(net, task, samples, frozen)
-        self._pairs = find_foldable(net, task, move(_few(search), device_of(net)))
+        names = {module: name for name, module in net.named_modules()}
+        pairs = find_foldable(net, task, move(_few(search), device_of(net)))
+        self._pairs = [(names[pair.conv], names[pair.norm]) for pair in pairs]
+        self._fit = (
+            Reconstruction(parts.model, self._slicer, task, parts.calibration, parts.fit)
+            if parts.fit
+            else None
+        )
 
     @property
     def races(self) -> bool:
@@ -125,13 +136,20 @@ class Evaluator:
         plan, best = entry
         start = time.perf_counter()
         with blamed("the network does not run on fewer units", _CODE_WANTS_MULTIPLES):
-            weights = self.ranking.weights(plan) | self._recalibrate.references
-            net = self._slicer(self.ranking.kept(plan), weights)
+            net = self._network(plan)
             with laid_out(net, self.form):
-                self._recalibrate(net)
-                with folded(self._pairs):
+                if self._fit is None:
+                    self._recalibrate(net)
+                with folded(pairs_in(net, self._pairs)):
                     evaluation, seen = self._run(net, best)
         return replace(evaluation, seconds=time.perf_counter() - start), seen
+
+    def _network(self, plan: Plan) -> nn.Module:
+        """Return the compact network of a plan, fitted if that was asked for."""
+        kept, weights = self.ranking.kept(plan), self.ranking.weights(plan)
+        if self._fit is not None:
+            return self._fit(kept, weights).eval()
+        return self._slicer(kept, weights | self._recalibrate.references)
 
     def _run(self, net: nn.Module, best: Tensor | None) -> Outcome:
         subsample = self._subsample

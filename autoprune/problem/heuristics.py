@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprune.cost.budget import BoundBudget
+from autoprune.cost.bound_budget import BoundBudget
 from autoprune.cost.polynomial import Counts
 from autoprune.errors import UsageError
 from autoprune.problem.granularity.masking import Masking

@@ -121,7 +121,7 @@ class Ledger:
         plan = cost.plan(cost.counts(plan))  # one order of groups, one hash
         plan.check(self.problem.structure)
         if not self.problem.budget.met(plan):
-            raise ValueError(f"plan {plan.key} exceeds the budget {self.problem.budget.budget}")
+            raise ValueError(f"plan {plan.key} exceeds the budget {self.problem.budget.name}")
         return plan
 
     @property

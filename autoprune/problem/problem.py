@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprune.cost.budget import BoundBudget
+from autoprune.cost.bound_budget import BoundBudget
 from autoprune.cost.model import CostModel
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.scorer import Scorer

@@ -114,7 +114,7 @@ def patches(module: nn.Module, value: Tensor, limit: int, generator: torch.Gener
     """
     if not isinstance(module, CONVS):
         rows = value.reshape(-1, value.shape[-1])
-        return rows[_choose(len(rows), limit, generator, rows.device)]
+        return rows[choose_rows(len(rows), limit, generator, rows.device)]
     spatial = len(module.kernel_size)
     if value.dim() == spatial + 1:
         value = value[None]
@@ -126,11 +126,12 @@ def patches(module: nn.Module, value: Tensor, limit: int, generator: torch.Gener
         windows = windows.unfold(2 + dim, span, module.stride[dim])[..., ::dilation]
     windows = windows.movedim(1, 1 + spatial)  # [batch, *places, channels, *kernel]
     places = windows.shape[: 1 + spatial]
-    chosen = _choose(places.numel(), limit, generator, value.device)
+    chosen = choose_rows(places.numel(), limit, generator, value.device)
     return windows[torch.unravel_index(chosen, places)].flatten(1)
 
 
-def _choose(total: int, limit: int, generator: torch.Generator, device: torch.device) -> Tensor:
+def choose_rows(total: int, limit: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    """Return which of ``total`` rows are taken: a random subset where there are more, ascending."""
     if total <= limit:
         return torch.arange(total, device=device)
     return torch.randperm(total, generator=generator)[:limit].sort().values.to(device)

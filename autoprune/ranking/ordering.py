@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from autoprune.structure.table import Branch
 
 Curve = NDArray[np.float64]
 """Error by number of units kept, length size + 1; 0 at ``size``, non-increasing."""
@@ -38,20 +40,35 @@ class Ranking:
       at ``size``, never increasing in k. For methods that see data, the expected rise of the loss
       (:mod:`autoprune.ranking.regression`); for others the removed share of all importance.
     - ``repairs``: one per tensor that can be repaired; empty for methods that see no data.
+    - ``branches``: what may go as a whole; ``constants``: what is left then, [units], by the names
+      of the constants.
     """
 
     method: str
     orders: Mapping[str, Tensor]
     errors: Mapping[str, Curve]
     repairs: tuple[Repair, ...] = ()
+    branches: tuple[Branch, ...] = ()
+    constants: Mapping[str, Tensor] = field(default_factory=dict)
 
     def kept(self, plan: Mapping[str, int]) -> dict[str, Tensor]:
         """Return group -> ascending LongTensor of the units that stay under ``plan``."""
         return {name: self.orders[name][:count].sort().values for name, count in plan.items()}
 
     def weights(self, plan: Mapping[str, int]) -> dict[str, Tensor]:
-        """Return tensor name -> repaired values in the dense shape; treat them as read-only."""
-        return {name: value for repair in self.repairs for name, value in repair(plan).items()}
+        """Return tensor name -> repaired values in the dense shape; treat them as read-only.
+
+        What is left of branches that go is among them.
+        """
+        gone = [branch for branch in self.branches if plan.get(branch.name) == 0]
+        lost = {name for branch in gone for name in branch.tensors}
+        left = [branch.removal.constant for branch in gone]
+        return {
+            name: value
+            for repair in self.repairs
+            if not lost or repair.tensor not in lost
+            for name, value in repair(plan).items()
+        } | {name: self.constants[name] for name in left if name in self.constants}
 
 
 def by_importance(importance: Tensor) -> tuple[Tensor, Curve]:

@@ -11,6 +11,7 @@ from autoprune.data import Samples
 from autoprune.data.task import Task
 from autoprune.errors import UsageError
 from autoprune.networks.frozen import frozen_parameters
+from autoprune.ranking.branch_effects import with_branches
 from autoprune.ranking.consumers import find_consumers
 from autoprune.ranking.gram import DEFAULT, RegressionConfig, collect
 from autoprune.ranking.ordering import Ranking
@@ -20,7 +21,7 @@ from autoprune.ranking.regression import refitting
 from autoprune.ranking.sensitivity import sensitivities
 from autoprune.structure.copies import unwrapped
 from autoprune.structure.finite import require_finite
-from autoprune.structure.table import Structure
+from autoprune.structure.table import BRANCH, Structure
 
 
 def rank(
@@ -33,7 +34,7 @@ def rank(
     seed: int = 0,
     config: RegressionConfig = DEFAULT,
 ) -> Ranking:
-    """Rank the units of every group of ``structure`` by ``method``.
+    """Rank the units of every group of ``structure`` by ``method``, and what branches are worth.
 
     ``regression`` and ``lasso`` run the model over ``calibration`` (all of it; ``config`` says
     how many patches they keep) and can repair weights; the others see weights only. ``seed`` draws
@@ -43,9 +44,24 @@ def rank(
     Raises UsageError for an unknown method, missing calibration data, and weights or activations
     that are NaN or infinite.
     """
-    entry = find_ranking(method)
     model = unwrapped(model)
     require_finite(model)
+    groups = tuple(group for group in structure.groups if group.kind != BRANCH)
+    units = replace(structure, groups=groups)
+    ranked = _rank_units(model, units, method, task, calibration, seed, config)
+    return with_branches(ranked, model, structure, task, calibration)
+
+
+def _rank_units(
+    model: nn.Module,
+    structure: Structure,
+    method: str,
+    task: Task | None,
+    calibration: Samples | None,
+    seed: int,
+    config: RegressionConfig,
+) -> Ranking:
+    entry = find_ranking(method)
     if entry.own:
         return own_ranking(method, entry.load(), model, structure, task, calibration, seed)
     if not entry.needs_data:

@@ -70,14 +70,17 @@ class Recalibration:
             self.references[f"{path}.running_mean"] = now_mean - mean
             self.references[f"{path}.running_var"] = (now_variance + eps) / (variance + eps)
 
-    def __call__(self, net: nn.Module) -> None:
+    def __call__(self, net: nn.Module, left: Collection[str] = ()) -> None:
         """Compute the statistics of ``net``, made with ``references``, in place.
+
+        The norms of the paths ``left`` are left alone.
 
         Every batch is normalized by the statistics that follow from it; at the end they are the
         average over batches.
         """
         norms = _norms(net)
-        paths = [path for path in norms if f"{path}.running_mean" in self.references]
+        known = {path for path in norms if f"{path}.running_mean" in self.references}
+        paths = [path for path in norms if path in known and path not in left]
         if not paths:
             return
         references = {path: _statistics(norms[path]) for path in paths}

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -33,6 +34,7 @@ from autoprune.ranking.cholesky import cholesky
 from autoprune.ranking.consumers import CONVS
 from autoprune.ranking.gram import add_products, patches, precise, squares_lost
 from autoprune.ranking.recalibration import Recalibration
+from autoprune.ranking.shortcuts import divided_by, settle_mean, shortcuts
 from autoprune.structure.slicing import Slicer
 
 
@@ -94,53 +96,94 @@ class Reconstruction:
 
         Its batch-norm statistics are those of the pass; see :mod:`autoprune.ranking.recalibration`.
         """
-        net = self._slicer.build(kept, {**weights, **self._recalibrate.references})
-        indices = self._slicer.indices(kept)
+        settled = {
+            shortcut.ending.norm for shortcut in self._shortcuts.values() if shortcut.ending.norm
+        }
+        references = {
+            name: value
+            for name, value in self._recalibrate.references.items()
+            if name.rpartition(".")[0] not in settled
+        }
+        net = self._slicer.build(kept, {**weights, **references})
+        indices, modules = self._slicer.indices(kept), dict(net.named_modules())
         with ExitStack() as stack:
+            for shortcut in self._shortcuts.values():
+                entry = modules.get(shortcut.ending.entry)
+                if entry is not None:
+                    hook = entry.register_forward_pre_hook(shortcut.see, with_kwargs=True)
+                    stack.callback(hook.remove)
             for path, target in self._targets.items():
-                index = indices.get((f"{path}.weight", 0))
-                wanted = target.outputs if index is None else target.outputs[:, index]
-
-                def fit(
-                    module: nn.Module,
-                    args: tuple[Any, ...],
-                    target: _Target = target,
-                    wanted: Tensor = wanted,
-                ) -> None:
-                    """Solve for the layer when its input is there."""
-                    _fit(module, target.rows(module, args[0]), wanted, self._config.damping)
-
-                handle = net.get_submodule(path).register_forward_pre_hook(fit)
-                stack.callback(handle.remove)
+                layer = modules.get(path)
+                if layer is None or "weight" not in layer._parameters:
+                    continue  # it went with a branch
+                fit = partial(self._fit, path, target, indices.get((f"{path}.weight", 0)), modules)
+                stack.callback(layer.register_forward_pre_hook(fit).remove)
             if self._recalibrate.references:
-                self._recalibrate(net)  # passes the samples once; norms follow on the way
+                self._recalibrate(net, settled)  # passes the samples once; norms follow on the way
             else:
                 self._pass(net)
         return net
+
+    def _fit(
+        self,
+        path: str,
+        target: _Target,
+        stays: Tensor | None,
+        modules: Mapping[str, nn.Module],
+        module: nn.Module,
+        args: tuple[Any, ...],
+    ) -> None:
+        """Solve for a layer when its input is there."""
+        wanted = target.outputs if stays is None else target.outputs[:, stays]
+        rows = target.rows(module, args[0])
+        shortcut = self._shortcuts.get(path)
+        if shortcut is None:
+            _solve(module, rows, wanted, self._config.damping)
+            return
+        norm = modules.get(shortcut.ending.norm or "")
+        units = torch.arange(target.outputs.shape[1]) if stays is None else stays
+        lacks = shortcut.lacks(units, divided_by(norm))
+        wanted = wanted if lacks is None else wanted + lacks
+        _solve(module, rows, wanted, self._config.damping)
+        settle_mean(norm, wanted, _product(module, rows))
 
     def _aim(self, model: nn.Module) -> dict[str, _Target]:
         """Return the targets of the layers, from one pass through the dense network."""
         targets: dict[str, _Target] = {}
         calls: Counter[str] = Counter()
+        drawn = {
+            path: (seed, self._limit(layer))
+            for seed, (path, layer) in enumerate(_layers(model).items())
+        }
+        self._shortcuts = shortcuts(self._slicer.branches, drawn)
         with ExitStack() as stack:
-            for seed, (path, layer) in enumerate(_layers(model).items()):
+            for shortcut in self._shortcuts.values():
+                entry = model.get_submodule(shortcut.ending.entry)
+                hook = entry.register_forward_pre_hook(shortcut.see_dense, with_kwargs=True)
+                stack.callback(hook.remove)
+            for path, (seed, limit) in drawn.items():
 
                 def see(
                     module: nn.Module,
                     args: tuple[Any, ...],
                     path: str = path,
                     seed: int = seed,
+                    limit: int = limit,
                 ) -> None:
                     """Draw patches of a layer's input and keep its outputs on them."""
                     calls[path] += 1
-                    fitting = self._config.patch_bytes // (4 * _matrix(module).shape[1])
-                    limit = min(self._config.rows, fitting)
                     rows = _rows(module, args[0], limit, seed)
                     targets[path] = _Target(seed, limit, _product(module, rows))
 
+                layer = model.get_submodule(path)
                 stack.callback(layer.register_forward_pre_hook(see).remove)
             self._pass(model)
         return {path: target for path, target in targets.items() if calls[path] == 1}
+
+    def _limit(self, layer: nn.Module) -> int:
+        """Most patches that a layer is fitted to."""
+        fitting = self._config.patch_bytes // (4 * _matrix(layer).shape[1])
+        return min(self._config.rows, fitting)
 
     @torch.no_grad()
     def _pass(self, net: nn.Module) -> None:
@@ -189,7 +232,7 @@ def _product(module: nn.Module, rows: Tensor) -> Tensor:
     return rows @ _solution(module)
 
 
-def _fit(module: nn.Module, rows: Tensor, wanted: Tensor, damping: float) -> None:
+def _solve(module: nn.Module, rows: Tensor, wanted: Tensor, damping: float) -> None:
     """Solve for the weights (and bias) nearest to ``wanted``, in place."""
     before = _solution(module).double()
     if squares_lost(rows) or squares_lost(wanted):

@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.fx import Node
 
 from autoprune.structure.graph import ModelGraph
-from autoprune.structure.trace import RawLayer, Trace, only_checks, operator_name
+from autoprune.structure.table import Ending
+from autoprune.structure.trace import RawLayer, Trace, module_of, only_checks, operator_name
 
 ADDITIONS = ("add", "add_")
 """Operators that bring a branch back."""
@@ -44,6 +45,7 @@ class Cone:
     column: Tensor
     layers: tuple[int, ...]
     tensors: tuple[str, ...]
+    ending: Ending | None
 
 
 def find_cones(trace: Trace, graph: ModelGraph) -> list[Cone]:
@@ -100,7 +102,22 @@ class _Network:
             return None
         column = self._trace.labels.column(labels, dim)
         places = tuple(place for place, _ in layers)
-        return Cone(value, total, frozenset(nodes), paths, dim, column, places, tensors)
+        ending = self._ending(value, other, paths[0])
+        return Cone(value, total, frozenset(nodes), paths, dim, column, places, tensors, ending)
+
+    def _ending(self, value: Node, other: Node, entry: str) -> Ending | None:
+        """Describe the end of a branch that is added to what its first module reads."""
+        reads = {one for node in self._runs[entry] for one in node.all_input_nodes}
+        if other not in reads:
+            return None
+        node, norm = _source(value), None
+        if operator_name(node) == "batch_norm":
+            norm = module_of(node)
+            before = node.args[0]
+            node = _source(before) if isinstance(before, Node) else node
+        layer = module_of(node)
+        known = operator_name(node).startswith(("conv", "linear"))
+        return Ending(layer, norm, entry) if known and self._runs.get(layer) == {node} else None
 
     def _serving(self, value: Node, total: Node) -> set[Node]:
         """Return the operators that serve nothing but ``value``, which is added only here."""
@@ -210,6 +227,13 @@ def _paths(node: Node) -> list[str]:
 def _users(node: Node) -> set[Node]:
     """Operators that use a node, without assertions about it."""
     return {user for user in node.users if not only_checks(user)}
+
+
+def _source(node: Node) -> Node:
+    """Return the operator that made a value which others only handed on."""
+    while _makes_nothing(node):
+        node = node.all_input_nodes[0]
+    return node
 
 
 def _makes_nothing(node: Node) -> bool:

@@ -112,6 +112,7 @@ def _branches(
                     if cone.total in outer.nodes
                 ),
                 cone.value.name,
+                cone.ending,
             )
         )
     return tuple(branches)

@@ -1,4 +1,7 @@
-"""Plans: for every group, how many units stay. A plan is all that an agent produces."""
+"""Plans: for every group, how many units stay. A plan is all that an agent produces.
+
+Where branches may go (:mod:`autoprune.structure.depth`) they are groups, too, of one unit each.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from autoprune.errors import DamagedError, UsageError
+from autoprune.structure.depth import settled
 from autoprune.structure.layer_names import groups_of
 from autoprune.structure.table import Structure
 
 
 @dataclass(frozen=True)
 class Plan(Mapping[str, int]):
-    """Units kept per group; immutable, hashable, JSON. Behaves as a mapping name -> count."""
+    """Units kept per group; immutable, hashable, JSON. Behaves as a mapping name -> count.
+
+    A branch that is gone keeps 0 units, and so does every group in it.
+    """
 
     kept: tuple[tuple[str, int], ...]
 
@@ -50,8 +57,8 @@ class Plan(Mapping[str, int]):
     def of_layers(cls, structure: Structure, kept: Mapping[str, int | float]) -> Plan:
         """Make a plan from layers, by path or wildcard, and what they keep; the rest stays whole.
 
-        An int counts units; a float is a fraction, rounded, at least one unit. Of several names for
-        a group the last decides.
+        An int counts units; a float is a fraction, rounded, at least one unit. A branch that keeps
+        0 is taken out. Of several names for a group the last decides.
 
         Raises UsageError for a layer that does not exist, or more units than it has.
         """
@@ -62,7 +69,7 @@ class Plan(Mapping[str, int]):
                 counts[name] = (
                     max(1, int(size * value + 0.5)) if isinstance(value, float) else value
                 )
-        plan = cls.of(counts)
+        plan = cls.of(settled(structure, counts))
         plan.check(structure)
         return plan
 
@@ -85,7 +92,10 @@ class Plan(Mapping[str, int]):
         return hashlib.sha256(json.dumps(self.kept).encode()).hexdigest()[:16]
 
     def check(self, structure: Structure) -> None:
-        """Raise UsageError unless the plan names exactly the groups of ``structure``, in range."""
+        """Raise UsageError unless the plan names exactly the groups of ``structure``, in range.
+
+        A branch keeps its one unit or none, and then nothing in it is kept either.
+        """
         unknown, missing = set(self) - set(structure.sizes), set(structure.sizes) - set(self)
         if unknown or missing:
             raise UsageError(
@@ -97,12 +107,18 @@ class Plan(Mapping[str, int]):
                 ),
                 "make one with Plan.uniform(analyze(model, example_inputs), 0.5)",
             )
+        may_go = {branch.name for branch in structure.branches}
+        for branch in structure.branches:
+            if not self.get(branch.name, 1):
+                may_go |= {*branch.groups}
         for name, size in structure.sizes.items():
-            if not 1 <= self[name] <= size:
+            if not (name not in may_go) <= self[name] <= size:
                 raise UsageError(
                     f"the plan keeps {self[name]} of the {size} units of {name!r}",
                     f"keep between 1 and {size}",
                 )
+        if dict(self) != settled(structure, self):
+            raise UsageError("the plan keeps units in a branch that it takes out", "keep 0 of them")
 
     def to_json(self) -> dict[str, int]:
         """Return a JSON-able object."""
@@ -112,7 +128,7 @@ class Plan(Mapping[str, int]):
     def from_json(cls, data: object) -> Plan:
         """Read what ``to_json`` wrote; raise DamagedError if it is anything else."""
         if not isinstance(data, dict) or not all(
-            isinstance(name, str) and type(count) is int and count >= 1
+            isinstance(name, str) and type(count) is int and count >= 0
             for name, count in data.items()
         ):
             raise DamagedError("not a plan: expected an object of group names and unit counts")

@@ -18,11 +18,13 @@ from autoprune.errors import UsageError
 from autoprune.structure.cut_record import note_removal
 from autoprune.structure.table import TUPLE, VALUE, Removal, Template
 
-_SUMS: Final = frozenset(
+SUMS: Final = frozenset(
     {
         *(torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__radd__, Tensor.__iadd__),
     }
 )
+"""Additions, as torch calls them."""
+
 _ANSWERS: Final = frozenset(
     "shape dtype device ndim layout is_cuda is_cpu is_meta requires_grad is_sparse is_quantized "
     "is_nested names itemsize nbytes size dim numel nelement stride is_floating_point is_complex "
@@ -48,7 +50,7 @@ class Gone:
     ) -> Any:
         """Add the constant, or answer with the value itself."""
         gone = next(leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, cls))
-        if func in _SUMS:
+        if func in SUMS:
             return gone._sum(args[1] if args[0] is gone else args[0])
         return gone
 

@@ -69,6 +69,11 @@ class Slicer:
         self._modules = dict(self._shell.named_modules())
         self._out: list[str] = []  # paths of the modules that the last call took out
 
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        """Branches of the network, whether they may go or not."""
+        return self._structure.branches
+
     def __call__(
         self, kept: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
     ) -> nn.Module:

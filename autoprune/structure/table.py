@@ -156,6 +156,19 @@ class Removal:
 
 
 @dataclass(frozen=True)
+class Ending:
+    """How a branch ends that is added to the very value it starts from.
+
+    ``layer`` makes its last units, ``norm`` is the batch norm after it, if there is one; ``entry``
+    is the module whose first input is the value.
+    """
+
+    layer: str
+    norm: str | None
+    entry: str
+
+
+@dataclass(frozen=True)
 class Branch:
     """What lies between a value and an addition that brings it back; it may go as a whole.
 
@@ -166,6 +179,7 @@ class Branch:
       ``Structure.layers``) likewise.
     - ``outer``: branches that it is part of.
     - ``value``: name of its value in the exported graph.
+    - ``ending``: how it ends, if that is by a layer, and by an addition to its own input.
     """
 
     name: str
@@ -177,6 +191,7 @@ class Branch:
     layers: tuple[int, ...]
     outer: tuple[str, ...]
     value: str
+    ending: Ending | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from support.reporting import parser
 from torch import nn
 
 from autoprune.agents.base import Searcher
-from autoprune.cost.budget import BoundBudget, Budget
+from autoprune.cost.bound_budget import BoundBudget
+from autoprune.cost.budget import Budget
 from autoprune.cost.model import CostModel
 from autoprune.data import Data, Split, load_data
 from autoprune.data.classification import Classification

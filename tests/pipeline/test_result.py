@@ -101,7 +101,7 @@ def test_the_network_itself_is_neither_written_nor_compared():
     [
         (("format",), 2),
         (("unknown",), 1),
-        (("plan",), {"conv1": 0}),
+        (("plan",), {"conv1": -1}),
         (("plan",), [["conv1", 8]]),
         (("base",), None),
         (("base", "accuracy"), "1.0"),

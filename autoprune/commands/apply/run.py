@@ -12,7 +12,7 @@ from autoprune.agents.ddpg import DDPGSearcher
 from autoprune.agents.initial_plans import baseline_plans
 from autoprune.agents.policy import Policy
 from autoprune.commands.apply.config import ApplyConfig
-from autoprune.cost.budget import BoundBudget
+from autoprune.cost.bound_budget import BoundBudget
 from autoprune.envs.rewards import find_reward
 from autoprune.foundation.files import canonical, digest
 from autoprune.foundation.progress import Progress, Silent

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoprune.commands.train_policy.config import Source, TrainPolicyConfig
-from autoprune.cost.budget import BoundBudget, Budget
+from autoprune.cost.bound_budget import BoundBudget
+from autoprune.cost.budget import Budget
 from autoprune.cost.latency import LatencyModel
 from autoprune.errors import InfeasibleError, UsageError
 from autoprune.foundation import trust

@@ -214,5 +214,5 @@ def _plan_errors(case: TrainingCase, policy: Policy) -> list[PlanErrors]:
     for problem, context in zip(case.problems, case.contexts, strict=True):
         plans = (*baseline_plans(problem), policy.plan(problem))
         errors = [round(context.error(tuple(plan.values())), 6) for plan in plans]
-        rows.append(PlanErrors(case.name, str(problem.budget.budget), *errors))
+        rows.append(PlanErrors(case.name, problem.budget.name, *errors))
     return rows

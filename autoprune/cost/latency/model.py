@@ -9,7 +9,7 @@ agree with them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 import numpy as np
@@ -30,10 +30,13 @@ from autoprune.foundation.schema import decode_fields, encode_fields
 from autoprune.networks.execution import device_of
 from autoprune.networks.folding import find_foldable
 from autoprune.structure.slicing import Slicer
-from autoprune.structure.table import Structure
+from autoprune.structure.table import BRANCH, Structure
 
 CALIBRATION: Final = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)
 """Places between all and the least units at which whole networks are timed."""
+
+GOLDEN: Final = 0.618
+"""Multiples of it, without their whole part, are spread evenly however many they are."""
 
 NANO, MILLI = 1e9, 1e6
 """Nanoseconds in a second and in a millisecond."""
@@ -139,7 +142,7 @@ class Survey:
             self._times.save()
         samples = samples_in(self._batch)
         raw = [self._table(call, grid_, samples) for call, grid_ in self._grids]
-        tables = [Table(table.axes, monotone(table.values)) for table in raw]
+        tables = [replace(table, values=monotone(table.values)) for table in raw]
         moved = sum(np.abs(a.values - b.values).mean() for a, b in zip(raw, tables, strict=True))
         return self._calibrated(tables, float(moved / sum(table.values.mean() for table in raw)))
 
@@ -151,12 +154,14 @@ class Survey:
         values = np.zeros(grid_.plans.shape[:2])
         for place, counts in grid_.points():
             values[place] = (self._times.get(call.call.key(call.at(counts))) or 0.0) / samples
-        return Table(grid_.axes, values)
+        return Table(grid_.axes, values, call.within)
 
     def _calibrated(self, tables: Sequence[Table], corrected: float) -> LatencyModel:
         names = [group.name for group in self._structure.groups]
         sizes = np.array([options[-1] for options in self._choices], np.int64)
-        plans = np.unique([_between(self._choices, place) for place in CALIBRATION], axis=0)
+        plans = np.unique(
+            [_between(self._structure, self._choices, place) for place in CALIBRATION], axis=0
+        )
         samples, slicer = samples_in(self._batch), Slicer(self._model, self._structure)
         networks = [slicer.build(first_units(self._structure, plan)).eval() for plan in plans]
         measured = np.array(self.time(networks)) * NANO / samples
@@ -189,8 +194,16 @@ def measure_latency(
     return Survey(model, structure, task, batch, choices, backend, turns).take()
 
 
-def _between(choices: Sequence[Counts], place: float) -> Counts:
-    return np.array([options[round(place * (len(options) - 1))] for options in choices], np.int64)
+def _between(structure: Structure, choices: Sequence[Counts], place: float) -> Counts:
+    """Return a plan between all units and the least; of branches that part stays, well spread."""
+    counts, branches = [], 0
+    for group, options in zip(structure.groups, choices, strict=True):
+        part = place
+        if group.kind == BRANCH:
+            branches += 1
+            part = float(branches * GOLDEN % 1 < place)
+        counts.append(options[round(part * (len(options) - 1))])
+    return np.array(counts, np.int64)
 
 
 def first_units(structure: Structure, counts: Counts) -> dict[str, torch.Tensor]:

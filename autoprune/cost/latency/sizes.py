@@ -11,7 +11,6 @@ from itertools import product
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_map
 
 from autoprune.cost.latency.calls import Call, Recorder
@@ -22,9 +21,9 @@ from autoprune.data.task import Batch, Task
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.execution import Form, forward
-from autoprune.networks.folding import Pair, folded
+from autoprune.networks.folding import Pair, folded, pairs_in
 from autoprune.structure.slicing import Slicer
-from autoprune.structure.table import Structure
+from autoprune.structure.table import BRANCH, Structure
 
 KNOTS = 9
 """Widths measured along one axis, at most."""
@@ -32,11 +31,15 @@ KNOTS = 9
 
 @dataclass(frozen=True)
 class SizedCall:
-    """An operation whose sizes are ``fixed + times @ counts``: [sizes] and [sizes, groups]."""
+    """An operation whose sizes are ``fixed + times @ counts``: [sizes] and [sizes, groups].
+
+    ``within``: indices of the branches that it is part of.
+    """
 
     call: Call
     fixed: Counts
     times: Counts
+    within: tuple[int, ...] = ()
 
     def at(self, counts: Counts) -> tuple[int, ...]:
         """Return the sizes under a plan."""
@@ -81,11 +84,17 @@ def sized_calls(
         narrowed = _Unreal(model, structure, task, batch, form, pairs)
         fixed = [np.array(call.sizes, np.int64) for call in whole]
         times = [np.zeros((len(call.sizes), len(choices)), np.int64) for call in whole]
+        within: list[list[int]] = [[] for _ in whole]
+        kinds = [group.kind for group in structure.groups]
         for group, options in enumerate(choices):
             if len(options) == 1:
                 continue
             counts = sizes.copy()
             counts[group] = options[-2]
+            if kinds[group] == BRANCH:
+                for place in _lost(whole, narrowed(counts)):
+                    within[place].append(group)
+                continue
             narrower, step = narrowed(counts), int(options[-1] - options[-2])
             if [call.name for call in whole] != [call.name for call in narrower]:
                 raise UsageError("what the network does changes with its widths")
@@ -94,9 +103,30 @@ def sized_calls(
                 if not left.any() and (fall >= 0).all():  # else its size is seen as constant
                     slopes[:, group] = fall
     return [
-        SizedCall(call, row - slopes @ sizes, slopes)
-        for call, row, slopes in zip(whole, fixed, times, strict=True)
+        SizedCall(call, row - slopes @ sizes, slopes, tuple(branches))
+        for call, row, slopes, branches in zip(whole, fixed, times, within, strict=True)
     ]
+
+
+def _lost(whole: Sequence[Call], left: Sequence[Call]) -> range:
+    """Return the places of the operations that go with a branch: all but those before and after.
+
+    The addition that brought it back stays, with a constant for a summand.
+    """
+
+    def alike(one: Call, other: Call) -> bool:
+        return one.name == other.name and one.sizes == other.sizes
+
+    shortest = min(len(whole), len(left))
+    pairs = zip(whole, left, strict=False)
+    before = next((at for at, pair in enumerate(pairs) if not alike(*pair)), shortest)
+    backwards = zip(reversed(whole), reversed(left), strict=False)
+    after = next((at for at, pair in enumerate(backwards) if not alike(*pair)), shortest)
+    after = min(after, shortest - before)
+    end = len(whole) - after
+    if len(left) - after > before and whole[end - 1].name == left[len(left) - after - 1].name:
+        end -= 1
+    return range(before, end)
 
 
 class _Unreal:
@@ -120,11 +150,7 @@ class _Unreal:
     def __call__(self, counts: Counts) -> list[Call]:
         groups = zip(self._structure.groups, counts.tolist(), strict=True)
         net = self._slicer({group.name: torch.arange(count) for group, count in groups})
-        pairs, recorder = [], Recorder()
-        for conv, norm in self._pairs:
-            found = net.get_submodule(norm)
-            assert isinstance(found, _BatchNorm)  # noqa: S101
-            pairs.append(Pair(net.get_submodule(conv), found))
+        pairs, recorder = pairs_in(net, self._pairs), Recorder()
         with torch.inference_mode(), folded(pairs), torch.device("meta"), recorder:
             forward(net, self._task, self._inputs, self._form)
         return recorder.calls

@@ -32,10 +32,14 @@ class Axis:
 
 @dataclass(frozen=True)
 class Table:
-    """Nanoseconds of one operation: ``values`` [knots of the first axis, knots of the second]."""
+    """Nanoseconds of one operation: ``values`` [knots of the first axis, knots of the second].
+
+    ``within``: indices of the branches without which the operation is not run.
+    """
 
     axes: tuple[Axis, Axis]
     values: Floats
+    within: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class TableCost(Cost):
     networks timed from end to end, and what those take; in between is interpolated, outside it is
     in proportion to the nearest. No table falls along its knots, and no size when a count rises, so
     neither does the cost; all of it is arithmetic on integers: not even rounding makes it fall.
+    ``within`` [tables, groups] is 1 for the branches without which a table does not count; empty
+    where there are none.
     """
 
     fixed: Counts
@@ -56,6 +62,7 @@ class TableCost(Cost):
     values: Counts
     sums: Counts = field(default_factory=lambda: np.ones(1, np.int64))
     totals: Counts = field(default_factory=lambda: np.ones(1, np.int64))
+    within: Counts = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
     @classmethod
     def of(cls, groups: Sequence[str], sizes: Counts, tables: Iterable[Table]) -> Self:
@@ -63,21 +70,26 @@ class TableCost(Cost):
 
         Tables must not fall along their knots (:func:`monotone`).
         """
-        summed: dict[tuple[Axis, Axis], Floats] = {}
+        summed: dict[tuple[tuple[Axis, Axis], tuple[int, ...]], Floats] = {}
         for table in tables:
-            known = summed.get(table.axes)
-            summed[table.axes] = table.values if known is None else known + table.values
-        longest = max((len(axis.knots) for axes in summed for axis in axes), default=1) + 1
-        knots = np.array([[_padded(axis.knots, longest) for axis in axes] for axes in summed])
-        times = [[axis.times for axis in axes] for axes in summed]
+            known = summed.get((table.axes, table.within))
+            added = table.values if known is None else known + table.values
+            summed[table.axes, table.within] = added
+        longest = max((len(axis.knots) for axes, _ in summed for axis in axes), default=1) + 1
+        knots = np.array([[_padded(axis.knots, longest) for axis in axes] for axes, _ in summed])
+        times = [[axis.times for axis in axes] for axes, _ in summed]
+        within = np.zeros((len(summed), len(groups)), np.int64)
+        for row, (_, branches) in enumerate(summed):
+            within[row, list(branches)] = 1
         values = [_filled(values, longest) for values in summed.values()]
         return cls(
             tuple(groups),
             sizes,
-            np.array([[a.fixed for a in axes] for axes in summed], np.int64).reshape(-1, AXES),
+            np.array([[a.fixed for a in axes] for axes, _ in summed], np.int64).reshape(-1, AXES),
             np.array(times, np.int64).reshape(-1, AXES, len(groups)),
             knots.astype(np.int64).reshape(-1, AXES, longest),
             np.array(values).round().astype(np.int64).reshape(-1, longest, longest),
+            within=within if within.any() else np.zeros((0, 0), np.int64),
         )
 
     def calibrated(self, plans: Counts, measured: Floats) -> Self:
@@ -96,6 +108,8 @@ class TableCost(Cost):
     def along(self, counts: Counts, group: int, candidates: Counts) -> Counts:
         """Evaluate ``counts`` with each candidate [n] in place of one group's; returns [n]."""
         touched = self.times[:, :, group].any(axis=1)
+        if len(self.within):
+            touched |= self.within[:, group] > 0
         plans = np.tile(counts, (len(candidates), 1))
         plans[:, group] = candidates
         others = self._sum(counts[None], np.flatnonzero(~touched))
@@ -147,12 +161,17 @@ class TableCost(Cost):
             + values[t, i, j + 1] * below[..., 0] * above[..., 1]
             + values[t, i + 1, j + 1] * above[..., 0] * above[..., 1]
         )
-        result: Counts = (total // (step[..., 0] * step[..., 1])).sum(axis=1)
+        parts = total // (step[..., 0] * step[..., 1])
+        if len(self.within):
+            parts *= ~(self.within[rows] @ (counts.T == 0)).T.astype(bool)
+        result: Counts = parts.sum(axis=1)
         return result
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able object."""
         arrays = {name: getattr(self, name).tolist() for name in _ARRAYS}
+        if len(self.within):
+            arrays["within"] = self.within.tolist()
         return {"groups": list(self.groups), **arrays}
 
     @classmethod
@@ -166,14 +185,16 @@ class TableCost(Cost):
             shapes = [(len(groups),), (tables, AXES), (tables, AXES, len(groups))]
             shapes += [(tables, AXES, longest), (tables, longest, longest), (len(sums),)]
             actual = [array.shape for array in arrays]
+            within = np.array(data.get("within") or np.zeros((0, 0)), np.int64)
         except (KeyError, TypeError, ValueError, OverflowError, IndexError):
             raise DamagedError("not a table of latencies") from None
         rising = [np.diff(knots, axis=-1) - 1, np.diff(sums) - 1, np.diff(totals), times, sums - 1]
         rising += [np.diff(values, axis=axis) for axis in (1, 2)] if values.ndim == 3 else []
         sound = actual == [*shapes, shapes[-1]] and len(sums) > 0
+        sound &= within.shape in ((0, 0), (tables, len(groups)))
         if not sound or any((steps < 0).any() for steps in rising):
             raise DamagedError("not a table of latencies")
-        return cls(groups, *arrays)
+        return replace(cls(groups, *arrays), within=within)
 
 
 _ARRAYS: Final = ("sizes", "fixed", "times", "knots", "values", "sums", "totals")

@@ -124,7 +124,15 @@ def rank_weights(
         stages[layout.tensor], sources[layout.tensor] = stage.to(source.device), source
         errors[layout.group] = _errors(layout, stage, size)
         totals[layout.group] = float(size.double().sum())
-    return Masking(method, {}, errors, (), layouts, stages, sources, totals)
+    return Masking(
+        method,
+        {},
+        errors,
+        layouts=layouts,
+        stages=stages,
+        sources=sources,
+        totals=totals,
+    )
 
 
 def _stages_of_weights(layout: Layout, order: Tensor) -> Tensor:
