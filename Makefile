@@ -75,6 +75,7 @@ $(DEV): $(RUNTIME)
 $(MODELS): $(DEV)
 	$(PIP) --no-deps torchvision
 	$(PIP) timm transformers segmentation-models-pytorch diffusers
+	$(PIP) accelerate pytorch-lightning optuna pandas
 	$(PIP) opencv-python-headless polars psutil py-cpuinfo requests
 	$(PIP) --no-deps ultralytics ultralytics-thop
 	@touch $@

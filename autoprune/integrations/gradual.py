@@ -11,23 +11,25 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from autoprune.cost.budget import BoundBudget, Budget
+from autoprune.cost.bound_budget import BoundBudget
+from autoprune.cost.budget import Budget
 from autoprune.cost.model import CostModel
 from autoprune.errors import UsageError
 from autoprune.networks.execution import device_of
 from autoprune.pipeline.search import named_layers
 from autoprune.problem.floors import floors
-from autoprune.problem.heuristics import heuristic_plan
+from autoprune.problem.heuristics import check_heuristic, heuristic_plan
 from autoprune.ranking.ordering import Ranking
 from autoprune.ranking.own import own_ranking
 from autoprune.ranking.rank import rank
+from autoprune.ranking.registry import find_ranking, without_data
 from autoprune.structure.analyze import analyze
 from autoprune.structure.cut_record import recorded_cut
 from autoprune.structure.cutting import cut
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
 from autoprune.structure.table import Structure
-from autoprune.training.surgery import carry, cut_between
+from autoprune.training.surgery import Change, carry, require_cuttable
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,12 @@ class Rounds:
 
     def __post_init__(self) -> None:
         Budget.parse(self.budget)
+        check_heuristic(self.heuristic, masked=False)
+        if isinstance(self.ranking, str) and find_ranking(self.ranking).needs_data:
+            raise UsageError(
+                f"ranking {self.ranking!r} needs calibration data",
+                f"take one of {', '.join(without_data())}, or a function of the model",
+            )
         for name, least in (("at", 0), ("rounds", 1), ("every", 1)):
             value = getattr(self, name)
             if type(value) is not int or value < least:
@@ -96,7 +104,8 @@ class GradualPruner:
         if self.done == 0:
             self._dense = analyze(model, self.example_inputs)
         together = _processes() > 1
-        structure = self._dense if together or not self.done else self._analyzed(model)
+        whole = together or not self.done
+        structure = self._dense if whole else analyze(model, self.example_inputs)
         ranking = self._ranking(model, structure)
         plan = self._plan(ranking)
         kept = _agreed(ranking.kept(plan), device_of(model))
@@ -105,9 +114,6 @@ class GradualPruner:
         else:
             _cut_in_place(model, structure, kept, optimizers)
         self.plan, self.done = plan, self.done + 1
-
-    def _analyzed(self, model: nn.Module) -> Structure:
-        return analyze(model, self.example_inputs)
 
     def _ranking(self, model: nn.Module, structure: Structure) -> Ranking:
         method = self.when.ranking
@@ -126,7 +132,7 @@ class GradualPruner:
 
     @cached_property
     def _budget(self) -> BoundBudget:
-        layers = named_layers(self.when.keep, self.when.only)
+        layers = named_layers(self.when.keep, self.when.only, (), ())
         least = floors(self._dense, layers["keep"], layers["only"])
         return Budget.parse(self.when.budget).bind(CostModel(self._dense), 1, least)
 
@@ -144,15 +150,14 @@ def _cut_in_place(
     optimizers: list[Optimizer],
 ) -> None:
     """Cut a network and carry its optimizers over; what is frozen or elsewhere stays."""
-    slicer, old, before = (
-        Slicer(model, structure),
-        dict(model.named_parameters()),
-        recorded_cut(model),
-    )
-    cut(model, slicer.indices(kept), slicer.widths(kept))
-    new, staying = dict(model.named_parameters()), cut_between(before, recorded_cut(model))
+    slicer, before = Slicer(model, structure), recorded_cut(model)
+    old, indices = dict(model.named_parameters()), slicer.indices(kept)
     for optimizer in optimizers:
-        carry(optimizer, old, new, staying)
+        require_cuttable(optimizer, old, {name for name, _ in indices})
+    cut(model, indices, slicer.widths(kept))
+    new, change = dict(model.named_parameters()), Change.between(before, recorded_cut(model))
+    for optimizer in optimizers:
+        carry(optimizer, old, new, change)
 
 
 def _processes() -> int:

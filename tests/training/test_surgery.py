@@ -8,6 +8,7 @@ from torch import nn
 
 import autoprune
 from autoprune.errors import UsageError
+from autoprune.structure.depth import deepened
 from autoprune.structure.slicing import Slicer
 
 OPTIMIZERS = {
@@ -135,3 +136,44 @@ def test_what_cannot_be_carried_is_refused_before_anything_changes(case):
     stranger = nn.Sequential(nn.Linear(3, 2))
     with pytest.raises(UsageError, match="was not cut out of this model"):
         autoprune.prune_optimizer(torch.optim.SGD(model.parameters(), 0.1), model, stranger)
+
+
+class Branched(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 6, 3)
+        self.body = nn.Sequential(nn.Conv2d(6, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 6, 1))
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, images):
+        stem = self.stem(images).relu()
+        return self.head((stem + self.body(stem)).mean((2, 3)))
+
+
+def test_a_branch_that_went_leaves_its_constant_in_the_group_of_its_parameters():
+    torch.manual_seed(0)
+    model, batch = Branched(), torch.randn(8, 1, 8, 8)
+    structure = deepened(autoprune.analyze(model, batch[:2]))
+    groups = [
+        {"params": [*model.stem.parameters(), *model.head.parameters()]},
+        {"params": model.body.parameters(), "lr": 0.5},
+    ]
+    optimizer = torch.optim.Adam(groups, 0.01)
+    step(model, optimizer, batch)
+    moment = optimizer.state[model.head.weight]["exp_avg"].clone()
+    plan = autoprune.Plan.of({"stem": 6, "body": 0, "body.0": 0})
+    compact = autoprune.prune(model, structure, plan)
+    autoprune.prune_optimizer(optimizer, model, compact)
+    left = [p for name, p in compact.named_parameters() if name.startswith("body.")]
+    assert [id(p) for p in optimizer.param_groups[1]["params"]] == [id(p) for p in left]
+    assert len(optimizer.param_groups[0]["params"]) == 4 and len(optimizer.state) == 4
+    assert torch.equal(optimizer.state[compact.head.weight]["exp_avg"], moment)
+    step(compact, optimizer, batch)
+    assert left[0].abs().min() > 0  # the constant is trained on
+
+    again = autoprune.analyze(compact, batch[:2])
+    smaller = autoprune.prune(compact, again, autoprune.Plan.uniform(again, 0.5))
+    autoprune.prune_optimizer(optimizer, compact, smaller)
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert held == {id(p) for p in smaller.parameters()} and smaller.stem.out_channels == 3
+    step(smaller, optimizer, batch)
