@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from autoprune.errors import UsageError
 from autoprune.integrations.gradual import GradualPruner, Rounds
 
-try:
-    from lightning.pytorch import Callback, LightningModule, Trainer
-except ImportError:  # the same library under its other name
+if TYPE_CHECKING:
     from pytorch_lightning import Callback, LightningModule, Trainer
+else:  # one library under two names: callbacks must be of the one that the user trains with
+    try:
+        if "pytorch_lightning" in sys.modules or find_spec("lightning") is None:
+            from pytorch_lightning import Callback
+        else:
+            from lightning.pytorch import Callback
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{error.name} is not installed", "pip install 'autoprune[trainers]'"
+        ) from None
 
 
 class PruningCallback(Callback):  # type: ignore[misc]

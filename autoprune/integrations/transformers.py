@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from torch.optim import Optimizer
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from autoprune.errors import UsageError
 from autoprune.integrations.gradual import GradualPruner, Rounds
+
+if TYPE_CHECKING:
+    from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+else:
+    try:
+        from transformers import TrainerCallback
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{error.name} is not installed", "pip install 'autoprune[trainers]'"
+        ) from None
 
 
 class PruningCallback(TrainerCallback):  # type: ignore[misc]

@@ -17,7 +17,7 @@ from autoprune.structure.layer_names import groups_of
 from autoprune.structure.table import Structure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan(Mapping[str, int]):
     """Units kept per group; immutable, hashable, JSON. Behaves as a mapping name -> count.
 
@@ -25,6 +25,10 @@ class Plan(Mapping[str, int]):
     """
 
     kept: tuple[tuple[str, int], ...]
+
+    def __repr__(self) -> str:
+        """Return the counts by group."""
+        return f"Plan({dict(self.kept)})"
 
     @classmethod
     def of(cls, keep: Mapping[str, int]) -> Plan:

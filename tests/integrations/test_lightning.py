@@ -1,11 +1,14 @@
 """The callback of the Trainer of Lightning."""
 
 import logging
+import sys
+from importlib import import_module
 
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from autoprune.errors import UsageError
 from tests.integrations.loops import network, samples
 from tests.real.stubs import declare
 
@@ -57,3 +60,12 @@ def test_the_trainer_trains_the_smaller_network_on(tmp_path, options):
     held = {id(one) for group in optimizer.param_groups for one in group["params"]}
     assert held == {id(one) for one in module.parameters()}
     assert float(cross_entropy(module.eval()(images), labels)) < 0.4
+
+
+def test_a_library_that_is_not_there_is_named_with_its_extra(monkeypatch):
+    monkeypatch.delitem(sys.modules, "autoprune.integrations.lightning")
+    monkeypatch.setitem(sys.modules, "pytorch_lightning", None)
+    with pytest.raises(
+        UsageError, match=r"pytorch_lightning is not installed.*autoprune\[trainers\]"
+    ):
+        import_module("autoprune.integrations.lightning")

@@ -1,12 +1,15 @@
 """The callback of the Trainer of transformers."""
 
+import sys
 import warnings
+from importlib import import_module
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from autoprune.errors import UsageError
 from tests.integrations.loops import network, samples
 from tests.real.stubs import declare
 
@@ -65,3 +68,10 @@ def test_the_trainer_trains_the_smaller_model_on(tmp_path, options):
     held = {id(one) for group in trainer.optimizer.param_groups for one in group["params"]}
     assert held == {id(one) for one in model.parameters()}
     assert float(model.eval()(images, labels)["loss"]) < 0.4
+
+
+def test_a_library_that_is_not_there_is_named_with_its_extra(monkeypatch):
+    monkeypatch.delitem(sys.modules, "autoprune.integrations.transformers")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(UsageError, match=r"transformers is not installed.*autoprune\[trainers\]"):
+        import_module("autoprune.integrations.transformers")

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from rich.console import Group as Stack
 from rich.console import RenderableType
-from rich.text import Text
 
 from autoprune.commands.inspect.result import Inspection
-from autoprune.foundation.tables import bar, count, size, table_of, title, warning
-from autoprune.structure.table import Pinned
+from autoprune.foundation.tables import count, size, title, warning
+from autoprune.structure.table import Group
+from autoprune.structure.view import groups_table, pinned_table
 
 
 def inspect_view(inspection: Inspection) -> RenderableType:
     """Show groups, totals, and the pinned units with the reasons."""
-    groups = table_of("group", "kind", "units", "slices", "share of MACs")
-    for group in inspection.groups:
-        groups.add_row(
-            Text(group.name), group.kind, str(group.size), str(group.slices), bar(group.macs_share)
-        )
-    groups.caption = (
-        "share of MACs: what goes with the whole group; where groups meet, both claim it"
+    groups = groups_table(
+        (Group(group.name, group.size, group.kind), group.slices, group.macs_share)
+        for group in inspection.groups
     )
     units = sum(group.size for group in inspection.groups)
     summary = (
@@ -34,19 +28,5 @@ def inspect_view(inspection: Inspection) -> RenderableType:
         if inspection.unused
         else []
     )
-    table = _pinned_table(inspection.pinned)
+    table = pinned_table(inspection.pinned)
     return Stack(title(inspection.model, summary), groups, *table, *unused)
-
-
-def _pinned_table(pinned: Iterable[Pinned]) -> list[RenderableType]:
-    """Return a table of pinned units, a row per reason; nothing if none is pinned."""
-    reasons: dict[str, list[str]] = {}
-    for units in pinned:
-        reasons.setdefault(units.reason, []).append(f"{units.name} ({units.size})")
-    if not reasons:
-        return []
-    table = table_of("pinned", "because")
-    table.columns[1].no_wrap = False
-    for reason, names in reasons.items():
-        table.add_row(Text(", ".join(names)), Text(reason))
-    return [table]
