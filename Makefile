@@ -38,6 +38,7 @@ lint: $(DEV)  ## Set up and run the linters and the type checker
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file examples/mypy.ini examples/*.py examples/*/*.py
 
 format: $(DEV)  ## Format the code and apply the safe fixes
 	$(BIN)/ruff format .

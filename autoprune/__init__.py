@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from autoprune.pipeline.posing import pose as pose
     from autoprune.pipeline.result import Result as Result
     from autoprune.pipeline.search import search as search
+    from autoprune.problem.evaluation import Evaluation as Evaluation
     from autoprune.problem.granularity.kernels import semi_structured as semi_structured
     from autoprune.problem.ledger import Ledger as Ledger
     from autoprune.problem.problem import PruningProblem as PruningProblem
@@ -41,6 +42,7 @@ __all__ = [
     "Callback",
     "CostModel",
     "Epoch",
+    "Evaluation",
     "Ledger",
     "Plan",
     "Policy",
@@ -69,6 +71,7 @@ _HOME = {
     "Callback": "autoprune.pipeline.callbacks",
     "CostModel": "autoprune.cost.model",
     "Epoch": "autoprune.pipeline.callbacks",
+    "Evaluation": "autoprune.problem.evaluation",
     "Ledger": "autoprune.problem.ledger",
     "Plan": "autoprune.structure.plan",
     "Policy": "autoprune.agents.policy",
