@@ -38,6 +38,7 @@ lint: $(DEV)  ## Set up and run the linters and the type checker
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file examples/mypy.ini examples/*.py examples/*/*.py
 
 format: $(DEV)  ## Format the code and apply the safe fixes
 	$(BIN)/ruff format .
@@ -75,6 +76,7 @@ $(DEV): $(RUNTIME)
 $(MODELS): $(DEV)
 	$(PIP) --no-deps torchvision
 	$(PIP) timm transformers segmentation-models-pytorch diffusers
+	$(PIP) accelerate pytorch-lightning optuna pandas
 	$(PIP) opencv-python-headless polars psutil py-cpuinfo requests
 	$(PIP) --no-deps ultralytics ultralytics-thop
 	@touch $@

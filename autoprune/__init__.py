@@ -13,6 +13,10 @@ from autoprune import errors
 if TYPE_CHECKING:
     from autoprune.agents.policy import Policy as Policy
     from autoprune.commands.apply.run import apply as apply
+    from autoprune.commands.compare.run import compare as compare
+    from autoprune.commands.export.run import export as export
+    from autoprune.commands.ticket.run import ticket as ticket
+    from autoprune.commands.train.run import train as train
     from autoprune.cost.budget import Budget as Budget
     from autoprune.cost.model import CostModel as CostModel
     from autoprune.networks.save import load as load
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from autoprune.pipeline.posing import pose as pose
     from autoprune.pipeline.result import Result as Result
     from autoprune.pipeline.search import search as search
+    from autoprune.problem.evaluation import Evaluation as Evaluation
     from autoprune.problem.granularity.kernels import semi_structured as semi_structured
     from autoprune.problem.ledger import Ledger as Ledger
     from autoprune.problem.problem import PruningProblem as PruningProblem
@@ -34,12 +39,14 @@ if TYPE_CHECKING:
     from autoprune.structure.analyze import verify as verify
     from autoprune.structure.plan import Plan as Plan
     from autoprune.structure.table import Structure as Structure
+    from autoprune.training.surgery import prune_optimizer as prune_optimizer
 
 __all__ = [
     "Budget",
     "Callback",
     "CostModel",
     "Epoch",
+    "Evaluation",
     "Ledger",
     "Plan",
     "Policy",
@@ -50,15 +57,20 @@ __all__ = [
     "Trial",
     "analyze",
     "apply",
+    "compare",
     "errors",
+    "export",
     "load",
     "mask",
     "pose",
     "prune",
+    "prune_optimizer",
     "rank",
     "save",
     "search",
     "semi_structured",
+    "ticket",
+    "train",
     "verify",
 ]
 
@@ -67,6 +79,7 @@ _HOME = {
     "Callback": "autoprune.pipeline.callbacks",
     "CostModel": "autoprune.cost.model",
     "Epoch": "autoprune.pipeline.callbacks",
+    "Evaluation": "autoprune.problem.evaluation",
     "Ledger": "autoprune.problem.ledger",
     "Plan": "autoprune.structure.plan",
     "Policy": "autoprune.agents.policy",
@@ -77,14 +90,19 @@ _HOME = {
     "Trial": "autoprune.pipeline.callbacks",
     "analyze": "autoprune.structure.analyze",
     "apply": "autoprune.commands.apply.run",
+    "compare": "autoprune.commands.compare.run",
+    "export": "autoprune.commands.export.run",
     "load": "autoprune.networks.save",
     "mask": "autoprune.problem.prune",
     "pose": "autoprune.pipeline.posing",
     "prune": "autoprune.problem.prune",
+    "prune_optimizer": "autoprune.training.surgery",
     "rank": "autoprune.ranking.rank",
     "save": "autoprune.networks.save",
     "search": "autoprune.pipeline.search",
     "semi_structured": "autoprune.problem.granularity.kernels",
+    "ticket": "autoprune.commands.ticket.run",
+    "train": "autoprune.commands.train.run",
     "verify": "autoprune.structure.analyze",
 }
 

@@ -15,7 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = (
     *("errors", "foundation", "runs", "structure", "data", "networks", "cost", "ranking"),
-    *("training", "problem", "envs", "agents", "testing", "pipeline", "commands", "cli"),
+    *("training", "problem", "envs", "agents", "testing", "pipeline", "integrations"),
+    *("commands", "cli"),
 )
 # The public face names what is far below it, and only when asked.
 FACE = ("__init__", "__main__")

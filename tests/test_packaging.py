@@ -4,7 +4,9 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
 import zipfile
 from pathlib import Path
 
@@ -58,6 +60,32 @@ def test_the_shipped_policy_is_small_and_in_the_wheel_as_it_is_here(wheel):
         here = (ROOT / "agents" / "shipped" / f"policy.{kind}").read_bytes()
         assert wheel.read(f"autoprune/agents/shipped/policy.{kind}") == here
         assert len(here) < 100_000
+
+
+def test_the_wheel_works_where_the_repository_is_not(wheel, tmp_path):
+    """In an environment of its own, which sees the packages that are here but not this checkout."""
+    venv.create(tmp_path / "venv", with_pip=False)
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    wheel.extractall(site)  # what pip does with a pure wheel
+    code = f"""
+import sys
+sys.path += [{sysconfig.get_paths()["purelib"]!r}]
+import autoprune, autoprune.envs, gymnasium
+from importlib.metadata import entry_points
+assert autoprune.__file__.startswith({str(site)!r}), autoprune.__file__
+missing = [name for name in autoprune.__all__ if not hasattr(autoprune, name)]
+assert not missing, missing
+(command,) = entry_points(group="console_scripts", name="autoprune")
+assert command.load().__module__ == "autoprune.cli.main"
+assert "autoprune/LayerPruning-v0" in gymnasium.registry
+print(autoprune.__version__)
+"""
+    python = tmp_path / "venv" / "bin" / "python"
+    ran = subprocess.run(
+        [str(python), "-I", "-c", code], check=False, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == PROJECT["project"]["version"]
 
 
 def test_the_wheel_claims_no_name_but_its_own(wheel):

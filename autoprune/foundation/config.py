@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from autoprune.errors import UsageError
 from autoprune.foundation.files import canonical, digest
@@ -55,6 +57,35 @@ class Config:
         defaults = {item.name: encode(item.default) for item in fields(self)}
         chosen = {name: v for name, v in self.to_json().items() if v != defaults[name]}
         return digest(canonical([self.command, chosen]))[:8]
+
+
+Made = TypeVar("Made", bound=Config)
+
+_OF_THE_TERMINAL = frozenset(("json", "debug"))
+
+
+def from_options(kind: type[Made], options: Mapping[str, Any]) -> Made:
+    """Make a configuration of options that a caller passes by name; None leaves one out.
+
+    Lists are taken for tuples, paths for texts. Raises UsageError for an option that the command
+    does not have.
+    """
+    known = [item.name for item in fields(kind) if item.name not in _OF_THE_TERMINAL]
+    for name in options:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
+            raise UsageError(f"{kind.command} has no option {name!r}", hint)
+    given: dict[str, Any] = {
+        name: tuple(value)
+        if isinstance(value, list)
+        else str(value)
+        if isinstance(value, Path)
+        else value
+        for name, value in options.items()
+        if value is not None
+    }
+    return kind(**given)
 
 
 @dataclass(frozen=True, kw_only=True)

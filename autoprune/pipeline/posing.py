@@ -52,10 +52,6 @@ class Problem(PruningProblem):
     model: nn.Module = field(kw_only=True)
     session: Session[SearchConfig] = field(kw_only=True)
 
-    def __repr__(self) -> str:
-        """Return groups and budget."""
-        return f"Problem({len(self.structure.groups)} groups, budget {self.budget.name})"
-
     def env(
         self,
         reward: str | RewardFn = "loss",

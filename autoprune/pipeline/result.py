@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from torch import nn
 
 from autoprune.cost.latency import LatencyModel
 from autoprune.cost.latency.model import MILLI
+from autoprune.foundation.lazy import load_reference
 from autoprune.foundation.schema import OUTSIDE, Stored, stored_as
 from autoprune.networks.save import rewrite_network
 from autoprune.runs.artifacts import Artifacts
 from autoprune.runs.run import leave_journal
 from autoprune.structure.plan import Plan
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ class LatencyCheck:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result(Stored):
     """Result of a search.
 
@@ -168,6 +172,44 @@ class Result(Stored):
     def recovered(self) -> Measure:
         """``finetuned``, by its name in result.json and in scripts for earlier versions."""
         return self.finetuned
+
+    def __repr__(self) -> str:
+        """Return what was pruned, and what it cost."""
+        return (
+            f"Result({self.network} at {self.budget}: {self.metric}"
+            f" {self.dense.score:.4f} -> {self.finetuned.score:.4f},"
+            f" MACs {self.dense.macs:,} -> {self.finetuned.macs:,})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return what ``autoprune search`` prints in the end, for notebooks."""
+        text: str = load_reference("autoprune.pipeline.view:result_html")(self)
+        return text
+
+    @property
+    def trials(self) -> Any:
+        """Evaluations of the search: a ``pandas.DataFrame`` if pandas is there, else records.
+
+        Columns: ``number``, ``score``, ``loss``, ``failed`` and ``units_GROUP`` of every group.
+        Raises UsageError if the run is no longer there, DamagedError if its journal is damaged.
+        """
+        return load_reference("autoprune.pipeline.trials:table_of_trials")(self.run)
+
+    def plot_search(self) -> Figure:
+        """Draw the loss of every evaluation and the least so far; raises as ``trials`` does."""
+        return self._plot("search")
+
+    def plot_plan(self) -> Figure:
+        """Draw the fraction of every group that is kept."""
+        return self._plot("plan")
+
+    def plot_pareto(self) -> Figure:
+        """Draw the score over the MACs of dense, pruned and fine-tuned network, and baseline."""
+        return self._plot("pareto")
+
+    def _plot(self, name: str) -> Figure:
+        figure: Figure = load_reference(f"autoprune.pipeline.plots:{name}_figure")(self)
+        return figure
 
     def save(self, path: str | Path) -> None:
         """Save the run with the weights that ``model`` has now; ``autoprune.load`` reads it.

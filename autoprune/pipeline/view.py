@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from io import StringIO
 
+from rich.console import Console, RenderableType
 from rich.console import Group as Stack
-from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -42,6 +43,15 @@ def result_view(result: Result) -> RenderableType:
         _places(result),
     ]
     return Stack(*parts)
+
+
+def result_html(result: Result) -> str:
+    """Return the view as HTML, for notebooks."""
+    console = Console(record=True, file=StringIO(), width=100, force_jupyter=False)
+    console.print(result_view(result))
+    return console.export_html(
+        inline_styles=True, code_format='<pre style="line-height:normal">{code}</pre>'
+    )
 
 
 def _unit(result: Result) -> str:

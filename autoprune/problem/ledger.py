@@ -54,6 +54,11 @@ class Ledger:
         self.adopted = 0
         self.stopped = False
 
+    def __repr__(self) -> str:
+        """Return how much is spent, and the least loss so far."""
+        best = f", least loss {self.best.evaluation.loss:.4g}" if self.best else ""
+        return f"Ledger({self.count} of {self.limit} evaluations{best})"
+
     @property
     def count(self) -> int:
         """Evaluations spent."""

@@ -17,7 +17,7 @@ from autoprune.structure.plan import Plan
 from autoprune.structure.table import Structure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PruningProblem:
     """Problem that a searcher solves: groups, cost, budget, error curves and a scorer.
 
@@ -30,6 +30,11 @@ class PruningProblem:
     ranking: Ranking
     scorer: Scorer
     statistics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return groups and budget."""
+        groups = len(self.structure.groups)
+        return f"{type(self).__name__}({groups} groups, budget {self.budget.name})"
 
     def evaluate(self, plan: Plan) -> Evaluation:
         """Score one plan on all samples; nothing counts or caches it."""

@@ -35,8 +35,9 @@ def mask(
 ) -> nn.Module:
     """Return an independent network of the dense shapes with the outputs of ``prune``'s.
 
-    The parameters of removed units are zero. Exact except where a layer or group norm runs over a
-    pruned dimension (``verify(...).renormalized`` names these groups): its statistics differ.
+    The parameters of removed units are zero; ``ranking`` as there. Exact except where a layer or
+    group norm runs over a pruned dimension (``verify(...).renormalized`` names these groups): its
+    statistics differ.
     """
     plan.check(structure)
     slicer = Slicer(model, structure)

@@ -29,7 +29,7 @@ class Repair(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ranking:
     """Order in which the units of every group are removed, the errors, and the repairs.
 
@@ -50,6 +50,10 @@ class Ranking:
     repairs: tuple[Repair, ...] = ()
     branches: tuple[Branch, ...] = ()
     constants: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return the method and the number of groups."""
+        return f"Ranking({self.method!r}, {len(self.orders)} groups)"
 
     def kept(self, plan: Mapping[str, int]) -> dict[str, Tensor]:
         """Return group -> ascending LongTensor of the units that stay under ``plan``."""

@@ -37,7 +37,8 @@ def rank(
     """Rank the units of every group of ``structure`` by ``method``, and what branches are worth.
 
     ``regression`` and ``lasso`` run the model over ``calibration`` (all of it; ``config`` says
-    how many patches they keep) and can repair weights; the others see weights only. ``seed`` draws
+    how many patches they keep) and can repair weights, by the loss of ``task``; the others
+    see weights only. ``seed`` draws
     patches and the order of ``random``. The model is not changed, and what is frozen in it is not
     repaired.
 

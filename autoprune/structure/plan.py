@@ -20,7 +20,7 @@ from autoprune.structure.table import BRANCH, Structure
 WHOLE: Final = "only branches may go as a whole, with --depth auto; autoprune inspect lists them"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan(Mapping[str, int]):
     """Units kept per group; immutable, hashable, JSON. Behaves as a mapping name -> count.
 
@@ -28,6 +28,10 @@ class Plan(Mapping[str, int]):
     """
 
     kept: tuple[tuple[str, int], ...]
+
+    def __repr__(self) -> str:
+        """Return the counts by group."""
+        return f"Plan({dict(self.kept)})"
 
     @classmethod
     def of(cls, keep: Mapping[str, int]) -> Plan:

@@ -14,6 +14,8 @@ from typing import Final, Literal
 
 from torch import Tensor
 
+from autoprune.foundation.lazy import load_reference
+
 Role = Literal["out", "in", "scale"]
 """How a slice uses its units: ``out`` produces them, ``in`` reads them, ``scale`` works on each."""
 
@@ -194,7 +196,7 @@ class Branch:
     ending: Ending | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Structure:
     """Structure of a model: which units its tensors share, and what its layers cost.
 
@@ -229,6 +231,15 @@ class Structure:
     outputs: tuple[str, ...] = ()
     named: frozenset[tuple[str, str]] = frozenset()
     branches: tuple[Branch, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the tables that ``autoprune inspect`` prints."""
+        text: str = load_reference("autoprune.structure.view:structure_text")(self)
+        return text
+
+    def __repr__(self) -> str:
+        """Return the number of groups and units."""
+        return f"Structure({len(self.groups)} groups, {sum(self.sizes.values())} units)"
 
     @cached_property
     def sizes(self) -> dict[str, int]:

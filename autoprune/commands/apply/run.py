@@ -16,8 +16,9 @@ from autoprune.commands.apply.config import ApplyConfig
 from autoprune.cost.bound_budget import BoundBudget
 from autoprune.envs.rewards import find_reward
 from autoprune.foundation.files import canonical, digest
+from autoprune.foundation.logged import progress_of
 from autoprune.foundation.options import Depth
-from autoprune.foundation.progress import Progress, Silent
+from autoprune.foundation.progress import Progress
 from autoprune.pipeline.execute import check_words, execute_in_run, prune_by
 from autoprune.pipeline.explore import SearchOutcome, find
 from autoprune.pipeline.inputs import from_config
@@ -56,14 +57,20 @@ def apply(
     workers: int = 1,
     run: str | Path | None = None,
     fresh: bool = False,
-    progress: Progress | None = None,
+    progress: bool | Progress | None = True,
 ) -> Result:
     """Prune a model within a budget by a policy that never saw it, and fine-tune.
 
-    ``model``, ``data``, ``budget`` and ``keep`` as :func:`autoprune.search` takes them; ``policy``
-    is the run of ``train-policy`` or of a search by ``ddpg`` or ``ppo``, or a policy's file, and
-    the bundled one if None; ``evaluations`` plans are tried from its own on. The same call
-    continues its ``run``. Returns a Result, its ``score`` None without evaluations.
+    - ``model``, ``data``, ``budget``, ``task``, ``granularity``, ``keep``, ``only``, ``outputs``,
+      ``sizes``, ``align``, ``resize``: as :func:`autoprune.search` takes them.
+    - ``policy``: the run of ``train-policy`` or of a search by ``ddpg`` or ``ppo``, or a policy's
+      file, and the bundled one if None.
+    - ``evaluations``: plans that are tried, from the policy's own on; 0 takes that one.
+    - ``ranking``: which units go first. ``finetune_epochs``: epochs after pruning.
+    - ``seed``, ``device``, ``workers``, ``run``, ``fresh``, ``progress``: as there.
+
+    The same call continues its run. Returns a Result, its ``score`` None without evaluations.
+    Raises AutopruneError for whatever can be mended.
     """
     config = ApplyConfig(
         budget=budget,
@@ -84,7 +91,7 @@ def apply(
     )
     work, budget_asked = partial(_apply, _policy(config)), check_words(config)
     inputs, config = with_caller_inputs(model, data, task, config)
-    return execute_in_run(inputs, config, budget_asked, progress or Silent(), work)
+    return execute_in_run(inputs, config, budget_asked, progress_of(progress), work)
 
 
 def run_apply(config: ApplyConfig, progress: Progress, tuning: Tuning | None = None) -> Result:

@@ -30,6 +30,9 @@ from autoprune.foundation.progress import Progress
 EXTRAS: Final = {
     "data": "image folders and the hub for --data",
     "onnx": "export --to onnx",
+    "optuna": "samplers of Optuna as searchers",
+    "pandas": "Result.trials as a table",
+    "trainers": "pruning inside the training of transformers and Lightning",
     "vision": "--model timm:NAME and torchvision:NAME",
 }
 """Uses of the optional packages, by extra."""

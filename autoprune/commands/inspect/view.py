@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group as Stack
 from rich.console import RenderableType
@@ -10,18 +10,15 @@ from rich.text import Text
 
 from autoprune.commands.inspect.result import BranchFacts, Inspection
 from autoprune.foundation.tables import bar, count, size, table_of, title, warning
-from autoprune.structure.table import Pinned
+from autoprune.structure.table import Group
+from autoprune.structure.view import groups_table, pinned_table
 
 
 def inspect_view(inspection: Inspection) -> RenderableType:
     """Show groups, totals, and the pinned units with the reasons."""
-    groups = table_of("group", "kind", "units", "slices", "share of MACs")
-    for group in inspection.groups:
-        groups.add_row(
-            Text(group.name), group.kind, str(group.size), str(group.slices), bar(group.macs_share)
-        )
-    groups.caption = (
-        "share of MACs: what goes with the whole group; where groups meet, both claim it"
+    groups = groups_table(
+        (Group(group.name, group.size, group.kind), group.slices, group.macs_share)
+        for group in inspection.groups
     )
     units = sum(group.size for group in inspection.groups)
     summary = (
@@ -34,7 +31,7 @@ def inspect_view(inspection: Inspection) -> RenderableType:
         if inspection.unused
         else []
     )
-    branches, pinned = _branch_table(inspection.branches), _pinned_table(inspection.pinned)
+    branches, pinned = _branch_table(inspection.branches), pinned_table(inspection.pinned)
     return Stack(title(inspection.model, summary), groups, *branches, *pinned, *unused)
 
 
@@ -62,17 +59,3 @@ def _nested(
         if branch.inside == inside:
             yield branch, depth
             yield from _nested(branches, branch.name, depth + 1)
-
-
-def _pinned_table(pinned: Iterable[Pinned]) -> list[RenderableType]:
-    """Return a table of pinned units, a row per reason; nothing if none is pinned."""
-    reasons: dict[str, list[str]] = {}
-    for units in pinned:
-        reasons.setdefault(units.reason, []).append(f"{units.name} ({units.size})")
-    if not reasons:
-        return []
-    table = table_of("pinned", "because")
-    table.columns[1].no_wrap = False
-    for reason, names in reasons.items():
-        table.add_row(Text(", ".join(names)), Text(reason))
-    return [table]

@@ -1,0 +1,1 @@
+"""Callbacks that prune inside other libraries' training; each is a module of its own."""
