@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 
 from rich.console import Console, RenderableType
@@ -11,9 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from autoprune.foundation.tables import bar, table_of
-from autoprune.structure.table import Group, Pinned, Structure
+from autoprune.structure.table import Branch, Group, Pinned, Structure
 
 WIDTH = 100
+
+BranchRow = tuple[str, str | None, int, float, float | None]
+"""Name of a branch, the one that it is in, its groups, its share of MACs and of time, if known."""
 
 
 def structure_text(structure: Structure) -> str:
@@ -24,7 +28,8 @@ def structure_text(structure: Structure) -> str:
     ]
     console = Console(file=StringIO(), width=WIDTH, color_system=None, force_jupyter=False)
     with console.capture() as capture:
-        console.print(Stack(groups_table(rows), *pinned_table(structure.pinned)))
+        branches = branches_table(_branch_rows(structure))
+        console.print(Stack(groups_table(rows), *branches, *pinned_table(structure.pinned)))
     lines = (line.rstrip() for line in capture.get().splitlines())
     return "\n".join(lines).strip("\n")
 
@@ -47,6 +52,54 @@ def groups_table(rows: Iterable[tuple[Group, int, float]]) -> Table:
         "share of MACs: what goes with the whole group; where groups meet, both claim it"
     )
     return table
+
+
+def branches_table(branches: Sequence[BranchRow]) -> list[RenderableType]:
+    """Return a table of the branches, those in others below them; nothing if there are none."""
+    if not branches:
+        return []
+    timed = any(time is not None for *_, time in branches)
+    table = table_of("branch", "groups", "share of MACs", *(["share of time"] if timed else []))
+    for (name, _, groups, share, time), depth in _nested(branches):
+        times = [f"{100 * time:.0f} %"] if time is not None else []
+        table.add_row(Text("  " * depth + name), str(groups), bar(share), *times)
+    table.caption = "branches may go as a whole with --depth auto" + (
+        "; share of time: of their modules, in PyTorch" if timed else ""
+    )
+    return [table]
+
+
+def innermost(structure: Structure, branch: Branch) -> str | None:
+    """Return the smallest branch that a branch is a part of, if any."""
+    parts = Counter(outer for other in structure.branches for outer in other.outer)
+    return min(branch.outer, key=lambda outer: parts[outer], default=None)
+
+
+def branch_share(structure: Structure, branch: Branch) -> float:
+    """Return the part of all MACs that goes with a branch."""
+    layers = structure.layers
+    dense, gone = (
+        sum(product(structure.sizes) for place in places for product in layers[place].macs)
+        for places in (range(len(layers)), branch.layers)
+    )
+    return gone / max(dense, 1)
+
+
+def _branch_rows(structure: Structure) -> list[BranchRow]:
+    return [
+        (one.name, innermost(structure, one), len(one.groups), branch_share(structure, one), None)
+        for one in structure.branches
+    ]
+
+
+def _nested(
+    branches: Sequence[BranchRow], inside: str | None = None, depth: int = 0
+) -> Iterator[tuple[BranchRow, int]]:
+    """Yield each branch before those in it, and how deep it lies."""
+    for branch in branches:
+        if branch[1] == inside:
+            yield branch, depth
+            yield from _nested(branches, branch[0], depth + 1)
 
 
 def pinned_table(pinned: Iterable[Pinned]) -> list[RenderableType]:

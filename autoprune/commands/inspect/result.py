@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from autoprune.cost.model import CostModel
 from autoprune.foundation.schema import encode_fields
-from autoprune.structure.depth import deepened, settled
-from autoprune.structure.table import Branch, Pinned, Structure
+from autoprune.structure.table import Pinned, Structure
+from autoprune.structure.view import branch_share, innermost
 
 
 @dataclass(frozen=True)
@@ -101,22 +100,12 @@ class Inspection:
 
 
 def _branches(structure: Structure, times: Mapping[str, float]) -> tuple[BranchFacts, ...]:
-    deep = deepened(structure)
-    macs = CostModel(deep).macs
-
-    def share(branch: Branch) -> float:
-        left = macs(settled(deep, {**deep.sizes, branch.name: 0}))
-        return round(1 - left / macs.dense, 6)
-
-    parts = Counter(outer for branch in structure.branches for outer in branch.outer)
     return tuple(
         BranchFacts(
             name=branch.name,
-            inside=min(branch.outer, key=lambda outer: parts[outer], default=None),
+            inside=innermost(structure, branch),
             groups=len(branch.groups),
-            macs_share=round(
-                1 - macs(settled(deep, {**deep.sizes, branch.name: 0})) / macs.dense, 6
-            ),
+            macs_share=round(branch_share(structure, branch), 6),
             time_share=round(times[branch.name], 6) if branch.name in times else None,
         )
         for branch in structure.branches
