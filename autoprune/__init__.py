@@ -13,10 +13,10 @@ from autoprune import errors
 if TYPE_CHECKING:
     from autoprune.agents.policy import Policy as Policy
     from autoprune.commands.apply.run import apply as apply
-    from autoprune.commands.compare.run import compare as compare
-    from autoprune.commands.export.run import export as export
-    from autoprune.commands.ticket.run import ticket as ticket
-    from autoprune.commands.train.run import train as train
+    from autoprune.commands.compare.call import compare as compare
+    from autoprune.commands.export.call import export as export
+    from autoprune.commands.ticket.call import ticket as ticket
+    from autoprune.commands.train.call import train as train
     from autoprune.cost.budget import Budget as Budget
     from autoprune.cost.model import CostModel as CostModel
     from autoprune.networks.save import load as load
@@ -90,8 +90,8 @@ _HOME = {
     "Trial": "autoprune.pipeline.callbacks",
     "analyze": "autoprune.structure.analyze",
     "apply": "autoprune.commands.apply.run",
-    "compare": "autoprune.commands.compare.run",
-    "export": "autoprune.commands.export.run",
+    "compare": "autoprune.commands.compare.call",
+    "export": "autoprune.commands.export.call",
     "load": "autoprune.networks.save",
     "mask": "autoprune.problem.prune",
     "pose": "autoprune.pipeline.posing",
@@ -101,8 +101,8 @@ _HOME = {
     "save": "autoprune.networks.save",
     "search": "autoprune.pipeline.search",
     "semi_structured": "autoprune.problem.granularity.kernels",
-    "ticket": "autoprune.commands.ticket.run",
-    "train": "autoprune.commands.train.run",
+    "ticket": "autoprune.commands.ticket.call",
+    "train": "autoprune.commands.train.call",
     "verify": "autoprune.structure.analyze",
 }
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from shutil import copyfile
-from typing import Any
 
 from torch import nn
 
@@ -22,8 +21,7 @@ from autoprune.agents.registry import check_name, searcher
 from autoprune.commands.compare.config import CompareConfig
 from autoprune.commands.compare.result import Comparison, Trial, draw_budgets, draw_search
 from autoprune.data.task import metric
-from autoprune.foundation.config import from_options, slug
-from autoprune.foundation.logged import progress_of
+from autoprune.foundation.config import slug
 from autoprune.foundation.progress import Progress
 from autoprune.networks.score import measure
 from autoprune.networks.threads import threads
@@ -61,49 +59,6 @@ class _Search:
     plan: Plan
     pruned: nn.Module
     finetuned: nn.Module
-
-
-def compare(
-    model: str | None = None,
-    data: str = "digits",
-    budget: str = "0.5flops",
-    *,
-    agents: Sequence[str] = ("uniform", "random", "dp", "evolution", "ddpg"),
-    evaluations: int = 100,
-    seeds: int = 5,
-    finetune_epochs: int = 2,
-    run: str | Path | None = None,
-    fresh: bool = False,
-    progress: bool | Progress | None = True,
-    **options: Any,
-) -> Comparison:
-    """Run several searchers on equal evaluations, over several seeds, as ``autoprune compare``.
-
-    - ``model``, ``data``: specs as the command takes them: names, ``file.py:function``, ...
-    - ``budget``: ``0.5flops``, ``60Mmacs``, ...; ``agents``: names of searchers, plug-ins too.
-    - ``evaluations``: plans that each may try; ``seeds``: searches of each agent.
-    - ``finetune_epochs``: epochs of training after pruning, the same for all.
-    - ``run``: directory of the run, by default in ``logs``, which the same call continues;
-      ``fresh``: start over.
-    - ``progress``: False shows none; the logger ``autoprune`` hears of it in any case.
-    - ``options``: all others of ``autoprune compare --help``, with underscores: ``budgets``,
-      ``ranking``, ``granularity``, ``keep``, ``only``, ``seed``, ``device``, ``workers``, ...
-
-    Raises AutopruneError for whatever can be mended.
-    """
-    named = {
-        "model": model,
-        "data": data,
-        "budget": budget,
-        "agents": tuple(agents),
-        "evaluations": evaluations,
-        "seeds": seeds,
-        "finetune_epochs": finetune_epochs,
-        "run": run,
-        "fresh": fresh,
-    }
-    config = from_options(CompareConfig, named | options)
-    return run_compare(config, progress_of(progress))
 
 
 def run_compare(

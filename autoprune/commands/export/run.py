@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +24,7 @@ from autoprune.commands.export.result import TOLERANCE, Exported
 from autoprune.cost.latency.onnx import require_onnx
 from autoprune.data.task import example_inputs
 from autoprune.errors import AutopruneError, UsageError
-from autoprune.foundation.config import from_options
 from autoprune.foundation.files import commit, stage
-from autoprune.foundation.logged import progress_of
 from autoprune.foundation.progress import Progress
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.save import SPEC, WEIGHTS, load
@@ -40,29 +38,6 @@ BATCHES: Final = (4, 1, 7)
 
 Outputs = list[Tensor]
 Runner = Callable[[ExampleInputs], Outputs]
-
-
-def export(
-    run: str | Path,
-    to: ExportForm,
-    *,
-    output: str | Path | None = None,
-    progress: bool | Progress | None = True,
-    **options: Any,
-) -> Exported:
-    """Write the network of a run for other programs, checked against PyTorch on real inputs.
-
-    - ``run``: directory of a finished run.
-    - ``to``: ``onnx`` (needs the extra [onnx]), ``pt2`` (torch.export) or ``safetensors``.
-    - ``output``: file to write, a directory for safetensors; by default inside the run.
-    - ``progress``: False shows none; the logger ``autoprune`` hears of it in any case.
-    - ``options``: all others of ``autoprune export --help``: specs ``model``, ``data``, ``task``
-      for a run of live objects, and ``resize``.
-
-    Raises AutopruneError for whatever can be mended.
-    """
-    config = from_options(ExportConfig, {"run": run, "to": to, "output": output} | options)
-    return run_export(config, progress_of(progress))
 
 
 def run_export(config: ExportConfig, progress: Progress) -> Exported:
