@@ -145,9 +145,10 @@ Depth = Annotated[
     ),
 ]
 Backend = Annotated[
-    Literal["torch", "onnxruntime"],
+    Name,
     tyro.conf.arg(
-        help="What latency is measured with: torch, or onnxruntime (needs the extra [onnx])."
+        help="What latency is measured with: torch, onnxruntime (needs the extra [onnx]), or a"
+        " plug-in."
     ),
 ]
 LatencyBatch = Annotated[
