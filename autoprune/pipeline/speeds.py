@@ -86,18 +86,20 @@ def _measured(
     yield Speed(backend.name, size, before, after, found.median, found.low, found.high)
 
 
-def slower(speeds: Sequence[Speed], macs: float, *, aligned: bool) -> list[str]:
+def slower(speeds: Sequence[Speed], macs: float | None, *, aligned: bool) -> list[str]:
     """Return a warning if fewer MACs, the part ``macs`` of dense, take surely longer somewhere.
 
+    ``macs`` is None where they are not known to be fewer; half is then what is advised.
     ``aligned``: whether all widths are multiples of ``ALIGNED``, or whole.
     """
-    slow = [speed for speed in speeds if speed.low > 1 > macs]
+    slow = [speed for speed in speeds if speed.low > 1 and (macs is None or macs < 1)]
     if not slow:
         return []
     where = ", ".join(f"{one.backend} at batch {one.batch} ({one.fraction:.2f})" for one in slow)
     kind = re.split("[ @]", slow[0].backend)[0]
     advice = f"--align {ALIGNED} keeps widths that hardware likes"
     if aligned:
-        share = max(0.05, round(macs, 2))
+        share = max(0.05, round(macs or 0.5, 2))
         advice = f"--budget {share:g}latency --backend {kind} budgets the time itself"
-    return [f"slower than dense with {macs:.2f} of its MACs: {where}; {advice}"]
+    what = "" if macs is None else f" with {macs:.2f} of its MACs"
+    return [f"slower than dense{what}: {where}; {advice}"]
