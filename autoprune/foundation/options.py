@@ -135,7 +135,7 @@ Align = Annotated[
     tyro.conf.arg(
         metavar="N",
         help="Keep multiples of this many units where the group allows it.",
-        help_behavior_hint="(default: 1; for latency what suits the device)",
+        help_behavior_hint="(default: 8, less for small groups; for latency what suits the device)",
     ),
 ]
 Depth = Annotated[
