@@ -35,6 +35,9 @@ CHOICES: Final = 128
 EXCHANGES: Final = 200
 """Largest number of exchanges between two groups."""
 
+CHUNK: Final = 32
+"""Exchanges that are priced first, those that lower the error most; then twice as many, ..."""
+
 _STEPS: Final = (1, 2, 4, 8)
 
 
@@ -138,16 +141,19 @@ def _between(budget: BoundBudget, good: Places, wanted: Places) -> Places:
 def _fill(budget: BoundBudget, curves: Sequence[Floats], places: Places) -> Places:
     """Add the step with the largest decrease in error per price, until none fits."""
     names = {group.name: g for g, group in enumerate(budget.cost.structure.groups)}
+    top = np.array([len(curve) - 1 for curve in curves])
+    steps = np.minimum(places + np.eye(len(places), dtype=np.int64), top)
+    if not (_fits(budget, steps) & (places < top)).any():
+        return places
     counts = _counts(budget, places)
     worth = []
     for group, (curve, choices) in enumerate(zip(curves, budget.choices, strict=True)):
         price = sum(c.cost.along(counts, group, choices) / c.bound for c in budget.constraints)
         rise = np.maximum(np.diff(np.asarray(price, np.float64)), 1e-12)
-        worth.append(-np.diff(curve) / rise)
+        worth.append(dict(zip(choices.tolist(), (np.diff(curve) / rise).tolist(), strict=False)))
 
     def priority(name: str, count: int) -> float:
-        group = names[name]
-        return -float(worth[group][np.searchsorted(budget.choices[group], count)])
+        return float(worth[names[name]][count])
 
     filled = budget.counts(budget.top_up(budget.cost.plan(counts), priority))
     return _places(budget, filled)
@@ -155,37 +161,86 @@ def _fill(budget: BoundBudget, curves: Sequence[Floats], places: Places) -> Plac
 
 def _exchange(budget: BoundBudget, curves: Sequence[Floats], places: Places) -> Places:
     """Move steps from one group to another as long as that lowers the error."""
-    top = np.array([len(curve) - 1 for curve in curves])
-    groups = len(top)
-    give, take = (index.ravel() for index in np.meshgrid(range(groups), range(groups)))
-    pairs = give != take
-    give, take = give[pairs], take[pairs]
     for _ in range(EXCHANGES):
-        moved = np.concatenate([_moved(places, give, take, up, down) for up, down in _SIZES])
-        moved = moved[((moved >= 0) & (moved <= top)).all(axis=1)]
-        totals = sum(curve[moved[:, g]] for g, curve in enumerate(curves))
-        better = np.flatnonzero(totals < _total(curves, places) - 1e-12)
-        better = better[np.argsort(totals[better], kind="stable")]
-        good = _fits(budget, moved[better])
-        if not good.any():
+        changes = _changes(curves, places)
+        changes[_too_much(budget, places)] = np.inf
+        moved = _first_that_fits(budget, places, changes)
+        if moved is None:
             return places
-        places = _fill(budget, curves, moved[better[int(np.argmax(good))]])
+        places = _fill(budget, curves, moved)
     return places
 
 
-_SIZES: Final = tuple((up, down) for up in _STEPS for down in _STEPS)
+def _changes(curves: Sequence[Floats], places: Places) -> Floats:
+    """Return by how much each exchange changes the error, [up, down, give, take].
+
+    ``give`` gains ``_STEPS[up]`` places, ``take`` loses ``_STEPS[down]``; infinity where it cannot.
+    """
+    rises = np.array([_moves(curves, places, step) for step in _STEPS])
+    falls = np.array([_moves(curves, places, -step) for step in _STEPS])
+    changes: Floats = rises[:, None, :, None] + falls[None, :, None, :]
+    changes[:, :, range(len(places)), range(len(places))] = np.inf
+    return changes
 
 
-def _moved(
-    places: Places,
-    give: Places,
-    take: Places,
-    up: int,
-    down: int,
-) -> Places:
-    """Return one plan per pair: ``give`` gains ``up`` places, ``take`` loses ``down``."""
-    moved = np.tile(places, (len(give), 1))
-    rows = np.arange(len(give))
-    moved[rows, give] += up
-    moved[rows, take] -= down
+def _moves(curves: Sequence[Floats], places: Places, step: int) -> Floats:
+    """Return by how much a step of each group changes its error, [groups]."""
+    return np.array(
+        [
+            curve[at + step] - curve[at] if 0 <= at + step < len(curve) else np.inf
+            for curve, at in zip(curves, places, strict=True)
+        ]
+    )
+
+
+def _too_much(budget: BoundBudget, places: Places) -> NDArray[np.bool_]:
+    """Whether an exchange is known to break a limit, [up, down, give, take].
+
+    Where the costs of two groups add up, that of every exchange follows from single steps.
+    """
+    groups, number = len(places), len(_STEPS)
+    counts = _counts(budget, places)
+    top = np.array([len(choices) - 1 for choices in budget.choices])
+    ways = np.array([*_STEPS, *(-step for step in _STEPS)])[:, None]
+    reached = _counts(budget, np.clip(places + ways, 0, top))
+    broken = np.zeros((number, number, groups, groups), bool)
+    for constraint in budget.constraints:
+        cost, linked = constraint.cost, constraint.cost.linked
+        if linked is None:
+            continue
+        stepped = cost.beside(counts, reached)
+        rises, falls, now = stepped[:number], stepped[number:], cost.at(counts)
+        together = rises[:, None, :, None] + (falls - now)[None, :, None, :]
+        broken |= (together > constraint.bound) & ~linked
+    return broken
+
+
+def _first_that_fits(budget: BoundBudget, places: Places, changes: Floats) -> Places | None:
+    """Return the plan of the exchange that lowers the error most and fits, None if none does.
+
+    Few of them have to be priced: they are sorted, and priced, a chunk at a time.
+    """
+    flat = changes.ravel()
+    better = np.flatnonzero(flat < -1e-12)
+    chunk = CHUNK
+    while len(better):
+        values = flat[better]
+        last = np.partition(values, chunk - 1)[chunk - 1] if len(better) > chunk else np.inf
+        now = better[values <= last]
+        moved = _moved(places, now[np.argsort(flat[now], kind="stable")], changes.shape)
+        good = _fits(budget, moved)
+        if good.any():
+            found: Places = moved[int(np.argmax(good))]
+            return found
+        better, chunk = better[values > last], 2 * chunk
+    return None
+
+
+def _moved(places: Places, exchanges: Places, shape: tuple[int, ...]) -> Places:
+    """Return one plan for each exchange, an index into changes of ``shape``."""
+    up, down, give, take = np.unravel_index(exchanges, shape)
+    steps, rows = np.array(_STEPS), np.arange(len(exchanges))
+    moved = np.tile(places, (len(exchanges), 1))
+    moved[rows, give] += steps[up]
+    moved[rows, take] -= steps[down]
     return moved

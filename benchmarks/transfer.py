@@ -252,7 +252,7 @@ def refine(item: Posed, text: str, policy: Policy, chosen: argparse.Namespace) -
     def search(agent: Searcher, besides: Sequence[Plan]) -> nn.Module:
         ledger = Ledger(problem, evaluations)
         agent.search(problem, ledger, chosen.seed)
-        return choose(item.session, build, ledger, besides)[1]
+        return choose(item.session, item.model, build, ledger, besides).network
 
     ways = {
         "policy": partial(search, DDPGSearcher(start=policy), starts(policy, problem)),

@@ -85,6 +85,21 @@ class BoundBudget:
             )
         )
 
+    @cached_property
+    def quantum(self) -> float:
+        """Most that one step of a group's width costs, as a part of the dense cost of a limit.
+
+        Taken from the dense network, where a step costs most: what may be left of a budget.
+        """
+        most = 0.0
+        for group, choices in enumerate(self.choices):
+            if self.cost.structure.groups[group].kind == BRANCH or len(choices) < 2:
+                continue
+            for one in self.constraints:
+                costs = one.cost.along(self.largest, group, choices)
+                most = max(most, float(np.diff(costs).max()) / one.cost.dense)
+        return most
+
     def without(self, gone: Collection[str]) -> BoundBudget:
         """Return the budget of the plans that take out the branches ``gone``, and no others.
 

@@ -26,6 +26,12 @@ Counts = NDArray[np.int64]
 BISECTIONS: Final = 40
 """Halvings of [0, 1] in a search for a fraction."""
 
+EXACT: Final = 2**53
+"""Below it, products and sums of integers are exact in float64, which BLAS multiplies."""
+
+CELLS: Final = 2**21
+"""Numbers that the evaluation of many plans holds at a time for each factor: 16 MiB."""
+
 
 @dataclass(frozen=True)
 class Cost(ABC):
@@ -48,6 +54,22 @@ class Cost(ABC):
     @abstractmethod
     def solve_fraction(self, start: Counts, direction: Counts, bound: int) -> float:
         """Return the largest x in [0, 1] with ``start + x * direction`` within ``bound``, or 0."""
+
+    def beside(self, counts: Counts, candidates: Counts) -> Counts:
+        """Evaluate ``counts`` with one group's replaced, by each of [n, groups]; returns the same.
+
+        ``along`` for every group at once.
+        """
+        columns = [self.along(counts, g, column) for g, column in enumerate(candidates.T)]
+        return np.stack(columns, axis=1)
+
+    @property
+    def linked(self) -> NDArray[np.bool_] | None:
+        """Pairs of groups [groups, groups] whose counts the cost may depend on together.
+
+        Whatever two others save or cost adds up. None where nothing is known of it.
+        """
+        return None
 
     def at(self, counts: Counts) -> int:
         """Evaluate one plan given as counts [groups]."""
@@ -116,6 +138,25 @@ class Polynomial(Cost):
         """Cost of the network as it is."""
         return self.at(self.sizes) if self.whole is None else self.whole
 
+    @cached_property
+    def _reads(self) -> NDArray[np.bool_]:
+        """Whether a product depends on a group, [products, groups]."""
+        reads: NDArray[np.bool_] = (self.times != 0)[self.members].any(axis=1)
+        return reads
+
+    @cached_property
+    def _readings(self) -> tuple[Counts, Counts, Counts]:
+        """The products, groups [n] and slopes [n, degree] of all products that read a group."""
+        products, groups = np.nonzero(self._reads)
+        return products, groups, self.times[self.members[products], groups[:, None]]
+
+    @cached_property
+    def linked(self) -> NDArray[np.bool_]:
+        """Pairs of groups that meet in one product."""
+        reads = self._reads.astype(np.float64)
+        meet: NDArray[np.bool_] = reads.T @ reads > 0
+        return meet
+
     def at(self, counts: Counts) -> int:
         """Evaluate one plan given as counts [groups]."""
         values = self.fixed + self.times @ counts
@@ -123,9 +164,29 @@ class Polynomial(Cost):
 
     def many(self, counts: Counts) -> Counts:
         """Evaluate plans given as counts [plans, groups]; returns [plans]."""
-        values = self.fixed + counts @ self.times.T
-        total: Counts = values[:, self.members].prod(axis=2) @ self.factors
-        return total
+        counts = np.asarray(counts)
+        rows = max(1, CELLS // max(len(self.fixed), len(self.factors), 1))
+        parts = [self._many(counts[at : at + rows]) for at in range(0, len(counts), rows)]
+        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+    def _many(self, counts: Counts) -> Counts:
+        fixed, times, factors = self._floats or (self.fixed, self.times, self.factors)
+        values = times @ counts.T.astype(times.dtype) + fixed[:, None]
+        total = np.repeat(factors[:, None], len(counts), axis=1)
+        for column in self.members.T:
+            total *= values[column]
+        summed: Counts = total.sum(axis=0).astype(np.int64, copy=False)
+        return summed
+
+    @cached_property
+    def _floats(self) -> tuple[NDArray[np.float64], ...] | None:
+        """The polynomial in float64; None if that is not exact for every plan."""
+        arrays = (self.fixed, self.times, self.factors)
+        largest = (abs(self.fixed) + abs(self.times) @ self.sizes).astype(np.float64)
+        total = (abs(self.factors) * largest[self.members].prod(axis=1)).sum()
+        if total >= EXACT / 2:
+            return None
+        return tuple(array.astype(np.float64) for array in arrays)
 
     def line(self, start: Counts, direction: Counts) -> Counts:
         """Coefficients c [degree + 1] with ``at(start + x * direction) == sum(c[i] * x**i)``.
@@ -155,6 +216,16 @@ class Polynomial(Cost):
         for coefficient in reversed(self.line(start, direction)):
             total = total * candidates + coefficient
         return total
+
+    def beside(self, counts: Counts, candidates: Counts) -> Counts:
+        """Evaluate ``counts`` with one group's replaced: products that read it change."""
+        products, groups, slopes = self._readings
+        values = (self.fixed + self.times @ counts)[self.members[products]]
+        steps = (candidates - counts)[:, groups, None]
+        changes = (values + steps * slopes).prod(axis=2) - values.prod(axis=1)
+        result = np.full(candidates.shape, self.at(counts), np.int64)
+        np.add.at(result.T, groups, (changes * self.factors[products]).T)
+        return result
 
     def solve_fraction(self, start: Counts, direction: Counts, bound: int) -> float:
         """Return the root of the polynomial along a line; fractional units are allowed in it."""

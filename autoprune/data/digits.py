@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from sklearn.datasets import load_digits
 
 from autoprune.data.normalization import image_form
 from autoprune.data.splits import Data
@@ -15,6 +14,8 @@ HELD_OUT = 430
 
 def digits(seed: int) -> Data:
     """Load the digits (Alpaydin and Kaynak 1998): uint8 [N, 1, 8, 8], 0 to 16, 10 classes."""
+    from sklearn.datasets import load_digits  # a second of imports, for this data only
+
     source = load_digits()
     images = torch.from_numpy(source.images.astype("uint8"))[:, None]
     labels = torch.from_numpy(source.target.astype("int64"))

@@ -135,7 +135,7 @@ Align = Annotated[
     tyro.conf.arg(
         metavar="N",
         help="Keep multiples of this many units where the group allows it.",
-        help_behavior_hint="(default: 1; for latency what suits the device)",
+        help_behavior_hint="(default: 8, less for small groups; for latency what suits the device)",
     ),
 ]
 Depth = Annotated[
@@ -164,9 +164,10 @@ Unlabeled = Annotated[
     ),
 ]
 Backend = Annotated[
-    Literal["torch", "onnxruntime"],
+    Name,
     tyro.conf.arg(
-        help="What latency is measured with: torch, or onnxruntime (needs the extra [onnx])."
+        help="What latency is measured with: torch, onnxruntime (needs the extra [onnx]), or a"
+        " plug-in."
     ),
 ]
 LatencyBatch = Annotated[

@@ -173,6 +173,13 @@ def load(run: str | Path, model: nn.Module | None = None, *, trust_code: bool = 
     return rebuild(model, made, artifacts.file(WEIGHTS), sparse)
 
 
+def build_dense(run: str | Path, *, trust_code: bool = False) -> nn.Module | None:
+    """Build the dense network that a run names, with fresh weights; None if it names none."""
+    path = Path(run)
+    spec, _, _ = _read_spec(Artifacts(path).json(SPEC), path / SPEC)
+    return None if spec is None else spec.build(trust_code=trust_code)
+
+
 def rebuild(model: nn.Module, made: Cut, weights: Path, sparse: Sequence[str] = ()) -> nn.Module:
     """Cut a dense network in place and load its weights; raises DamagedError if they do not fit.
 

@@ -8,6 +8,8 @@ from autoprune.data.task import metric
 from autoprune.pipeline.config import PruningConfig
 from autoprune.pipeline.result import GroupKeep, LatencyCheck, Measure, Result
 from autoprune.pipeline.session import PruningSession
+from autoprune.pipeline.speeds import Speed
+from autoprune.pipeline.timing import recorded
 from autoprune.problem.granularity.kernels import remarks
 from autoprune.structure.plan import Plan
 
@@ -16,6 +18,7 @@ def assemble(
     session: PruningSession,
     plan: Plan,
     measures: Mapping[str, Measure],
+    speeds: tuple[Speed, ...],
     *,
     agent: str,
     score: float | None,
@@ -30,8 +33,7 @@ def assemble(
     )
     check = None
     if session.latency is not None:
-        final, dense = (measures[name].latency_ms or 0.0 for name in ("finetuned", "dense"))
-        check = LatencyCheck.of(session.latency, plan, final, dense)
+        check = LatencyCheck.of(session.latency, recorded(run)[plan])
     return Result(
         dense=measures["dense"],
         pruned=measures["pruned"],
@@ -51,6 +53,7 @@ def assemble(
         score=score,
         run=run.path,
         latency=check,
+        speeds=speeds,
         finetune_epochs=config.finetune_epochs,
         matched=measures.get("matched"),
         files=_files(config),

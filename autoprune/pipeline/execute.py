@@ -12,20 +12,22 @@ from torch import nn
 
 from autoprune.cost.budget import Budget
 from autoprune.cost.energy import EnergyTable
+from autoprune.cost.latency.backends import check_backend
 from autoprune.data import SPLITS, describe
 from autoprune.envs.rewards import LOSS
 from autoprune.foundation.progress import Progress
 from autoprune.networks.save import load
 from autoprune.networks.threads import threads
 from autoprune.pipeline.assemble import assemble
+from autoprune.pipeline.ceiling import Candidate, held
 from autoprune.pipeline.config import PruningConfig, SearchConfig
 from autoprune.pipeline.curves import Curves
 from autoprune.pipeline.explore import SearchOutcome
-from autoprune.pipeline.finalists import shrink
+from autoprune.pipeline.finalists import narrow_builder, shrink
 from autoprune.pipeline.inputs import Inputs, weights_hash
 from autoprune.pipeline.match import match
 from autoprune.pipeline.own import NOTHING, Own
-from autoprune.pipeline.publish import measure_all, publish
+from autoprune.pipeline.publish import measure_all, measure_speeds, publish
 from autoprune.pipeline.result import Baseline, Result
 from autoprune.pipeline.session import Session
 from autoprune.pipeline.setup import LATENCY, set_up, thread_count
@@ -54,6 +56,7 @@ def check_words(config: PruningConfig) -> Budget:
     granularity, budget = Granularity.parse(config.granularity), Budget.parse(config.budget)
     check_limits(granularity, budget)
     check_ranking(granularity, config.ranking)
+    check_backend(config.backend)
     return budget
 
 
@@ -112,7 +115,9 @@ def prune_by(find: Find[Searched], session: Session[Searched]) -> Result:
     best = find(session, model, problem)
     pruned = best.network
     if pruned is None:
-        pruned = shrink(session, model, best.plan, problem.ranking)
+        made = Candidate(best.plan, shrink(session, model, best.plan, problem.ranking))
+        made = held(session, model, [made], narrow_builder(session, model, problem.ranking))
+        best, pruned = replace(best, plan=made.plan), made.network
     masks = units.masks(problem.ranking, best.plan)
     matched = match(session, pruned, model, best.plan, problem.ranking, masks)
     finetuned = finetune(session, pruned if matched is None else matched, model, masks=masks)
@@ -133,6 +138,7 @@ def prune_by(find: Find[Searched], session: Session[Searched]) -> Result:
         session,
         best.plan,
         measures,
+        measure_speeds(session, model, finetuned),
         agent=config.agent,
         score=best.score,
         evaluations=best.evaluations,

@@ -46,8 +46,9 @@ def find(
 ) -> SearchOutcome:
     """Search with an agent; its best few plans and ``besides`` are built and scored again."""
     ledger = explore(agent, session, model, problem)
-    best, network = choose(session, builder(session, model, problem.ranking), ledger, besides)
-    return SearchOutcome(best.plan, best.evaluation.score, ledger.count, network)
+    build = builder(session, model, problem.ranking)
+    best = choose(session, model, build, ledger, besides)
+    return SearchOutcome(best.plan, best.score, ledger.count, best.network)
 
 
 def explore(

@@ -12,9 +12,10 @@ from autoprune.errors import AutopruneError
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form
 from autoprune.networks.score import measure
+from autoprune.pipeline.ceiling import Candidate, Make, held
 from autoprune.pipeline.own_stages import evaluated
 from autoprune.pipeline.session import PruningSession
-from autoprune.problem.ledger import Ledger, Record
+from autoprune.problem.ledger import Ledger
 from autoprune.ranking.ordering import Ranking
 from autoprune.ranking.recalibration import Recalibration
 from autoprune.ranking.reconstruction import Reconstruction
@@ -59,14 +60,24 @@ def shrink(session: PruningSession, model: nn.Module, plan: Plan, ranking: Ranki
     return builder(session, model, ranking)(plan)
 
 
+def narrow_builder(session: PruningSession, model: nn.Module, ranking: Ranking) -> Make:
+    """Return what makes candidates of narrower plans, not scored."""
+    return lambda plan: Candidate(plan, shrink(session, model, plan, ranking))
+
+
 def choose(
-    session: PruningSession, build: Build, ledger: Ledger, besides: Sequence[Plan] = ()
-) -> tuple[Record, nn.Module]:
+    session: PruningSession,
+    dense: nn.Module,
+    build: Build,
+    ledger: Ledger,
+    besides: Sequence[Plan] = (),
+) -> Candidate:
     """Build the best few plans and score them on samples the search never saw; return the best.
 
     ``besides``: evaluated plans that are finalists in any case. By the loss, which says more than
-    the score of how they will do on yet other samples (docs/agent.md). Raises AutopruneError if not
-    one evaluation is finite.
+    the score of how they will do on yet other samples (docs/agent.md). Of those that hold a limit
+    on latency when they are measured (:mod:`autoprune.pipeline.ceiling`). Raises AutopruneError if
+    not one evaluation is finite, InfeasibleError if no network holds.
     """
     sound = [record for record in ledger.history if not record.evaluation.failed]
     if not sound:
@@ -77,20 +88,32 @@ def choose(
     best = sorted(sound, key=lambda record: record.evaluation.loss)
     count = session.tuning.finalists.count
     finalists = best[:count] + [record for record in best[count:] if record.plan in besides]
-    validation = session.inputs.validation
     built = []
     with session.progress.phase("finals", len(finalists)) as phase:
         for record in finalists:
-            network = build(record.plan)
-            loss = _loss(session, network, validation)
-            built.append((loss if isfinite(loss) else inf, record, network))
+            built.append(_candidate(session, build, record.plan, record.evaluation.score))
             phase.advance()
-    _, chosen, network = min(built, key=lambda entry: entry[0])
-    return chosen, network
+    built.sort(key=lambda candidate: candidate.loss)
+    return held(session, dense, built, lambda plan: _candidate(session, build, plan))
 
 
-def _loss(session: PruningSession, network: nn.Module, validation: Samples) -> float:
-    """Loss on the validation split, or that of the caller's function."""
+def _candidate(
+    session: PruningSession, build: Build, plan: Plan, score: float | None = None
+) -> Candidate:
+    """Build a network and score it: loss on the validation split; score on the search split."""
+    network, inputs = build(plan), session.inputs
+    loss, found = _scored(session, network, inputs.validation)
+    if score is None:
+        found = _scored(session, network, inputs.search)[1]
+    return Candidate(
+        plan, network, found if score is None else score, loss if isfinite(loss) else inf
+    )
+
+
+def _scored(session: PruningSession, network: nn.Module, split: Samples) -> tuple[float, float]:
+    """Loss and score on a split, or those of the caller's function."""
     if session.own.evaluate is None:
-        return measure(network, validation, session.inputs.task).loss
-    return evaluated(network, session.own.evaluate, session.seeds.searcher).loss
+        found = measure(network, split, session.inputs.task)
+        return found.loss, found.score
+    given = evaluated(network, session.own.evaluate, session.seeds.searcher)
+    return given.loss, given.score

@@ -7,13 +7,15 @@ from functools import partial
 
 from torch import nn
 
-from autoprune.cost.latency.backends import find_backend
+from autoprune.cost.latency.backends import find_backend, latencies
 from autoprune.cost.latency.deployed import samples_in
 from autoprune.networks.bitmap import pack
 from autoprune.networks.save import spec_json, state_tensors, write_tensors
 from autoprune.networks.score import measure
+from autoprune.pipeline.gauge import Gauge
 from autoprune.pipeline.result import Measure
 from autoprune.pipeline.session import PruningSession
+from autoprune.pipeline.speeds import Speed, compared
 from autoprune.ranking.ordering import Ranking
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
@@ -29,23 +31,63 @@ def measure_all(
     inputs, cost = session.inputs, session.cost
     test = inputs.test
     with session.progress.phase("test", len(networks)) as phase:
-        batch = inputs.sized_batch(session.config.latency_batch)  # as latency budgets are
-        models = [model for model, _ in networks.values()]
-        backend = find_backend(session.config.backend, models[0], inputs.task, batch)
-        times = backend.latencies(models)
+        times = _times(session, networks)
         result = {}
-        for (name, (model, plan)), seconds in zip(networks.items(), times, strict=True):
+        for name, (model, plan) in networks.items():
             found = measure(model, test, inputs.task)
             result[name] = Measure(
                 score=found.score,
                 macs=cost.macs(plan) if plan else cost.macs.dense,
                 parameters=cost.parameters(plan) if plan else cost.parameters.dense,
                 bytes=cost.bytes(plan) if plan else cost.bytes.dense,
-                latency_ms=1000 * seconds / samples_in(batch),
+                latency_ms=times[plan],
                 other=found.other,
             )
             phase.advance()
     return result
+
+
+def _times(
+    session: PruningSession, networks: Mapping[str, tuple[nn.Module, Plan | None]]
+) -> dict[Plan | None, float]:
+    """Return milliseconds per sample by plan, None for the dense network: a plan decides them.
+
+    With a limit on latency they are those by which the delivered network was held to it.
+    """
+    inputs = session.inputs
+    dense, _ = networks["dense"]
+    models = {plan: model for model, plan in networks.values() if plan is not None}
+    if session.latency is not None:
+        found = Gauge(session, dense).measure(list(models.items()))
+        delivered = next(one for one in found if one.plan == networks["finetuned"][1])
+        scaled: dict[Plan | None, float] = {
+            one.plan: delivered.dense_ms * one.fraction.median for one in found
+        }
+        return {**scaled, delivered.plan: delivered.ms.median, None: delivered.dense_ms}
+    batch = inputs.sized_batch(session.config.latency_batch)
+    backend = find_backend(session.config.backend, dense, inputs.task, batch)
+    seconds = latencies(backend, [dense, *models.values()])
+    scale = 1000 / samples_in(batch)
+    return {plan: scale * spent for plan, spent in zip((None, *models), seconds, strict=True)}
+
+
+def measure_speeds(
+    session: PruningSession, dense: nn.Module, delivered: nn.Module
+) -> tuple[Speed, ...]:
+    """Time the delivered network on one sample and on a batch.
+
+    Masked networks have the dense shapes, and are not timed.
+    """
+    config, inputs = session.config, session.inputs
+    if session.units.granularity.masked:
+        return ()
+    batches = [inputs.sized_batch(size) for size in dict.fromkeys((1, config.latency_batch))]
+    with session.progress.phase("speed", 1) as phase:
+        found = compared(
+            dense, delivered, inputs.task, batches, config.backend, session.progress.note
+        )
+        phase.advance()
+    return found
 
 
 def publish(

@@ -14,6 +14,8 @@ from autoprune.cost.latency.model import MILLI
 from autoprune.foundation.lazy import load_reference
 from autoprune.foundation.schema import OUTSIDE, Stored, stored_as
 from autoprune.networks.save import rewrite_network
+from autoprune.pipeline.speeds import ALIGNED, Speed, slower
+from autoprune.pipeline.timing import Timing
 from autoprune.runs.artifacts import Artifacts
 from autoprune.runs.run import leave_journal
 from autoprune.structure.plan import Plan
@@ -87,7 +89,8 @@ class LatencyCheck:
 
     ``dense_predicted_ms`` and ``dense_measured_ms`` are those of the dense network, measured at the
     same time: a machine that has slowed down since the tables were made slows both. ``corrected``:
-    how far the measured tables were moved so that they never fall, as a part.
+    how far the measured tables were moved so that they never fall, as a part. ``interval``: what
+    the measured part of dense lies between; empty in older results.
     """
 
     predicted_ms: float
@@ -98,13 +101,15 @@ class LatencyCheck:
     device: str
     backend: str
     corrected: float
+    interval: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, model: LatencyModel, plan: Plan, measured_ms: float, dense_ms: float) -> Self:
+    def of(cls, model: LatencyModel, timing: Timing) -> Self:
         """Hold a prediction against a measurement."""
-        predicted, dense = model.cost(plan) / MILLI, model.cost.dense / MILLI
+        predicted, dense = model.cost(timing.plan) / MILLI, model.cost.dense / MILLI
         facts = (model.batch, model.device, model.backend, model.corrected)
-        return cls(predicted, measured_ms, dense, dense_ms, *facts)
+        interval = (timing.fraction.low, timing.fraction.high)
+        return cls(predicted, timing.ms.median, dense, timing.dense_ms, *facts, interval)
 
     @property
     def error(self) -> float:
@@ -127,7 +132,8 @@ class Result(Stored):
     ``dense``, ``pruned`` and ``finetuned`` are the trained network, the compact one and the compact
     one after fine-tuning. ``network`` and ``data`` are the specs they came from, ``score`` the best
     on the search split (None if nothing was evaluated), ``latency`` (of latency budgets) the
-    predicted one beside the measured one,
+    predicted one beside the measured one, ``speeds`` the time of the delivered network on each
+    backend, on one sample and on a batch,
     ``finetune_epochs`` the epochs of fine-tuning, 0 for none, None in older results,
     ``dense_finetuned`` the dense network after as much fine-tuning, if it was asked for,
     ``matched`` the compact network after feature matching, None without,
@@ -155,6 +161,7 @@ class Result(Stored):
     granularity: str = "channel"
     baseline: Baseline | None = None
     latency: LatencyCheck | None = None
+    speeds: tuple[Speed, ...] = ()
     finetune_epochs: int | None = None
     dense_finetuned: Measure | None = None
     matched: Measure | None = None
@@ -210,6 +217,12 @@ class Result(Stored):
     def _plot(self, name: str) -> Figure:
         figure: Figure = load_reference(f"autoprune.pipeline.plots:{name}_figure")(self)
         return figure
+
+    @property
+    def slower(self) -> list[str]:
+        """A line on backends where the delivered network takes longer than the dense one."""
+        aligned = all(g.kept % ALIGNED == 0 or g.kept == g.size for g in self.groups)
+        return slower(self.speeds, self.finetuned.macs / self.dense.macs, aligned=aligned)
 
     def save(self, path: str | Path) -> None:
         """Save the run with the weights that ``model`` has now; ``autoprune.load`` reads it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from autoprune.cost.bound_budget import BoundBudget
 from autoprune.cost.budget import Budget
 from autoprune.cost.choices import allowed_counts
-from autoprune.cost.latency import LatencyModel, Survey, width_steps
+from autoprune.cost.latency import LatencyModel, Survey, finer, portable_steps, width_steps
 from autoprune.cost.model import CostModel
 from autoprune.errors import InfeasibleError
 from autoprune.foundation.progress import Progress
@@ -47,7 +48,20 @@ def set_up(inputs: Inputs, config: PruningConfig, budget: Budget, progress: Prog
     InfeasibleError for one out of reach.
     """
     units, latency = price(inputs, config, budget, progress)
-    return Setup(inputs, units, bind_budget(budget, config, units.cost, inputs.device), latency)
+    bound = bind_budget(budget, config, units.cost, inputs.device)
+    if config.align is None and max(bound.steps, default=1) > 1:
+        progress.note(_steps_note(bound))
+    return Setup(inputs, units, bound, latency)
+
+
+def _steps_note(budget: BoundBudget) -> str:
+    """Say in which steps a budget is spent, and what of it they may leave."""
+    *others, last = map(str, sorted({step for step in budget.steps if step > 1}))
+    numbers = f"{', '.join(others)} or {last}" if others else last
+    return (
+        f"widths are multiples of {numbers}; a step costs at most {100 * budget.quantum:.2g} % of"
+        " dense, and so much of the budget may be left (--align 1 allows every width)"
+    )
 
 
 def price(
@@ -80,15 +94,19 @@ def thread_count(config: PruningConfig, structure: Structure) -> int:
 def bind_budget(
     budget: Budget, config: PruningConfig, cost: CostModel, device: torch.device
 ) -> BoundBudget:
-    """Bind a budget to a network.
+    """Bind a budget to a network; by default in steps that suit hardware, finer if it takes them.
 
     Raises UsageError for a budget that makes no sense or layers to keep that do not exist,
     InfeasibleError for a budget out of reach.
     """
-    structure = cost.structure
-    least = floors(structure, config.keep, config.only)
+    structure, least = cost.structure, floors(cost.structure, config.keep, config.only)
+    steps = _steps(budget, config, structure, device)
+    while config.align is None and "latency" not in budget.costs and max(steps, default=1) > 1:
+        with suppress(InfeasibleError):  # no budget is lost to a default
+            return budget.bind(cost, steps, least)
+        steps = finer(steps)
     try:
-        return budget.bind(cost, _steps(budget, config, structure, device), least)
+        return budget.bind(cost, steps, least)
     except InfeasibleError as error:
         masked = config.granularity != CHANNEL
         if masked or _decides_branches(config, budget) or not structure.branches:
@@ -142,6 +160,8 @@ def _steps(
     budget: Budget, config: PruningConfig, structure: Structure, device: torch.device
 ) -> tuple[int, ...]:
     """Return for each group the number that its widths are multiples of."""
-    if config.align is None and "latency" in budget.costs:
+    if config.align is not None or config.granularity != "channel":
+        return (config.align or 1,) * len(structure.groups)
+    if "latency" in budget.costs:
         return width_steps(structure.sizes.values(), device)
-    return (config.align or 1,) * len(structure.groups)
+    return portable_steps(structure)

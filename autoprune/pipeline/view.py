@@ -23,6 +23,7 @@ from autoprune.foundation.tables import (
 )
 from autoprune.foundation.terminal import duration
 from autoprune.pipeline.result import GroupKeep, LatencyCheck, Measure, Result
+from autoprune.pipeline.speeds import Speed
 from autoprune.structure.table import BRANCH
 
 
@@ -38,8 +39,9 @@ def result_view(result: Result) -> RenderableType:
         _costs(result),
         *_rounds(result),
         *_latency(result.latency),
+        *speed_view(result.speeds),
         _keeps(result.groups, "units" if result.granularity == "channel" else "weights"),
-        *(warning(text) for text in result.warnings),
+        *(warning(text) for text in (*result.warnings, *result.slower)),
         _places(result),
     ]
     return Stack(*parts)
@@ -142,6 +144,15 @@ def _latency(check: LatencyCheck | None) -> list[RenderableType]:
         f" {100 * check.error:+.1f} %;\n{check.backend} on {check.device}, batches of {check.batch}"
     )
     return [Padding(Text(text), (0, 0, 1, 1))]
+
+
+def speed_view(speeds: Iterable[Speed]) -> list[RenderableType]:
+    """Show what the networks take on each backend, on one sample and on a batch."""
+    table = table_of("latency per sample", "batch", "dense", "pruned", "left")
+    for one in speeds:
+        before, after = milliseconds(one.dense_ms), milliseconds(one.pruned_ms)
+        table.add_row(one.backend, str(one.batch), before, after, percent(one.fraction, 1))
+    return [table] if table.row_count else []
 
 
 def _keeps(groups: Iterable[GroupKeep], units: str) -> Table:

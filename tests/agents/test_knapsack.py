@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from autoprune.agents import knapsack
 from autoprune.agents.initial_plans import least_error
 from autoprune.envs.walk import WalkContext, curves
 from tests.landscape import chain_landscape, landscape, residual_landscape
@@ -42,3 +43,25 @@ def test_coefficients_move_units_to_the_groups_they_favor():
 def summed_error(problem, plan):
     pairs = zip(curves(problem), plan.values(), strict=True)
     return float(sum(curve[count] for curve, count in pairs))
+
+
+@pytest.mark.parametrize("budget", ["0.5flops", "0.4flops,0.5params"])
+def test_exchanges_known_to_break_a_limit_are_those_that_do(budget):
+    problem = residual_landscape(2, blocks=2, budget=budget)
+    bound, rng = problem.budget, np.random.default_rng(0)
+    counts = problem.cost.counts(bound.uniform())
+    places = np.array([np.searchsorted(c, k) for c, k in zip(bound.choices, counts, strict=True)])
+    known = knapsack._too_much(bound, places)
+    checked = set()
+    for up, down, give, take in rng.integers(0, (4, 4, len(places), len(places)), (400, 4)):
+        moved = places.copy()
+        moved[give] += 2**up
+        moved[take] -= 2**down
+        if give == take or moved[give] >= len(bound.choices[give]) or moved[take] < 0:
+            continue
+        fits = bound.fits(np.array([c[at] for c, at in zip(bound.choices, moved, strict=True)]))
+        apart = not any(one.cost.linked[give, take] for one in bound.constraints)
+        assert not (known[up, down, give, take] and fits)
+        assert fits or known[up, down, give, take] or not apart
+        checked.add((apart, bool(fits)))
+    assert len(checked) == 4  # linked and not, fitting and not

@@ -1,5 +1,7 @@
 """Costs as polynomials of the plan."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +42,26 @@ def test_vector_forms_equal_single_evaluations(drawn, data):
         expected = [cost.at(row) for row in plans]
         assert cost.along(counts, group, candidates).tolist() == expected
         assert cost.many(plans).tolist() == expected
+
+
+@given(planned(), st.data())
+def test_replacing_one_group_of_each_equals_single_evaluations(drawn, data):
+    structure, plan = drawn
+    counts = CostModel(structure).counts(plan)
+    rows = [[data.draw(st.integers(0, g.size)) for g in structure.groups] for _ in range(3)]
+    for cost in (CostModel(structure).macs, CostModel(structure).bytes):
+        for row, found in zip(rows, cost.beside(counts, np.array(rows)), strict=True):
+            for group, count in enumerate(row):
+                moved = counts.copy()
+                moved[group] = count
+                assert found[group] == cost.at(moved)
+
+
+def test_costs_beyond_what_floats_hold_stay_exact():
+    cost = CostModel(residual([5, 7], 8)).macs
+    huge = replace(cost, factors=cost.factors * (2**45 + 1))
+    assert huge.many(huge.sizes[None] - 1)[0] == huge.at(huge.sizes - 1)
+    assert huge.at(huge.sizes - 1) == cost.at(cost.sizes - 1) * (2**45 + 1)
 
 
 def test_a_group_at_both_ends_of_a_product_is_quadratic():

@@ -1,5 +1,8 @@
 """Digits, the embedded data."""
 
+import subprocess
+import sys
+
 import torch
 
 from autoprune.data import load_data
@@ -19,3 +22,11 @@ def test_digits():
     assert data.fingerprint != load_data("digits", 1).fingerprint
     assert torch.equal(data.test.content[0], load_data("digits", 1).test.content[0])
     assert len(data.calibration(100, seed=3)) == 100
+
+
+def test_scikit_learn_is_imported_for_the_digits_only():
+    code = (
+        "import sys; from autoprune.data import load_data;"
+        "import autoprune.pipeline.search; sys.exit('sklearn' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,6 +1,7 @@
 import dataclasses
 import re
 
+from autoprune.pipeline.speeds import Speed
 from autoprune.pipeline.view import result_view
 from tests.pipeline.test_result import example
 from tests.showing import show
@@ -25,6 +26,30 @@ def test_a_result_without_baseline_or_latency_leaves_them_out():
     text = show(result_view(result))
     assert "uniform" not in text
     assert "latency" not in text
+
+
+def test_speeds_stand_by_backend_and_batch():
+    speeds = (
+        Speed("onnxruntime 1.0", 64, 0.4, 0.5, 1.25, 1.2, 1.3),
+        Speed("torch", 1, 2.0, 1.0, 0.5, 0.5, 0.5),
+    )
+    text = " ".join(show(result_view(example(speeds=speeds))).split())
+    assert "onnxruntime 1.0 64 0.40 ms 0.50 ms 125.0 %" in text
+    assert "torch 1 2.00 ms 1.00 ms 50.0 %" in text
+
+
+def test_a_warning_names_where_fewer_macs_are_slower_and_what_to_pass():
+    slow = Speed("onnxruntime 1.0", 64, 0.4, 0.5, 1.25, 1.2, 1.3)
+    unsure = Speed("torch", 1, 2.0, 2.1, 1.05, 0.9, 1.2)
+    odd = example(speeds=(slow, unsure))
+    (text,) = odd.slower
+    assert "onnxruntime 1.0 at batch 64 (1.25)" in text and "torch" not in text
+    assert "--align 8" in text and "--align 8" in show(result_view(odd))
+    even = tuple(dataclasses.replace(group, kept=8) for group in odd.groups)
+    (text,) = dataclasses.replace(odd, groups=even).slower
+    assert "--budget 0.5latency --backend onnxruntime" in text
+    assert example(speeds=(unsure,)).slower == []
+    assert dataclasses.replace(odd, finetuned=odd.dense).slower == []
 
 
 def test_what_else_a_task_counts_stands_below_its_score():

@@ -239,11 +239,11 @@ def _finish(
     seconds: float,
 ) -> _Search:
     """Choose among the best plans, and fine-tune unless another agent chose the same."""
-    best, pruned = choose(session, build, ledger)
+    best = choose(session, dense, build, ledger)
     if best.plan not in known:
         name = f"finetune-{slug(session.config.budget)}-{session.config.seed}-{best.plan.key}"
         masks = session.units.masks(ranking, best.plan)
-        known[best.plan] = pruned, finetune(session, pruned, dense, name, masks)
+        known[best.plan] = best.network, finetune(session, best.network, dense, name, masks)
     return _Search(ledger.history, seconds, best.plan, *known[best.plan])
 
 

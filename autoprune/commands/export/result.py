@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from autoprune.commands.export.config import ExportForm
+from autoprune.foundation.schema import encode
+from autoprune.pipeline.speeds import Speed
 
 TOLERANCE: Final = 1e-4
 """Largest difference from PyTorch, relative to the largest output, that still counts as equal."""
@@ -18,7 +20,8 @@ class Exported:
 
     ``difference`` is the largest absolute difference from PyTorch over all outputs, ``scale`` the
     largest absolute output, ``batches`` the sizes of the batches they were compared on; ``bytes``
-    the size on disk.
+    the size on disk. ``speeds``: times beside the dense network, if that is known; ``slower``: a
+    line on backends where it takes longer.
     """
 
     path: Path
@@ -27,6 +30,8 @@ class Exported:
     difference: float
     scale: float
     batches: tuple[int, ...]
+    speeds: tuple[Speed, ...] = ()
+    slower: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able object."""
@@ -38,4 +43,6 @@ class Exported:
             "max_output": self.scale,
             "tolerance": TOLERANCE,
             "batches": list(self.batches),
+            "speeds": encode(self.speeds),
+            "slower": list(self.slower),
         }

@@ -1,7 +1,8 @@
 """Export of pruned networks for other programs: ONNX, ``torch.export`` programs, safetensors.
 
 Each file is read back and run beside the PyTorch network on real inputs, in batches of several
-sizes; a file that computes anything else is removed. The batch dimension stays free.
+sizes; a file that computes anything else is removed. The batch dimension stays free. In the end the
+network is timed beside the dense one.
 """
 
 from __future__ import annotations
@@ -22,19 +23,25 @@ from torch.utils._pytree import tree_leaves, tree_map
 from autoprune.commands.export.config import ExportConfig, ExportForm
 from autoprune.commands.export.result import TOLERANCE, Exported
 from autoprune.cost.latency.onnx import require_onnx
-from autoprune.data.task import example_inputs
+from autoprune.data import Data
+from autoprune.data.task import Task, example_inputs
 from autoprune.errors import AutopruneError, UsageError
 from autoprune.foundation.files import commit, stage
 from autoprune.foundation.progress import Progress
 from autoprune.foundation.user_code import blamed
-from autoprune.networks.save import SPEC, WEIGHTS, load
+from autoprune.networks.save import SPEC, WEIGHTS, build_dense, load
 from autoprune.networks.spec import resolve_model
 from autoprune.pipeline.inputs import of_run
+from autoprune.pipeline.speeds import ALIGNED, compared, slower
 from autoprune.runs.artifacts import Artifacts
+from autoprune.structure.cut_record import recorded_cut
 from autoprune.structure.graph import ExampleInputs, as_call, call, quiet
 
 BATCHES: Final = (4, 1, 7)
 """Batch sizes of the check; the network is exported on the first, which must be above 1."""
+
+TIMED: Final = (1, 64)
+"""Batch sizes at which the network is timed."""
 
 Outputs = list[Tensor]
 Runner = Callable[[ExampleInputs], Outputs]
@@ -65,7 +72,29 @@ def run_export(config: ExportConfig, progress: Progress) -> Exported:
         else:
             exported = export_file(model, config.to, path, batches)
         phase.advance()
-    return exported
+        return _timed(exported, config, model, data, task, progress.note)
+
+
+def _timed(
+    exported: Exported,
+    config: ExportConfig,
+    model: nn.Module,
+    data: Data,
+    task: Task,
+    note: Callable[[str], object],
+) -> Exported:
+    """Time the network beside the dense one, on one sample and on a batch, unless it is masked."""
+    made = recorded_cut(model)
+    if config.model:
+        dense: nn.Module | None = resolve_model(config.model, data)
+    else:
+        dense = build_dense(config.run, trust_code=config.trust_code)
+    if dense is None or not (made.indices or made.removed):
+        return exported
+    batches = [next(data.search.batches(size)) for size in TIMED]
+    speeds = compared(dense.eval(), model, task, batches, note=note)
+    aligned = all(len(index) % ALIGNED == 0 for index in made.indices.values())
+    return replace(exported, speeds=speeds, slower=tuple(slower(speeds, None, aligned=aligned)))
 
 
 def export_file(

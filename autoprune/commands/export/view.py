@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
 from autoprune.commands.export.result import Exported
-from autoprune.foundation.tables import size
+from autoprune.foundation.tables import size, warning
+from autoprune.pipeline.view import speed_view
 
 
 def export_view(exported: Exported) -> RenderableType:
@@ -19,4 +20,5 @@ def export_view(exported: Exported) -> RenderableType:
         f"largest difference from PyTorch {exported.difference:.1e}, of outputs up to"
         f" {exported.scale:.3g};\nreal inputs, in batches of {batches}",
     )
-    return Padding(lines, (1, 0, 1, 1))
+    parts = [*speed_view(exported.speeds), *map(warning, exported.slower)]
+    return Group(Padding(lines, (1, 0, 1, 1)), *parts)

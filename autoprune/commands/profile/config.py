@@ -41,7 +41,7 @@ class ProfileConfig(Config):
     """Prices of operations and memory accesses in picojoules, as a JSON object."""
     device: Device = "auto"
     backend: Backend = "torch"
-    """What time is measured with: torch, or onnxruntime (needs the extra [onnx])."""
+    """What time is measured with: torch, onnxruntime (needs the extra [onnx]), or a plug-in."""
     latency_batch: int = 64
     """Samples per forward pass where time is measured."""
     outputs: OutputNames = ()

@@ -9,7 +9,7 @@ from typing import Final
 from autoprune.commands.profile.config import ProfileConfig
 from autoprune.commands.profile.result import LayerCost, Profile
 from autoprune.cost.energy import EnergyTable, energy_products
-from autoprune.cost.latency.backends import find_backend
+from autoprune.cost.latency.backends import check_backend, find_backend
 from autoprune.cost.latency.deployed import deployed, samples_in
 from autoprune.cost.latency.layers import module_times, operation_times
 from autoprune.cost.model import CostModel
@@ -30,6 +30,7 @@ OTHER: Final = "everything else"
 def run_profile(config: ProfileConfig, progress: Progress) -> Profile:
     """Carry out ``autoprune profile``; raises AutopruneError for errors that a user can fix."""
     table = EnergyTable.read(config.energy) if config.energy else EnergyTable()
+    check_backend(config.backend)
     device, task = resolve_device(config.device), resolve_task(config.task)
     with progress.phase("profile", 2) as phase:
         data = load_data(config.data, resize=config.resize)

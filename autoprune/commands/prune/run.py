@@ -17,11 +17,12 @@ from autoprune.commands.prune.plan_file import layers_of, read_plan
 from autoprune.foundation.progress import Progress
 from autoprune.networks.score import measure
 from autoprune.pipeline.assemble import assemble
+from autoprune.pipeline.ceiling import Candidate, held
 from autoprune.pipeline.execute import check_words, execute_in_run
-from autoprune.pipeline.finalists import shrink
+from autoprune.pipeline.finalists import narrow_builder, shrink
 from autoprune.pipeline.inputs import from_config
 from autoprune.pipeline.match import match
-from autoprune.pipeline.publish import measure_all, publish
+from autoprune.pipeline.publish import measure_all, measure_speeds, publish
 from autoprune.pipeline.result import Result, Round
 from autoprune.pipeline.session import PruningSession, Session
 from autoprune.pipeline.stages import finetune, rank_units, train
@@ -53,8 +54,12 @@ def _prune(session: Session[PruneConfig]) -> Result:
         budget = session.budget.partial(number / total, plan)
         ranking = rank_units(session, model, masks)
         plan = by_hand or heuristic_plan(config.heuristic, budget, ranking)
-        masks = session.units.masks(ranking, plan)
         pruned = shrink(session, model, plan, ranking)
+        if number == total:
+            make = None if by_hand else narrow_builder(session, model, ranking)
+            delivered = held(session, dense, [Candidate(plan, pruned)], make)
+            plan, pruned = delivered.plan, delivered.network
+        masks = session.units.masks(ranking, plan)
         matched = match(session, pruned, dense, plan, ranking, masks, f"match-{number}")
         repaired = pruned if matched is None else matched
         finetuned = finetune(session, repaired, dense, f"finetune-{number}", masks)
@@ -75,6 +80,7 @@ def _prune(session: Session[PruneConfig]) -> Result:
         session,
         plan,
         measures,
+        measure_speeds(session, dense, finetuned),
         agent="plan by hand" if by_hand else config.heuristic,
         score=rounds[-1].finetuned,
         evaluations=total,

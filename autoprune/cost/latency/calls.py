@@ -90,6 +90,13 @@ class Call:
 
     def bound(self, sizes: Sequence[int], device: torch.device) -> Callable[[], Any]:
         """Return the call on random tensors of the given sizes."""
+        args, kwargs = self.made(sizes, device)
+        return lambda: self.function(*args, **kwargs)
+
+    def made(
+        self, sizes: Sequence[int], device: torch.device
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments, random tensors of the given sizes among them."""
         rest = [int(size) for size in sizes]
         leaves: list[Any] = []
         for leaf in self.leaves:
@@ -99,7 +106,7 @@ class Call:
             else:
                 leaves.append(rest.pop(0) if leaf is INTEGER else leaf)
         args, kwargs = tree_unflatten(leaves, self.tree)
-        return lambda: self.function(*args, **kwargs)
+        return args, kwargs
 
 
 class Recorder(TorchFunctionMode):

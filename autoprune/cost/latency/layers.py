@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from autoprune.cost.latency.backends import Backend
+from autoprune.cost.latency.backends import Backend, latencies
 from autoprune.cost.latency.calls import Call, Recorder
 from autoprune.cost.latency.clock import now, shortest
 from autoprune.cost.latency.deployed import Deployed, deployed, deployed_form
@@ -105,7 +105,7 @@ def operation_times(
     for name, made in calls.items():
         works = [backend.operation(call, call.sizes) for call in made]
         parts[name] = sum(shortest(work, device) for work in works if work is not None)
-    return parts, backend.latencies([model])[0]
+    return parts, latencies(backend, [model])[0]
 
 
 def _marks(

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from autoprune.cost.latency.backends import find_backend
+from autoprune.cost.latency.backends import find_backend, latencies
 from autoprune.cost.latency.cache import Times, machine
 from autoprune.cost.latency.clock import TURNS, TimingConfig, shortest
 from autoprune.cost.latency.deployed import few, samples_in
@@ -148,7 +148,7 @@ class Survey:
 
     def time(self, networks: Sequence[nn.Module]) -> list[float]:
         """Return the seconds that whole networks take for the batch, taking turns."""
-        return self._backend.latencies(networks)
+        return latencies(self._backend, networks)
 
     def _table(self, call: SizedCall, grid_: Grid, samples: int) -> Table:
         values = np.zeros(grid_.plans.shape[:2])

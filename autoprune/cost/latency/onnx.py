@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final, NamedTuple
@@ -54,13 +56,26 @@ def network_in_onnx(model: nn.Module, task: Task, batch: Batch) -> Work:
     args, kwargs = arguments(task, batch)
     with blamed("the network cannot be exported to onnx"), quiet(), torch.no_grad():
         with mode(model, train=False):
-            program = torch.onnx.export(model, args, kwargs=kwargs, dynamo=True, verbose=False)
-    assert program is not None  # noqa: S101
-    session = _session(program.model_proto.SerializeToString())
+            session = _session(_exported(model, args, kwargs))
     leaves = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     names = [item.name for item in session.get_inputs()]
     fed = {name: leaf.numpy() for name, leaf in zip(names, leaves, strict=True)}
     return lambda: session.run(None, fed)
+
+
+def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    """Trace the network, which takes a tenth of the time; export it where that fails.
+
+    Both run alike in onnxruntime, which folds batch norms and lays out memory itself.
+    """
+    file: Any = io.BytesIO()
+    with suppress(Exception):  # whatever a tracer may meet
+        torch.onnx.export(model, args, file, kwargs=kwargs, dynamo=False)
+        return bytes(file.getvalue())
+    program = torch.onnx.export(model, args, kwargs=kwargs, dynamo=True, verbose=False)
+    assert program is not None  # noqa: S101
+    content: bytes = program.model_proto.SerializeToString()
+    return content
 
 
 def operation_in_onnx(call: Call, sizes: Sequence[int]) -> Work | None:

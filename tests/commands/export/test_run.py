@@ -191,3 +191,12 @@ def test_the_command_prints_one_object(run, tmp_path, capsys):
     assert facts["path"] == str(path) and facts["max_difference"] <= facts["tolerance"] * 100
     assert main(["export", "--run", str(tmp_path), "--to", "pt2", "--json"]) == 2
     assert "holds no pruned network" in capsys.readouterr().out
+
+
+def test_an_export_is_timed_beside_the_dense_network(run, tmp_path):
+    config = ExportConfig(run=str(run), to="pt2", output=str(tmp_path / "net.pt2"))
+    exported = run_export(config, Silent())
+    torches = [speed for speed in exported.speeds if speed.backend == "torch"]
+    assert [speed.batch for speed in torches] == [1, 64]
+    assert all(0 < speed.low <= speed.fraction <= speed.high for speed in exported.speeds)
+    assert exported.to_json()["speeds"][0]["dense_ms"] == exported.speeds[0].dense_ms

@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from autoprune.cost.latency.clock import TimingConfig, race, shortest
+from autoprune.cost.latency.clock import Spread, TimingConfig, race, relative, shortest
 
 CPU = torch.device("cpu")
 
@@ -13,8 +13,8 @@ def spin(seconds):
     """Keep the processor busy: the clock of a single thread does not count sleep."""
 
     def work():
-        until = time.perf_counter() + seconds
-        while time.perf_counter() < until:
+        until = time.thread_time() + seconds  # what the clock of a single thread counts
+        while time.thread_time() < until:
             pass
 
     return work
@@ -40,3 +40,22 @@ def test_a_race_alternates_and_ranks():
     assert [len(turns) for turns in times] == [3, 3]
     assert order == ["slow", "fast"] * 4
     assert min(times[1]) < min(times[0])
+
+
+def test_the_interval_of_a_median_is_that_of_the_binomial():
+    # Tables of the sign test: ranks 2 and 9 of 10, 6 and 15 of 20, all of 5 values.
+    for number, low, high in ((5, 1, 5), (10, 2, 9), (20, 6, 15), (9, 2, 8)):
+        spread = Spread.of([float(value) for value in range(number, 0, -1)])
+        assert (spread.low, spread.high) == (low, high)
+        assert spread.median == (number + 1) / 2
+
+
+def test_networks_are_compared_round_by_round():
+    drifting = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
+    spread = relative([value / 2 for value in drifting], drifting)
+    assert (spread.low, spread.median, spread.high) == (0.5, 0.5, 0.5)
+
+
+def test_a_work_may_time_itself():
+    assert race([lambda: 0.5, lambda: 0.25], CPU) == [[0.5] * 9, [0.25] * 9]
+    assert shortest(lambda: 3.0, CPU) == 3.0

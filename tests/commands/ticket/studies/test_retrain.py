@@ -27,7 +27,7 @@ def test_the_mask_of_a_search_is_trained_from_every_start(search_run, tmp_path):
     result = run_ticket(config, Silent())
     (entry,) = result["levels"][0]["seeds"]
     assert set(STARTS) < set(entry)
-    assert 0.29 < result["macs"] <= 0.3
+    assert 0.27 < result["macs"] <= 0.3  # within a step of the default alignment
     assert entry["reinit_same_flops"]["early_stop"] <= 4 / result["macs"]
     ticket = Ticket.load(folder(tmp_path, 0, "mask"))
     stored = load_file(search_run / "masks.safetensors")
