@@ -90,6 +90,7 @@ def compared(chosen: argparse.Namespace, agents: tuple[str, ...], depth: Depth) 
         seeds=chosen.seeds,
         finetune_epochs=chosen.finetune_epochs,
         depth=depth,
+        threads=chosen.threads,  # as it is timed in the end
         run=f"{chosen.run}-{depth}",
     )
     return run_compare(config, Terminal(Console(stderr=True)))
