@@ -13,10 +13,11 @@ def network(seed: int = 0) -> nn.Sequential:
     """Make the network, with fresh weights."""
     torch.manual_seed(seed)
     return nn.Sequential(
-        *(nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(16, 24, 3, padding=1), nn.BatchNorm2d(24), nn.ReLU()),
+        *(nn.Conv2d(1, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(32, 48, 3, padding=1), nn.BatchNorm2d(48), nn.ReLU()),
+        *(nn.Conv2d(48, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU()),
         *(nn.AdaptiveAvgPool2d(2), nn.Flatten()),
-        *(nn.Linear(96, 32), nn.ReLU(), nn.Linear(32, 10)),
+        *(nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10)),
     )
 
 

@@ -130,6 +130,7 @@ def _warm_up() -> None:
         "commands.export.run",
     ):
         import_module(f"autoprune.{name}")
+    import_module("sklearn.datasets")  # what --data digits imports
     from autoprune.cli.main import main
     from tests import owncode
 

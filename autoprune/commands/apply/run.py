@@ -62,7 +62,7 @@ def apply(
     """Prune a model within a budget by a policy that never saw it, and fine-tune.
 
     - ``model``, ``data``, ``budget``, ``task``, ``granularity``, ``keep``, ``only``, ``outputs``,
-      ``sizes``, ``align``, ``resize``: as :func:`autoprune.search` takes them.
+      ``sizes``, ``align``, ``depth``, ``resize``: as :func:`autoprune.search` takes them.
     - ``policy``: the run of ``train-policy`` or of a search by ``ddpg`` or ``ppo``, or a policy's
       file, and the bundled one if None.
     - ``evaluations``: plans that are tried, from the policy's own on; 0 takes that one.
