@@ -61,16 +61,19 @@ def _python() -> Check:
 
 
 def _requirements() -> Iterator[tuple[str, str, str]]:
-    """Yield (package, least version, extra) of every requirement of the package."""
+    """Yield (package, least version, extra) of every requirement, once, but not those of tests."""
     try:
         requirements = requires("autoprune") or []
     except PackageNotFoundError:
         return
+    seen = set()
     for text in requirements:
         name = re.split(r"[^A-Za-z0-9._-]", text)[0]
         least = re.search(r">=\s*([\d.]+)", text)
         extra = re.search(r"extra == ['\"](\w+)['\"]", text)
-        yield name, least[1] if least else "0", extra[1] if extra else ""
+        if name not in seen and (not extra or extra[1] in EXTRAS):
+            seen.add(name)
+            yield name, least[1] if least else "0", extra[1] if extra else ""
 
 
 def _package(name: str, least: str, extra: str) -> Check:
@@ -86,21 +89,19 @@ def _package(name: str, least: str, extra: str) -> Check:
         import_module(_MODULES.get(name, name.replace("-", "_")))
     except Exception as error:  # a broken installation can raise anything
         reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
-        return Check(
-            topic,
-            name,
-            lacking,
-            f"{installed} cannot be imported: {reason:.60}",
-            _reinstall_advice(name),
-        )
+        if name != "torchvision" and "torchvision" in reason:
+            found = f"{installed} imports torchvision, which is broken"
+        else:
+            found = f"{installed} cannot be imported: {reason:.60}"
+        return Check(topic, name, lacking, found, _reinstall_advice(name, reason))
     if _version_numbers(installed) < _version_numbers(least):
         return Check(topic, name, lacking, f"{installed} is older than {least}", install)
     return Check(topic, name, OK, installed)
 
 
-def _reinstall_advice(name: str) -> str:
-    if name == "torchvision":
-        return "install the release made for this torch, from the same index"
+def _reinstall_advice(name: str, reason: str) -> str:
+    if "torchvision" in (name, *reason.replace("::", " ").split()):
+        return "install the torchvision made for this torch, from the same index"
     return f"pip install --force-reinstall {name}"
 
 

@@ -21,6 +21,7 @@ def found(capsys, code=0):
 
 def test_a_sound_installation_is_said_to_be_one(capsys):
     checks = found(capsys)
+    assert "ultralytics" not in checks  # an extra of tests is nobody's need
     for name in ("torch", "stable-baselines3", "scikit-learn", "datasets", "onnx", "cpu", "runs"):
         assert checks[name]["status"] == "ok", checks[name]
     assert "repeats bit for bit" in checks["cpu"]["found"]
