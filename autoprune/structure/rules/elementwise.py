@@ -25,7 +25,7 @@ def pointwise(trace: Trace, node: Node, *args: Any, **kwargs: Any) -> Any:
     params = [value for value in operands if isinstance(value, Param)]
     if not tensors:
         return _merge(trace, params, shape)
-    for param in [param for param in params if _widens(param, tensors)]:
+    for param in [one for one in params if _widens(one, tensors) and not _has(trace, one, tensors)]:
         params.remove(param)
         tensors.append(trace.activation(param))
     result = _lift(tensors[0], shape)
@@ -38,10 +38,17 @@ def pointwise(trace: Trace, node: Node, *args: Any, **kwargs: Any) -> Any:
 
 
 def meet(trace: Trace, left: Tensor, right: Tensor) -> Tensor:
-    """Join two activations of equal rank, either of which may be broadcast over the other."""
+    """Join two activations of equal rank, either of which may be broadcast over the other.
+
+    A constant that is the same everywhere (a state that starts at zero) has no units of its own. If
+    its size is one of the code, the proof of the other's units fails.
+    """
+    shape = torch.Size(np.broadcast_shapes(left.shape, right.shape))
+    for one, other in ((left, right), (right, left)):
+        if other.shape == shape and bool((squash(one) == trace.labels.fixed(UNIFORM)).all()):
+            return other
     over_right = _broadcast_over(trace, left, right)
     over_left = _broadcast_over(trace, right, left)
-    shape = torch.Size(np.broadcast_shapes(left.shape, right.shape))
     if over_left and over_right:
         small, large = sorted((left, right), key=lambda one: len(torch.unique(squash(one))))
         trace.labels.pin(small, "outer product of two activations")
@@ -99,6 +106,18 @@ def _widens(param: Param, tensors: list[Tensor]) -> bool:
     )
 
 
+def _has(trace: Trace, param: Param, tensors: list[Tensor]) -> bool:
+    """Whether the parameter has the units of an activation along one of its dimensions.
+
+    It scales these then: an element has one unit, and what else it brings keeps its size.
+    """
+    return any(
+        dim <= len(param.shape) and param.shape[-dim] > 1 and trace.labels.varies(one, -dim)
+        for one in tensors
+        for dim in range(1, one.dim() + 1)
+    )
+
+
 def _tie(trace: Trace, result: Tensor, param: Param) -> None:
     offset = result.dim() - len(param.shape)
     for dim, size in enumerate(param.shape):
@@ -145,9 +164,15 @@ def factory(trace: Trace, node: Node, *args: Any, **kwargs: Any) -> Any:
     return trace.constant(shape_of(node), "a constant")
 
 
+def fill(trace: Trace, node: Node, *args: Any, **kwargs: Any) -> Any:
+    """Make a tensor of one value whose size is written in the code."""
+    return trace.constant(shape_of(node), UNIFORM)
+
+
+UNIFORM = "a constant that is the same everywhere"
+_FILLED = "zeros ones full new_zeros new_ones new_full".split()
 _FACTORIES = (
-    "zeros ones full empty rand randn arange linspace scalar_tensor eye tril_indices "
-    "new_zeros new_ones new_full new_empty"
+    "empty rand randn arange linspace scalar_tensor eye tril_indices new_empty"
 ).split()
 _SAME = (
     "dropout feature_dropout alpha_dropout feature_alpha_dropout contiguous clone alias detach to "
@@ -159,5 +184,6 @@ _SAME = (
 RULES = {
     **dict.fromkeys(_SAME, same),
     **dict.fromkeys(_FACTORIES, factory),
+    **dict.fromkeys(_FILLED, fill),
     **dict.fromkeys(("add", "sub", "mul", "div", "where", "masked_fill", "rsub"), pointwise),
 }

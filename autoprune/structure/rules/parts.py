@@ -18,7 +18,11 @@ from autoprune.structure.trace import MIXED, Param, Trace, move, shape_of
 
 
 def split(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> Any:
-    """Chunk and split: equal parts lose the same places, unequal ones are constants of the code."""
+    """Chunk and split: parts lose the same places, as far as all of them have these.
+
+    A last part that is shorter keeps its distance from the others. Parts of other lengths are
+    sizes of the code, which can follow only where modules keep them.
+    """
     if isinstance(value, Param):
         count = len(node.meta["val"])
         return tuple(
@@ -28,14 +32,14 @@ def split(trace: Trace, node: Node, value: Any, *args: Any, **kwargs: Any) -> An
     parts = node.target(value, *args, **kwargs)  # type: ignore[operator]
     dim = _split_dim(parts[0], value)
     if dim is not None and trace.labels.varies(value, dim):
-        if len({part.shape for part in parts}) == 1:
+        sizes = [part.shape[dim] for part in parts]
+        if sizes == sizes[:1] * (len(sizes) - 1) + [min(sizes)]:
             for part in parts[1:]:
-                trace.labels.join(parts[0], part)
-            column = trace.labels.column(parts[0], dim)
+                trace.labels.join(parts[0].narrow(dim, 0, part.shape[dim]), part)
+        for part in {part.shape[dim]: part for part in parts}.values():
+            column = trace.labels.column(part, dim)
             trace.write(node, len(column), column)
-            trace.write(node, value.shape[dim], trace.labels.column(value, dim))
-        else:
-            trace.labels.pin(value, "split at constant sizes")
+        trace.write(node, value.shape[dim], trace.labels.column(value, dim))
     return tuple(compress(part) for part in parts)
 
 
