@@ -104,7 +104,9 @@ def _with_proved_branches(
         return structure
     with torch.no_grad():
         bench = BranchBench(model, deepened(structure), example_inputs, graph)
-        good, _ = _passing(list(structure.branches), bench.error)
+        good = list(structure.branches)
+        if bench.error(good) is not None:
+            good = [] if bench.error(()) else _passing(good, bench.error)
     names = {branch.name for branch in good}
     kept = tuple(
         replace(branch, outer=tuple(name for name in branch.outer if name in names))
@@ -116,21 +118,18 @@ def _with_proved_branches(
 
 def _passing(
     suspects: Sequence[Branch], error: Callable[[Sequence[Branch]], str | None]
-) -> tuple[list[Branch], dict[str, str]]:
-    """Return the branches that pass together, by halves, and why the others do not."""
-    reasons: dict[str, str] = {}
+) -> list[Branch]:
+    """Return the branches that pass together, found by halves."""
 
     def grow(passed: list[Branch], more: Sequence[Branch]) -> list[Branch]:
-        reason = error([*passed, *more]) if more else None
-        if reason is None:
+        if not more or error([*passed, *more]) is None:
             return [*passed, *more]
         if len(more) == 1:
-            reasons[more[0].name] = reason
             return passed
         middle = len(more) // 2
         return grow(grow(passed, more[:middle]), more[middle:])
 
-    return grow([], suspects), reasons
+    return grow([], suspects)
 
 
 def _set_the_rest(

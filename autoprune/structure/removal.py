@@ -55,11 +55,12 @@ class Gone:
         return gone
 
     def _sum(self, other: Any) -> Any:
+        if isinstance(other, Gone):
+            if self.constant is None or other.constant is None:
+                return other if self.constant is None else self
+            return Gone(self.like, self.constant + other.constant)
         if self.constant is None:
             return self
-        if isinstance(other, Gone):
-            constant = other.constant
-            return Gone(self.like, self.constant + constant) if constant is not None else other
         return other + self.constant.to(other.dtype) if isinstance(other, Tensor) else self
 
     def __getattr__(self, name: str) -> Any:

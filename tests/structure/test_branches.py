@@ -205,3 +205,32 @@ def test_a_value_that_is_gone_answers_everything_with_itself() -> None:
     added += gone
     assert torch.equal(added, x + 1)
     assert torch.equal(x + (gone + gone), x + 2)
+    first = Gone(x)  # one of several modules of a branch; the last holds the constant
+    assert torch.equal(x + (first + gone), x + 1)
+    assert torch.equal(x + (gone + first), x + 1)
+
+
+class Parallel(nn.Module):
+    """Several convolutions beside a norm, added one after another, as in MobileOne."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.identity = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
+        self.small = nn.Conv2d(8, 8, 1)
+        self.large = nn.ModuleList(nn.Conv2d(8, 8, 3, padding=1) for _ in range(2))
+        self.head = nn.Conv2d(8, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).relu()
+        out = self.small(x)
+        for one in self.large:
+            out += one(x)
+        out += self.identity(x)
+        return self.head(out.relu())
+
+
+def test_modules_that_are_summed_go_together_and_alone() -> None:
+    torch.manual_seed(0)
+    structure = analyze(Parallel().eval(), torch.randn(2, 3, 8, 8))
+    modules = {branch.removal.modules for branch in structure.branches}
+    assert {("small",), ("large.0",), ("large.1",), ("small", "large.0", "large.1")} <= modules

@@ -171,9 +171,7 @@ def fill(trace: Trace, node: Node, *args: Any, **kwargs: Any) -> Any:
 
 UNIFORM = "a constant that is the same everywhere"
 _FILLED = "zeros ones full new_zeros new_ones new_full".split()
-_FACTORIES = (
-    "empty rand randn arange linspace scalar_tensor eye tril_indices new_empty"
-).split()
+_FACTORIES = ("empty rand randn arange linspace scalar_tensor eye tril_indices new_empty").split()
 _SAME = (
     "dropout feature_dropout alpha_dropout feature_alpha_dropout contiguous clone alias detach to "
     "_to_copy lift_fresh_copy type_as hardtanh relu6 relu silu gelu elu selu leaky_relu rrelu "
