@@ -152,3 +152,29 @@ def test_a_width_that_many_modules_keep_follows_in_all_of_them() -> None:
     assert sorted(structure.sizes.values()) == [24, *[40] * 5]
     assert {block.down.size for block in compact[1:-1]} == {12}
     assert {block.up.size for block in compact[1:-1]} == {20}
+
+
+class Merged(nn.Module):
+    """Attention whose heads are merged with the samples; it scales by the size it finds."""
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.layers = nn.ModuleList(nn.Linear(24, 24) for _ in range(4))
+
+    def split(self, x: Tensor) -> Tensor:
+        x = x.view(*x.shape[:2], self.heads, -1).permute(0, 2, 1, 3).contiguous()
+        return x.view(-1, x.shape[2], x.shape[3])
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (self.split(layer(x)) for layer in self.layers[:3])
+        scores = torch.bmm(q, k.transpose(-1, -2) / q.shape[-1] ** 0.5)
+        y = torch.bmm(scores.softmax(-1), v).view(x.shape[0], self.heads, x.shape[1], -1)
+        return x + self.layers[3](y.permute(0, 2, 1, 3).flatten(2))
+
+
+def test_heads_that_are_merged_with_the_samples_go_whole() -> None:
+    torch.manual_seed(0)
+    structure, compact = check(around(Merged(4)))
+    assert structure.sizes["1.layers.0"] == 4 and structure.sizes["0"] == 24
+    assert compact[1].heads == 2 and compact[1].layers[0].out_features == 12

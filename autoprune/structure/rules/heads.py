@@ -18,7 +18,7 @@ from autoprune.structure.labels import compress, spread
 from autoprune.structure.trace import operator_name, shape_of
 
 _ATTENTION = "scaled_dot_product_attention"
-_PRODUCTS = frozenset(("matmul", "einsum"))
+_PRODUCTS = frozenset(("matmul", "einsum", "bmm"))
 _STEPS = 60
 """Operators that are looked at between a split and its attention."""
 
@@ -44,18 +44,24 @@ def heads_of(node: Node) -> int | None:
     for one, places in queue:
         for user in one.users:
             if _attends(user):
-                return _varying(places, -3) if len(shape_of(one)) > 2 else None
+                return _varying(places, -3, operator_name(user)) if places[0].dim() > 2 else None
             if len(queue) < _STEPS:
                 queue.extend(_behind(user, one, places))
     return None
 
 
-def _varying(places: Places, dim: int) -> int | None:
+def _varying(places: Places, dim: int, operator: str) -> int | None:
+    """Return the dimension that varies along ``dim``, if only one does.
+
+    Products of three dimensions have the samples there too, and heads only beside them.
+    """
     found = [
         origin
         for origin, place in enumerate(places)
         if bool((place != place.narrow(dim, 0, 1)).any())
     ]
+    if operator == "bmm":
+        found = [origin for origin in found if origin] if 0 in found else []
     return found[0] if len(found) == 1 else None
 
 
@@ -65,10 +71,11 @@ def _attends(node: Node) -> bool:
     if name == _ATTENTION:
         return True
     factors = [item for item in tree_leaves(node.args) if isinstance(item, Node)]
+    least = 3 if name == "bmm" else 4
     return (
         name in _PRODUCTS
         and len(factors) == 2
-        and all(len(shape_of(item)) > 3 and item.op == "call_function" for item in factors)
+        and all(len(shape_of(item)) >= least and item.op == "call_function" for item in factors)
     )
 
 
