@@ -11,6 +11,7 @@ from autoprune.cost.bound_budget import BoundBudget
 from autoprune.cost.budget import Budget
 from autoprune.cost.choices import allowed_counts
 from autoprune.cost.latency import LatencyModel, Survey, finer, portable_steps, width_steps
+from autoprune.cost.latency.disturbance import watched
 from autoprune.cost.model import CostModel
 from autoprune.errors import InfeasibleError
 from autoprune.foundation.progress import Progress
@@ -152,8 +153,15 @@ def _find_latency(
     survey = Survey(inputs.model, structure, inputs.task, batch, choices, config.backend)
     for text in survey.notes:
         progress.note(text)
-    with progress.phase("latency", max(1, len(survey.missing))) as phase:
-        return survey.take(phase.advance)
+    found: list[str] = []
+    with (
+        progress.phase("latency", max(1, len(survey.missing))) as phase,
+        watched(torch.get_num_threads(), found),
+    ):
+        latency = survey.take(phase.advance)
+    for text in found:
+        progress.note(text)
+    return latency
 
 
 def _steps(

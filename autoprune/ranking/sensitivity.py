@@ -84,7 +84,7 @@ def sensitivities(
     measured: dict[str, list[float]] = defaultdict(list)
     with (
         torch.enable_grad(),
-        torch.backends.cudnn.flags(enabled=False),  # its recurrent layers need training mode
+        torch.backends.cudnn.flags(enabled=not _has_recurrent(model)),  # which need training mode
         mode(model, train=False),
         _probing(consumers, repaired, config) as probes,
         suppress(RuntimeError),  # of operations that have no gradient
@@ -99,6 +99,10 @@ def sensitivities(
                     measured[tensor].append(value)
     known = {tensor: fmean(values) for tensor, values in measured.items()}
     return _complete(known, consumers, config.floor)
+
+
+def _has_recurrent(model: nn.Module) -> bool:
+    return any(isinstance(module, nn.RNNBase) for module in model.modules())
 
 
 def _settings(

@@ -199,3 +199,29 @@ def test_a_layer_the_loss_does_not_hear_of_counts_like_the_median(net: nn.Module
     silent = {"b.weight": 0.0 * repaired["b.weight"]}
     found = sensitivities(net, consumers, silent, TASK, images())
     assert all(value > 0 for value in found.values())
+
+
+class Watched(nn.Module):
+    """A network that notes whether cuDNN may be used, with or without a recurrent layer."""
+
+    def __init__(self, recurrent: bool) -> None:
+        super().__init__()
+        self.first, self.seen = nn.Linear(4, 8), set[bool]()
+        self.middle = nn.GRU(8, 6, batch_first=True) if recurrent else nn.Linear(8, 6)
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            self.seen.add(torch.backends.cudnn.enabled)
+        x = self.middle(self.first(x))
+        return self.head((x[0] if isinstance(x, tuple) else x).mean(1))
+
+
+@pytest.mark.parametrize("recurrent", [True, False])
+def test_cudnn_is_given_up_for_recurrent_layers_only(recurrent: bool) -> None:
+    net, x = Watched(recurrent).eval(), torch.randn(6, 5, 4)
+    structure = analyze(net, x[:2])
+    net.seen.clear()
+    consumers = find_consumers(net, structure)
+    sensitivities(net, consumers, {}, TASK, Split((x, torch.arange(6) % 3)))
+    assert net.seen == {not recurrent}
