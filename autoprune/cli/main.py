@@ -27,6 +27,7 @@ from autoprune.cli.streams import Output, UnwritableError, separated
 from autoprune.errors import AutopruneError, UsageError
 from autoprune.foundation.config import Config
 from autoprune.foundation.files import canonical
+from autoprune.foundation.launch import Launch
 from autoprune.foundation.plain import one_line
 from autoprune.foundation.progress import shown_by
 from autoprune.foundation.signals import INTERRUPTED, Interrupts, interruptible
@@ -41,6 +42,8 @@ _PIPE_CLOSED: Final = 141
 def main(argv: Sequence[str] | None = None, commands: Sequence[Command] = COMMANDS) -> int:
     """Run one command; return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if not Launch.of().leads:
+        _fall_silent()
     with interruptible() as interrupts, separated() as output:
         return _main(arguments, commands, interrupts, output)
 
@@ -62,6 +65,7 @@ def _main(
             return 0
         _check_place()
         command = next(command for command in commands if command.config is type(config))
+        Launch.of().check(config.command)
         answer = _carry_out(command, config, debug)
         if as_json:
             output.json(canonical(answer.data))
@@ -75,6 +79,13 @@ def _main(
             traceback.print_exc()
         failure = _interrupted(config) if interrupts.came else _failure(error, config)
         return failure.show(output, as_json and not isinstance(error, UnwritableError))
+
+
+def _fall_silent() -> None:
+    """Print nothing from here on: the process that leads does."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
 
 
 def _check_place() -> None:
@@ -153,7 +164,8 @@ def _carry_out(command: Command, config: Config, debug: bool) -> Answer:
     with warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")  # other libraries'; ours are part of the result
-        lock = hold_lock(config.directory) if config.directory else contextlib.nullcontext()
+        held = config.directory if Launch.of().leads else None
+        lock = hold_lock(held) if held else contextlib.nullcontext()
         progress = Terminal(Console(stderr=True))
         with lock, shown_by(progress.phase):
             return command(config, progress)

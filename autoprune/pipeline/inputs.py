@@ -19,6 +19,7 @@ from autoprune.data.named_task import resolve_task, weighed
 from autoprune.data.task import Batch, Task
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation import trust
+from autoprune.foundation.launch import Launch
 from autoprune.foundation.seeds import Seeds
 from autoprune.foundation.user_code import is_factory
 from autoprune.networks.compatibility import check_compatible
@@ -242,10 +243,14 @@ def on_device(example: Any, device: torch.device) -> Any:
 def resolve_device(name: str) -> torch.device:
     """Return the device called ``name``; auto takes cuda where there is one.
 
-    Raises UsageError if it does not exist.
+    Of several processes that were launched together, each has the GPU of its number. Raises
+    UsageError if the device does not exist.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    launch = Launch.of()
+    if name == "cuda" and launch.size > 1:
+        name = f"cuda:{launch.local_rank}"
     try:
         device = torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as error:

@@ -89,7 +89,11 @@ def require_no_need_of_hooks(model: nn.Module, run: Callable[[nn.Module], Any]) 
 
 
 def disturb(model: nn.Module) -> nn.Module:
-    """Disturb the weights in place, so that no zero and no fresh norm can hide a wrong wire."""
+    """Disturb the weights in place, so that no zero and no fresh norm can hide a wrong wire.
+
+    Matrices that are small for what they read are made larger: between them, a softmax over scores
+    near zero hides by what the scores were divided.
+    """
     generator = torch.Generator().manual_seed(0)
     for tensor in [*model.parameters(), *model.buffers()]:
         if tensor.is_floating_point():
@@ -98,6 +102,12 @@ def disturb(model: nn.Module) -> nn.Module:
                 tensor.data.mul_(noise + 0.5).add_(0.1 * noise)
             elif not tensor.any():
                 tensor.data.add_(0.1 * (noise - 0.5))
+            elif isinstance(tensor, nn.Parameter):
+                usual, size = (
+                    tensor[0].numel() ** -0.5,
+                    float(tensor.double().square().mean()) ** 0.5,
+                )
+                tensor.data.mul_(max(1.0, usual / size))
     return model
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from autoprune.data.classification import Classification
+from autoprune.data.task import Task
 from autoprune.errors import UsageError
 from autoprune.networks.execution import Precision
 
@@ -115,3 +117,12 @@ class FitConfig:
         return torch.optim.SGD(
             groups, speed, self.momentum, weight_decay=decay, nesterov=nesterov, fused=True
         )
+
+
+def smoothed(task: Task, config: FitConfig) -> Task:
+    """Return the task with the label smoothing of a training; UsageError if it has none."""
+    if not config.label_smoothing:
+        return task
+    if not isinstance(task, Classification):
+        raise UsageError(f"task {task.name!r} has no label smoothing", "set label_smoothing to 0")
+    return replace(task, label_smoothing=config.label_smoothing)

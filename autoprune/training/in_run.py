@@ -14,6 +14,7 @@ from autoprune.foundation.progress import Phase, Progress
 from autoprune.runs.damage import note_damage
 from autoprune.runs.run import Run
 from autoprune.training.checkpoint import FileCheckpoint, discard
+from autoprune.training.distributed import Team
 from autoprune.training.loop import FitConfig, Lesson, OnEpoch, fit
 from autoprune.training.pace import PaceConfig, current_pace
 from autoprune.training.selection import Selected, Validate
@@ -57,6 +58,7 @@ def fit_in(
     masks: Mapping[str, Tensor] | None = None,
     on_epoch: OnEpoch | None = None,
     validate: Validate | None = None,
+    team: Team | None = None,
 ) -> TrainedInRun:
     """Train ``model`` in place with :func:`autoprune.training.loop.fit`, as part ``name`` of a run.
 
@@ -79,6 +81,7 @@ def fit_in(
             on_epoch=on_epoch,
             checkpoint=checkpoint,
             validate=validate,
+            team=team,
         )
     return TrainedInRun(checkpoint.seconds, selected)
 

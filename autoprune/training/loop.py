@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
 from autoprune.data import Samples
-from autoprune.data.classification import Classification
 from autoprune.data.task import Batch, Task
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.schema import encode_fields
@@ -40,8 +38,9 @@ from autoprune.training.checkpoint import (
     restore_optimizer,
     under,
 )
-from autoprune.training.config import FitConfig
+from autoprune.training.config import FitConfig, smoothed
 from autoprune.training.distillation import distillation
+from autoprune.training.distributed import Team, synchronized
 from autoprune.training.ending import Diverged, Stopped
 from autoprune.training.masked import masked_parameters
 from autoprune.training.selection import Selected, Selection, Validate
@@ -71,6 +70,7 @@ def fit(
     on_epoch: OnEpoch | None = None,
     checkpoint: Checkpoint | None = None,
     validate: Validate | None = None,
+    team: Team | None = None,
 ) -> Selected | None:
     """Train ``model`` in place, on the device it is on.
 
@@ -89,14 +89,15 @@ def fit(
     the distillation loss of Hinton et al. 2015 (section 2), with weight ``config.distill``. A
     ``lesson`` is what the model learns in place of the task's loss; the teacher is then only put
     into evaluation mode and laid out as the model is.
-    Train or eval mode of every module is restored.
+    Train or eval mode of every module is restored. The processes of a ``team`` train together;
+    only the leader passes what is called, and its checkpoint.
 
     Raises UsageError for a request that cannot be carried out, and Diverged if the loss or a
     weight becomes NaN or infinite; the model is then as it was after the last good epoch, with
     ``validate`` after the best one.
     """
     selection = Selection(validate) if validate else None
-    run = _Run(model, split, task, config, teacher, masks or {}, selection, lesson)
+    run = _Run(model, split, task, config, teacher, masks or {}, selection, lesson, team)
     with run.context():
         with suppress(Stopped):
             run.train(on_step, on_epoch or (lambda *_: None), checkpoint)
@@ -116,11 +117,12 @@ class _Run:
         masks: Mapping[str, Tensor],
         selection: Selection | None,
         lesson: Lesson | None,
+        team: Team | None,
     ) -> None:
         self.model, self.split, self.config, self.selection = model, split, config, selection
-        self.lesson = lesson
+        self.lesson, self.team = lesson, team
         self.teacher = nn.Identity() if teacher is None else teacher
-        self.task = _smoothed(task, config)
+        self.task = smoothed(task, config)
         if config.distill and teacher is None:
             raise UsageError("distillation needs a teacher", "pass teacher=, or distill=0")
         self.device = device_of(model)
@@ -148,6 +150,8 @@ class _Run:
             laid_out(self.model, self.form),
             laid_out(self.teacher, self.form),
         ):
+            if self.team:
+                frozen.enter_context(synchronized(self.model))
             for module in frozen_modules(self.model):  # their statistics stay as they are
                 frozen.enter_context(mode(module, train=False))
             with torch.no_grad():
@@ -168,6 +172,8 @@ class _Run:
             self.resume(checkpoint.load())
         if self.selection and not self.selection.begun:
             self.selection.consider(self.model)
+        if self.team and self.team.launch.leads:
+            self.team.begin(self.state())
         for number, mean in enumerate(self.means, start=self.first_epoch + 1):
             on_epoch(number, self.epochs, mean)
         while self.step < self.total:
@@ -256,13 +262,10 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate(self.step / self.total)
         torch.manual_seed(Seeds(self.config.seed).step(self.step))
-        loss = self._loss(batch)
-        value = loss.item()
+        value = self._backward(batch)
         self.step += 1
         if not math.isfinite(value):
             raise Diverged(f"the loss became {value}")
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
         for parameter, kept in self.masked:
             if parameter.grad is not None:
                 # With no gradient from the first step on, SGD and AdamW leave a zero weight and its
@@ -270,6 +273,15 @@ class _Run:
                 parameter.grad.mul_(kept)
         self.optimizer.step()
         return value
+
+    def _backward(self, batch: Batch) -> float:
+        """Set the gradients of a batch; return its loss."""
+        self.optimizer.zero_grad()
+        if self.team:
+            return self.team.backward(self.model, batch, self._loss)
+        loss = self._loss(batch)
+        torch.autograd.backward(loss)
+        return loss.item()
 
     def _loss(self, batch: Batch) -> Tensor:
         if self.lesson is not None:
@@ -283,11 +295,3 @@ class _Run:
         taught = distillation(outputs, target, batch, self.task, self.config.temperature)
         share = self.config.distill
         return (1 - share) * loss + share * taught
-
-
-def _smoothed(task: Task, config: FitConfig) -> Task:
-    if not config.label_smoothing:
-        return task
-    if not isinstance(task, Classification):
-        raise UsageError(f"task {task.name!r} has no label smoothing", "set label_smoothing to 0")
-    return replace(task, label_smoothing=config.label_smoothing)

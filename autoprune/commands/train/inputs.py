@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from autoprune.commands.train.config import TrainConfig
@@ -45,6 +46,10 @@ class TrainingInputs:
     teacher: nn.Module | None = None
     masks: Mapping[str, Tensor] = field(default_factory=dict)
     carried: Mapping[str, Path] = field(default_factory=dict)
+
+    def masks_on(self, device: torch.device) -> dict[str, Tensor]:
+        """Return the masks that remove anything, on the device."""
+        return {name: mask.to(device) for name, mask in self.masks.items() if not bool(mask.all())}
 
 
 def train_inputs(config: TrainConfig) -> TrainingInputs:

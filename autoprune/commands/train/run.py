@@ -16,10 +16,13 @@ from autoprune.commands.train.config import FinetuneConfig, TrainConfig
 from autoprune.commands.train.finetune import finetune_inputs
 from autoprune.commands.train.inputs import TrainingInputs, train_inputs
 from autoprune.commands.train.result import Trained
+from autoprune.commands.train.team import train_along
 from autoprune.cost.model import CostModel
 from autoprune.data import SPLITS, describe
 from autoprune.data.task import metric
 from autoprune.foundation.charts import Curve, canvas, draw_curves, save
+from autoprune.foundation.files import canonical
+from autoprune.foundation.launch import Launch
 from autoprune.foundation.progress import Progress
 from autoprune.networks.bitmap import pack
 from autoprune.networks.execution import device_of
@@ -35,6 +38,7 @@ from autoprune.runs.run import RESULT, Run
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze
 from autoprune.training.checkpoint import discard
+from autoprune.training.distributed import Team, joined
 from autoprune.training.in_run import TrainedInRun, done, fit_in
 
 FILES = {
@@ -67,12 +71,32 @@ def run_finetune(config: FinetuneConfig, progress: Progress) -> Trained:
 def _carry_out(
     inputs: TrainingInputs, config: TrainConfig | FinetuneConfig, progress: Progress
 ) -> Trained:
-    """Train, or continue, or show a finished run again; repair a damaged one."""
-    inputs = replace(inputs, data=inputs.data.to(device_of(inputs.model)))
+    """Train in one process or several, or continue, or show a finished run again."""
+    launch, device = Launch.of(), device_of(inputs.model)
+    inputs = replace(inputs, data=inputs.data.to(device))
+    with joined(launch, device) as team:
+        if team is None:
+            return _lead(inputs, config, progress, None)
+        if not launch.leads:
+            return train_along(inputs, config, team)
+        progress.note(f"{launch.size} processes train together")
+        result = _lead(inputs, config, progress, team)
+        team.end(canonical(result.to_json()).encode())
+        return result
+
+
+def _lead(
+    inputs: TrainingInputs,
+    config: TrainConfig | FinetuneConfig,
+    progress: Progress,
+    team: Team | None,
+) -> Trained:
+    """Train in the run, with a team if there is one; repair a damaged run."""
     with progress.phase("inspect", 1) as phase:
         structure = analyze(inputs.model, inputs.data.example(inputs.task))
         phase.advance()
     number = config.threads or suitable_threads(CostModel(structure).macs.dense)
+    number = team.threads(config.threads) if team else number
     with threads(number), Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(data=inputs.data.fingerprint, weights=weights_hash(inputs.model))
         if done(run, progress):
@@ -84,7 +108,7 @@ def _carry_out(
         with thawed(model) as all_frozen:
             if all_frozen:
                 run.warnings.append(THAWED)
-            epochs, trained = _fit(inputs, config.command, model, run, progress)
+            epochs, trained = _fit(inputs, config.command, model, run, progress, team)
         if trained.selected:
             run.warnings.extend(trained.selected.remarks("fine-tuning"))
         _publish(inputs, model, epochs, run)
@@ -103,7 +127,12 @@ def _carry_out(
 
 
 def _fit(
-    inputs: TrainingInputs, command: str, model: nn.Module, run: Run, progress: Progress
+    inputs: TrainingInputs,
+    command: str,
+    model: nn.Module,
+    run: Run,
+    progress: Progress,
+    team: Team | None,
 ) -> tuple[list[dict[str, Any]], TrainedInRun]:
     """Train in the run; return the journal's record of every epoch, and what was trained.
 
@@ -123,12 +152,7 @@ def _fit(
         def note(done: int, total: int, loss: float) -> None:  # an epoch, perhaps once more
             if done not in known:
                 measured = latest[0] if latest else measure(model, validation, inputs.task)
-                known[done] = {
-                    "epoch": done,
-                    "loss": loss,
-                    "validation": measured.score,
-                    "validation_loss": measured.loss,
-                }
+                known[done] = _record(done, loss, measured)
                 run.journal.append(known[done])
                 percent = f"{100 * measured.score:.2f} %"
                 progress.note(f"epoch {done}/{total}: loss {loss:.3g}, validation {percent}")
@@ -145,13 +169,22 @@ def _fit(
             inputs.task,
             inputs.recipe,
             teacher=inputs.teacher,
-            masks={
-                name: mask.to(device) for name, mask in inputs.masks.items() if not bool(mask.all())
-            },
+            masks=inputs.masks_on(device),
             on_epoch=note,
             validate=validate if command == FinetuneConfig.command else None,
+            team=team,
         )
     return epochs, trained
+
+
+def _record(epoch: int, loss: float, measured: Score) -> dict[str, Any]:
+    """Return the journal's record of an epoch."""
+    return {
+        "epoch": epoch,
+        "loss": loss,
+        "validation": measured.score,
+        "validation_loss": measured.loss,
+    }
 
 
 def _publish(
