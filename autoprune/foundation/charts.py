@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
+from statistics import quantiles
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -35,6 +37,20 @@ class Curve:
     y: Sequence[float]
     low: Sequence[float] = ()
     high: Sequence[float] = ()
+
+
+def roof(losses: Sequence[float]) -> float:
+    """Return the height above which losses are outliers that would squash all others.
+
+    Tukey's outer fence (1977): three times the middle half's width above it; infinity where that
+    leaves nothing out.
+    """
+    if len(losses) < 4:
+        return inf
+    low, _, high = quantiles(losses, n=4, method="inclusive")
+    fence = high + 3 * (high - low)
+    inside = [loss for loss in losses if loss <= fence]
+    return max(inside) if len(inside) < len(losses) else inf
 
 
 def canvas(rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:

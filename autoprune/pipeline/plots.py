@@ -55,17 +55,22 @@ def pareto_figure(result: Result) -> Figure:
     return figure
 
 
-def measured(result: Result) -> dict[str, Point]:
-    """Return MACs, as a part of the dense network's, and score of each network measured."""
+def measured(result: Result, cost: str = "macs") -> dict[str, Point]:
+    """Return a cost, as a part of the dense network's, and score of each network measured.
+
+    ``cost``: a field of :class:`Measure` that counts.
+    """
     states = {"dense": result.dense, "pruned": result.pruned}
+    if result.matched:
+        states["matched"] = result.matched
     if result.finetune_epochs != 0:
         states["fine-tuned"] = result.finetuned
     if result.baseline:
         states[f"{result.baseline.name}, pruned"] = result.baseline.pruned
         if result.finetune_epochs != 0:
             states[f"{result.baseline.name}, fine-tuned"] = result.baseline.finetuned
-    whole = max(result.dense.macs, 1)
-    return {name: (state.macs / whole, state.score) for name, state in states.items()}
+    whole = max(getattr(result.dense, cost), 1)
+    return {name: (getattr(one, cost) / whole, one.score) for name, one in states.items()}
 
 
 def front(points: list[Point]) -> list[Point]:

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from autoprune.foundation.progress import Silent
@@ -28,6 +30,12 @@ def products(path):
     return {name: (path / name).read_bytes() for name in PRODUCTS}
 
 
+def page(path):
+    """The page of a run without times, and without its place."""
+    text = (path / "report.html").read_text().replace(str(path), "")
+    return re.sub(r'<(td|dd|li) class="time.*?</\1>', "", text, flags=re.DOTALL)
+
+
 def test_a_search_killed_again_and_again_ends_byte_for_byte_like_one_that_was_not(tmp_path):
     racing = Tuning(racing=RacingConfig(least=64))  # plans race on few samples too
     whole = SearchConfig(run=str(tmp_path / "whole"), **SETTINGS)
@@ -39,7 +47,8 @@ def test_a_search_killed_again_and_again_ends_byte_for_byte_like_one_that_was_no
             run_search(killed, Dies(phase, steps), racing)
     result = run_search(killed, Silent(), racing)
     assert products(tmp_path / "killed") == products(tmp_path / "whole")
-    assert result.warnings == ()
+    assert result.warnings == () and result.references.keys() == {"dense", "uniform"}
+    assert page(tmp_path / "killed") == page(tmp_path / "whole")
     before = {path: path.read_bytes() for path in (tmp_path / "killed").iterdir()}
     again = run_search(killed, Dies("search", 1), racing)
     assert again == result
