@@ -15,8 +15,9 @@ WIDTH: Final = 460
 HEIGHT: Final = 280
 _TOP, _RIGHT, _BOTTOM, _LETTER, _PAD = 30, 14, 44, 8.6, 9
 
-Look = Literal["dots", "steps", "line", "level"]
-"""Points, a line that holds until the next point, a line, or one horizontal line."""
+Look = Literal["dots", "steps", "line", "band", "level"]
+"""Points, a line that holds until the next point, a line with error bars, one in a band, or one
+horizontal line."""
 
 Point = tuple[float, float]
 
@@ -25,7 +26,7 @@ Point = tuple[float, float]
 class Series:
     """Marks of one name: ``color`` is a place in the palette, ``hints`` say what a point is.
 
-    ``low`` and ``high`` bound the bar around each point, or the band around a line of steps.
+    ``low`` and ``high`` bound the bar around each point, or the band around a line or steps.
     """
 
     name: str
@@ -42,7 +43,8 @@ class Chart:
     """A chart: ``x`` and ``y`` are labels with their units.
 
     ``roof`` and ``floor``: what is above or below is drawn at the edge, as an arrow. ``marks``: the
-    places of ticks along a logarithmic x that falls; none for a linear one that rises.
+    places of ticks along a logarithmic x that falls; none for a linear one that rises. ``names``:
+    what stands at x = 0, 1, ... in place of numbers.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Chart:
     roof: float = math.inf
     floor: float = -math.inf
     marks: Sequence[float] = ()
+    names: Sequence[str] = ()
 
 
 class Tick(NamedTuple):
@@ -90,6 +93,8 @@ class Drawing:
 def drawing(chart: Chart) -> Drawing:
     """Return where everything of a chart goes; it holds at least one point."""
     across = [math.log(x) if chart.marks else x for x in _xs(chart)]
+    if chart.names:
+        across = [-0.5, len(chart.names) - 0.5]
     ups = [min(max(y, chart.floor), chart.roof) for y in _ys(chart)]
     y_scale = _Scale.over(ups, HEIGHT - _BOTTOM, _TOP)
     y_ticks = [Tick(y_scale(value), text) for value, text in y_scale.ticks()]
@@ -98,10 +103,17 @@ def drawing(chart: Chart) -> Drawing:
     x_scale = _Scale.over(across, *(reversed(ends) if chart.marks else ends), whole=True)
     if chart.marks:
         x_ticks = [Tick(x_scale(math.log(at)), f"{at:.3g}") for at in chart.marks]
+    elif chart.names:
+        x_ticks = [Tick(x_scale(float(at)), name) for at, name in enumerate(chart.names)]
     else:
         x_ticks = [Tick(x_scale(value), text) for value, text in x_scale.ticks()]
     place = _Place(chart, x_scale, y_scale, (left, WIDTH - _RIGHT))
-    marks = [mark for one in chart.series for mark in place.marks(one)]
+    lines = [one for one in chart.series if one.low and one.look == "line"]
+    marks = [
+        mark
+        for one in chart.series
+        for mark in place.marks(one, _shift(lines.index(one), len(lines)) if one in lines else 0.0)
+    ]
     return Drawing(chart, left, x_ticks, y_ticks, marks, list(place.labels()))
 
 
@@ -153,25 +165,27 @@ class _Place(NamedTuple):
     y: _Scale
     ends: tuple[float, float]
 
-    def marks(self, one: Series) -> Iterator[Mark]:
-        """Yield the paths of a series: what lies behind first."""
+    def marks(self, one: Series, shift: float = 0.0) -> Iterator[Mark]:
+        """Yield the paths of a series, ``shift`` pixels to the right: what lies behind first."""
         color = f"c{one.color}"
         if one.look == "level":
             height = _number(self.at((1.0, one.points[0][1]))[1])
             yield Mark(f"level {color}", f"M{_number(self.ends[0])} {height}H{self.ends[1]}")
             return
-        if one.low and one.look == "dots":
-            for (x, y), low, high in zip(one.points, one.low, one.high, strict=True):
-                if self.outside((x, y)):
-                    continue
-                (at, start), (_, end) = self.at((x, low)), self.at((x, high))
-                yield Mark(f"error {color}", f"M{_number(at)} {_number(start)}V{_number(end)}")
-        elif one.low:
+        if one.low and one.look in ("steps", "band"):
             yield Mark(f"band {color}", self._band(one))
+        elif one.low:
+            for (x, y), low, high in zip(one.points, one.low, one.high, strict=True):
+                if not self.outside((x, y)):
+                    (at, start), (_, end) = self.at((x, low)), self.at((x, high))
+                    path = f"M{_number(at + shift)} {_number(start)}V{_number(end)}"
+                    yield Mark(f"error {color}", path)
         if one.look == "dots":
             yield from self._dots(one, color)
-        else:
-            yield Mark(f"line {color}", self._line(one.points, steps=one.look == "steps"))
+            return
+        yield Mark(f"line {color}", self._line(one.points, shift, steps=one.look == "steps"))
+        if one.low and one.look == "line":
+            yield Mark(f"dot {color}", "".join(self._dot(p, shift) for p in one.points))
 
     def _dots(self, one: Series, color: str) -> Iterator[Mark]:
         out = [point for point in one.points if self.outside(point)]
@@ -202,24 +216,32 @@ class _Place(NamedTuple):
         down = point[1] < self.chart.floor
         return f"M{x} {HEIGHT - _BOTTOM - 8}l4 6l4 -6z" if down else f"M{x} {_TOP + 6}l4 -6l4 6z"
 
-    def _dot(self, point: Point) -> str:
+    def _dot(self, point: Point, shift: float = 0.0) -> str:
         x, y = self.at(point)
-        return f"M{_number(x)} {_number(y)}h0"
+        return f"M{_number(x + shift)} {_number(y)}h0"
 
-    def _line(self, points: Sequence[Point], *, steps: bool) -> str:
-        places = [tuple(map(_number, self.at(point))) for point in points]
-        (x, y), *rest = places
+    def _line(self, points: Sequence[Point], shift: float = 0.0, *, steps: bool = False) -> str:
+        at = [self.at(point) for point in points]
+        (x, y), *rest = [(_number(x + shift), _number(y)) for x, y in at]
         return f"M{x} {y}" + "".join(f"H{a}V{b}" if steps else f"L{a} {b}" for a, b in rest)
 
     def _band(self, one: Series) -> str:
-        xs = [x for x, _ in one.points]
-        upper = list(zip(xs, one.high, strict=True))
-        lower = list(zip(xs, one.low, strict=True))[::-1]
-        return self._line([*upper, *lower], steps=False) + "z"
+        """Return the outline of a band: its upper edge forward, its lower one back."""
+        xs, steps = [x for x, _ in one.points], one.look == "steps"
+        upper = self._line(list(zip(xs, one.high, strict=True)), steps=steps)
+        lower = [self.at(point) for point in zip(xs, one.low, strict=True)][::-1]
+        (x, y), *rest = [(_number(x), _number(y)) for x, y in lower]
+        back = "".join(f"V{b}H{a}" if steps else f"L{a} {b}" for a, b in rest)
+        return f"{upper}L{x} {y}{back}z"
 
     def at(self, point: Point) -> tuple[float, float]:
         x = math.log(point[0]) if self.chart.marks else point[0]
         return self.x(x), self.y(min(max(point[1], self.chart.floor), self.chart.roof))
+
+
+def _shift(place: int, number: int) -> float:
+    """Return how far a line lies beside its places, so that its error bars hide no others."""
+    return max(-8.0, min(8.0, 4.0 * (place - (number - 1) / 2)))
 
 
 def _xs(chart: Chart) -> Iterable[float]:

@@ -7,12 +7,14 @@ files and networks come from outside. jinja2 is imported when a page is made.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from autoprune.foundation.config import Config
 from autoprune.foundation.figure import Chart, drawing
+from autoprune.foundation.schema import encode
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -22,6 +24,13 @@ REPORT: Final = "report.html"
 
 MOST_ROWS: Final = 1000
 """Rows of a table that are shown: a page stays below a megabyte."""
+
+
+_ALWAYS: Final = (
+    *("budget", "model", "data", "evaluations", "finetune_epochs", "epochs", "agents", "seeds"),
+    *("seed", "levels", "iterations", "rate"),
+)
+"""Options that are shown though they are at their default."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,29 @@ class Page:
     title: str
     below: str
     sections: Sequence[Section]
+
+
+def asked(config: Config) -> dict[str, str]:
+    """Return the options that a reader wants to know, and all that are not at their default."""
+    usual = {item.name: encode(item.default) for item in fields(config)}
+    return {
+        name.replace("_", " "): ", ".join(map(str, value))
+        if isinstance(value, list)
+        else str(value)
+        for name, value in config.to_json().items()
+        if value is not None and (name in _ALWAYS or value != usual[name])
+    }
+
+
+def files_section(run: str, uses: Mapping[str, str], files: Mapping[str, str]) -> Section:
+    """Return the section on the files of a run: how to use them, and what each holds."""
+    tables = [
+        Table(heads, [Row([name, Cell(what, wide=True)]) for name, what in given.items()])
+        for heads, given in ((("to", "type"), uses), (("file", "what it holds"), files))
+        if given
+    ]
+    note = f"Everything is in {run}. The same command shows it again."
+    return Section("Files, and how to use them", "files", notes=[note], tables=tables)
 
 
 def page_text(page: Page) -> str:

@@ -6,16 +6,23 @@ Every number is that of ``result.json``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Self
 
 from autoprune.data.task import SplitScoredTask
-from autoprune.foundation.page import Cell, Page, Row, Section, Table, page_text
-from autoprune.foundation.schema import encode
+from autoprune.foundation.page import (
+    Cell,
+    Page,
+    Row,
+    Section,
+    Table,
+    asked,
+    files_section,
+    page_text,
+)
 from autoprune.foundation.statistics import wilson
 from autoprune.foundation.tables import count, milliseconds, percent, size
 from autoprune.foundation.terminal import duration
-from autoprune.pipeline.config import PruningConfig
 from autoprune.pipeline.page_charts import pareto_chart, rounds_chart, search_chart
 from autoprune.pipeline.page_plan import plan_section
 from autoprune.pipeline.result import LatencyCheck, Measure, Result
@@ -53,27 +60,12 @@ class Facts:
             pinned=session.structure.pinned,
             floors={group.name: int(low) for group, low in zip(groups, least, strict=True)},
             data_seen=_foretells(session.config.ranking),
-            asked=_asked(session.config),
+            asked=asked(session.config),
         )
-
-
-def _asked(config: PruningConfig) -> dict[str, str]:
-    """Return the options that a reader wants to know, and all that are not at their default."""
-    usual = {item.name: encode(item.default) for item in fields(config)}
-    return {
-        name.replace("_", " "): ", ".join(map(str, value))
-        if isinstance(value, list)
-        else str(value)
-        for name, value in config.to_json().items()
-        if value is not None and (name in _ALWAYS or value != usual[name])
-    }
 
 
 def _foretells(ranking: str) -> bool:
     return ranking in RANKINGS and RANKINGS[ranking].needs_data
-
-
-_ALWAYS = ("budget", "model", "data", "evaluations", "finetune_epochs", "seed")
 
 
 def result_page(result: Result, facts: Facts) -> str:
@@ -230,16 +222,10 @@ def _rounds(result: Result) -> Iterable[Section]:
 
 def _files(result: Result) -> Section:
     run = str(result.run)
-    rows = [Row([name, Cell(what, wide=True)]) for name, what in result.files.items()]
-    use = [
-        Row(["from Python", Cell(f'autoprune.load("{run}")', wide=True)]),
-        Row(["for other programs", Cell(f"autoprune export --run {run} --to onnx", wide=True)]),
-        Row(["train it further", Cell(f"autoprune finetune --run {run}", wide=True)]),
-        Row(["see the curves", Cell(f"tensorboard --logdir {result.run.parent}", wide=True)]),
-    ]
-    return Section(
-        "Files, and how to use them",
-        "files",
-        notes=[f"Everything is in {run}. The same command shows it again."],
-        tables=[Table(("to", ""), use), Table(("file", ""), rows)],
-    )
+    uses = {
+        "from Python": f'autoprune.load("{run}")',
+        "for other programs": f"autoprune export --run {run} --to onnx",
+        "train it further": f"autoprune finetune --run {run}",
+        "see the curves": f"tensorboard --logdir {result.run.parent}",
+    }
+    return files_section(run, uses, result.files)

@@ -58,7 +58,7 @@ def pareto_chart(result: Result, samples: int | None) -> Chart:
         series.append(Series(name, [(x, y)], "dots", color, low, high, [hint]))
     caption = "Networks on the test split" + (", with 95 % intervals." if samples else ".")
     bottom = -roof([-y for _, y in points.values()])
-    across, up = f"{label} left, % of dense", f"{result.metric}, test split, %"
+    across, up = f"{label} left [% of dense]", f"{result.metric}, test split [%]"
     return Chart("Score for its cost", across, up, series, caption, floor=bottom)
 
 
@@ -82,4 +82,4 @@ def rounds_chart(result: Result) -> Chart:
         Series(name, [(at, 100 * score) for at, score in enumerate(scores, 1)], "line", color)
         for name, scores, color in states
     ]
-    return Chart("Rounds", "round", f"{result.metric}, search split, %", series)
+    return Chart("Rounds", "round", f"{result.metric}, search split [%]", series)
