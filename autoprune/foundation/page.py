@@ -7,14 +7,13 @@ files and networks come from outside. jinja2 is imported when a page is made.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from autoprune.foundation.config import Config
 from autoprune.foundation.figure import Chart, drawing
-from autoprune.foundation.schema import encode
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -89,13 +88,12 @@ class Page:
 
 def asked(config: Config) -> dict[str, str]:
     """Return the options that a reader wants to know, and all that are not at their default."""
-    usual = {item.name: encode(item.default) for item in fields(config)}
     return {
         name.replace("_", " "): ", ".join(map(str, value))
         if isinstance(value, list)
         else str(value)
-        for name, value in config.to_json().items()
-        if value is not None and (name in _ALWAYS or value != usual[name])
+        for name, value in config.chosen(*_ALWAYS).items()
+        if value is not None
     }
 
 

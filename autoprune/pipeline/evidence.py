@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from torch import nn
@@ -10,6 +11,7 @@ from autoprune.networks.score import measure
 from autoprune.pipeline.explore import recall
 from autoprune.pipeline.result import Reference, Result
 from autoprune.pipeline.session import PruningSession
+from autoprune.problem.evaluation import FAILED_LOSS
 from autoprune.problem.problem import PruningProblem
 
 
@@ -32,7 +34,9 @@ def with_evidence(
     known = dict(map(recall, session.run.journal.records)).get(uniform)
     found = known if known and known.complete else problem.evaluate(uniform)
     whole = measure(dense, session.inputs.search, session.inputs.task)
-    references = {"dense": Reference(whole.score, whole.loss)}
-    if not found.failed:
-        references["uniform"] = Reference(found.score, found.loss)
+    references = {
+        name: Reference(one.score, one.loss)
+        for name, one in (("dense", whole), ("uniform", found))
+        if math.isfinite(one.score + one.loss) and one.loss < FAILED_LOSS
+    }
     return replace(result, references=references)

@@ -92,14 +92,7 @@ def execute_in_run(
             curves = Curves(writer, setup.units.cost, reward)
             session = Session(setup, config, run, curves, progress, tuning or Tuning(), own)
             result = work(session)
-            curves.outcome(
-                config.to_json(),
-                {
-                    "outcome/dense": result.dense.score,
-                    "outcome/pruned": result.pruned.score,
-                    "outcome/finetuned": result.finetuned.score,
-                },
-            )
+            curves.outcome(config, result)
             result = replace(result, seconds=round(time.monotonic() - began, 2))
             run.publish(REPORT, text_writer(result_page(result, Facts.of(session))))
             run.publish_json(RESULT, result.to_json())
