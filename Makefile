@@ -15,9 +15,10 @@ INDEX    = $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 RUNTIME := $(VENV)/.runtime
 DEV     := $(VENV)/.dev
 MODELS  := $(VENV)/.models
+DOCS    := $(VENV)/.docs
 
 .DEFAULT_GOAL := help
-.PHONY: help search models test torture lint format rooms check clean
+.PHONY: help search models docs test torture lint format rooms check clean
 
 help:  ## Show this list
 	@echo "usage: make <target> [PYTHON=python3.12] [TORCH_INDEX=<wheel index>]"; echo
@@ -30,6 +31,9 @@ test: $(DEV)  ## Set up and run the whole test suite
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 models: $(MODELS)  ## Set up the libraries whose networks are tested, too (timm, transformers, ...)
+
+docs: $(DOCS)  ## Set up and build the documentation site into build/site, warnings as errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 torture: $(DEV)  ## Set up and kill, damage and flood runs for an hour or two (SHARE=0.1: a tenth)
 	$(BIN)/python -m benchmarks.torture --share $(SHARE)
@@ -79,4 +83,8 @@ $(MODELS): $(DEV)
 	$(PIP) accelerate pytorch-lightning optuna pandas
 	$(PIP) opencv-python-headless polars psutil py-cpuinfo requests
 	$(PIP) --no-deps ultralytics ultralytics-thop
+	@touch $@
+
+$(DOCS): $(DEV)
+	$(PIP) --group docs
 	@touch $@

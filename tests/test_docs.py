@@ -1,5 +1,7 @@
 """What the documentation tells people to type is understood as written."""
 
+import ast
+import importlib
 import re
 import shlex
 import tomllib
@@ -7,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import autoprune
+import autoprune.testing
 from autoprune.cli.commands import COMMANDS
 from autoprune.cli.parse import parse
 from tests import rooms
@@ -19,7 +23,7 @@ URL = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["H
 
 
 def commands(page):
-    for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+    for block in re.findall(r"^```[^\n]*\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line.removeprefix("$ "), comments=True)
             if words[:1] == ["autoprune"] and "..." not in words:
@@ -89,3 +93,28 @@ def test_every_benchmark_is_listed():
     text = (ROOT / "benchmarks" / "README.md").read_text()
     listed = set(re.findall(r"^\| `(\w+\.py)` \|", text, re.MULTILINE))
     assert listed == {path.name for path in (ROOT / "benchmarks").glob("*.py")}
+
+
+def test_every_page_is_on_the_site():
+    nav = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    assert sorted(re.findall(r"(\S+\.md)$", nav, re.MULTILINE)) == sorted(
+        path.name for path in (ROOT / "docs").glob("*.md")
+    )
+
+
+def test_every_public_name_is_in_the_reference_and_everything_in_it_exists():
+    text = (ROOT / "docs" / "reference.md").read_text()
+    named = re.findall(r"^::: (\S+)$", text, re.MULTILINE)
+    assert {f"autoprune.{name}" for name in autoprune.__all__} <= set(named)
+    last = {name.rpartition(".")[2] for name in named if name.startswith("autoprune.testing.")}
+    assert last == set(autoprune.testing.__all__)
+    for name in named:
+        path, _, last = name.rpartition(".")
+        if not path.startswith("autoprune.integrations"):
+            assert hasattr(importlib.import_module(path), last), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_of_python_is_python(page):
+    for code in re.findall(r"^```python[^\n]*\n(.*?)^```", page.read_text(), re.DOTALL | re.M):
+        ast.parse(code)

@@ -27,7 +27,7 @@ def tree() -> set[str]:
             place = path.relative_to(ROOT)
             found.add((place if folder == "autoprune" else "autoprune" / place).as_posix())
     shipped = {f"autoprune/agents/shipped/policy.{kind}" for kind in ("json", "safetensors")}
-    return found | shipped | {"autoprune/py.typed"}
+    return found | shipped | {"autoprune/py.typed", "autoprune/foundation/page.html"}
 
 
 @pytest.fixture(scope="session")

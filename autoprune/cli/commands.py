@@ -20,6 +20,7 @@ from autoprune.commands.compare.config import CompareConfig
 from autoprune.commands.doctor.config import DoctorConfig
 from autoprune.commands.export.config import ExportConfig
 from autoprune.commands.inspect.config import InspectConfig
+from autoprune.commands.list.config import ListConfig
 from autoprune.commands.profile.config import ProfileConfig
 from autoprune.commands.prune.config import PruneConfig
 from autoprune.commands.report.config import ReportConfig
@@ -160,6 +161,11 @@ COMMANDS: Final = (
         ReportConfig,
         Lazy("commands.report.run:run_report", views=stored_views(RUNS)),
         Lazy("commands.report.view:report_view"),
+    ),
+    Command(
+        ListConfig,
+        Lazy("commands.list.run:run_list"),
+        Lazy("commands.list.view:list_view"),
     ),
     Command(
         DoctorConfig,

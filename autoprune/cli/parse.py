@@ -19,7 +19,8 @@ from autoprune.foundation.schema import OUTSIDE
 
 _DESCRIPTION: Final = (
     "Prune PyTorch networks with a reinforcement-learning agent, exactly on a budget.\n\n"
-    "Start with:  autoprune search --budget 0.5flops"
+    "Start with:  autoprune search --budget 0.5flops\n"
+    "autoprune COMMAND --help lists the options of a command, autoprune --version the version."
 )
 _RULE: Final = re.compile(r"^[─-]+$")
 _HELP_INDENT: Final = " " * 8

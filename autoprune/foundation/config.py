@@ -54,9 +54,16 @@ class Config:
 
         Fields at their default are left out, hence a field added later changes no key.
         """
+        return digest(canonical([self.command, self.chosen()]))[:8]
+
+    def chosen(self, *always: str) -> dict[str, Any]:
+        """Return the JSON of the fields that are not at their default, and of those named."""
         defaults = {item.name: encode(item.default) for item in fields(self)}
-        chosen = {name: v for name, v in self.to_json().items() if v != defaults[name]}
-        return digest(canonical([self.command, chosen]))[:8]
+        return {
+            name: value
+            for name, value in self.to_json().items()
+            if value != defaults[name] or name in always
+        }
 
 
 Made = TypeVar("Made", bound=Config)

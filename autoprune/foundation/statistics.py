@@ -1,4 +1,4 @@
-"""Statistics over seeds: means and paired differences with 95 % intervals."""
+"""Means over seeds, paired differences and shares of samples, with 95 % intervals."""
 
 from __future__ import annotations
 
@@ -44,6 +44,20 @@ def estimate(values: Sequence[float]) -> Estimate:
     freedom = len(values) - 1
     quantile = _T[freedom - 1] if freedom <= len(_T) else _NORMAL
     return Estimate(fmean(values), quantile * stdev(values) / sqrt(len(values)))
+
+
+def wilson(share: float, number: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share seen in ``number`` samples (Wilson 1927, equation 4).
+
+    A mean of scores in [0, 1] varies at most as much as a share, so it holds for those, too.
+    """
+    if number < 1:
+        return 0.0, 1.0
+    square = _NORMAL**2
+    middle = (share + square / (2 * number)) / (1 + square / number)
+    spread = sqrt(share * (1 - share) / number + square / (4 * number**2))
+    margin = _NORMAL * spread / (1 + square / number)
+    return max(0.0, middle - margin), min(1.0, middle + margin)
 
 
 def difference(one: Sequence[float], other: Sequence[float]) -> Estimate:

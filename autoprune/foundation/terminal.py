@@ -37,6 +37,12 @@ _PHASES: Final = {
     "tickets": ("training", "iterations"),
     "doctor": ("looking at", "packages"),
 }
+_WHOSE: Final = {
+    "finetune-plain": "fine-tuning uniform + l1",
+    "finetune-dense": "fine-tuning the dense network",
+}
+"""Phases that have a name of their own: whose fine-tuning it is."""
+
 _PERCENT: Final = ("accuracy", "best", "score")
 Clock = Callable[[], float]
 """Seconds from any fixed time."""
@@ -71,12 +77,15 @@ class Terminal:
     @contextmanager
     def phase(self, name: str, total: int) -> Iterator[Phase]:
         """Show a phase while it lasts, and one line about it when it has ended."""
-        label, unit = _PHASES.get(name.partition("-")[0], (name, "steps"))
-        state = _State(label, unit, total, self.config, self._clock)
+        kind, _, number = name.partition("-")
+        label, unit = _PHASES.get(kind, (name, "steps"))
+        if number.isdecimal():  # of a schedule
+            label = f"{label}, round {number}"
+        state = _State(_WHOSE.get(name, label), unit, total, self.config, self._clock)
         show = self._bar if self._console.is_terminal else self._lines
         with show(state) as phase:
             yield phase
-        self.note(f"{label:<11} {state.summary()}")
+        self.note(f"{state.label:<11} {state.summary()}")
 
     def note(self, text: str) -> None:
         """Print a line."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from autoprune.data.task import metric
+from autoprune.foundation.page import REPORT
 from autoprune.pipeline.config import PruningConfig
 from autoprune.pipeline.result import GroupKeep, LatencyCheck, Measure, Result
 from autoprune.pipeline.session import PruningSession
@@ -68,6 +69,7 @@ def _files(config: PruningConfig) -> dict[str, str]:
     done += ["fine-tuned"] if config.finetune_epochs else []
     weights = f"the {', '.join(done)} weights"
     return {
+        REPORT: "everything shown here and more, with pictures; one file to open or to send",
         "model.safetensors": f"{weights}; autoprune.load(run) rebuilds the network",
         "plan.json": "units kept in every group",
         "masks.safetensors": "the plan as bool tensors of the dense shapes",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from autoprune.cost.model import CostModel
 from autoprune.envs.rewards import LOSS, find_reward
-from autoprune.pipeline.result import Round
+from autoprune.foundation.config import Config
+from autoprune.pipeline.result import Result, Round
 from autoprune.problem.ledger import Record
 from autoprune.runs.tensorboard import Events
 
@@ -61,14 +61,29 @@ class Curves:
         """Write the loss of an epoch of training or fine-tuning."""
         self._writer.add_scalar(f"{phase}/loss", loss, epoch)
 
-    def outcome(self, config: Mapping[str, Any], measures: Mapping[str, float]) -> None:
-        """Write the hyper-parameters and the final scores."""
+    def outcome(self, config: Config, result: Result) -> None:
+        """Write the hyper-parameters that were chosen, final scores, and what is left of costs."""
+        chosen = config.chosen(*_COMPARED).items()
+        end, dense = result.finetuned, result.dense
+        measures = {
+            "outcome/dense": dense.score,
+            "outcome/pruned": result.pruned.score,
+            "outcome/finetuned": end.score,
+            "outcome/macs_left": end.macs / max(dense.macs, 1),
+            "outcome/parameters_left": end.parameters / max(dense.parameters, 1),
+        }
+        if end.latency_ms is not None:
+            measures["outcome/latency_ms"] = end.latency_ms
         plain = {
             name: value if isinstance(value, (int, float, str, bool)) else str(value)
-            for name, value in config.items()
+            for name, value in chosen
         }
         self._writer.add_hparams(plain, measures)
         self._writer.flush()
+
+
+_COMPARED = ("budget", "model", "data", "agent", "ranking", "seed")
+"""Hyper-parameters that are written though they are at their default: runs are compared by them."""
 
 
 class PolicyCurves:

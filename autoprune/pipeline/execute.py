@@ -15,6 +15,8 @@ from autoprune.cost.energy import EnergyTable
 from autoprune.cost.latency.backends import check_backend
 from autoprune.data import SPLITS, describe
 from autoprune.envs.rewards import LOSS
+from autoprune.foundation.files import text_writer
+from autoprune.foundation.page import REPORT
 from autoprune.foundation.progress import Progress
 from autoprune.networks.save import load
 from autoprune.networks.threads import threads
@@ -22,11 +24,13 @@ from autoprune.pipeline.assemble import assemble
 from autoprune.pipeline.ceiling import Candidate, held
 from autoprune.pipeline.config import PruningConfig, SearchConfig
 from autoprune.pipeline.curves import Curves
+from autoprune.pipeline.evidence import with_evidence
 from autoprune.pipeline.explore import SearchOutcome
 from autoprune.pipeline.finalists import narrow_builder, shrink
 from autoprune.pipeline.inputs import Inputs, weights_hash
 from autoprune.pipeline.match import match
 from autoprune.pipeline.own import NOTHING, Own
+from autoprune.pipeline.page import Facts, result_page
 from autoprune.pipeline.publish import measure_all, measure_speeds, publish
 from autoprune.pipeline.result import Baseline, Result
 from autoprune.pipeline.session import Session
@@ -88,15 +92,9 @@ def execute_in_run(
             curves = Curves(writer, setup.units.cost, reward)
             session = Session(setup, config, run, curves, progress, tuning or Tuning(), own)
             result = work(session)
-            curves.outcome(
-                config.to_json(),
-                {
-                    "outcome/dense": result.dense.score,
-                    "outcome/pruned": result.pruned.score,
-                    "outcome/finetuned": result.finetuned.score,
-                },
-            )
+            curves.outcome(config, result)
             result = replace(result, seconds=round(time.monotonic() - began, 2))
+            run.publish(REPORT, text_writer(result_page(result, Facts.of(session))))
             run.publish_json(RESULT, result.to_json())
             discard(run.artifacts)
             return result
@@ -143,6 +141,7 @@ def prune_by(find: Find[Searched], session: Session[Searched]) -> Result:
         score=best.score,
         evaluations=best.evaluations,
     )
+    result = with_evidence(result, session, problem, model)
     if config.baseline:
         baseline = Baseline("uniform + l1", measures["plain"], measures["plain finetuned"])
         result = replace(result, baseline=baseline)

@@ -54,13 +54,25 @@ class Measure:
 
 @dataclass(frozen=True)
 class GroupKeep:
-    """Units of one group that the plan keeps; ``share``: the part of all MACs that it holds."""
+    """Units of one group that the plan keeps; ``share``: the part of all MACs that it holds.
+
+    ``error``: what its ranking foretells of the removal (``Ranking.errors``), None if unknown.
+    """
 
     name: str
     kind: str
     size: int
     kept: int
     share: float
+    error: float | None = None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A network that a search is held against: score and loss on the search split."""
+
+    score: float
+    loss: float
 
 
 @dataclass(frozen=True)
@@ -137,6 +149,8 @@ class Result(Stored):
     ``finetune_epochs`` the epochs of fine-tuning, 0 for none, None in older results,
     ``dense_finetuned`` the dense network after as much fine-tuning, if it was asked for,
     ``matched`` the compact network after feature matching, None without,
+    ``references`` the dense network and the uniform plan's (``dense``, ``uniform``) on the search
+    split, of searches that evaluated plans,
     ``metric`` what the task's score is called, ``run`` the directory that
     holds everything and ``files`` what lies in it (name -> what it is). ``model`` is the compact,
     fine-tuned network itself and not part of the JSON.
@@ -165,6 +179,7 @@ class Result(Stored):
     finetune_epochs: int | None = None
     dense_finetuned: Measure | None = None
     matched: Measure | None = None
+    references: Mapping[str, Reference] = field(default_factory=dict)
     rounds: tuple[Round, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

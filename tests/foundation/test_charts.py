@@ -41,3 +41,39 @@ def test_bars_of_a_label_stand_beside_each_other_around_it(tmp_path):
         assert abs(sum(middles) / 2 - at) < 1e-9
         assert one.get_x() + one.get_width() <= other.get_x() + 1e-9
     assert {text.get_text() for text in right.texts} == {"4.1", "2", "4", "1.9"}
+
+
+def test_error_bars_of_several_curves_stand_beside_each_other():
+    _, (left, right) = charts.canvas(columns=2)
+    curve = Curve([1, 10, 100], [1, 2, 3], [0, 1, 2], [2, 3, 4])
+    for axes, log in ((left, False), (right, True)):
+        charts.draw_curves(axes, {"a": curve, "b": curve, "c": curve}, markers=True, log=log)
+        places = {float(bars[0].get_xdata()[1]) for bars in axes.containers}
+        assert len(places) == 3 and all(abs(x - 10) < 3 for x in places)
+
+
+def test_a_mean_of_equal_values_may_lie_outside_them():
+    _, (axes,) = charts.canvas()
+    off = 0.1 + 0.2  # above 0.3
+    charts.draw_curves(axes, {"a": Curve([1], [off], [0.3], [0.3])}, markers=True)
+
+
+def test_bad_plans_are_counted_at_the_edge_and_squash_nothing():
+    _, (axes,) = charts.canvas()
+    losses = [*(0.3 + 0.004 * n for n in range(11)), 70.0, 900.0]
+    plans = {"plan": (range(13), losses, 5)}
+    charts.draw_points(axes, plans, low_is_bad=False, levels={"dense": (0.1, charts.DENSE)})
+    low, high = axes.get_ylim()
+    assert low < 0.1 and 0.34 < high < 0.4
+    assert "2 above the picture" in axes.get_legend_handles_labels()[1]
+    _, (axes,) = charts.canvas()
+    scores = [-loss for loss in losses]
+    charts.draw_points(axes, {"plan": (range(13), scores, 5)}, low_is_bad=True)
+    assert "2 below the picture" in axes.get_legend_handles_labels()[1]
+
+
+def test_a_searcher_has_one_color_and_strangers_another():
+    colors = charts.colors_of(["mine", "ddpg", "uniform", "theirs"])
+    assert colors["ddpg"] == charts.colors_of(["ddpg"])["ddpg"]
+    assert len(set(colors.values())) == 4 and charts.DENSE not in colors.values()
+    assert len(charts.colors_of([f"own{n}" for n in range(20)])) == 20

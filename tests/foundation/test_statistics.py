@@ -5,7 +5,7 @@ from math import inf, sqrt
 import pytest
 from scipy import stats
 
-from autoprune.foundation.statistics import difference, estimate
+from autoprune.foundation.statistics import difference, estimate, wilson
 
 
 @pytest.mark.parametrize("count", [2, 5, 31])
@@ -31,3 +31,11 @@ def test_differences_are_paired():
     better = difference([0.5, 0.7, 0.9], [0.4, 0.61, 0.8])
     assert better.positive and not better.negative
     assert difference([0.4, 0.61, 0.8], [0.5, 0.7, 0.9]).negative
+
+
+@pytest.mark.parametrize(("share", "number"), [(0.0, 7), (0.5, 1), (0.97, 359), (1.0, 2000)])
+def test_intervals_of_shares_are_those_of_wilson(share, number):
+    hits = round(share * number)
+    known = stats.binomtest(hits, number).proportion_ci(0.95, method="wilson")
+    assert wilson(hits / number, number) == pytest.approx((known.low, known.high), abs=1e-5)
+    assert wilson(0.5, 0) == (0.0, 1.0)

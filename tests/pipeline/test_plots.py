@@ -12,6 +12,7 @@ from autoprune.errors import UsageError
 from autoprune.pipeline.plots import front, measured
 from tests.owncode import DATA, NETS
 from tests.pipeline.test_result import example
+from tests.showing import assert_explains_itself
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +42,23 @@ def test_trials_are_the_evaluations_as_a_table_or_as_records(result, monkeypatch
 
 
 def test_pictures_show_every_evaluation_every_group_and_every_network(result):
+    for figure in (result.plot_search(), result.plot_plan(), result.plot_pareto()):
+        assert_explains_itself(figure)
     (search,) = result.plot_search().axes
     drawn = [tuple(point) for point in search.collections[0].get_offsets()]
     assert drawn == [(one["number"], one["loss"]) for one in records(result)]
+    levels = [
+        line.get_ydata()[0] for line in search.lines if line.get_label() in ("uniform", "dense")
+    ]
+    assert levels == [result.references[name].loss for name in ("uniform", "dense")]
+    low, high = search.get_ylim()
+    assert all(low < level < high for level in levels)
     (plan,) = result.plot_plan().axes
-    kept = [bar.get_height() for bar in plan.patches]
-    assert kept == pytest.approx([group.kept / group.size for group in result.groups])
+    kept = [bar.get_width() for bar in plan.containers[1]][::-1]
+    assert kept == pytest.approx([100 * group.kept / group.size for group in result.groups])
     (pareto,) = result.plot_pareto().axes
     points = [tuple(one.get_offsets()[0]) for one in pareto.collections]
-    assert points == list(measured(result).values())
+    assert points == [(100 * x, 100 * y) for x, y in measured(result).values()]
     assert measured(result)["dense"] == (1.0, result.dense.score) and len(points) >= 3
 
 

@@ -6,6 +6,7 @@ from autoprune.pipeline.search import run_search
 from autoprune.pipeline.tuning import Tuning
 from autoprune.problem.racing import RacingConfig
 from tests.killing import Dies, Killed
+from tests.reports import timeless
 
 SETTINGS = {
     "budget": "0.5flops",
@@ -28,6 +29,11 @@ def products(path):
     return {name: (path / name).read_bytes() for name in PRODUCTS}
 
 
+def page(path):
+    """The page of a run without times, and without its place."""
+    return timeless((path / "report.html").read_text().replace(str(path), ""))
+
+
 def test_a_search_killed_again_and_again_ends_byte_for_byte_like_one_that_was_not(tmp_path):
     racing = Tuning(racing=RacingConfig(least=64))  # plans race on few samples too
     whole = SearchConfig(run=str(tmp_path / "whole"), **SETTINGS)
@@ -39,7 +45,8 @@ def test_a_search_killed_again_and_again_ends_byte_for_byte_like_one_that_was_no
             run_search(killed, Dies(phase, steps), racing)
     result = run_search(killed, Silent(), racing)
     assert products(tmp_path / "killed") == products(tmp_path / "whole")
-    assert result.warnings == ()
+    assert result.warnings == () and result.references.keys() == {"dense", "uniform"}
+    assert page(tmp_path / "killed") == page(tmp_path / "whole")
     before = {path: path.read_bytes() for path in (tmp_path / "killed").iterdir()}
     again = run_search(killed, Dies("search", 1), racing)
     assert again == result

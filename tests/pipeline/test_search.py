@@ -167,6 +167,7 @@ def test_a_task_of_ones_own_is_what_is_measured_and_trained(network, data, task,
 
 def test_the_curves_show_every_evaluation(place, capsys):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
     result = search(capsys, "curves")
     events = EventAccumulator(str(place / "curves"))
@@ -184,6 +185,16 @@ def test_the_curves_show_every_evaluation(place, capsys):
     best = [min(records[: n + 1], key=lambda r: r["loss"]) for n in range(len(records))]
     assert curve("best_loss") == pytest.approx([record["loss"] for record in best])
     assert curve("best_score") == pytest.approx([record["score"] for record in best])
+    left = events.Scalars("outcome/macs_left")[0].value
+    assert left == pytest.approx(result["recovered"]["macs"] / result["base"]["macs"])
+    (parameters,) = [
+        event.summary.value[0].metadata.plugin_data.content
+        for file in (place / "curves").glob("events*")
+        for event in EventFileLoader(str(file)).Load()
+        if event.summary.value and event.summary.value[0].tag == "_hparams_/session_start_info"
+    ]
+    assert b"budget" in parameters and b"seed" in parameters
+    assert b"align" not in parameters, "what nobody chose"
 
 
 @pytest.mark.parametrize("agent", ["ddpg", "random"])

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from autoprune.networks import zoo
 from tests import owncode
+from tests.reports import timeless
 
 OWN = "--model nets.py:build --weights build.safetensors --data mydata.py:loaders"
 SEARCH = f"search --budget 0.5flops {OWN} --no-baseline"
@@ -76,7 +77,10 @@ def products(run: Path) -> dict[str, Any]:
         if path.is_dir() or path.name.startswith(UNLIKE) or ".damaged-" in name:
             continue
         content = path.read_bytes()
-        found[name] = _timeless(json.loads(content)) if name.endswith(".json") else content
+        if path.suffix == ".json":
+            found[name] = _timeless(json.loads(content))
+        else:
+            found[name] = timeless(content.decode()) if path.suffix == ".html" else content
     return found
 
 

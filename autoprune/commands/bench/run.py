@@ -13,12 +13,13 @@ from autoprune.commands.bench.config import BenchConfig
 from autoprune.commands.bench.plans import PLANS
 from autoprune.commands.bench.result import REFERENCE_RATE, REFERENCES, Bench, PlanFigures, Row
 from autoprune.commands.bench.timing import TimedNetwork, noise, time_plan
-from autoprune.commands.bench.view import bench_markdown, draw_bench
+from autoprune.commands.bench.view import bench_figure, bench_markdown
 from autoprune.cost.latency.cache import machine
 from autoprune.cost.latency.deployed import few, quickest_form
 from autoprune.data.classification import Classification
 from autoprune.data.task import Task
 from autoprune.errors import UsageError
+from autoprune.foundation.charts import save
 from autoprune.foundation.files import pretty, replace_text, writing
 from autoprune.foundation.progress import Progress
 from autoprune.networks import zoo
@@ -66,7 +67,7 @@ def write_bench(bench: Bench, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         replace_text(path / "bench.json", pretty(facts))
         replace_text(path / "bench.md", bench_markdown(facts))
-        draw_bench(facts, path / "bench.svg")
+        save(bench_figure(facts), path / "bench.svg")
 
 
 def _timed_network(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Group as Stack
 from rich.console import RenderableType
@@ -12,8 +11,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from autoprune.commands.bench.result import BLAMED, Bench
-from autoprune.foundation.charts import canvas, draw_bars, save
+from autoprune.foundation.charts import canvas, draw_bars
 from autoprune.foundation.tables import count, milliseconds, percent, size, table_of, title
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WORST: Final = 3
 """Most layers to blame that are named."""
@@ -70,7 +72,7 @@ def bench_markdown(facts: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw_bench(facts: Mapping[str, Any], path: Path) -> None:
+def bench_figure(facts: Mapping[str, Any]) -> Figure:
     """Draw both ratios of what ``bench.json`` holds, beside the published ones."""
     rows: Sequence[Mapping[str, Any]] = facts["rows"]
     figure, plots = canvas(1, 2)
@@ -80,9 +82,9 @@ def draw_bench(facts: Mapping[str, Any], path: Path) -> None:
         if all(row["reference"] for row in rows):
             series["published"] = [row["reference"][ratio] for row in rows]
         draw_bars(axes, labels, series)
-        axes.set_title(f"{ratio}, before : after")
-        axes.tick_params(axis="x", labelrotation=20)
-    save(figure, path)
+        axes.set(title=f"{ratio} at rate {rows[0]['rate']:g}", ylabel="before : after [times]")
+        axes.tick_params(axis="x", labelsize=8)
+    return figure
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

@@ -1,16 +1,13 @@
-"""Result of a comparison of searchers: statistics over seeds, ``result.json``, and plots."""
+"""Result of a comparison of searchers: statistics over seeds, and ``result.json``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from math import isinf
-from pathlib import Path
 from typing import Any, Self
 
 from autoprune.errors import DamagedError
-from autoprune.foundation.charts import Curve, canvas, draw_bars, draw_curves, save
 from autoprune.foundation.statistics import Estimate, estimate
 from autoprune.structure.plan import Plan
 
@@ -131,74 +128,6 @@ class Comparison:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DamagedError(f"the comparison is damaged: {error}", "--fresh") from None
-
-
-def draw_search(comparison: Comparison, path: Path) -> None:
-    """Plot the best score so far against evaluations, and the test accuracies."""
-    budget, agents = comparison.budget, list(comparison.trials[comparison.budget])
-    figure, (left, right) = canvas(1, 2)
-    curves = {agent: comparison.curve(agent) for agent in agents}
-    draw_curves(
-        left,
-        {
-            agent: Curve(
-                range(1, len(found) + 1),
-                [100 * item.mean for item in found],
-                *_band(found),
-            )
-            for agent, found in curves.items()
-        },
-    )
-    left.set(xlabel="evaluations", ylabel=f"best {comparison.metric} so far, search split, %")
-    measures = {"pruned": MEASURES[1]}
-    if comparison.finetune_epochs:
-        measures["fine-tuned"] = MEASURES[2]
-    draw_bars(
-        right,
-        agents,
-        {
-            label: [100 * comparison.estimate(budget, agent, measure).mean for agent in agents]
-            for label, measure in measures.items()
-        },
-    )
-    lowest = min(100 * value for a in agents for value in comparison.values(budget, a, MEASURES[1]))
-    right.set(ylim=(max(0.0, lowest - 5), None), ylabel=f"test {comparison.metric}, %")
-    right.axhline(100 * comparison.base, color="gray", lw=1, ls="--")
-    save(figure, path)
-
-
-def draw_budgets(comparison: Comparison, path: Path) -> None:
-    """Plot accuracy against budget, before and after fine-tuning: the Pareto fronts."""
-    figure, places = canvas(1, 2)
-    budgets = sorted(comparison.trials, key=lambda budget: comparison.fractions[budget])
-    for axes, measure, label in zip(places, MEASURES[1:3], ("pruned", "fine-tuned"), strict=True):
-        found = {
-            agent: [comparison.estimate(budget, agent, measure) for budget in budgets]
-            for agent in comparison.trials[comparison.budget]
-        }
-        draw_curves(
-            axes,
-            {
-                agent: Curve(
-                    [comparison.fractions[budget] for budget in budgets],
-                    [100 * item.mean for item in items],
-                    *_band(items),
-                )
-                for agent, items in found.items()
-            },
-            markers=True,
-        )
-        axes.axhline(100 * comparison.base, color="gray", lw=1, ls="--")
-        axes.set(xlabel="budget, of the dense cost", ylabel=f"test {comparison.metric}, {label}, %")
-    save(figure, path)
-
-
-def _band(found: Sequence[Estimate]) -> tuple[list[float], list[float]] | tuple[()]:
-    """Bound the intervals, in percent; nothing if one seed leaves them open."""
-    if any(isinf(item.margin) for item in found):
-        return ()
-    low, high = ([100 * (e.mean + way * e.margin) for e in found] for way in (-1, 1))
-    return [max(value, 0.0) for value in low], [min(value, 100.0) for value in high]
 
 
 def _trials(facts: Mapping[str, Any]) -> tuple[Trial, ...]:

@@ -19,9 +19,14 @@ from torch import nn
 from autoprune.agents.base import let_search
 from autoprune.agents.registry import check_name, searcher
 from autoprune.commands.compare.config import CompareConfig
-from autoprune.commands.compare.result import Comparison, Trial, draw_budgets, draw_search
+from autoprune.commands.compare.page import comparison_page
+from autoprune.commands.compare.plots import budgets_figure, search_figure
+from autoprune.commands.compare.result import Comparison, Trial
 from autoprune.data.task import metric
+from autoprune.foundation.charts import save
 from autoprune.foundation.config import slug
+from autoprune.foundation.files import text_writer
+from autoprune.foundation.page import REPORT
 from autoprune.foundation.progress import Progress
 from autoprune.networks.score import measure
 from autoprune.networks.threads import threads
@@ -88,9 +93,11 @@ def run_compare(
             if tuning is not None:
                 sessions = {text: replace(s, tuning=tuning) for text, s in sessions.items()}
             comparison = _compare(config, sessions)
-        run.publish("search.png", partial(draw_search, comparison))
+        run.publish("search.png", partial(save, search_figure(comparison)))
         if config.budgets:
-            run.publish("budgets.png", partial(draw_budgets, comparison))
+            run.publish("budgets.png", partial(save, budgets_figure(comparison)))
+        page = comparison_page(comparison, run.path, config)
+        run.publish(REPORT, text_writer(page))
         for path in _journals(run):  # from now on they are complete: a cut end would be seen
             run.publish(path.name, partial(copyfile, path))
         run.publish_json(RESULT, comparison.to_json())

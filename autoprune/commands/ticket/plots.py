@@ -14,7 +14,7 @@ from autoprune.commands.ticket.jobs import Records, folder
 from autoprune.commands.ticket.studies.iterative import Iterative
 from autoprune.commands.ticket.studies.study import Study
 from autoprune.commands.ticket.ticket import Ticket
-from autoprune.foundation.charts import Curve, canvas, draw_curves, save
+from autoprune.foundation.charts import DENSE, Curve, canvas, draw_curves, legend, save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,11 +22,17 @@ if TYPE_CHECKING:
 Writer = Callable[[Path], None]
 
 FIGURES: Final = {
-    "accuracy": ("test accuracy at the end, %", 100),
-    "accuracy_at_300": ("test accuracy after 300 iterations, %", 100),
-    "early_stop": ("iteration of the least validation loss", 1),
+    "accuracy": ("at the end", "test accuracy [%]", 100),
+    "accuracy_at_300": ("after 300 iterations", "test accuracy [%]", 100),
+    "early_stop": ("early stop", "iteration of the least validation loss", 1),
 }
 KINDS: Final = ("ticket", "dense", "reinit", "shuffled", "own", "finetune", "lr_rewind")
+COLORS_OF: Final = {
+    **{"ticket": 0, "dense": DENSE, "reinit": 1, "shuffled": 4},
+    **{"own": 2, "finetune": 3, "lr rewind": 5},
+}
+"""Colors of the kinds of training, the same in all plots."""
+
 Points = Sequence[Sequence[float]]
 """(iteration, validation loss, validation accuracy), as a trial's ``curve``."""
 
@@ -59,19 +65,16 @@ def levels(entries: Sequence[Mapping[str, Any]]) -> Figure:
     known = [name for name in FIGURES if name in entries[0]["means"]["ticket"]]
     figure, panels = canvas(1, len(known))
     for axes, name in zip(panels, known, strict=True):
-        label, scale = FIGURES[name]
+        title, label, scale = FIGURES[name]
         kinds = [kind for kind in KINDS if kind in entries[0]["means"]]
-        draw_curves(
-            axes, {kind: _level_curve(entries, kind, name, scale) for kind in kinds}, markers=True
-        )
-        axes.set_xscale("log")
+        curves = {kind.replace("_", " "): level_curve(entries, kind, name, scale) for kind in kinds}
+        draw_curves(axes, curves, markers=True, log=True, colors=COLORS_OF)
         axes.invert_xaxis()
         shares = [100 * entry["remaining"] for entry in entries]
         shown = shares[:: max(1, len(shares) // 6)]
         axes.set_xticks(shown, [f"{share:.3g}" for share in shown])
         axes.minorticks_off()
-        axes.set_xlabel("weights remaining, %")
-        axes.set_ylabel(label)
+        axes.set(title=f"{title}, {_seeds(entries[0])}", xlabel="weights left [%]", ylabel=label)
     return figure
 
 
@@ -86,12 +89,11 @@ def learning_curves(levels: Sequence[Level]) -> Figure:
     for axes, level in zip(panels, shown, strict=True):
         kinds = [kind for kind in KINDS if kind in level.trials[0]]
         curves = {
-            kind: _learning_curve([trials[kind].curve for trials in level.trials]) for kind in kinds
+            kind.replace("_", " "): learning_curve([trials[kind].curve for trials in level.trials])
+            for kind in kinds
         }
-        draw_curves(axes, curves)
-        axes.set_title(level.title, fontsize=9)
-        axes.set_xlabel("iteration")
-        axes.set_ylabel("validation accuracy, %")
+        draw_curves(axes, curves, colors=COLORS_OF)
+        axes.set(title=level.title, xlabel="iteration", ylabel="validation accuracy [%]")
     return figure
 
 
@@ -106,16 +108,14 @@ def distances(dense: Ticket, ticket: Ticket) -> Figure:
         for part in ("inside", "outside"):
             total = sum(bars[part])
             axes.stairs(
-                [count / total for count in bars[part]],
+                [100 * count / total for count in bars[part]],
                 bars["edges"],
                 label=part,
                 fill=True,
                 alpha=0.5,
             )
-        axes.set_title(name, fontsize=9)
-        axes.set_xlabel("distance from the initial value")
-        axes.set_ylabel("part of the weights")
-        axes.legend(fontsize=8)
+        axes.set(title=name, xlabel="distance from the initial value", ylabel="weights [%]")
+        legend(axes)
     return figure
 
 
@@ -123,7 +123,8 @@ def _save_figure(figure: Figure, path: Path) -> None:
     save(figure, path)
 
 
-def _level_curve(entries: Sequence[Mapping[str, Any]], kind: str, name: str, scale: float) -> Curve:
+def level_curve(entries: Sequence[Mapping[str, Any]], kind: str, name: str, scale: float) -> Curve:
+    """Return a figure of a kind of training by level, in percent of the weights left."""
     shares = [100 * entry["remaining"] for entry in entries]
     values = [[scale * _value(seed[kind], name) for seed in entry["seeds"]] for entry in entries]
     return Curve(
@@ -134,12 +135,18 @@ def _level_curve(entries: Sequence[Mapping[str, Any]], kind: str, name: str, sca
     )
 
 
+def _seeds(entry: Mapping[str, Any]) -> str:
+    number = len(entry["seeds"])
+    return "one seed" if number == 1 else f"{number} seeds, least to greatest"
+
+
 def _value(trial: Mapping[str, Any], name: str) -> float:
     iteration = name.removeprefix("accuracy_at_")
     return float(trial[name] if iteration == name else trial["accuracy_at"][iteration])
 
 
-def _learning_curve(seeds: Sequence[Points]) -> Curve:
+def learning_curve(seeds: Sequence[Points]) -> Curve:
+    """Return validation accuracy in percent by iteration, over seeds."""
     columns = [[100 * curve[at][2] for curve in seeds] for at in range(len(seeds[0]))]
     return Curve(
         [point[0] for point in seeds[0]],

@@ -22,11 +22,13 @@ from autoprune.commands.ticket.jobs import (
     pending,
     put_damaged_aside,
 )
+from autoprune.commands.ticket.page import ticket_page
 from autoprune.commands.ticket.plots import draw
 from autoprune.commands.ticket.prepare import StudyInputs, prepare
 from autoprune.commands.ticket.studies.iterative import Iterative
 from autoprune.commands.ticket.studies.study import Study
-from autoprune.foundation.files import canonical
+from autoprune.foundation.files import canonical, text_writer
+from autoprune.foundation.page import REPORT, asked
 from autoprune.foundation.progress import Phase, Progress
 from autoprune.networks.threads import available_cores, suitable_threads, threads
 from autoprune.networks.workers import Workers
@@ -67,6 +69,8 @@ def run_study(
         for name, writer in plots.items():
             run.publish(name, writer)
         result |= {"plots": list(plots), "warnings": run.warnings, "run": str(run.path)}
+        page = ticket_page(result, study.levels_of(records), asked(config))
+        run.publish(REPORT, text_writer(page))
         run.publish_json(RESULT, result)
         _write_curves(run, records)
         return result

@@ -15,14 +15,16 @@ from torch import nn
 from autoprune.commands.train.config import FinetuneConfig, TrainConfig
 from autoprune.commands.train.finetune import finetune_inputs
 from autoprune.commands.train.inputs import TrainingInputs, train_inputs
+from autoprune.commands.train.page import trained_page, training_figure
 from autoprune.commands.train.result import Trained
 from autoprune.commands.train.team import train_along
 from autoprune.cost.model import CostModel
 from autoprune.data import SPLITS, describe
 from autoprune.data.task import metric
-from autoprune.foundation.charts import Curve, canvas, draw_curves, save
-from autoprune.foundation.files import canonical
+from autoprune.foundation.charts import save
+from autoprune.foundation.files import canonical, text_writer
 from autoprune.foundation.launch import Launch
+from autoprune.foundation.page import REPORT
 from autoprune.foundation.progress import Progress
 from autoprune.networks.bitmap import pack
 from autoprune.networks.execution import device_of
@@ -44,6 +46,7 @@ from autoprune.training.in_run import TrainedInRun, done, fit_in
 FILES = {
     "model.safetensors": "the trained weights; autoprune.load(run) rebuilds the network",
     "initial.safetensors": "the weights it began with",
+    REPORT: "everything shown here with pictures; one file to open or to send",
     "training.svg": "loss and validation score by epoch",
     "evaluations.jsonl": "the same as figures",
     "result.json": "everything shown here",
@@ -121,6 +124,7 @@ def _lead(
                 score = measure(model, inputs.data.validation, inputs.task).score
             result = replace(result, kept_epoch=kept, validation=score)
         result = replace(result, seconds=round(trained.seconds, 2))
+        run.publish(REPORT, text_writer(trained_page(result, epochs, config)))
         run.publish_json(RESULT, result.to_json())
         discard(run.artifacts)
         return result
@@ -196,17 +200,7 @@ def _publish(
     run.publish_json(SPEC, inputs.spec)
     sparse = {name: inputs.masks[name] for name in inputs.spec.get("sparse", ())}
     run.publish(WEIGHTS, partial(write_tensors, tensors=pack(state_tensors(model), sparse)))
-    numbers = [record["epoch"] for record in epochs]
-    figure, (losses, scores) = canvas(columns=2)
-    curves = {
-        "training": Curve(numbers, [record["loss"] for record in epochs]),
-        "validation": Curve(numbers, [record["validation_loss"] for record in epochs]),
-    }
-    draw_curves(losses, curves, markers=True)
-    losses.set(title="loss", xlabel="epoch")
-    percent = Curve(numbers, [100 * record["validation"] for record in epochs])
-    draw_curves(scores, {"validation": percent}, markers=True)
-    scores.set(title=f"validation {metric(inputs.task)} [%]", xlabel="epoch")
+    figure = training_figure(epochs, metric(inputs.task))
     run.publish("training.svg", partial(_save_svg, figure))
 
 

@@ -1,8 +1,8 @@
 import json
 
 from autoprune.commands.bench.result import Bench, Blame, PlanFigures, Reference, Row
-from autoprune.commands.bench.view import bench_markdown, bench_view
-from tests.showing import show
+from autoprune.commands.bench.view import bench_figure, bench_markdown, bench_view
+from tests.showing import assert_explains_itself, show
 
 
 def figures(**changes):
@@ -26,6 +26,7 @@ def test_a_missed_aim_and_the_layers_to_blame_are_shown():
     on = {"device": "cpu: some", "cores": 2, "threads": 1, "torch": "2"}
     bench = Bench((row,), on)
     facts = json.loads(json.dumps(bench.to_json()))
+    assert_explains_itself(bench_figure(facts))
     for text in (bench_markdown(facts), show(bench_view(bench), 100)):
         words = " ".join(text.split())
         for word in ("5.0 missed", "2.0 met", "0.80", "features.0 (x1.1 of x4.0, 0.25 ms)"):

@@ -8,6 +8,7 @@ import pytest
 
 from autoprune.cli.main import main
 from autoprune.commands.compare.config import CompareConfig
+from autoprune.commands.compare.plots import budgets_figure, search_figure
 from autoprune.commands.compare.result import Comparison, Trial
 from autoprune.commands.compare.run import run_compare
 from autoprune.errors import DamagedError, UsageError
@@ -16,6 +17,8 @@ from autoprune.runs.artifacts import STATE
 from autoprune.runs.journal import read_journal
 from autoprune.runs.run import Run
 from autoprune.structure.plan import Plan
+from tests.browser import assert_readable, fetched, look
+from tests.showing import assert_explains_itself
 
 AGENTS = ("uniform", "random", "dp")
 
@@ -75,6 +78,33 @@ def test_every_agent_spends_the_same_and_the_json_says_what_was_asked(compared):
     assert Comparison.from_json(json.loads(json.dumps(data))) == found
     assert json.loads((run / "result.json").read_text()) == json.loads(json.dumps(data))
     assert all((run / name).stat().st_size > 10_000 for name in ("search.png", "budgets.png"))
+
+
+def test_pictures_explain_themselves_and_show_intervals(compared):
+    found = compared[1]
+    for figure in (search_figure(found), budgets_figure(found)):
+        assert_explains_itself(figure)
+    search, scores = search_figure(found).axes
+    assert [line.get_drawstyle() for line in search.lines] == ["steps-post"] * len(AGENTS)
+    assert {"pruned", "fine-tuned", "dense"} == set(scores.get_legend_handles_labels()[1])
+    assert search_figure(replace(found, finetune_epochs=0)).axes[1].containers[1:] == []
+
+
+def test_the_page_shows_the_means_of_the_json_at_every_width(compared, tmp_path):
+    run, found = compared
+    text = (run / "report.html").read_text()
+    seen = look(text, tmp_path)
+    assert_readable(seen)
+    assert fetched(text) == []
+    for page in seen.values():
+        values = dict(page["values"])
+        assert values.pop("base") == f"{100 * found.base:.2f} %"
+        assert len(values) == 2 * len(AGENTS) * 3
+        for key, written in values.items():
+            mean, margin = found.estimate(*key.split("/"))
+            assert written == f"{100 * mean:.2f} % ± {100 * margin:.2f}"
+        assert len(page["charts"]) == 5
+        assert all(set(AGENTS) <= set(chart["key"]) for chart in page["charts"])
 
 
 def test_agents_of_a_seed_share_what_they_evaluate_and_seeds_differ(compared):

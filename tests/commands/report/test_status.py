@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from autoprune.cli.main import main
+from autoprune.commands.report.plot import status_figure
+from autoprune.commands.report.status import read_status
 from autoprune.foundation.files import text_writer
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.result import Result
 from autoprune.runs.artifacts import Artifacts
 from autoprune.runs.run import Run
+from tests.showing import assert_explains_itself
 
 ASKED = "--budget 0.5flops --agent random --evaluations 4 --finetune-epochs 1 --no-baseline"
 
@@ -67,6 +70,7 @@ def test_the_plot_of_a_run_is_the_same_each_time(finished, tmp_path, capsys):
     assert drawn == (tmp_path / "two.svg").read_text()
     for group in json.loads((finished / "result.json").read_text())["plan"]:
         assert group in drawn
+    assert_explains_itself(status_figure(read_status(finished)))
 
 
 def test_what_cannot_be_shown_is_refused_in_one_line(finished, tmp_path, capsys):

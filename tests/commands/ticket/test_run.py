@@ -10,14 +10,19 @@ from hypothesis import strategies as st
 from autoprune.cli.main import main
 from autoprune.commands.ticket.config import TicketConfig
 from autoprune.commands.ticket.jobs import Job
+from autoprune.commands.ticket.plots import distances, learning_curves, levels
 from autoprune.commands.ticket.prepare import prepare
 from autoprune.commands.ticket.run import run_study, run_ticket, waves
 from autoprune.commands.ticket.studies.iterative import Iterative
+from autoprune.commands.ticket.ticket import Ticket
 from autoprune.foundation.progress import Silent
 from autoprune.training.loop import fit
 from autoprune.training.pace import PaceConfig, paced
+from tests.browser import assert_readable, fetched, look
 from tests.killing import Dies, Killed
+from tests.showing import assert_explains_itself
 from tests.tickets import ALONE, BRIEF, SHORT, at
+from tests.tickets import level as made_up
 
 
 def test_every_level_holds_ticket_and_controls_of_every_seed(whole):
@@ -191,3 +196,28 @@ def test_no_training_comes_before_one_that_it_needs(places):
         assert all(set(job.needs) <= done for job in wave)
         done |= {job.key for job in wave}
     assert done == {job.key for job in jobs}
+
+
+def test_the_page_of_a_study_shows_what_the_json_says(whole, tmp_path):
+    home, result = whole
+    text = (home / "report.html").read_text()
+    seen = look(text, tmp_path)
+    assert_readable(seen)
+    assert fetched(text) == []
+    for page in seen.values():
+        assert len(page["values"]) == 3 * len(result["levels"][0]["means"])
+        for key, written in page["values"].items():
+            level, kind, figure = key.split("/")
+            found = result["levels"][int(level)]["means"][kind][figure]
+            assert written.startswith(f"{100 * found['mean']:.2f} %")
+        names = [chart["name"] for chart in page["charts"]]
+        assert "at the end" in names and "100 % of the weights" in names
+        assert all("ticket" in chart["key"] for chart in page["charts"])
+
+
+def test_pictures_of_a_study_explain_themselves(whole):
+    home, result = whole
+    figures = [levels(result["levels"]), learning_curves([made_up(), made_up()])]
+    first, last = (Ticket.load(at(home, 0, number)) for number in (0, 2))
+    for figure in (*figures, distances(first, last)):
+        assert_explains_itself(figure)

@@ -8,6 +8,7 @@ from torch import nn
 
 import autoprune
 from autoprune.commands.train.config import TrainConfig
+from autoprune.commands.train.page import training_figure
 from autoprune.commands.train.run import run_train
 from autoprune.data import load_data
 from autoprune.data.classification import Classification
@@ -18,7 +19,9 @@ from autoprune.networks.weights import initial_file, load_weights
 from autoprune.networks.zoo import build
 from autoprune.runs.artifacts import Artifacts
 from autoprune.training.pace import PaceConfig, paced
+from tests.browser import assert_readable, fetched, look
 from tests.killing import Dies, Killed
+from tests.showing import assert_explains_itself
 from tests.trainings import LENET
 
 
@@ -112,3 +115,18 @@ def test_a_network_of_the_users_own_trains_by_name(tmp_path):
     config = TrainConfig(model=f"{source}:build", run=str(tmp_path / "run"), epochs=5)
     assert run_train(config, Silent()).accuracy > 0.8
     assert isinstance(autoprune.load(tmp_path / "run"), nn.Sequential)
+
+
+def test_the_page_of_a_training_shows_what_the_json_says(dense, tmp_path):
+    home, result = dense
+    text = (home / "report.html").read_text()
+    seen = look(text, tmp_path)
+    assert_readable(seen)
+    assert fetched(text) == []
+    for page in seen.values():
+        assert page["values"]["accuracy"] == f"{100 * result.accuracy:.2f} %"
+        assert page["values"]["validation"] == f"{100 * result.validation:.2f} %"
+        assert [chart["name"] for chart in page["charts"]] == ["Loss", "Score"]
+        assert page["charts"][0]["key"] == ["training", "validation"]
+    records = [{"epoch": n, "loss": 1, "validation_loss": 2, "validation": 0.5} for n in (1, 2)]
+    assert_explains_itself(training_figure(records, "accuracy"))

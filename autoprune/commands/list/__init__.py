@@ -1,0 +1,1 @@
+"""``autoprune list``: show all runs of a directory."""
