@@ -136,7 +136,8 @@ class _Learner:
         """Return the plans to evaluate before anything is learned."""
         if not self.config.seeded:
             return propose(self.ledger, lambda: random_walk(self.context, self.rng))
-        plans = dict.fromkeys([*self.start_plan(), *warm_start_plans(self.problem)])
+        problem = self.problem
+        plans = dict.fromkeys([*self.start_plan(), *problem.first, *warm_start_plans(problem)])
         return list(plans)[: self.ledger.left]
 
     def start_plan(self) -> list[Plan]:

@@ -25,17 +25,19 @@ class SearcherEntry:
     """Entry of a searcher: its class as ``module:name``.
 
     Searchers that learn are constructed with ``on_step`` and ``reward``, others without arguments.
+    ``control``: others are held against it, so it is helped by nothing.
     """
 
     factory: str
     learns: bool = False
+    control: bool = False
 
 
 SEARCHERS: Final[dict[str, SearcherEntry]] = {
     "ddpg": SearcherEntry("autoprune.agents.ddpg:DDPGSearcher", learns=True),
     "ppo": SearcherEntry("autoprune.agents.ppo:PPOSearcher", learns=True),
-    "uniform": SearcherEntry("autoprune.agents.uniform:Uniform"),
-    "random": SearcherEntry("autoprune.agents.random_search:Random"),
+    "uniform": SearcherEntry("autoprune.agents.uniform:Uniform", control=True),
+    "random": SearcherEntry("autoprune.agents.random_search:Random", control=True),
     "greedy": SearcherEntry("autoprune.agents.greedy:Greedy"),
     "evolution": SearcherEntry("autoprune.agents.evolution:Evolution"),
     "dp": SearcherEntry("autoprune.agents.dp:DynamicProgramming"),
@@ -78,6 +80,11 @@ def check_searcher(candidate: object) -> Searcher:
             "a searcher has search(problem, ledger, seed)",
         )
     return cast("Searcher", candidate)
+
+
+def is_control(name: str) -> bool:
+    """Whether other searchers are held against this one."""
+    return name in SEARCHERS and SEARCHERS[name].control
 
 
 def learners() -> list[str]:

@@ -29,7 +29,7 @@ CONFIGS = {
     "export": ExportConfig,
     "ticket": TicketConfig,
 }
-OWN = {"workers"}  # one process from Python, as the page says
+OWN = {"workers", "budget"}  # one process and half the FLOPs from Python, as the pages say
 
 
 @pytest.mark.parametrize("name", CONFIGS)

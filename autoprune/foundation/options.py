@@ -36,6 +36,33 @@ BudgetSpec = Annotated[
         help="Ceiling on cost, as 0.5flops, 0.3params or 60Mmacs; joined by commas, all must hold.",
     ),
 ]
+AnyBudget = Annotated[
+    str,
+    tyro.conf.arg(
+        metavar="SPEC",
+        help="Ceiling on cost, as 0.5flops, 0.3params or 60Mmacs; joined by commas, all must hold."
+        " Needed unless there is a --max-drop.",
+        help_behavior_hint="",
+    ),
+]
+MaxDrop = Annotated[
+    float | None,
+    tyro.conf.arg(
+        metavar="POINTS",
+        help="In place of a budget: find the smallest network that loses no more points of the"
+        " score than this, on the validation split.",
+        help_behavior_hint="",
+    ),
+]
+Minimized = Literal["flops", "latency", "params"] | None
+Minimize = Annotated[
+    Minimized,
+    tyro.conf.arg(
+        metavar="{flops,latency,params}",
+        help="What --max-drop makes as small as it can.",
+        help_behavior_hint="(default: flops)",
+    ),
+]
 DataSpec = Annotated[
     Spec, tyro.conf.arg(help="digits, a directory, a hub name, or file.py:function.")
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Final, get_args
 
 from autoprune.errors import UsageError
 from autoprune.foundation.config import (
@@ -19,6 +19,7 @@ from autoprune.foundation.config import (
 )
 from autoprune.foundation.options import (
     Align,
+    AnyBudget,
     Backend,
     BudgetSpec,
     ClassWeightsSpec,
@@ -31,6 +32,8 @@ from autoprune.foundation.options import (
     KeptLayers,
     LatencyBatch,
     Match,
+    MaxDrop,
+    Minimize,
     Minutes,
     Model,
     Name,
@@ -129,6 +132,11 @@ class PruningConfig(RunConfig):
         """Model and budget."""
         return f"{slug(str(self.model))}-{slug(self.budget)}"
 
+    @property
+    def ceiling(self) -> str:
+        """Budget that the network is set up for."""
+        return self.budget
+
 
 def check_match(match: str | None, unlabeled: str | None) -> None:
     """Raise UsageError unless ``match`` is a number of minutes or of steps, or None."""
@@ -151,6 +159,10 @@ def _is_time(text: str) -> bool:
         return False
 
 
+MINIMIZED: Final = get_args(get_args(get_args(Minimize)[0])[0])
+"""Units of the costs that may be minimized, the default first."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig(PruningConfig):
     """Find the best plan within a budget, prune the model to it and fine-tune."""
@@ -158,6 +170,9 @@ class SearchConfig(PruningConfig):
     command: ClassVar[str] = "search"
     least: ClassVar[Mapping[str, int]] = {**PruningConfig.least, "evaluations": 1, "workers": 0}
 
+    budget: AnyBudget = ""
+    max_drop: MaxDrop = None
+    minimize: Minimize = None
     agent: SearcherName = "ddpg"
     reward: Name = "loss"
     """What a learning agent maximizes: loss (negated), score, or another registered reward."""
@@ -172,8 +187,49 @@ class SearchConfig(PruningConfig):
     workers: Workers = field(default=0, metadata=OUTSIDE)
 
     def __post_init__(self) -> None:
+        self._check_aim()
         super().__post_init__()
         if self.minutes is not None and not 0 < self.minutes < math.inf:
             raise UsageError(
                 f"--minutes must be above 0, not {self.minutes:g}", "leave it out for no limit"
             )
+
+    def _check_aim(self) -> None:
+        """Raise UsageError unless exactly one of the options that say how small is given."""
+        if self.max_drop is not None and self.budget:
+            raise UsageError(
+                "--budget and --max-drop exclude each other", "give one of them, not both"
+            )
+        if self.max_drop is None:
+            if not self.budget:
+                raise UsageError(
+                    f"{self.command} needs --budget or --max-drop", "as in --budget 0.5flops"
+                )
+            if self.minimize is not None:
+                raise UsageError(
+                    "--minimize is for --max-drop", "a --budget says itself what it limits"
+                )
+        elif type(self.max_drop) not in (int, float) or not 0 <= self.max_drop < 100:
+            raise UsageError(
+                f"--max-drop must be points from 0 to below 100, not {self.max_drop!r:.20}",
+                "as in 1.0",
+            )
+        if self.minimize not in (None, *MINIMIZED):  # from Python
+            raise UsageError(f"--minimize takes {', '.join(MINIMIZED)}, not {self.minimize!r:.40}")
+
+    @property
+    def minimized(self) -> str:
+        """Unit of the cost that ``max_drop`` minimizes."""
+        return self.minimize or MINIMIZED[0]
+
+    @property
+    def title(self) -> str:
+        """Model and budget, or what may be lost."""
+        if self.max_drop is None:
+            return super().title
+        return f"{slug(str(self.model))}-drop-{self.max_drop:g}-{self.minimized}"
+
+    @property
+    def ceiling(self) -> str:
+        """The budget, or none of what is minimized."""
+        return self.budget if self.max_drop is None else f"1{self.minimized}"

@@ -75,6 +75,8 @@ def explore(
             end.after(record, ledger)
 
         ledger = Ledger(shared, config.evaluations, note, known)
+        if problem.first:
+            ledger.evaluate_all(problem.first[: ledger.left])
         let_search(agent, shared, ledger, session.seeds.searcher)
     session.run.warnings.extend(end.warning(ledger))
     if ledger.left:

@@ -96,6 +96,36 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """One budget on the way to the smallest network that loses little enough.
+
+    ``cost``: of its network, as a part of dense. ``points``: of the score, lost on the validation
+    split, +- ``margin`` at 95 %, None where it is not known. ``held``: whether that was allowed.
+    """
+
+    budget: str
+    cost: float
+    points: float
+    margin: float | None
+    held: bool
+
+    @property
+    def said(self) -> str:
+        """The points that are lost, in words."""
+        interval = "" if self.margin is None else f" +- {self.margin:.2f}"
+        return f"{self.points:.2f}{interval} points"
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Search for the smallest network by ``unit`` of which ``most`` points may be lost."""
+
+    most: float
+    unit: str
+    probes: tuple[Probe, ...]
+
+
+@dataclass(frozen=True)
 class LatencyCheck:
     """The latency a plan was chosen by beside that of the final network; ms per sample.
 
@@ -151,6 +181,7 @@ class Result(Stored):
     ``matched`` the compact network after feature matching, None without,
     ``references`` the dense network and the uniform plan's (``dense``, ``uniform``) on the search
     split, of searches that evaluated plans,
+    ``drop`` the budgets tried for the smallest network that loses little enough, if asked for,
     ``metric`` what the task's score is called, ``run`` the directory that
     holds everything and ``files`` what lies in it (name -> what it is). ``model`` is the compact,
     fine-tuned network itself and not part of the JSON.
@@ -180,6 +211,7 @@ class Result(Stored):
     dense_finetuned: Measure | None = None
     matched: Measure | None = None
     references: Mapping[str, Reference] = field(default_factory=dict)
+    drop: Drop | None = None
     rounds: tuple[Round, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -17,11 +17,12 @@ from autoprune.cost.budget import Budget
 from autoprune.envs.rewards import find_reward
 from autoprune.foundation import plugins
 from autoprune.foundation.logged import progress_of
-from autoprune.foundation.options import Depth
+from autoprune.foundation.options import Depth, Minimized
 from autoprune.foundation.progress import Progress, shown_by
+from autoprune.pipeline.aim import pruned_as_asked
 from autoprune.pipeline.callbacks import Callback
 from autoprune.pipeline.config import SearchConfig
-from autoprune.pipeline.execute import check_words, execute_in_run, prune_by
+from autoprune.pipeline.execute import check_words, execute_in_run
 from autoprune.pipeline.explore import find
 from autoprune.pipeline.inputs import Inputs, from_config, from_objects, weights_hash
 from autoprune.pipeline.own import Evaluate, Finetune, Own, RankFn, RewardFn
@@ -35,8 +36,10 @@ Asked = TypeVar("Asked", bound=SearchConfig)
 def search(
     model: nn.Module | str,
     data: object,
-    budget: str = "0.5flops",
+    budget: str | None = None,
     *,
+    max_drop: float | None = None,
+    minimize: Minimized = None,
     task: object = "classification",
     agent: str = "ddpg",
     searcher: str | Searcher | None = None,
@@ -71,7 +74,11 @@ def search(
 
     - ``model``: a trained ``nn.Module`` (not changed), or ``"digits-resnet"``, trained on the spot.
     - ``data``: what :func:`autoprune.data.load_data` takes: loaders, datasets, tensors, or a name.
-    - ``budget``: ``0.5flops``, ``60Mmacs``, ``2MB``, ``5ms``, ...; joined by commas, all must hold.
+    - ``budget``: ``0.5flops`` (the default), ``60Mmacs``, ``2MB``, ``5ms``, ...; joined by commas,
+      all must hold.
+    - ``max_drop``: in place of a budget, the points of the score that may be lost on the validation
+      split: the smallest network is found, by what ``minimize`` names: ``flops`` (the default),
+      ``latency`` or ``params``.
     - ``task``: a name, or an object with the members of :class:`autoprune.data.task.Task`.
     - ``agent``: name of a searcher; ``searcher``: a name or an object in its place, with
       ``search(problem, ledger, seed)`` (:class:`autoprune.agents.base.Searcher`).
@@ -104,20 +111,18 @@ def search(
 
     Returns a Result. Raises AutopruneError for whatever can be mended.
     """
-    how: dict[str, Any] = {"align": align, "depth": depth, "match": match, "unlabeled": unlabeled}
     own = Own.of(searcher or agent, ranking, reward, evaluate, finetune, callbacks, timeout)
+    aim: dict[str, Any] = {"max_drop": max_drop, "minimize": minimize, "granularity": granularity}
+    how: dict[str, Any] = {"align": align, "depth": depth, "match": match, "unlabeled": unlabeled}
     rest: dict[str, Any] = {"resize": resize, "seed": seed, "workers": workers, "fresh": fresh}
     config = SearchConfig(
-        budget=budget,
-        granularity=granularity,
+        budget=default_budget(budget, max_drop),
         **named_layers(keep, only, outputs, sizes),
         evaluations=evaluations,
         finetune_epochs=finetune_epochs,
-        **how,
-        **rest,
         device=str(device),
         run=None if run is None else str(run),
-        **own.names,
+        **{**aim, **how, **rest, **own.names},
     )
     return search_with(model, data, task, config, own, progress_of(progress))
 
@@ -135,6 +140,13 @@ def search_with(
         budget = _check(config)
         inputs, config = with_caller_inputs(model, data, task, config)
         return execute_in_run(inputs, config, budget, progress, _search, own=own)
+
+
+def default_budget(budget: str | None, max_drop: float | None) -> str:
+    """Return the budget that a caller means: half the FLOPs, unless something else is asked."""
+    if budget is None:
+        return "" if max_drop is not None else "0.5flops"
+    return budget
 
 
 def run_search(config: SearchConfig, progress: Progress, tuning: Tuning | None = None) -> Result:
@@ -177,7 +189,7 @@ def _check(config: SearchConfig) -> Budget:
 def _search(session: Session[SearchConfig]) -> Result:
     config = session.config
     agent = make_searcher(config.agent, session.curves.learning, find_reward(config.reward))
-    return prune_by(partial(find, agent), session)
+    return pruned_as_asked(partial(find, agent), session)
 
 
 def _name(model: nn.Module | str, inputs: Inputs) -> str:

@@ -38,6 +38,7 @@ def result_view(result: Result) -> RenderableType:
         _scores(result),
         _costs(result),
         *_rounds(result),
+        *_probes(result),
         *_latency(result.latency),
         *speed_view(result.speeds),
         _keeps(result.groups, "units" if result.granularity == "channel" else "weights"),
@@ -131,6 +132,21 @@ def _rounds(result: Result) -> list[RenderableType]:
         )
     after = "after pruning and after fine-tuning" if tuned else "after pruning"
     table.caption = f"{result.metric} on the search split, {after}"
+    return [table]
+
+
+def _probes(result: Result) -> list[RenderableType]:
+    """Show the budgets that were tried for the smallest network that loses little enough."""
+    if result.drop is None:
+        return []
+    unit, most = result.drop.unit, result.drop.most
+    table = table_of(f"smallest by {unit}", f"{unit} left", "points lost", "+-", "allowed")
+    for one in sorted(result.drop.probes, key=lambda probe: -probe.cost):
+        margin = "unknown" if one.margin is None else f"{one.margin:.2f}"
+        cells = (percent(one.cost, 1), f"{one.points:.2f}", margin, "yes" if one.held else "no")
+        style = "bold" if one.budget == result.budget else ""
+        table.add_row(Text(one.budget), *cells, style=style)
+    table.caption = f"{result.metric} on the validation split, at most {most:g} points; 95 %"
     return [table]
 
 

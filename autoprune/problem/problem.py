@@ -22,6 +22,7 @@ class PruningProblem:
     """Problem that a searcher solves: groups, cost, budget, error curves and a scorer.
 
     ``statistics``: :func:`autoprune.problem.statistics.weight_statistics` of the model, or empty.
+    ``first``: plans to evaluate before a searcher's own, which searches at other budgets suggest.
     """
 
     structure: Structure
@@ -30,6 +31,7 @@ class PruningProblem:
     ranking: Ranking
     scorer: Scorer
     statistics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    first: tuple[Plan, ...] = ()
 
     def __repr__(self) -> str:
         """Return groups and budget."""

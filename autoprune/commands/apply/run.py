@@ -17,13 +17,14 @@ from autoprune.cost.bound_budget import BoundBudget
 from autoprune.envs.rewards import find_reward
 from autoprune.foundation.files import canonical, digest
 from autoprune.foundation.logged import progress_of
-from autoprune.foundation.options import Depth
+from autoprune.foundation.options import Depth, Minimized
 from autoprune.foundation.progress import Progress
-from autoprune.pipeline.execute import check_words, execute_in_run, prune_by
+from autoprune.pipeline.aim import pruned_as_asked
+from autoprune.pipeline.execute import check_words, execute_in_run
 from autoprune.pipeline.explore import SearchOutcome, find
 from autoprune.pipeline.inputs import from_config
 from autoprune.pipeline.result import Result
-from autoprune.pipeline.search import named_layers, with_caller_inputs
+from autoprune.pipeline.search import default_budget, named_layers, with_caller_inputs
 from autoprune.pipeline.session import Session
 from autoprune.pipeline.stages import keep_policy
 from autoprune.pipeline.tuning import Tuning
@@ -37,8 +38,10 @@ SEEDS = 6
 def apply(
     model: nn.Module | str,
     data: object,
-    budget: str = "0.5flops",
+    budget: str | None = None,
     *,
+    max_drop: float | None = None,
+    minimize: Minimized = None,
     policy: str | Path | None = None,
     evaluations: int = 0,
     task: object = "classification",
@@ -61,8 +64,9 @@ def apply(
 ) -> Result:
     """Prune a model within a budget by a policy that never saw it, and fine-tune.
 
-    - ``model``, ``data``, ``budget``, ``task``, ``granularity``, ``keep``, ``only``, ``outputs``,
-      ``sizes``, ``align``, ``depth``, ``resize``: as :func:`autoprune.search` takes them.
+    - ``model``, ``data``, ``budget``, ``max_drop``, ``minimize``, ``task``, ``granularity``,
+      ``keep``, ``only``, ``outputs``, ``sizes``, ``align``, ``depth``, ``resize``: as
+      :func:`autoprune.search` takes them.
     - ``policy``: the run of ``train-policy`` or of a search by ``ddpg`` or ``ppo``, or a policy's
       file, and the bundled one if None.
     - ``evaluations``: plans that are tried, from the policy's own on; 0 takes that one.
@@ -73,7 +77,9 @@ def apply(
     Raises AutopruneError for whatever can be mended.
     """
     config = ApplyConfig(
-        budget=budget,
+        budget=default_budget(budget, max_drop),
+        max_drop=max_drop,
+        minimize=minimize,
         policy=None if policy is None else str(policy),
         granularity=granularity,
         **named_layers(keep, only, outputs, sizes),
@@ -107,7 +113,7 @@ def _policy(config: ApplyConfig) -> Policy:
 
 
 def _apply(policy: Policy, session: Session[ApplyConfig]) -> Result:
-    return prune_by(partial(_find, policy), session)
+    return pruned_as_asked(partial(_find, policy), session)
 
 
 def _find(
