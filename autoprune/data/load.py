@@ -17,6 +17,7 @@ from autoprune.data.pictures import Pictures
 from autoprune.data.split import Split
 from autoprune.data.splits import Data
 from autoprune.data.splitting import make_splits
+from autoprune.data.text import PREFIX, from_text
 from autoprune.errors import UsageError
 from autoprune.foundation import trust
 from autoprune.foundation.files import expand_user
@@ -40,6 +41,7 @@ def load_data(spec: object, seed: int = 0, resize: int | None = None) -> Data:
     - a directory in the layout of the Hugging Face hub, or of images in one sub-directory per class
       (directly, or inside ``train/`` and ``test/``);
     - the name of a data set on the hub;
+    - ``"text:FILE"``, text in blocks of tokens (:mod:`autoprune.data.text`);
     - ``"file.py:function"``, a function that returns any of the objects below;
     - python objects: a mapping with the key ``train`` and any of ``search``, ``validation`` and
       ``test``, perhaps ``train_plain``; a tuple (train, test) or (train, validation, test); or one
@@ -74,6 +76,9 @@ def _named(spec: str, seed: int, resize: int | None) -> Data:
     if spec in EMBEDDED:
         _refuse_resize(resize, spec)
         return EMBEDDED[spec](seed)
+    if spec.startswith(PREFIX):
+        _refuse_resize(resize, "text")
+        return from_text(spec, seed)
     directory = expand_user(spec)
     if directory.is_dir():
         return _from_images(from_directory(directory, resize), seed)

@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from torch.nn.functional import pad
 
+from autoprune.data.causal_lm import CausalLanguageModeling
 from autoprune.data.class_scores import ACCURACY, find_score
 from autoprune.data.class_weights import ClassWeights
 from autoprune.data.classification import IGNORED, KIND, Classification, PooledClassification
@@ -27,7 +28,7 @@ LABELS_AT_ONCE: Final = 1024
 def resolve_task(spec: object) -> Task:
     """Return the task that ``spec`` is or names.
 
-    Names are classification, ctc, detection, and ``file.py:function``.
+    Names are classification, ctc, detection, causal-lm, and ``file.py:function``.
 
     Options may follow classification: ``classification,score=mean-iou,class_weights=balanced``
     (:mod:`autoprune.data.class_scores`, :mod:`autoprune.data.class_weights`).
@@ -39,7 +40,7 @@ def resolve_task(spec: object) -> Task:
     kind, *options = spec.split(",")
     if kind == KIND:
         return _classification(options)
-    for known in (CTC(), Detection()):
+    for known in (CTC(), Detection(), CausalLanguageModeling()):
         if spec == known.name:
             return known
     if not is_factory(spec):
@@ -49,7 +50,8 @@ def resolve_task(spec: object) -> Task:
             called = isinstance(made, type) or isroutine(made)
             return check_task(call(f"task {spec!r}", made) if called else made)
         raise UsageError(
-            f"unknown task {spec!r}", "classification, ctc, detection, or file.py:function"
+            f"unknown task {spec!r}",
+            "classification, ctc, detection, causal-lm, or file.py:function",
         )
     function, factory = load(spec)
     trust.allow(factory)

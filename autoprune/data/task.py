@@ -83,6 +83,14 @@ class SplitScoredTask(Task, Protocol):
         """Return the score in [0, 1], from the rows of all batches of a split."""
 
 
+@runtime_checkable
+class ReadTask(Task, Protocol):
+    """A task whose score is also known by another name and scale, such as a perplexity."""
+
+    def readings(self, score: float) -> Mapping[str, float]:
+        """Return name -> value of what a score stands for."""
+
+
 def arguments(task: Task, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the positional and keyword arguments that a task finds in a batch."""
     found = task.inputs(batch)

@@ -68,3 +68,8 @@ def milliseconds(value: float) -> str:
 
 def _digits(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def reading(name: str, value: float) -> str:
+    """Show a rate as a percentage, and a perplexity as it is."""
+    return f"{value:,.4g}" if name == "perplexity" else percent(value)

@@ -14,12 +14,14 @@ from torch import nn
 
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
+from autoprune.networks import hugging_face
 from autoprune.networks.constructor import is_plain
 
 LIBRARIES: Final = {
     "timm": {"classes": "num_classes", "channels": "in_chans"},
     "torchvision": {"classes": "num_classes"},
     "ultralytics": {"classes": "nc", "channels": "ch"},
+    hugging_face.NAME: {},
 }
 """Names of libraries, and what their constructors call classes and channels."""
 
@@ -35,11 +37,14 @@ def library_options(library: str, shape: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_from_library(library: str, name: str, options: Mapping[str, Any]) -> nn.Module:
-    """Build a network of a library with fresh weights; nothing is downloaded.
+    """Build a network of a library with fresh weights, or its own of a directory on disk.
 
+    Nothing is downloaded.
     Raises UsageError if there is no such network or option, for options that would load files, or
     if the library is missing or does not work.
     """
+    if library == hugging_face.NAME:
+        return hugging_face.load_pretrained(name, options)
     if not re.fullmatch(r"[A-Za-z0-9_.]+", name):  # timm would fetch hub paths
         raise UsageError(f"{library} has no network {name!r}")
     for option, value in options.items():

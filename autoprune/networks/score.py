@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from autoprune.data import Samples
-from autoprune.data.task import Batch, RatedTask, SplitScoredTask, Task
+from autoprune.data.task import Batch, RatedTask, ReadTask, SplitScoredTask, Task
 from autoprune.networks.execution import (
     Precision,
     device_of,
@@ -28,7 +28,10 @@ twice as long (a ResNet-20; a DenseNet-40 2.4 times)."""
 
 
 class Score(NamedTuple):
-    """Mean score in [0, 1] and mean loss over a split; ``other``: the rates of a rated task."""
+    """Mean score in [0, 1] and mean loss over a split.
+
+    ``other``: the rates of a rated task, and what else the score is read as.
+    """
 
     score: float
     loss: float
@@ -66,6 +69,8 @@ def measure(
             counts[name] = [held[0] + part, held[1] + total]
     other = {name: part / total if total else 0.0 for name, (part, total) in counts.items()}
     found = whole.score_of(torch.cat(evidence)) if whole else score / count
+    if isinstance(task, ReadTask):
+        other |= task.readings(found)
     return Score(found, loss / count, other)
 
 

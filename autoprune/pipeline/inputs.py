@@ -17,11 +17,13 @@ from autoprune.data import Data, Samples, load_data
 from autoprune.data.classification import Classification
 from autoprune.data.named_task import resolve_task, weighed
 from autoprune.data.task import Batch, Task
+from autoprune.data.text import has_tokenizer
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation import trust
 from autoprune.foundation.launch import Launch
 from autoprune.foundation.seeds import Seeds
 from autoprune.foundation.user_code import is_factory
+from autoprune.networks import hugging_face
 from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.execution import device_of, move
 from autoprune.networks.save import state_tensors
@@ -131,7 +133,13 @@ def from_config(config: Selection, *, untrained: bool = False) -> Inputs:
     seeds = Seeds(config.seed)
     data = load_data(config.data, seeds.splits, config.resize)
     spec = model_spec(str(config.model), data)
-    if config.weights is None and spec.factory != EMBEDDED and not untrained:
+    pretrained = spec.factory.startswith(f"{hugging_face.NAME}:")
+    if pretrained and not has_tokenizer(config.data):
+        raise UsageError(
+            f"the text is read by the tokenizer of {config.model}, which is not named",
+            f"write {config.data},tokenizer=DIRECTORY, or tokenizer=bytes",
+        )
+    if not (config.weights or pretrained or spec.factory == EMBEDDED or untrained):
         raise UsageError(
             f"{config.model} has no trained weights",
             "name them with --weights FILE (safetensors or a weights_only checkpoint), or of a run"
@@ -143,7 +151,7 @@ def from_config(config: Selection, *, untrained: bool = False) -> Inputs:
     model.to(device)
     task = weighed(task, data.train)
     check_compatible(model, data, task)
-    return Inputs(model, spec, data, task, trained=config.weights is not None)
+    return Inputs(model, spec, data, task, trained=pretrained or config.weights is not None)
 
 
 def of_run(

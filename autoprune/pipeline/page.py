@@ -21,7 +21,7 @@ from autoprune.foundation.page import (
     page_text,
 )
 from autoprune.foundation.statistics import wilson
-from autoprune.foundation.tables import count, milliseconds, percent, size
+from autoprune.foundation.tables import count, milliseconds, percent, reading, size
 from autoprune.foundation.terminal import duration
 from autoprune.pipeline.page_charts import pareto_chart, rounds_chart, search_chart
 from autoprune.pipeline.page_plan import plan_section
@@ -132,7 +132,7 @@ def _networks(result: Result, samples: int | None, caption: str) -> Table:
             cells.append(" to ".join(map(percent, wilson(one.score, samples))))
         change = 100 * (one.score - result.dense.score)
         cells.append("" if one is result.dense else f"{change:+.2f}")
-        cells += [percent(one.other.get(rate, 0.0)) for rate in others]
+        cells += [reading(rate, one.other.get(rate, 0.0)) for rate in others]
         cells += [
             Cell((size if cost == "bytes" else count)(value), key=f"{key}.{cost}")
             for cost, value in part.items()

@@ -16,6 +16,7 @@ from autoprune.foundation.tables import (
     count,
     milliseconds,
     percent,
+    reading,
     size,
     table_of,
     title,
@@ -85,16 +86,17 @@ def _scores(result: Result) -> Table:
                 None if one is None else one.score if rate is None else one.other[rate]
                 for one in (result.dense, *(measures if tuned else measures[:-1]))
             ]
-            cells = ["" if score is None else percent(score) for score in scores]
+            cells = ["" if score is None else reading(rate or "", score) for score in scores]
             if tuned:
-                cells.append(f"{100 * ((scores[-1] or 0.0) - (scores[0] or 0.0)):+.2f}")
+                change = (scores[-1] or 0.0) - (scores[0] or 0.0)
+                cells.append(f"{change:+.4g}" if rate == "perplexity" else f"{100 * change:+.2f}")
             title = name if rate is None else f"{rate}, {name}"
             table.add_row(Text(title), *cells, style=style)
     if result.dense_finetuned:
         trained, dense = result.dense_finetuned.score, result.dense.score
-        change = f"{100 * (trained - dense):+.2f}"
+        gain = f"{100 * (trained - dense):+.2f}"
         blank = ["" for _ in ("pruned", *between)]
-        table.add_row("dense, trained as long", percent(dense), *blank, percent(trained), change)
+        table.add_row("dense, trained as long", percent(dense), *blank, percent(trained), gain)
     elif tuned:
         table.caption = "what as much training does to the dense network: --baseline dense"
     return table

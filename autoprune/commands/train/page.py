@@ -19,7 +19,7 @@ from autoprune.foundation.page import (
     files_section,
     page_text,
 )
-from autoprune.foundation.tables import count, percent, size
+from autoprune.foundation.tables import count, percent, reading, size
 from autoprune.foundation.terminal import duration
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _result(result: Trained) -> Section:
     scores.append(("at the end, validation split", "validation", result.validation))
     rows = [Row([name, Cell(percent(value), key=key)]) for name, key, value in scores]
     rows += [
-        Row([f"{name}, test split", Cell(percent(value), key=f"other.{name}")])
+        Row([f"{name}, test split", Cell(reading(name, value), key=f"other.{name}")])
         for name, value in result.other.items()
     ]
     kept = {"weights of epoch": str(result.kept_epoch)} if result.kept_epoch else {}

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autoprune.commands.train.result import Trained
-from autoprune.foundation.tables import count, percent, size, table_of, title, warning
+from autoprune.foundation.tables import count, percent, reading, size, table_of, title, warning
 from autoprune.foundation.terminal import duration
 
 
@@ -21,7 +21,7 @@ def trained_view(result: Trained) -> RenderableType:
         table.add_row("before", percent(result.before))
     table.add_row("trained", Text(percent(result.accuracy), "bold"))
     for name, value in result.other.items():
-        table.add_row(Text(name), percent(value))
+        table.add_row(Text(name), reading(name, value))
     table.add_row("validation split", percent(result.validation))
     if result.kept_epoch:
         table.add_row("weights of epoch", f"{result.kept_epoch} of {result.epochs}")
