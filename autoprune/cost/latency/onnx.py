@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final, NamedTuple
@@ -69,13 +69,31 @@ def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     Both run alike in onnxruntime, which folds batch norms and lays out memory itself.
     """
     file: Any = io.BytesIO()
-    with suppress(Exception):  # whatever a tracer may meet
+    with suppress(Exception), _no_graphs():  # whatever a tracer may meet
         torch.onnx.export(model, args, file, kwargs=kwargs, dynamo=False)
         return bytes(file.getvalue())
     program = torch.onnx.export(model, args, kwargs=kwargs, dynamo=True, verbose=False)
     assert program is not None  # noqa: S101
     content: bytes = program.model_proto.SerializeToString()
     return content
+
+
+@contextmanager
+def _no_graphs() -> Iterator[None]:
+    """Keep torch from printing the graph of a network that its tracer cannot export.
+
+    It would go to standard output, pages of it, though another way follows.
+    """
+    printer = torch._C._jit_onnx_log  # its own switch is turned on by torch, whatever was asked
+    torch._C._jit_onnx_log = _print_nothing
+    try:
+        yield
+    finally:
+        torch._C._jit_onnx_log = printer
+
+
+def _print_nothing(*parts: object) -> None:
+    """Take the place of the printer of graphs."""
 
 
 def operation_in_onnx(call: Call, sizes: Sequence[int]) -> Work | None:

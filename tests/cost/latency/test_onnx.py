@@ -9,7 +9,8 @@ from torch import nn
 from autoprune.cost.latency import Survey
 from autoprune.cost.latency.cache import Times, machine
 from autoprune.cost.latency.calls import Recorder
-from autoprune.cost.latency.onnx import PACKAGES, operation_in_onnx
+from autoprune.cost.latency.onnx import PACKAGES, network_in_onnx, operation_in_onnx
+from autoprune.data.classification import Classification
 from tests.timed_net import CPU, QUICK, TASK, Mixed, batch, of
 
 needs_onnx = pytest.mark.skipif(
@@ -54,3 +55,14 @@ def test_a_latency_by_onnxruntime_is_cached_apart():
     assert not Survey(model, structure, TASK, batch(), choices, "onnxruntime").missing
     other = machine(CPU, found.backend)
     assert Times(other).path != Times(machine(CPU, "torch")).path
+
+
+@needs_onnx
+def test_a_network_that_cannot_be_traced_prints_no_graph(capfd):
+    layer = nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True)
+    model = nn.Sequential(layer, nn.Flatten(), nn.Linear(32, 2)).eval()
+    words = (torch.randn(3, 4, 8), torch.zeros(3, dtype=torch.long))
+    found = network_in_onnx(model, Classification(), words)()
+    with torch.no_grad():
+        assert torch.allclose(torch.tensor(found[0]), model(words[0]), atol=1e-5)
+    assert "graph(" not in capfd.readouterr().out
