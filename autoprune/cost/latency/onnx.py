@@ -69,7 +69,7 @@ def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     Both run alike in onnxruntime, which folds batch norms and lays out memory itself.
     """
     file: Any = io.BytesIO()
-    with suppress(Exception), _no_graphs():  # whatever a tracer may meet
+    with suppress(Exception), _traceable():  # whatever a tracer may meet
         torch.onnx.export(model, args, file, kwargs=kwargs, dynamo=False)
         return bytes(file.getvalue())
     program = torch.onnx.export(model, args, kwargs=kwargs, dynamo=True, verbose=False)
@@ -79,16 +79,19 @@ def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 
 
 @contextmanager
-def _no_graphs() -> Iterator[None]:
-    """Keep torch from printing the graph of a network that its tracer cannot export.
+def _traceable() -> Iterator[None]:
+    """Let torch trace attention operator by operator, and print no graph that it cannot export.
 
-    It would go to standard output, pages of it, though another way follows.
+    The one operator of its fast path has no form in ONNX. The graph would go to standard output,
+    pages of it, though another way follows.
     """
-    printer = torch._C._jit_onnx_log  # its own switch is turned on by torch, whatever was asked
-    torch._C._jit_onnx_log = _print_nothing
+    fast, printer = torch.backends.mha.get_fastpath_enabled(), torch._C._jit_onnx_log
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch._C._jit_onnx_log = _print_nothing  # its own switch is turned on, whatever was asked
     try:
         yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
         torch._C._jit_onnx_log = printer
 
 
