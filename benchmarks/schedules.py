@@ -22,7 +22,7 @@ from autoprune.commands.prune.config import PruneConfig
 from autoprune.commands.prune.run import run_prune
 from autoprune.commands.train.config import TrainConfig
 from autoprune.commands.train.run import run_train
-from autoprune.foundation.charts import Curve, canvas, draw_curves, save
+from autoprune.foundation.charts import Curve, canvas, draw_curves, draw_level, legend, save
 from autoprune.foundation.progress import Progress, Silent
 from autoprune.foundation.terminal import Terminal
 from autoprune.pipeline.result import Result
@@ -151,16 +151,13 @@ def draw(
             [min(each) for each in values],
             [max(each) for each in values],
         )
-    draw_curves(axes, curves, markers=True)
-    axes.axhline(100 * fmean(dense), color="black", lw=0.8, ls=":", label="dense")
-    axes.set_xscale("log")
+    draw_curves(axes, curves, markers=True, log=True)
+    draw_level(axes, "dense", 100 * fmean(dense))
     axes.invert_xaxis()
     axes.set_xticks([100 * point for point in points], [f"{100 * point:g}" for point in points])
     axes.minorticks_off()
-    axes.set_xlabel("parameters that remain, %")
-    axes.set_ylabel("test accuracy, %")
-    axes.set_title(title)
-    axes.legend(fontsize=8)
+    axes.set(title=title, xlabel="parameters left [%]", ylabel="test accuracy [%]")
+    legend(axes)
     save(figure, path)
 
 

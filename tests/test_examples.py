@@ -1,5 +1,6 @@
 """The examples do what they say."""
 
+import json
 import logging
 import math
 import runpy
@@ -126,7 +127,24 @@ def test_other_trainers_are_as_good_as_ours():
         assert low <= ours[1] and ours[0] <= high
 
 
+@pytest.mark.parametrize("name", ["search_and_pictures", "by_hand", "text_model"])
+def test_a_notebook_runs_from_its_first_cell_to_its_last(name, place, monkeypatch):
+    notebook = json.loads((EXAMPLES / f"{name}.ipynb").read_text())
+    names: dict[str, object] = {"__name__": "__main__"}
+    monkeypatch.delitem(sys.modules, "digits", raising=False)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == [] and cell["execution_count"] is None, "stored as it is made"
+            exec("".join(cell["source"]), names)  # as a kernel does
+    if "result" in names:
+        result = names["result"]
+        assert result.finetuned.macs <= 0.5 * result.dense.macs
+        assert result.finetuned.score > result.dense.score - 0.05 > 0.7
+        assert (result.run / "report.html").is_file()
+
+
 def test_every_example_is_listed():
     listed = (EXAMPLES / "README.md").read_text()
-    scripts = [path.name for path in EXAMPLES.glob("*.py") if path.name != "digits.py"]
+    made = [*EXAMPLES.glob("*.py"), *EXAMPLES.glob("*.ipynb")]
+    scripts = [path.name for path in made if path.name != "digits.py"]
     assert all(f"({name})" in listed for name in scripts)

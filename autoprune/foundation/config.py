@@ -121,9 +121,21 @@ class RunConfig(Config):
         raise NotImplementedError
 
     @property
+    def former_title(self) -> str | None:
+        """Title that earlier versions gave the run, if it was another."""
+        return None
+
+    @property
     def directory(self) -> Path:
-        """Directory of the run: ``run``, or a name of title and key in ``logs/``."""
-        return named_directory(self.run, f"{self.title}-{self.key}")
+        """Directory of the run: ``run``, or a name of title and key in ``logs/``.
+
+        A run that an earlier version began is found under the name that it had then.
+        """
+        named = named_directory(self.run, f"{self.title}-{self.key}")
+        if self.run is None and self.former_title is not None:
+            former = named.with_name(f"{self.former_title}-{self.key}")
+            return former if former.is_dir() and not named.is_dir() else named
+        return named
 
 
 def named_model(model: str | None, data: str) -> str:

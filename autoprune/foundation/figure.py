@@ -106,7 +106,12 @@ def drawing(chart: Chart) -> Drawing:
     elif chart.names:
         x_ticks = [Tick(x_scale(float(at)), name) for at, name in enumerate(chart.names)]
     else:
-        x_ticks = [Tick(x_scale(value), text) for value, text in x_scale.ticks()]
+        whole = all(float(x).is_integer() for x in across)  # rounds, epochs: there is no 1.5
+        x_ticks = [
+            Tick(x_scale(value), f"{value:,.0f}" if whole else text)
+            for value, text in x_scale.ticks()
+            if not whole or abs(value - round(value)) < 1e-9
+        ]
     place = _Place(chart, x_scale, y_scale, (left, WIDTH - _RIGHT))
     lines = [one for one in chart.series if one.low and one.look == "line"]
     marks = [

@@ -128,7 +128,7 @@ class PruningConfig(RunConfig):
         return PruningConfig(**decode_fields(PruningConfig, data, "the stored configuration"))
 
     @property
-    def title(self) -> str:
+    def subject(self) -> str:
         """Model and budget."""
         return f"{slug(str(self.model))}-{slug(self.budget)}"
 
@@ -136,6 +136,16 @@ class PruningConfig(RunConfig):
     def ceiling(self) -> str:
         """Budget that the network is set up for."""
         return self.budget
+
+    @property
+    def title(self) -> str:
+        """Command, model and budget."""
+        return f"{self.command}-{self.subject}"
+
+    @property
+    def former_title(self) -> str | None:
+        """Model and budget alone, before there was a list of runs of all commands."""
+        return self.subject
 
 
 def check_match(match: str | None, unlabeled: str | None) -> None:
@@ -185,6 +195,11 @@ class SearchConfig(PruningConfig):
     evaluate: Suppressed = None
     finetune: Suppressed = None
     workers: Workers = field(default=0, metadata=OUTSIDE)
+
+    @property
+    def title(self) -> str:
+        """Command, model, budget and agent."""
+        return f"{super().title}-{slug(self.agent)}"
 
     def __post_init__(self) -> None:
         self._check_aim()

@@ -67,7 +67,7 @@ def _row(group: GroupKeep, floor: int, whole: float | None) -> Row:
 
 def _why(group: GroupKeep, floor: int) -> str:
     if not group.kept:
-        return "gone as a whole"
+        return "gone as a whole" if group.kind == BRANCH else "gone with its branch"
     if 1 < floor == group.kept:
         return "held by --keep or --only"
     return "whole" if group.kept == group.size else ""

@@ -162,7 +162,8 @@ def finetune(
     config = replace(config, epochs=session.config.finetune_epochs)
     if not isinstance(session.inputs.task, Classification):
         config = replace(config, distill=0.0)  # softened classes mean nothing to other tasks
-    label = _LABELS.get(name, name)
+    number = name.removeprefix("finetune-")
+    label = f"fine-tuning of round {number}" if number.isdecimal() else _LABELS.get(name, name)
     with thawed(model) as all_frozen:
         if all_frozen and THAWED not in warnings:
             warnings.append(THAWED)

@@ -1,12 +1,15 @@
 """Configurations: JSON, keys, directories, ranges."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autoprune.commands.compare.config import CompareConfig
 from autoprune.commands.inspect.config import InspectConfig
+from autoprune.commands.prune.config import PruneConfig
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.config import LARGEST_SEED
 from autoprune.pipeline.config import SearchConfig
@@ -128,11 +131,11 @@ def test_the_default_network_goes_with_the_default_data_only():
 @pytest.mark.parametrize(
     ("model", "budget", "expected"),
     [
-        ("resnet20", "0.5flops", "resnet20-0.5flops-"),
-        ("nets/mynet.py:build", "60Mmacs, 0.3params", "mynet-build-60Mmacs-0.3params-"),
-        ("C:\\nets\\mynet.py:build", "1flops", "mynet-build-1flops-"),
-        ("../..", "/etc/passwd", "run-passwd-"),
-        ("nétwork ✓", "0.5flops", "n-twork-0.5flops-"),
+        ("resnet20", "0.5flops", "search-resnet20-0.5flops-ddpg-"),
+        ("nets/mynet.py:build", "60Mmacs, 0.3params", "search-mynet-build-60Mmacs-0.3params-ddpg-"),
+        ("C:\\nets\\mynet.py:build", "1flops", "search-mynet-build-1flops-ddpg-"),
+        ("../..", "/etc/passwd", "search-run-passwd-ddpg-"),
+        ("nétwork ✓", "0.5flops", "search-n-twork-0.5flops-ddpg-"),
     ],
 )
 def test_generated_directories_are_plain_names_inside_logs(model, budget, expected):
@@ -140,6 +143,22 @@ def test_generated_directories_are_plain_names_inside_logs(model, budget, expect
     assert directory.parts[0] == "logs"
     assert len(directory.parts) == 2
     assert directory.name.startswith(expected)
+
+
+def test_runs_of_earlier_versions_are_found_under_the_names_they_had(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = SearchConfig(budget="0.5flops")
+    former = Path("logs") / "digits-resnet-0.5flops-d2b173c3"
+    assert config.directory.name == "search-digits-resnet-0.5flops-ddpg-d2b173c3"
+    former.mkdir(parents=True)
+    assert config.directory == former
+    config.directory.with_name("search-digits-resnet-0.5flops-ddpg-d2b173c3").mkdir()
+    assert config.directory != former
+    assert CompareConfig(budget="0.5flops").directory.name.startswith("compare-digits-resnet-0.5f")
+    planned = PruneConfig(plan="plan.json").directory.name
+    assert planned.startswith("prune-digits-resnet-plan-")
+    ruled = PruneConfig(budget="0.5flops", heuristic="global").directory.name
+    assert ruled.startswith("prune-digits-resnet-0.5flops-global-")
 
 
 def test_the_chosen_directory_wins():

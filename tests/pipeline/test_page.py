@@ -159,3 +159,22 @@ def test_what_is_gone_held_or_without_figures_is_said():
     assert "gone as a whole" in page and "held by --keep" in page and "Rounds" in page
     assert "No intervals" in page and "95 % interval" not in page
     assert "other" not in re.findall(r"\w+", page.split("Plan")[-1].split("Files")[0])
+
+
+def test_a_page_of_a_thousand_layers_and_ten_thousand_plans_stays_small(tmp_path):
+    groups = tuple(GroupKeep(f"layers.{n}.attention.query", "linear", 512, n % 512, 0.001, 0.1)
+                   for n in range(3000))  # fmt: skip
+    records = [record(n, 0.3 + 0.001 * (n % 100)) for n in range(1, 10_001)]
+    facts = replace(NOTHING, records=records)
+    text = result_page(example(groups=groups), facts)
+    assert len(text.encode()) < 1_000_000
+    assert "The first 1000 of 3000 rows" in text
+
+
+def test_names_of_any_length_fit_a_telephone(tmp_path):
+    long = "encoder_" * 40
+    groups = (GroupKeep(long, "conv", 512, 0, 0.5, 0.1), GroupKeep("b", "branch", 1, 0, 0.5, 0.1))
+    result = example(network=long, data=long, groups=groups, files={long: long}, warnings=(long,))
+    pinned = (Pinned(long, 3, long),)
+    page = result_page(result, replace(NOTHING, pinned=pinned, asked={"model": long}))
+    assert_readable(look(page, tmp_path))

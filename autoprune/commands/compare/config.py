@@ -50,9 +50,9 @@ class CompareConfig(PruningConfig):
             raise UsageError("an agent or a budget is named twice", "name each once")
 
     @property
-    def title(self) -> str:
-        """Model and first budget."""
-        return f"compare-{super().title}"
+    def former_title(self) -> None:
+        """None: comparisons have always been named so."""
+        return None
 
     @property
     def all_seeds(self) -> range:

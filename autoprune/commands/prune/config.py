@@ -70,6 +70,12 @@ class PruneConfig(PruningConfig):
         super().__post_init__()
 
     @property
-    def title(self) -> str:
+    def subject(self) -> str:
         """Model, and budget or the word plan."""
-        return super().title if self.budget != WHOLE else f"{slug(str(self.model))}-plan"
+        return super().subject if self.budget != WHOLE else f"{slug(str(self.model))}-plan"
+
+    @property
+    def title(self) -> str:
+        """Command, model, budget and rule, or the word plan."""
+        rule = f"-{slug(self.heuristic)}" if self.budget != WHOLE else ""
+        return f"{super().title}{rule}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final, NamedTuple
@@ -69,13 +69,34 @@ def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     Both run alike in onnxruntime, which folds batch norms and lays out memory itself.
     """
     file: Any = io.BytesIO()
-    with suppress(Exception):  # whatever a tracer may meet
+    with suppress(Exception), _traceable():  # whatever a tracer may meet
         torch.onnx.export(model, args, file, kwargs=kwargs, dynamo=False)
         return bytes(file.getvalue())
     program = torch.onnx.export(model, args, kwargs=kwargs, dynamo=True, verbose=False)
     assert program is not None  # noqa: S101
     content: bytes = program.model_proto.SerializeToString()
     return content
+
+
+@contextmanager
+def _traceable() -> Iterator[None]:
+    """Let torch trace attention operator by operator, and print no graph that it cannot export.
+
+    The one operator of its fast path has no form in ONNX. The graph would go to standard output,
+    pages of it, though another way follows.
+    """
+    fast, printer = torch.backends.mha.get_fastpath_enabled(), torch._C._jit_onnx_log
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch._C._jit_onnx_log = _print_nothing  # its own switch is turned on, whatever was asked
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        torch._C._jit_onnx_log = printer
+
+
+def _print_nothing(*parts: object) -> None:
+    """Take the place of the printer of graphs."""
 
 
 def operation_in_onnx(call: Call, sizes: Sequence[int]) -> Work | None:

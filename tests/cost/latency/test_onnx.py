@@ -1,5 +1,7 @@
 """Operations and networks in onnxruntime."""
 
+import io
+from contextlib import suppress
 from importlib.util import find_spec
 
 import pytest
@@ -9,7 +11,10 @@ from torch import nn
 from autoprune.cost.latency import Survey
 from autoprune.cost.latency.cache import Times, machine
 from autoprune.cost.latency.calls import Recorder
-from autoprune.cost.latency.onnx import PACKAGES, operation_in_onnx
+from autoprune.cost.latency.onnx import PACKAGES, network_in_onnx, operation_in_onnx
+from autoprune.data.classification import Classification
+from autoprune.errors import UsageError
+from autoprune.structure.graph import quiet
 from tests.timed_net import CPU, QUICK, TASK, Mixed, batch, of
 
 needs_onnx = pytest.mark.skipif(
@@ -54,3 +59,34 @@ def test_a_latency_by_onnxruntime_is_cached_apart():
     assert not Survey(model, structure, TASK, batch(), choices, "onnxruntime").missing
     other = machine(CPU, found.backend)
     assert Times(other).path != Times(machine(CPU, "torch")).path
+
+
+class Waves(nn.Module):
+    def forward(self, x):
+        return torch.special.bessel_j0(x).flatten(1)
+
+
+@needs_onnx
+def test_attention_is_traced_without_its_fast_path_which_stays_on(monkeypatch):
+    layer = nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True)
+    model = nn.Sequential(layer, nn.Flatten(), nn.Linear(32, 2)).eval()
+    words = (torch.randn(3, 4, 8), torch.zeros(3, dtype=torch.long))
+    exports, export = [], torch.onnx.export
+    monkeypatch.setattr(
+        torch.onnx, "export", lambda *a, **k: (exports.append(k["dynamo"]), export(*a, **k))[1]
+    )
+    found = network_in_onnx(model, Classification(), words)()
+    assert exports == [False] and torch.backends.mha.get_fastpath_enabled()
+    with torch.no_grad():
+        assert torch.allclose(torch.tensor(found[0]), model(words[0]), atol=1e-5)
+
+
+@needs_onnx
+def test_a_network_that_cannot_be_exported_prints_no_graph(capfd):
+    images = (torch.randn(2, 1, 4, 4), torch.zeros(2, dtype=torch.long))
+    with suppress(UsageError):
+        network_in_onnx(Waves().eval(), Classification(), images)
+    assert "graph(" not in capfd.readouterr().out
+    with quiet(), suppress(Exception):  # torch alone does print it
+        torch.onnx.export(Waves().eval(), images[:1], io.BytesIO(), dynamo=False)
+    assert "graph(" in capfd.readouterr().out
