@@ -48,9 +48,9 @@ def transferred(problem: PruningProblem, known: Sequence[Explored], seed: int) -
 
     At most as many as searchers propose at a time; none if nothing was searched.
     """
-    rng, level = np.random.default_rng(seed), _level(problem.budget)
+    rng, here = np.random.default_rng(seed), level(problem.budget)
     searched = [one for one in known if one.sound]
-    near = sorted(searched, key=lambda one: abs(log(_level(one.budget) / level)))[:NEAREST]
+    near = sorted(searched, key=lambda one: abs(log(level(one.budget) / here)))[:NEAREST]
     plans: dict[Plan, None] = {}
     for one in near:
         best = one.sound[0][0]
@@ -85,7 +85,7 @@ def scaled(budget: BoundBudget, plan: Plan) -> Plan:
     return budget.top_up(budget.cost.plan(at(low)))
 
 
-def _level(budget: BoundBudget) -> float:
+def level(budget: BoundBudget) -> float:
     """Fraction of the dense cost that a budget leaves, of its tightest limit."""
     return max(min(budget.fractions.values(), default=1.0), 1e-9)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from autoprune.pipeline.callbacks import Callback as Callback
     from autoprune.pipeline.callbacks import Epoch as Epoch
     from autoprune.pipeline.callbacks import Trial as Trial
+    from autoprune.pipeline.family import Family as Family
+    from autoprune.pipeline.family_call import family as family
     from autoprune.pipeline.posing import Problem as Problem
     from autoprune.pipeline.posing import pose as pose
     from autoprune.pipeline.result import Result as Result
@@ -47,6 +49,7 @@ __all__ = [
     "CostModel",
     "Epoch",
     "Evaluation",
+    "Family",
     "Ledger",
     "Plan",
     "Policy",
@@ -60,6 +63,7 @@ __all__ = [
     "compare",
     "errors",
     "export",
+    "family",
     "load",
     "mask",
     "pose",
@@ -80,6 +84,7 @@ _HOME = {
     "CostModel": "autoprune.cost.model",
     "Epoch": "autoprune.pipeline.callbacks",
     "Evaluation": "autoprune.problem.evaluation",
+    "Family": "autoprune.pipeline.family",
     "Ledger": "autoprune.problem.ledger",
     "Plan": "autoprune.structure.plan",
     "Policy": "autoprune.agents.policy",
@@ -92,6 +97,7 @@ _HOME = {
     "apply": "autoprune.commands.apply.run",
     "compare": "autoprune.commands.compare.call",
     "export": "autoprune.commands.export.call",
+    "family": "autoprune.pipeline.family_call",
     "load": "autoprune.networks.save",
     "mask": "autoprune.problem.prune",
     "pose": "autoprune.pipeline.posing",

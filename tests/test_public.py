@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = {
     "search": SearchConfig,
     "pose": SearchConfig,
+    "family": SearchConfig,
     "apply": ApplyConfig,
     "train": TrainConfig,
     "compare": CompareConfig,
@@ -52,13 +53,15 @@ def test_every_argument_is_explained(name):
     assert set(inspect.signature(function).parameters) - skipped <= explained
 
 
-@pytest.mark.parametrize("name", ["train", "compare", "export", "ticket"])
+@pytest.mark.parametrize("name", ["train", "compare", "export", "ticket", "family"])
 def test_further_options_are_those_of_the_command(name):
     text = getattr(autoprune, name).__doc__
     listed = re.findall(r"``(\w+)``", text[text.index("``options``") :].partition("\n\n")[0])
     assert {*listed} - {"options"} <= {one.name for one in fields(CONFIGS[name])}
-    needed = {"run": "x", "to": "pt2"} if name == "export" else {}
-    with pytest.raises(UsageError, match=rf"{name} has no option 'dta'.*did you mean data"):
+    several = {"model": "digits-resnet", "data": "digits", "budgets": ["0.5flops"]}
+    needed = {"export": {"run": "x", "to": "pt2"}, "family": several}.get(name, {})
+    command = CONFIGS[name].command
+    with pytest.raises(UsageError, match=rf"{command} has no option 'dta'.*did you mean data"):
         getattr(autoprune, name)(**needed, dta="digits")
     with pytest.raises(UsageError, match="has no option 'json'"):
         getattr(autoprune, name)(**needed, json=True)

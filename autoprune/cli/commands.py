@@ -103,8 +103,8 @@ def stored_views(commands: Iterable[Command]) -> dict[str, Callable[..., Rendera
     return {row.config.command: of(row.read, row.view) for row in commands if row.read is not None}
 
 
-_pruned_view = Lazy("pipeline.view:result_view")
-_read_pruned = Lazy("pipeline.result:Result.from_json")
+_pruned_view = Lazy("pipeline.family_view:pruned_view")
+_read_pruned = Lazy("pipeline.family:read_pruned")
 _trained_view = Lazy("commands.train.view:trained_view")
 _read_trained = Lazy("commands.train.result:Trained.from_json")
 

@@ -41,7 +41,16 @@ AnyBudget = Annotated[
     tyro.conf.arg(
         metavar="SPEC",
         help="Ceiling on cost, as 0.5flops, 0.3params or 60Mmacs; joined by commas, all must hold."
-        " Needed unless there is a --max-drop.",
+        " Needed unless there is --budgets or --max-drop.",
+        help_behavior_hint="",
+    ),
+]
+Budgets = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="SPECS",
+        help="Several budgets, joined by commas, as 0.3flops,0.5flops: a network for each, from one"
+        " ranking and searches that learn from each other. + joins limits of one budget.",
         help_behavior_hint="",
     ),
 ]

@@ -21,6 +21,7 @@ from autoprune.foundation.options import (
     Align,
     AnyBudget,
     Backend,
+    Budgets,
     BudgetSpec,
     ClassWeightsSpec,
     DataSpec,
@@ -162,6 +163,14 @@ def check_match(match: str | None, unlabeled: str | None) -> None:
         )
 
 
+def check_points(value: object) -> None:
+    """Raise UsageError unless a value is a number of points that may be lost."""
+    if type(value) not in (int, float) or not 0 <= float(str(value)) < 100:
+        raise UsageError(
+            f"--max-drop must be points from 0 to below 100, not {value!r:.20}", "as in 1.0"
+        )
+
+
 def _is_time(text: str) -> bool:
     try:
         return 0 < float(text) < math.inf
@@ -181,6 +190,7 @@ class SearchConfig(PruningConfig):
     least: ClassVar[Mapping[str, int]] = {**PruningConfig.least, "evaluations": 1, "workers": 0}
 
     budget: AnyBudget = ""
+    budgets: Budgets = None
     max_drop: MaxDrop = None
     minimize: Minimize = None
     agent: SearcherName = "ddpg"
@@ -211,26 +221,33 @@ class SearchConfig(PruningConfig):
 
     def _check_aim(self) -> None:
         """Raise UsageError unless exactly one of the options that say how small is given."""
-        if self.max_drop is not None and self.budget:
+        options = {
+            "budget": self.budget or None,
+            "budgets": self.budgets,
+            "max-drop": self.max_drop,
+        }
+        given = [f"--{name}" for name, value in options.items() if value is not None]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} exclude each other", "give one of them")
+        if not given:
             raise UsageError(
-                "--budget and --max-drop exclude each other", "give one of them, not both"
+                f"{self.command} needs --budget, --budgets or --max-drop",
+                "as in --budget 0.5flops",
             )
-        if self.max_drop is None:
-            if not self.budget:
-                raise UsageError(
-                    f"{self.command} needs --budget or --max-drop", "as in --budget 0.5flops"
-                )
-            if self.minimize is not None:
-                raise UsageError(
-                    "--minimize is for --max-drop", "a --budget says itself what it limits"
-                )
-        elif type(self.max_drop) not in (int, float) or not 0 <= self.max_drop < 100:
-            raise UsageError(
-                f"--max-drop must be points from 0 to below 100, not {self.max_drop!r:.20}",
-                "as in 1.0",
-            )
+        if self.minimize is not None and self.max_drop is None:
+            raise UsageError("--minimize is for --max-drop", "a budget says itself what it limits")
         if self.minimize not in (None, *MINIMIZED):  # from Python
             raise UsageError(f"--minimize takes {', '.join(MINIMIZED)}, not {self.minimize!r:.40}")
+        if self.max_drop is not None:
+            check_points(self.max_drop)
+        if len(set(self.each_budget)) < len(self.each_budget):
+            raise UsageError("--budgets names a budget twice", "name each once")
+
+    @property
+    def each_budget(self) -> tuple[str, ...]:
+        """Budgets of a family, each as ``--budget`` takes it."""
+        texts = () if self.budgets is None else self.budgets.split(",")
+        return tuple(text.strip().replace("+", ",") for text in texts)
 
     @property
     def minimized(self) -> str:
@@ -239,12 +256,16 @@ class SearchConfig(PruningConfig):
 
     @property
     def title(self) -> str:
-        """Model and budget, or what may be lost."""
+        """Model and budget or budgets, or what may be lost."""
+        if self.budgets is not None:
+            return f"{slug(str(self.model))}-{slug(self.budgets)}"
         if self.max_drop is None:
             return super().title
         return f"{slug(str(self.model))}-drop-{self.max_drop:g}-{self.minimized}"
 
     @property
     def ceiling(self) -> str:
-        """The budget, or none of what is minimized."""
+        """The budget, or all of what is minimized, or what the budgets of a family limit."""
+        if self.budgets is not None:
+            return ",".join(self.each_budget)
         return self.budget if self.max_drop is None else f"1{self.minimized}"

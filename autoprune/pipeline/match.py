@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import copy
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
-from autoprune.data import Samples, load_data
+from autoprune.data import Data, Samples, load_data
 from autoprune.data.task import Task, arguments
 from autoprune.errors import UsageError
+from autoprune.foundation.progress import Progress
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.batches import Batches
-from autoprune.networks.execution import Form
+from autoprune.networks.execution import Form, device_of
 from autoprune.networks.frozen import thawed
 from autoprune.pipeline.session import PruningSession
 from autoprune.problem.granularity.masking import Masks
 from autoprune.ranking.ordering import Ranking
+from autoprune.runs.run import Run
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
 from autoprune.training.in_run import fit_in
-from autoprune.training.loop import Diverged, FitConfig, fit
+from autoprune.training.loop import Diverged, FitConfig, OnEpoch, fit
 from autoprune.training.matching import Matching, points
 
 PACE: Final = "match.json"
@@ -37,6 +39,22 @@ HELD: Final = 0.1
 
 TIMED: Final = 4
 """Steps by which the pace is measured, after one that is not counted."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a compact network is to learn, from which samples, and for how long.
+
+    ``samples``: shuffled. ``asked``: minutes or steps, as ``--match`` takes them.
+    """
+
+    matching: Matching
+    teacher: nn.Module
+    task: Task
+    samples: Samples
+    asked: str
+    seed: int
+    masks: Masks = field(default_factory=dict)
 
 
 def match(
@@ -53,59 +71,83 @@ def match(
     None where no matching was asked for. No label is read. The weights of least loss on the samples
     that were held out are kept, those before included.
     """
-    if session.config.match is None:
+    asked, inputs, seeds = session.config.match, session.inputs, session.seeds
+    if asked is None:
         return None
-    model, inputs, warnings = copy.deepcopy(pruned), session.inputs, session.run.warnings
     kept = {} if session.units.granularity.masked else ranking.kept(plan)
-    slicer = Slicer(teacher, session.structure)
-    lesson = Matching(teacher, inputs.task, points(session.structure, slicer, kept, model))
-    samples = unlabeled(session)
+    places = points(session.structure, Slicer(teacher, session.structure), kept, pruned)
+    matching, config = Matching(teacher, inputs.task, places), session.config
+    samples = unlabeled(
+        config.unlabeled, config.resize, inputs.data, inputs.task, seeds.calibration
+    )
+    lesson = Lesson(matching, teacher, inputs.task, samples, asked, seeds.training, masks)
+    curves = session.curves
+    model, _ = learned(
+        lesson,
+        pruned,
+        session.run,
+        session.progress,
+        name,
+        lambda number, _, loss: curves.training(name, number, loss),
+    )
+    return model
+
+
+def learned(
+    lesson: Lesson,
+    pruned: nn.Module,
+    run: Run,
+    progress: Progress,
+    name: str = "match",
+    on_epoch: OnEpoch | None = None,
+) -> tuple[nn.Module, int]:
+    """Return a copy of a pruned network that learned a lesson, and the number of steps."""
+    model = copy.deepcopy(pruned)
+    samples = lesson.samples.to(device_of(model))
     held = max(1, round(HELD * len(samples)))
-    learned, kept_out = samples.part(held, len(samples)), samples.part(0, held)
-    config = replace(RECIPE, batch_size=min(RECIPE.batch_size, len(learned)))
-    config = replace(config, steps=_steps(session, model, teacher, lesson, learned, config))
+    taught, kept_out = samples.part(held, len(samples)), samples.part(0, held)
+    config = replace(RECIPE, batch_size=min(RECIPE.batch_size, len(taught)), seed=lesson.seed)
+    config = replace(config, steps=_steps(lesson, run, model, taught, config))
     batches = Batches(kept_out, 128, model, Form())
     with thawed(model):
         try:
             trained = fit_in(
-                session.run,
-                session.progress,
+                run,
+                progress,
                 name,
                 model,
-                learned,
-                inputs.task,
-                replace(config, seed=session.seeds.training),
-                teacher=teacher,
-                lesson=lesson,
-                masks=masks,
-                on_epoch=lambda number, _, loss: session.curves.training(name, number, loss),
-                validate=lambda network: lesson.mean(network, batches),
+                taught,
+                lesson.task,
+                config,
+                teacher=lesson.teacher,
+                lesson=lesson.matching,
+                masks=lesson.masks,
+                on_epoch=on_epoch,
+                validate=lambda network: lesson.matching.mean(network, batches),
             )
         except Diverged as error:
-            warnings.append(f"matching stopped early: {error.args[0]}")
-            return model
-    warnings.extend(trained.selected.remarks("matching") if trained.selected else ())
-    return model
+            run.warnings.append(f"matching stopped early: {error.args[0]}")
+            return model, config.steps or 0
+    run.warnings.extend(trained.selected.remarks("matching") if trained.selected else ())
+    return model, config.steps or 0
 
 
-def unlabeled(session: PruningSession) -> Samples:
-    """Return the samples to match on, shuffled, on the device.
+def unlabeled(spec: str | None, resize: int | None, data: Data, task: Task, seed: int) -> Samples:
+    """Return the samples to match on, shuffled: by default those of training.
 
     Raises UsageError for samples that the network does not take.
     """
-    config, inputs = session.config, session.inputs
-    if config.unlabeled is None:
-        found = inputs.train.take(len(inputs.train), session.seeds.calibration)
+    if spec is None:
+        found = data.train.take(len(data.train), seed)
     else:
-        given = load_data(config.unlabeled, resize=config.resize).train
-        shapes = [_shapes(inputs.task, split) for split in (given, inputs.train)]
+        given = load_data(spec, resize=resize).train
+        shapes = [_shapes(task, split) for split in (given, data.train)]
         if shapes[0] != shapes[1]:
             raise UsageError(
-                f"an unlabeled sample has the shape {shapes[0]}, one of {inputs.data.name}"
-                f" {shapes[1]}",
+                f"an unlabeled sample has the shape {shapes[0]}, one of {data.name} {shapes[1]}",
                 "--resize N brings images to one size",
             )
-        found = given.to(inputs.device).take(len(given), session.seeds.calibration)
+        found = given.take(len(given), seed)
     if len(found) < 2:
         raise UsageError("matching needs two samples at least", "--unlabeled names more of them")
     return found
@@ -118,19 +160,10 @@ def _shapes(task: Task, split: Samples) -> str:
     return " and ".join(str(list(leaf.shape[1:])) for leaf in tree_leaves(inputs))
 
 
-def _steps(
-    session: PruningSession,
-    model: nn.Module,
-    teacher: nn.Module,
-    lesson: Matching,
-    samples: Samples,
-    config: FitConfig,
-) -> int:
+def _steps(lesson: Lesson, run: Run, model: nn.Module, samples: Samples, config: FitConfig) -> int:
     """Return the number of steps: as asked, or as many as fit into the minutes, measured once."""
-    asked = session.config.match or ""
-    if asked.endswith("steps"):
-        return int(asked.removesuffix("steps"))
-    run = session.run
+    if lesson.asked.endswith("steps"):
+        return int(lesson.asked.removesuffix("steps"))
     if not run.artifacts.intact(PACE):
         twin = copy.deepcopy(model)
         began = 0.0
@@ -139,10 +172,15 @@ def _steps(
             nonlocal began
             began = began or time.monotonic()
 
-        short = replace(config, steps=1 + TIMED)
         fit(
-            twin, samples, session.inputs.task, short, teacher=teacher, lesson=lesson, on_step=after
+            twin,
+            samples,
+            lesson.task,
+            replace(config, steps=1 + TIMED),
+            teacher=lesson.teacher,
+            lesson=lesson.matching,
+            on_step=after,
         )
         seconds = (time.monotonic() - began) / TIMED
-        run.publish_json(PACE, {"steps": max(1, round(60 * float(asked) / seconds))})
+        run.publish_json(PACE, {"steps": max(1, round(60 * float(lesson.asked) / seconds))})
     return int(run.artifacts.json(PACE)["steps"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,12 +22,14 @@ from autoprune.pipeline.aim import pruned_as_asked
 from autoprune.pipeline.callbacks import Callback
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.execute import check_words, execute_in_run
-from autoprune.pipeline.explore import find
+from autoprune.pipeline.explore import SearchOutcome, find
+from autoprune.pipeline.family import Family, execute_family
 from autoprune.pipeline.inputs import Inputs, from_config, from_objects, weights_hash
 from autoprune.pipeline.own import Evaluate, Finetune, Own, RankFn, RewardFn
 from autoprune.pipeline.result import Result
 from autoprune.pipeline.session import Session
 from autoprune.pipeline.tuning import Tuning
+from autoprune.problem.problem import PruningProblem
 
 Asked = TypeVar("Asked", bound=SearchConfig)
 
@@ -137,7 +138,7 @@ def search_with(
 ) -> Result:
     """Search with objects of a caller's; see :func:`search`."""
     with plugins.supplied(own.objects), shown_by(progress.phase):
-        budget = _check(config)
+        budget = check_asked(config)
         inputs, config = with_caller_inputs(model, data, task, config)
         return execute_in_run(inputs, config, budget, progress, _search, own=own)
 
@@ -149,9 +150,13 @@ def default_budget(budget: str | None, max_drop: float | None) -> str:
     return budget
 
 
-def run_search(config: SearchConfig, progress: Progress, tuning: Tuning | None = None) -> Result:
+def run_search(
+    config: SearchConfig, progress: Progress, tuning: Tuning | None = None
+) -> Result | Family:
     """Carry out ``autoprune search``; raises AutopruneError for whatever a user can mend."""
-    budget = _check(config)
+    budget = check_asked(config)
+    if config.budgets is not None:
+        return execute_family(from_config(config), config, progress, find_by_agent, tuning)
     return execute_in_run(from_config(config), config, budget, progress, _search, tuning)
 
 
@@ -180,16 +185,24 @@ def named_layers(
     }
 
 
-def _check(config: SearchConfig) -> Budget:
+def check_asked(config: SearchConfig) -> Budget:
+    """Check the words of a search before anything is loaded; raises UsageError."""
     check_name(config.agent)
     find_reward(config.reward)
     return check_words(config)
 
 
 def _search(session: Session[SearchConfig]) -> Result:
+    return pruned_as_asked(find_by_agent, session)
+
+
+def find_by_agent(
+    session: Session[SearchConfig], model: nn.Module, problem: PruningProblem
+) -> SearchOutcome:
+    """Find a plan by the agent of a session."""
     config = session.config
     agent = make_searcher(config.agent, session.curves.learning, find_reward(config.reward))
-    return pruned_as_asked(partial(find, agent), session)
+    return find(agent, session, model, problem)
 
 
 def _name(model: nn.Module | str, inputs: Inputs) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Generic
+from typing import Generic, NamedTuple
 
 from torch import nn
 
@@ -18,14 +18,27 @@ from autoprune.agents.registry import is_control
 from autoprune.agents.transfer import Explored, transferred
 from autoprune.cost.budget import Budget
 from autoprune.foundation.config import slug
+from autoprune.foundation.progress import Progress
 from autoprune.pipeline.delivery import Delivery, Find, Searched, deliver
-from autoprune.pipeline.execute import opened, session_in
+from autoprune.pipeline.execute import opened
 from autoprune.pipeline.explore import recall
+from autoprune.pipeline.own import Own
 from autoprune.pipeline.session import Session
 from autoprune.pipeline.setup import Setup, bind_budget
-from autoprune.pipeline.tuning import FinalistsConfig
+from autoprune.pipeline.tuning import FinalistsConfig, Tuning
 from autoprune.problem.problem import PruningProblem
 from autoprune.runs.run import Run
+
+
+class Site(NamedTuple, Generic[Searched]):
+    """Open run of a budget, and what a session in it takes."""
+
+    run: Run
+    setup: Setup
+    config: Searched
+    progress: Progress
+    tuning: Tuning
+    own: Own
 
 
 @dataclass
@@ -43,21 +56,16 @@ class Searches(Generic[Searched]):
     explored: list[Explored] = field(default_factory=list)
 
     @contextmanager
-    def opened(self, text: str) -> Iterator[Session[Searched]]:
-        """Open the run of the next budget for its search; what was searched is then known."""
+    def opened(self, text: str) -> Iterator[Site[Searched]]:
+        """Open the run of the next budget; what was searched there is known afterwards."""
         setup, session = at_budget(self.session, text), self.session
         config = self._config(text)
         count = self._share(session.tuning.finalists.count)
         tuning = replace(session.tuning, finalists=FinalistsConfig(count))
         with opened(setup, config) as run:
-            with session_in(run, setup, config, session.progress, tuning, session.own) as inner:
-                yield inner
-            self.note(run, setup)
-
-    def note(self, run: Run, setup: Setup) -> None:
-        """Take note of what the run of a budget has evaluated."""
-        records = (record for record in run.journal.records if "evaluation" in record)
-        self.explored.append(Explored(setup.budget, tuple(map(recall, records))))
+            yield Site(run, setup, config, session.progress, tuning, session.own)
+            records = (record for record in run.journal.records if "evaluation" in record)
+            self.explored.append(Explored(setup.budget, tuple(map(recall, records))))
 
     def deliver(self, inner: Session[Searched]) -> Delivery:
         """Search at the budget of an open run, and make the network."""
@@ -72,6 +80,7 @@ class Searches(Generic[Searched]):
         return replace(
             config,
             budget=text,
+            budgets=None,
             max_drop=None,
             minimize=None,
             evaluations=self._share(config.evaluations),

@@ -21,6 +21,7 @@ from autoprune.errors import InfeasibleError
 from autoprune.foundation.statistics import estimate
 from autoprune.networks.score import sample_scores
 from autoprune.pipeline.delivery import Delivery, Find, Searched, conclude
+from autoprune.pipeline.execute import session_in
 from autoprune.pipeline.own_stages import evaluated
 from autoprune.pipeline.result import Drop, Probe, Result
 from autoprune.pipeline.searches import Searches
@@ -57,7 +58,7 @@ def smallest(find: Find[Searched], session: Session[Searched]) -> Result:
         # Rounded up: what is asked for is reached.
         text = f"{ceil((low + high) / 2 * 10**4) / 10**4:g}{unit}"
         fraction = float(text.removesuffix(unit))
-        with searches.opened(text) as inner:
+        with searches.opened(text) as site, session_in(*site) as inner:
             made = searches.deliver(inner)
         points, margin = lost(made.finetuned)
         cost = limit.cost.at(inner.budget.counts(made.plan)) / limit.cost.dense

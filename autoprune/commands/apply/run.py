@@ -22,6 +22,7 @@ from autoprune.foundation.progress import Progress
 from autoprune.pipeline.aim import pruned_as_asked
 from autoprune.pipeline.execute import check_words, execute_in_run
 from autoprune.pipeline.explore import SearchOutcome, find
+from autoprune.pipeline.family import Family, execute_family
 from autoprune.pipeline.inputs import from_config
 from autoprune.pipeline.result import Result
 from autoprune.pipeline.search import default_budget, named_layers, with_caller_inputs
@@ -100,9 +101,14 @@ def apply(
     return execute_in_run(inputs, config, budget_asked, progress_of(progress), work)
 
 
-def run_apply(config: ApplyConfig, progress: Progress, tuning: Tuning | None = None) -> Result:
+def run_apply(
+    config: ApplyConfig, progress: Progress, tuning: Tuning | None = None
+) -> Result | Family:
     """Prune by a policy; raises AutopruneError for anything a user can mend."""
     budget, policy = check_words(config), _policy(config)
+    if config.budgets is not None:
+        by_policy = partial(_find, policy)
+        return execute_family(from_config(config), config, progress, by_policy, tuning)
     work = partial(_apply, policy)
     return execute_in_run(from_config(config), config, budget, progress, work, tuning)
 
