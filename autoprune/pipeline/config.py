@@ -255,12 +255,12 @@ class SearchConfig(PruningConfig):
         return self.minimize or MINIMIZED[0]
 
     @property
-    def title(self) -> str:
+    def subject(self) -> str:
         """Model and budget or budgets, or what may be lost."""
         if self.budgets is not None:
             return f"{slug(str(self.model))}-{slug(self.budgets)}"
         if self.max_drop is None:
-            return super().title
+            return super().subject
         return f"{slug(str(self.model))}-drop-{self.max_drop:g}-{self.minimized}"
 
     @property
