@@ -38,8 +38,8 @@ _PHASES: Final = {
     "doctor": ("looking at", "packages"),
 }
 _WHOSE: Final = {
-    "finetune-plain": "fine-tuning uniform + l1",
-    "finetune-dense": "fine-tuning the dense network",
+    "finetune-plain": "fine-tuning (uniform + l1)",
+    "finetune-dense": "fine-tuning (dense)",
 }
 """Phases that have a name of their own: whose fine-tuning it is."""
 
@@ -80,7 +80,7 @@ class Terminal:
         kind, _, number = name.partition("-")
         label, unit = _PHASES.get(kind, (name, "steps"))
         if number.isdecimal():  # of a schedule
-            label = f"{label}, round {number}"
+            label = f"{label} (round {number})"
         state = _State(_WHOSE.get(name, label), unit, total, self.config, self._clock)
         show = self._bar if self._console.is_terminal else self._lines
         with show(state) as phase:

@@ -82,3 +82,22 @@ def test_notes_are_not_markup():
 )  # fmt: skip
 def test_durations(seconds, shown):
     assert duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("finetune", "fine-tuning 3 steps"),
+        ("finetune-plain", "fine-tuning (uniform + l1) 3 steps"),
+        ("finetune-dense", "fine-tuning (dense) 3 steps"),
+        ("finetune-2", "fine-tuning (round 2) 3 steps"),
+        ("finetune-0.5flops-0-abc", "fine-tuning 3 steps"),
+        ("match-1", "matching (round 1) 3 steps"),
+    ],
+)
+def test_lines_say_whose_fine_tuning_it_is(name, shown):
+    out = io.StringIO()
+    with Terminal(Console(file=out, width=80)).phase(name, 3) as phase:
+        phase.advance(3)
+    first, last = out.getvalue().splitlines()
+    assert first == f"{shown} ..." and last.startswith(f"{shown} in ")

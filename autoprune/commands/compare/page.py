@@ -37,8 +37,11 @@ FILES: Final = {
 
 def comparison_page(comparison: Comparison, run: Path, config: CompareConfig) -> str:
     """Return the page of a comparison."""
-    seeds = len(next(iter(comparison.trials[comparison.budget].values())))
-    below = f"autoprune compare, {comparison.evaluations} evaluations each, {seeds} seeds"
+    seeds = _seeds(comparison)
+    below = (
+        f"autoprune compare, {comparison.evaluations} evaluations each,"
+        f" {seeds} seed{'s' * (seeds > 1)}"
+    )
     title = f"Searchers for {comparison.network} on {comparison.data}"
     sections = [
         Section("Result", "result", tables=[_table(comparison, b) for b in comparison.trials]),
@@ -62,8 +65,17 @@ def _table(comparison: Comparison, budget: str) -> Table:
             cells.append(Cell(_mean(found), key=f"{budget}/{agent}/{measure}"))
         seconds = comparison.estimate(budget, agent, "seconds").mean
         rows.append(Row([*cells, Cell(duration(seconds), time=True)]))
-    caption = f"{comparison.metric}, means ± {INTERVAL}; the dense network on the test split."
+    caption = f"{comparison.metric}, {_over(comparison)}; the dense network on the test split."
     return Table(heads, rows, caption)
+
+
+def _seeds(comparison: Comparison) -> int:
+    return len(next(iter(comparison.trials[comparison.budget].values())))
+
+
+def _over(comparison: Comparison) -> str:
+    """Say what the figures are over seeds; one seed leaves every interval open."""
+    return f"means with {INTERVAL}" if _seeds(comparison) > 1 else "one seed, hence no intervals"
 
 
 def _mean(found: Estimate) -> str:
@@ -78,7 +90,7 @@ def _charts(comparison: Comparison) -> Iterable[Chart]:
         points = [(float(at), 100 * item.mean) for at, item in enumerate(found, 1)]
         edges = band(found) or ((), ())
         series.append(Series(agent, points, "steps", colors[agent], *edges))
-    caption = f"Best score so far on the search split, means with {INTERVAL}."
+    caption = f"Best score so far on the search split, {_over(comparison)}."
     yield Chart("Search", "evaluation", unit, series, caption)
     dense = Series("dense", [(0.0, 100 * comparison.base)], "level", DENSE)
     for state, measure in states(comparison).items():
@@ -91,7 +103,7 @@ def _charts(comparison: Comparison) -> Iterable[Chart]:
                 edges = band([item for _, item in spent]) or ((), ())
                 lines.append(Series(agent, places, "line", colors[agent], *edges))
             name, across = f"For each budget, {state}", "budget [% of the dense cost]"
-            yield Chart(name, across, unit, [*lines, dense], f"Test split, {INTERVAL}.")
+            yield Chart(name, across, unit, [*lines, dense], f"Test split, {_over(comparison)}.")
 
 
 def _scores(comparison: Comparison, state: str, measure: str, dense: Series) -> Chart:
@@ -105,5 +117,5 @@ def _scores(comparison: Comparison, state: str, measure: str, dense: Series) -> 
         point = (float(at), 100 * found.mean)
         series.append(Series(agent, [point], "dots", colors[agent], low, high, [hint]))
     unit = f"{comparison.metric}, test split [%]"
-    caption = f"Budget {comparison.budget}, {state}, means with {INTERVAL}."
+    caption = f"Budget {comparison.budget}, {state}, {_over(comparison)}."
     return Chart(f"Test, {state}", "", unit, [*series, dense], caption, names=agents)

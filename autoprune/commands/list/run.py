@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -15,6 +16,12 @@ from autoprune.runs.run import CONFIG, RESULT
 
 ASKED: Final = ("model", "network", "data", "budget", "agent", "heuristic")
 """Options that tell runs apart, as far as a command has them."""
+
+UNREADABLE: Final = (
+    *(DamagedError, OSError, LookupError),
+    *(TypeError, ValueError, AttributeError, ArithmeticError),
+)
+"""What reading the files of a stranger may raise."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +59,20 @@ def run_list(config: ListConfig, progress: Progress) -> Listing:
     if not place.is_dir():
         hint = "runs go to logs/ in the directory in which a command is started; --in names another"
         raise UsageError(f"there is no directory {place}", hint)
-    found = sorted(_runs(place), key=_changed, reverse=True)
-    return Listing(str(place), tuple(map(_listed, found)))
+    try:
+        found = sorted(_runs(place), reverse=True)
+    except OSError as error:
+        raise UsageError(f"cannot read {place}: {error.strerror}", "--in names another") from None
+    return Listing(str(place), tuple(_listed(run) for _, run in found))
 
 
-def _runs(place: Path) -> Iterator[Path]:
-    """Yield the directories that hold a run, the place itself included."""
+def _runs(place: Path) -> Iterator[tuple[int, Path]]:
+    """Yield when it was begun or ended, and the directory, of every run, the place included."""
     for path in (place, *place.iterdir()):
-        if (path / CONFIG).is_file():
-            yield path
-
-
-def _changed(run: Path) -> tuple[int, str]:
-    """Return when a run was begun or ended, and its name where that is the same."""
-    files = [run / name for name in (CONFIG, RESULT)]
-    return max(file.stat().st_mtime_ns for file in files if file.is_file()), str(run)
+        with suppress(OSError):  # what we may not look into, or is gone by now, is no run of ours
+            if (path / CONFIG).is_file():
+                files = [path / name for name in (CONFIG, RESULT)]
+                yield max(file.stat().st_mtime_ns for file in files if file.exists()), path
 
 
 def _listed(run: Path) -> Listed:
@@ -76,7 +82,7 @@ def _listed(run: Path) -> Listed:
         config = meta["config"]
         asked = [str(config[name]) for name in ASKED if config.get(name)]
         score, left = (None, None) if result is None else (_score(result), _macs_left(result))
-    except (DamagedError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
+    except UNREADABLE:
         return Listed(str(run), "", "", "damaged")
     state: Literal["finished", "unfinished"] = "unfinished" if result is None else "finished"
     return Listed(str(run), str(meta["command"]), " ".join(asked), state, score, left)

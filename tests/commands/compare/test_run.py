@@ -8,6 +8,7 @@ import pytest
 
 from autoprune.cli.main import main
 from autoprune.commands.compare.config import CompareConfig
+from autoprune.commands.compare.page import comparison_page
 from autoprune.commands.compare.plots import budgets_figure, search_figure
 from autoprune.commands.compare.result import Comparison, Trial
 from autoprune.commands.compare.run import run_compare
@@ -105,6 +106,17 @@ def test_the_page_shows_the_means_of_the_json_at_every_width(compared, tmp_path)
             assert written == f"{100 * mean:.2f} % ± {100 * margin:.2f}"
         assert len(page["charts"]) == 5
         assert all(set(AGENTS) <= set(chart["key"]) for chart in page["charts"])
+
+
+def test_one_seed_promises_no_intervals(compared):
+    run, found = compared
+    alone = {
+        budget: {agent: trials[:1] for agent, trials in agents.items()}
+        for budget, agents in found.trials.items()
+    }
+    page = comparison_page(replace(found, trials=alone), run, configured(run, seeds=1))
+    assert "3 evaluations each, 1 seed<" in page and "no intervals" in page
+    assert "±" not in page and 'class="error' not in page and 'class="band' not in page
 
 
 def test_agents_of_a_seed_share_what_they_evaluate_and_seeds_differ(compared):

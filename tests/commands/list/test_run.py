@@ -53,11 +53,15 @@ def test_what_cannot_be_read_is_listed_as_damaged(tmp_path, capsys):
         (tmp_path / f"run{number}").mkdir()
         (tmp_path / f"run{number}" / "config.json").write_text(text)
     ended(tmp_path / "cut", 1000, {"recovered": {"accuracy": "high"}})
+    os.mkfifo(tmp_path / "run0" / "result.json")
+    begun(tmp_path / "endless", 1000)
+    (tmp_path / "endless" / "result.json").symlink_to("/dev/zero")
+    (tmp_path / "loop").symlink_to("loop")
     code, found = listed(capsys, tmp_path)
     assert code == 0
     states = {run["run"].rsplit("/")[-1]: run["state"] for run in found["runs"]}
     assert states.pop("run3") == "unfinished"
-    assert set(states.values()) == {"damaged"} and len(states) == 4
+    assert set(states.values()) == {"damaged"} and len(states) == 5
 
 
 def test_an_empty_directory_and_none_are_said(tmp_path, capsys):
