@@ -146,13 +146,13 @@ def finetune(
     name: str = "finetune",
     masks: Masks | None = None,
 ) -> nn.Module:
-    """Return a fine-tuned copy of a pruned network, taught by the dense one.
+    """Return a fine-tuned copy of a pruned network, taught by the dense one; itself for 0 epochs.
 
     ``name`` tells the fine-tunings of a run apart. What ``masks`` removed stays exactly zero.
     """
-    model, warnings = copy.deepcopy(pruned), session.run.warnings
     if not session.config.finetune_epochs:
-        return model
+        return pruned
+    model, warnings = copy.deepcopy(pruned), session.run.warnings
     if session.own.finetune is not None:
         train, held = session.inputs.train, session.inputs.validation
         return finetuned_by(session.own.finetune, model, train, held, session.seeds.training, masks)
