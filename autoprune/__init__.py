@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from autoprune.commands.apply.run import apply as apply
     from autoprune.commands.compare.call import compare as compare
     from autoprune.commands.export.call import export as export
+    from autoprune.commands.match.call import match as match
+    from autoprune.commands.match.result import Matched as Matched
     from autoprune.commands.ticket.call import ticket as ticket
     from autoprune.commands.train.call import train as train
     from autoprune.cost.budget import Budget as Budget
@@ -51,6 +53,7 @@ __all__ = [
     "Evaluation",
     "Family",
     "Ledger",
+    "Matched",
     "Plan",
     "Policy",
     "Problem",
@@ -66,6 +69,7 @@ __all__ = [
     "family",
     "load",
     "mask",
+    "match",
     "pose",
     "prune",
     "prune_optimizer",
@@ -86,6 +90,7 @@ _HOME = {
     "Evaluation": "autoprune.problem.evaluation",
     "Family": "autoprune.pipeline.family",
     "Ledger": "autoprune.problem.ledger",
+    "Matched": "autoprune.commands.match.result",
     "Plan": "autoprune.structure.plan",
     "Policy": "autoprune.agents.policy",
     "Problem": "autoprune.pipeline.posing",
@@ -100,6 +105,7 @@ _HOME = {
     "family": "autoprune.pipeline.family_call",
     "load": "autoprune.networks.save",
     "mask": "autoprune.problem.prune",
+    "match": "autoprune.commands.match.call",
     "pose": "autoprune.pipeline.posing",
     "prune": "autoprune.problem.prune",
     "prune_optimizer": "autoprune.training.surgery",

@@ -1,6 +1,6 @@
 """A network for each of ten budgets from one run, beside a search for each: effort and accuracy.
 
-python benchmarks/budgets.py --model resnet20 --weights FILE --data DIR --run DIR [--write]
+python benchmarks/budgets.py --run DIR [--model resnet20 --weights FILE --data DIR] [--write]
 
 A run that was begun with the same options goes on.
 """
@@ -29,9 +29,9 @@ ALONE = ("0.30flops", "0.50flops", "0.70flops")
 def main() -> None:
     """Search the family, then some of its budgets alone, and report."""
     options = parser(__doc__ or "")
-    options.add_argument("--model", required=True)
-    options.add_argument("--weights", required=True)
-    options.add_argument("--data", required=True)
+    options.add_argument("--model", default="digits-resnet")
+    options.add_argument("--weights")
+    options.add_argument("--data", default="digits")
     options.add_argument("--agent", default="ddpg")
     options.add_argument("--evaluations", type=int, default=100)
     options.add_argument("--run", required=True)

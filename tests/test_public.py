@@ -14,6 +14,7 @@ import autoprune
 from autoprune.commands.apply.config import ApplyConfig
 from autoprune.commands.compare.config import CompareConfig
 from autoprune.commands.export.config import ExportConfig
+from autoprune.commands.match.config import MatchConfig
 from autoprune.commands.ticket.config import TicketConfig
 from autoprune.commands.train.config import TrainConfig
 from autoprune.errors import UsageError
@@ -24,6 +25,7 @@ CONFIGS = {
     "search": SearchConfig,
     "pose": SearchConfig,
     "family": SearchConfig,
+    "match": MatchConfig,
     "apply": ApplyConfig,
     "train": TrainConfig,
     "compare": CompareConfig,
@@ -53,13 +55,15 @@ def test_every_argument_is_explained(name):
     assert set(inspect.signature(function).parameters) - skipped <= explained
 
 
-@pytest.mark.parametrize("name", ["train", "compare", "export", "ticket", "family"])
+@pytest.mark.parametrize("name", ["train", "compare", "export", "ticket", "family", "match"])
 def test_further_options_are_those_of_the_command(name):
     text = getattr(autoprune, name).__doc__
     listed = re.findall(r"``(\w+)``", text[text.index("``options``") :].partition("\n\n")[0])
     assert {*listed} - {"options"} <= {one.name for one in fields(CONFIGS[name])}
     several = {"model": "digits-resnet", "data": "digits", "budgets": ["0.5flops"]}
-    needed = {"export": {"run": "x", "to": "pt2"}, "family": several}.get(name, {})
+    needed = {"export": {"run": "x", "to": "pt2"}, "family": several, "match": {"run": "x"}}.get(
+        name, {}
+    )
     command = CONFIGS[name].command
     with pytest.raises(UsageError, match=rf"{command} has no option 'dta'.*did you mean data"):
         getattr(autoprune, name)(**needed, dta="digits")

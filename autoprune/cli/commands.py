@@ -21,6 +21,7 @@ from autoprune.commands.doctor.config import DoctorConfig
 from autoprune.commands.export.config import ExportConfig
 from autoprune.commands.inspect.config import InspectConfig
 from autoprune.commands.list.config import ListConfig
+from autoprune.commands.match.config import MatchConfig
 from autoprune.commands.profile.config import ProfileConfig
 from autoprune.commands.prune.config import PruneConfig
 from autoprune.commands.report.config import ReportConfig
@@ -126,6 +127,12 @@ RUNS: Final = (
         Lazy("commands.train_policy.result:PolicyResult.from_json"),
     ),
     Command(FinetuneConfig, Lazy("commands.train.run:run_finetune"), _trained_view, _read_trained),
+    Command(
+        MatchConfig,
+        Lazy("commands.match.run:run_match"),
+        Lazy("commands.match.view:match_view"),
+        Lazy("commands.match.result:Matched.from_json"),
+    ),
     Command(
         TicketConfig,
         Lazy("commands.ticket.run:run_ticket"),

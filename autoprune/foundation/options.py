@@ -73,7 +73,7 @@ Minimize = Annotated[
     ),
 ]
 DataSpec = Annotated[
-    Spec, tyro.conf.arg(help="digits, a directory, a hub name, or file.py:function.")
+    Spec, tyro.conf.arg(help="digits, a directory, a hub name, text:FILE, or file.py:function.")
 ]
 Resize = Annotated[
     int | None,
@@ -86,7 +86,9 @@ Resize = Annotated[
 ]
 TaskSpec = Annotated[
     Spec,
-    tyro.conf.arg(help="What a batch is, the loss and the score: classification, or file.py:name."),
+    tyro.conf.arg(
+        help="What a batch is, the loss and the score: classification, ctc, causal-lm, or file.py:name."
+    ),
 ]
 ScoreName = Annotated[
     str | None,

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from torch import nn
 
+from autoprune.networks.score import Score
 from autoprune.pipeline.assemble import assemble
 from autoprune.pipeline.ceiling import Candidate, held
 from autoprune.pipeline.config import SearchConfig
@@ -66,8 +67,13 @@ def deliver(
     return Delivery(best.plan, problem, pruned, matched, finetuned, best.score, best.evaluations)
 
 
-def conclude(session: Session[Searched], model: nn.Module, made: Delivery) -> Result:
-    """Publish a network and measure it on the test split, beside what was asked for."""
+def conclude(
+    session: Session[Searched], model: nn.Module, made: Delivery, dense: Score | None = None
+) -> Result:
+    """Publish a network and measure it on the test split, beside what was asked for.
+
+    ``dense``: the score of the dense network there, if it is known.
+    """
     config = session.config
     publish(session, made.finetuned, made.plan, made.problem.ranking, model)
     networks: dict[str, tuple[nn.Module, Plan | None]] = {
@@ -81,7 +87,7 @@ def conclude(session: Session[Searched], model: nn.Module, made: Delivery) -> Re
         networks |= _baseline(session, model)
     if config.beside and config.finetune_epochs:
         networks["dense finetuned"] = finetune(session, model, model, "finetune-dense"), None
-    measures = measure_all(session, networks)
+    measures = measure_all(session, networks, dense)
     result = assemble(
         session,
         made.plan,

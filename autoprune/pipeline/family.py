@@ -133,7 +133,8 @@ def _one(searches: Searches[Searched], text: str) -> Result:
         if done(site.run, site.progress):
             return finished(site.run, site.setup.inputs)
         with session_in(*site) as inner:
-            result = conclude(inner, searches.model, searches.deliver(inner))
+            made = searches.deliver(inner)
+            result = conclude(inner, searches.model, made, searches.dense_score)
             return completed(inner, result, began)
 
 

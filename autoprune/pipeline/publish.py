@@ -11,7 +11,7 @@ from autoprune.cost.latency.backends import find_backend, latencies
 from autoprune.cost.latency.deployed import samples_in
 from autoprune.networks.bitmap import pack
 from autoprune.networks.save import spec_json, state_tensors, write_tensors
-from autoprune.networks.score import measure
+from autoprune.networks.score import Score, measure
 from autoprune.pipeline.gauge import Gauge
 from autoprune.pipeline.result import Measure
 from autoprune.pipeline.session import PruningSession
@@ -22,19 +22,24 @@ from autoprune.structure.slicing import Slicer
 
 
 def measure_all(
-    session: PruningSession, networks: Mapping[str, tuple[nn.Module, Plan | None]]
+    session: PruningSession,
+    networks: Mapping[str, tuple[nn.Module, Plan | None]],
+    dense: Score | None = None,
 ) -> dict[str, Measure]:
     """Measure networks on the test split, which is read here and nowhere else.
 
-    The dense network has no plan.
+    The dense network has no plan; ``dense``: its score, if that is known.
     """
     inputs, cost = session.inputs, session.cost
     test = inputs.test
     with session.progress.phase("test", len(networks)) as phase:
         times = _times(session, networks)
         result = {}
-        for name, (model, plan) in networks.items():
-            found = measure(model, test, inputs.task)
+        scores = {} if dense is None else {id(networks["dense"][0]): dense}
+        for name, (model, plan) in networks.items():  # some are the same one
+            if id(model) not in scores:
+                scores[id(model)] = measure(model, test, inputs.task)
+            found = scores[id(model)]
             result[name] = Measure(
                 score=found.score,
                 macs=cost.macs(plan) if plan else cost.macs.dense,

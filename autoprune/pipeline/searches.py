@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Generic, NamedTuple
 
 from torch import nn
@@ -19,6 +20,7 @@ from autoprune.agents.transfer import Explored, transferred
 from autoprune.cost.budget import Budget
 from autoprune.foundation.config import slug
 from autoprune.foundation.progress import Progress
+from autoprune.networks.score import Score, measure
 from autoprune.pipeline.delivery import Delivery, Find, Searched, deliver
 from autoprune.pipeline.execute import opened
 from autoprune.pipeline.explore import recall
@@ -66,6 +68,12 @@ class Searches(Generic[Searched]):
             yield Site(run, setup, config, session.progress, tuning, session.own)
             records = (record for record in run.journal.records if "evaluation" in record)
             self.explored.append(Explored(setup.budget, tuple(map(recall, records))))
+
+    @cached_property
+    def dense_score(self) -> Score:
+        """Score of the dense network on the test split, which is the same at every budget."""
+        inputs = self.session.inputs
+        return measure(self.model, inputs.test, inputs.task)
 
     def deliver(self, inner: Session[Searched]) -> Delivery:
         """Search at the budget of an open run, and make the network."""

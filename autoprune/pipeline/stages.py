@@ -145,14 +145,17 @@ def finetune(
     teacher: nn.Module,
     name: str = "finetune",
     masks: Masks | None = None,
+    part: tuple[int, int] | None = None,
 ) -> nn.Module:
-    """Return a fine-tuned copy of a pruned network, taught by the dense one.
+    """Return a fine-tuned copy of a pruned network, taught by the dense one; itself for 0 epochs.
 
     ``name`` tells the fine-tunings of a run apart. What ``masks`` removed stays exactly zero.
+    ``part``: the round of a gradual pruning, and how many there are; the best weights on validation
+    data are chosen in the last one only.
     """
-    model, warnings = copy.deepcopy(pruned), session.run.warnings
     if not session.config.finetune_epochs:
-        return model
+        return pruned
+    model, warnings = copy.deepcopy(pruned), session.run.warnings
     if session.own.finetune is not None:
         train, held = session.inputs.train, session.inputs.validation
         return finetuned_by(session.own.finetune, model, train, held, session.seeds.training, masks)
@@ -160,6 +163,9 @@ def finetune(
         model, len(session.inputs.data.train), session.config.finetune_epochs
     )
     config = replace(config, epochs=session.config.finetune_epochs)
+    chosen = part is None or part[0] == part[1]
+    if part is not None:
+        config = config.part(*part, len(session.inputs.train))
     if not isinstance(session.inputs.task, Classification):
         config = replace(config, distill=0.0)  # softened classes mean nothing to other tasks
     number = name.removeprefix("finetune-")
@@ -168,7 +174,7 @@ def finetune(
         if all_frozen and THAWED not in warnings:
             warnings.append(THAWED)
         try:
-            selected = _fit(session, name, model, config, teacher, masks)
+            selected = _fit(session, name, model, config, teacher, masks, select=chosen)
         except Diverged as error:  # a search's worth of work must not end in nothing
             warnings.append(f"{label} stopped early: {error.args[0]}")
             return model
@@ -183,8 +189,10 @@ def _fit(
     config: FitConfig,
     teacher: nn.Module | None = None,
     masks: Masks | None = None,
+    *,
+    select: bool = False,
 ) -> Selected | None:
-    """Train in the run; with a ``teacher`` the best weights on validation data are kept."""
+    """Train in the run; ``select`` the best weights on validation data."""
     inputs = session.inputs
     validation = inputs.validation
     callbacks = Callbacks(session.own.callbacks, session.run.path)
@@ -207,6 +215,6 @@ def _fit(
         teacher=teacher,
         masks=masks,
         on_epoch=after,
-        validate=validate if teacher is not None else None,
+        validate=validate if select else None,
     )
     return trained.selected

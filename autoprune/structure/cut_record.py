@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+import torch
 from torch import Tensor, nn
 
-from autoprune.structure.table import Removal
+from autoprune.structure.table import Removal, Structure
 
 _ATTRIBUTE: Final = "_autoprune_cut"
 
@@ -59,6 +60,21 @@ def recorded_cut(model: nn.Module) -> Cut:
     """Return how a network was cut; nothing for one that is dense."""
     record: Cut = model.__dict__.get(_ATTRIBUTE, Cut())
     return record
+
+
+def kept_units(structure: Structure, made: Cut) -> dict[str, Tensor]:
+    """Return the units of each group of the dense network that a cut left, ascending.
+
+    Groups that it says nothing of are left out: they are whole.
+    """
+    found = {}
+    for name, slices in structure.slices.items():
+        for piece in slices:
+            index = made.indices.get((piece.tensor, piece.dim))
+            if index is not None:
+                found[name] = torch.isin(piece.index[:, 0], index).nonzero().flatten()
+                break
+    return found
 
 
 def _note(model: nn.Module, made: Cut) -> None:

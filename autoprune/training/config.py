@@ -77,6 +77,20 @@ class FitConfig:
             )
         return total
 
+    def part(self, number: int, rounds: int, samples: int) -> FitConfig:
+        """Return the training of one round, from 1, of a gradual pruning over so many samples.
+
+        The first half of the steps is for all rounds but the last, at the full rate; the last one
+        has the rest, and one cosine (in the manner of Zhu and Gupta 2017, arXiv:1710.01878, section
+        3, who prune at a high rate and go on training at a falling one).
+        """
+        total = self.length(samples)
+        ends = [total // 2 * one // max(1, rounds - 1) for one in range(rounds)]
+        if number == rounds:
+            return replace(self, steps=max(1, total - ends[-1]), schedule="cosine")
+        first = ends[number - 1]
+        return replace(self, steps=max(first + 1, ends[number]), first=first, schedule="constant")
+
     def epoch(self, samples: int) -> int:
         """Return the number of steps in an epoch of so many samples."""
         return math.ceil(samples / self.batch_size)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -246,3 +247,19 @@ def test_a_late_start_goes_on_with_the_same_data_and_rates(digits):
     model.load_state_dict(halves)
     fit(model, split, TASK, replace(plain, first=5))
     assert equal(state(model), whole)
+
+
+@pytest.mark.parametrize(("epochs", "rounds"), [(10, 20), (2, 5), (1, 2), (1, 20), (3, 1)])
+def test_the_rounds_of_a_gradual_pruning_share_the_steps_of_one_training(epochs, rounds):
+    samples, config = 1000, FitConfig(epochs=epochs, batch_size=50)
+    parts = [config.part(number, rounds, samples) for number in range(1, rounds + 1)]
+    lengths = [part.length(samples) - part.first for part in parts]
+    assert all(length >= 1 for length in lengths)
+    total = config.length(samples)
+    if total // 2 >= rounds - 1:
+        assert sum(lengths) == total
+    assert lengths[-1] >= total // 2
+    assert parts[-1].rate(0.0) == config.learning_rate and parts[-1].rate(1.0) == 0.0
+    assert all(part.rate(0.9) == config.learning_rate for part in parts[:-1])
+    for before, after in pairwise(parts[:-1]):
+        assert after.first in (before.steps, before.steps - 1)

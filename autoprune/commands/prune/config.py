@@ -19,6 +19,9 @@ WHOLE = "1flops"
 STEPS = 5
 """Rounds of an iterative schedule by default."""
 
+SMALL_STEPS = 20
+"""Rounds of a gradual schedule by default."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PruneConfig(PruningConfig):
@@ -45,12 +48,14 @@ class PruneConfig(PruningConfig):
             help_behavior_hint="",
         ),
     ] = None
-    schedule: Literal["one-shot", "iterative"] = "one-shot"
-    """Prune once and fine-tune, or prune a little, fine-tune, and again until on the budget."""
+    schedule: Literal["one-shot", "iterative", "gradual"] = "one-shot"
+    """Prune once and fine-tune; or prune a little, fine-tune, and again until on the budget; or in
+    many small rounds in the first half of one fine-tuning."""
     steps: Annotated[
-        int | None, tyro.conf.arg(metavar="N", help_behavior_hint=f"(default: {STEPS})")
+        int | None,
+        tyro.conf.arg(metavar="N", help_behavior_hint=f"(default: {STEPS}, gradual {SMALL_STEPS})"),
     ] = None
-    """Rounds of the iterative schedule."""
+    """Rounds of the iterative and the gradual schedule."""
     heuristic: Name = "uniform"
     """How the budget is spread: uniform, deeper-more, shallower-more, larger-more; global."""
 
@@ -63,9 +68,15 @@ class PruneConfig(PruningConfig):
             raise UsageError("a plan by hand is carried out at once", "leave --schedule out")
         if self.schedule == "one-shot" and self.steps not in (None, 1):
             raise UsageError(
-                f"--steps {self.steps} is not one shot", "add --schedule iterative, or leave it out"
+                f"--steps {self.steps} is not one shot",
+                "add --schedule iterative or gradual, or leave it out",
             )
-        rounds = 1 if self.schedule == "one-shot" else STEPS if self.steps is None else self.steps
+        if self.schedule == "gradual" and not self.finetune_epochs:
+            raise UsageError(
+                "--schedule gradual prunes while it trains", "give it --finetune-epochs above 0"
+            )
+        usual = {"one-shot": 1, "iterative": STEPS}.get(self.schedule, SMALL_STEPS)
+        rounds = usual if self.steps is None else self.steps
         object.__setattr__(self, "steps", rounds)
         super().__post_init__()
 

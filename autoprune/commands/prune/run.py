@@ -4,6 +4,8 @@ Each round starts from the network that the round before left, ranks what is lef
 the same fraction of it: toward a limit of f in N rounds, to f^(1/N), f^(2/N), ... of the dense
 cost (Han et al. 2015, arXiv:1506.02626, section 3.4; Zhu and Gupta 2017, arXiv:1710.01878, call it
 gradual pruning). What is gone stays gone. Nothing is searched.
+
+A gradual schedule is one fine-tuning, in the first half of which all rounds happen.
 """
 
 from __future__ import annotations
@@ -60,9 +62,12 @@ def _prune(session: Session[PruneConfig]) -> Result:
             delivered = held(session, dense, [Candidate(plan, pruned)], make)
             plan, pruned = delivered.plan, delivered.network
         masks = session.units.masks(ranking, plan)
-        matched = match(session, pruned, dense, plan, ranking, masks, f"match-{number}")
+        part = (number, total) if config.schedule == "gradual" else None
+        matched = None
+        if part is None or number == total:
+            matched = match(session, pruned, dense, plan, ranking, masks, f"match-{number}")
         repaired = pruned if matched is None else matched
-        finetuned = finetune(session, repaired, dense, f"finetune-{number}", masks)
+        finetuned = finetune(session, repaired, dense, f"finetune-{number}", masks, part)
         rounds.append(_round(session, plan, pruned, finetuned))
         _note(session, number, rounds[-1])
         if number < total:

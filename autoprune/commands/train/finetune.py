@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from autoprune.commands.train.config import FinetuneConfig, TrainConfig
 from autoprune.commands.train.fit_config import fit_config
@@ -15,16 +14,15 @@ from autoprune.data import Data
 from autoprune.data.classification import Classification
 from autoprune.data.task import Task
 from autoprune.errors import UsageError
-from autoprune.foundation.files import expand_user
 from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.save import SPEC, load, spec_json
-from autoprune.networks.spec import ModelSpec, model_spec, resolve_model
-from autoprune.networks.weights import BASE, load_weights, read_tensors
+from autoprune.networks.spec import model_spec, resolve_model
+from autoprune.networks.weights import BASE, load_weights
+from autoprune.pipeline.dense_of import MASKS, dense_of, weight_masks
 from autoprune.pipeline.inputs import from_config, known_config, of_run, resolve_device
 from autoprune.runs.artifacts import Artifacts
 from autoprune.training.config import FitConfig
 
-MASKS = "masks.safetensors"
 CARRIED = (MASKS, "plan.json", BASE)
 """Files of a run, besides the weights, that stay true when its network is trained further."""
 
@@ -82,7 +80,9 @@ def _network_of_run(config: FinetuneConfig, run: Path) -> TrainingInputs:
     known = known_config(artifacts)
     teacher = None
     if _can_be_taught(config, task):
-        teacher = _teacher(config, artifacts, known.get("weights"), spec.get("model"), data)
+        teacher = dense_of(
+            artifacts, data, config.model, config.teacher, trust_code=config.trust_code
+        )
     if config.model:
         spec = spec | {"model": model_spec(config.model, data).to_json()}
     return TrainingInputs(
@@ -97,7 +97,7 @@ def _network_of_run(config: FinetuneConfig, run: Path) -> TrainingInputs:
         recipe=_taught_recipe(config, model, data, teacher),
         trained=True,
         teacher=None if teacher is None else teacher.to(device),
-        masks=_weight_masks(artifacts, model),
+        masks=weight_masks(artifacts, model),
         carried={name: artifacts.file(name) for name in CARRIED if name in artifacts.names},
     )
 
@@ -113,34 +113,3 @@ def _taught_recipe(
 def _can_be_taught(config: FinetuneConfig, task: Task) -> bool:
     """Whether a teacher is of use: other tasks than classification have no softened classes."""
     return config.distill > 0 and isinstance(task, Classification)
-
-
-def _teacher(
-    config: FinetuneConfig, artifacts: Artifacts, weights: str | None, spec: Any, data: Data
-) -> nn.Module | None:
-    """Build the dense network that teaches; None if its weights are unknown or gone."""
-    weights_path: str | Path | None = config.teacher
-    if weights_path is None and BASE in artifacts.names:
-        weights_path = artifacts.path
-    if weights_path is None and weights is not None and expand_user(weights).exists():
-        weights_path = weights
-    if weights_path is None or (spec is None and config.model is None):
-        return None
-    if config.model:
-        teacher = resolve_model(config.model, data)
-    else:
-        teacher = ModelSpec.from_json(spec).build(trust_code=config.trust_code)
-    load_weights(teacher, weights_path)
-    return teacher
-
-
-def _weight_masks(artifacts: Artifacts, model: nn.Module) -> dict[str, Tensor]:
-    """Return the masks of single weights; masks of channels have the shapes before pruning."""
-    if MASKS not in artifacts.names:
-        return {}
-    shapes = {name: value.shape for name, value in model.named_parameters()}
-    return {
-        name: mask.bool()
-        for name, mask in read_tensors(artifacts.file(MASKS)).items()
-        if shapes.get(name) == mask.shape
-    }

@@ -18,6 +18,7 @@ from autoprune.commands.prune.run import run_prune
 from autoprune.cost.budget import Budget
 from autoprune.cost.model import CostModel
 from autoprune.foundation import user_code as factories
+from autoprune.foundation.progress import Silent
 from autoprune.ranking.rank import rank
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
@@ -235,3 +236,41 @@ def test_a_plan_by_hand_below_what_is_to_stay_is_refused(place, capsys):
 def test_neither_budget_nor_plan_is_refused(place, capsys):
     assert main(["prune", "--model", "nets.py:build", "--data", "mydata.py:loaders"]) == 2
     assert "prune needs --budget or --plan" in capsys.readouterr().err
+
+
+def test_gradual_rounds_share_one_fine_tuning_and_end_on_the_budget(place, capsys):
+    options = {"schedule": "gradual", "steps": 4, "finetune-epochs": 6, "align": 1}
+    result = prune(capsys, "gradual", "0.4params", **options)
+    parameters = [found["parameters"] for found in result["rounds"]]
+    assert len(parameters) == 4 and parameters == sorted(parameters, reverse=True)
+    assert parameters[-1] <= 0.4 * result["base"]["parameters"] < parameters[0]
+    assert result["finetune_epochs"] == 6
+
+
+def test_a_killed_gradual_schedule_goes_on_to_the_same_bytes(place):
+    options = {"budget": "0.4params", "schedule": "gradual", "steps": 3, "finetune_epochs": 4}
+    options |= {"align": 1, **FILES}
+    run_prune(PruneConfig(run="gradual-whole", **options), Silent())
+    killed = PruneConfig(run="gradual-killed", **options)
+    for phase in ("finetune-1", "finetune-3", "test"):
+        with pytest.raises(Killed):
+            run_prune(killed, Dies(phase, 1))
+    run_prune(killed, Silent())
+    for name in ("plan.json", "model.safetensors", "evaluations.jsonl"):
+        one, other = (Path(run) / name for run in ("gradual-killed", "gradual-whole"))
+        if name == "evaluations.jsonl":  # its first line says whose journal it is
+            assert one.read_text().count("round") == other.read_text().count("round") == 3
+        else:
+            assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"finetune-epochs": 0, "schedule": "gradual"}, "--schedule gradual prunes while it"),
+        ({"steps": 3}, "add --schedule iterative or gradual"),
+    ],
+)
+def test_a_schedule_that_makes_no_sense_is_one_line(given, said, place, capsys):
+    assert main(words("never", "0.5params", **given)) == 2
+    assert said in " ".join(capsys.readouterr().err.split())

@@ -1,0 +1,1 @@
+"""``autoprune match``: feature matching of the network of a run, without labels."""
