@@ -87,7 +87,8 @@ Resize = Annotated[
 TaskSpec = Annotated[
     Spec,
     tyro.conf.arg(
-        help="What a batch is, the loss and the score: classification, ctc, causal-lm, or file.py:name."
+        help="What a batch is, the loss and the score: classification, ctc, causal-lm, or"
+        " file.py:name."
     ),
 ]
 ScoreName = Annotated[
