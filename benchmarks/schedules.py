@@ -2,8 +2,8 @@
 
 python benchmarks/schedules.py --model lenet-300-100 --data DIR [--write]
 
-Every network is trained once for each seed, then pruned to every point in three ways: one shot, the
-same with fine-tuning, and in rounds whose epochs add up to those of the one shot.
+Every network is trained once for each seed, then pruned to every point in four ways: one shot, the
+same with fine-tuning, and, of as many epochs, in rounds and gradually.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from autoprune.foundation.progress import Progress, Silent
 from autoprune.foundation.terminal import Terminal
 from autoprune.pipeline.result import Result
 
-WAYS = ("one shot", "one shot + fine-tuning", "iterative")
+WAYS = ("one shot", "one shot + fine-tuning", "iterative", "gradual")
+SMALL_ROUNDS = 20
+"""Rounds of the gradual schedule, all in the first half of as many epochs."""
 
 
 def main() -> None:
@@ -56,7 +58,8 @@ def main() -> None:
         f"accuracy on the test split. Dense: {spread(dense)} after {chosen.train_epochs} epochs. "
         f"Uniform plans, ranking {chosen.ranking}. One shot is fine-tuned for "
         f"{chosen.epochs * chosen.rounds} epochs, iterative for {chosen.epochs} after each of "
-        f"{chosen.rounds} rounds; both are taught by the dense network. Remaining: weights that "
+        f"{chosen.rounds} rounds; gradual has {SMALL_ROUNDS} rounds in the first half of as many"
+        f" epochs as one shot. All are taught by the dense network. Remaining: weights that "
         "are left, biases included.",
     ]
     report(name, title, [row(found, point) for point in chosen.points], notes, chosen.write)
@@ -80,9 +83,10 @@ def carried_out(chosen: argparse.Namespace) -> dict[tuple[str, float], list[Resu
         )
         run_train(config, progress)
         for point in chosen.points:
-            for schedule, rounds in (("one-shot", 1), ("iterative", chosen.rounds)):
+            schedules = {"one-shot": 1, "iterative": chosen.rounds, "gradual": SMALL_ROUNDS}
+            for schedule, rounds in schedules.items():
                 name = f"{chosen.granularity.replace(':', '-')}-{schedule}-{point:g}-{seed}"
-                epochs = chosen.epochs * chosen.rounds // rounds
+                epochs = chosen.epochs * (1 if schedule == "iterative" else chosen.rounds)
                 options_of = {"schedule": schedule, "steps": rounds, "finetune_epochs": epochs}
                 result = pruned(chosen, str(base), point, seed, home / name, options_of)
                 progress.note(f"{name}: {result.finetuned.score:.2%}")
@@ -111,7 +115,7 @@ def pruned(
 
 def accuracies(found: dict[tuple[str, float], list[Result]], way: str, point: float) -> list[float]:
     """Test accuracies by seed."""
-    results = found["iterative" if way == "iterative" else "one-shot", point]
+    results = found[way if way in ("iterative", "gradual") else "one-shot", point]
     return [(r.pruned if way == "one shot" else r.finetuned).score for r in results]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import inf
 from typing import Generic, NamedTuple
 
 from torch import nn
@@ -91,12 +92,17 @@ class Searches(Generic[Searched]):
             budgets=None,
             max_drop=None,
             minimize=None,
-            evaluations=self._share(config.evaluations),
+            evaluations=self._share(int(min(config.evaluations, self._spent))),
             baseline=False,
             beside=None if self.explored else config.beside,
             run=str(config.directory / slug(text)),
             fresh=False,
         )
+
+    @property
+    def _spent(self) -> float:
+        """Evaluations of the first search, which may run out of plans before it has had all."""
+        return len(self.explored[0].trials) if self.explored else inf
 
     def _share(self, amount: int) -> int:
         """Return the part of an effort that the next search has."""
