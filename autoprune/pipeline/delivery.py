@@ -68,11 +68,16 @@ def deliver(
 
 
 def conclude(
-    session: Session[Searched], model: nn.Module, made: Delivery, dense: Score | None = None
+    session: Session[Searched],
+    model: nn.Module,
+    made: Delivery,
+    dense: Score | None = None,
+    *,
+    timed: bool = True,
 ) -> Result:
     """Publish a network and measure it on the test split, beside what was asked for.
 
-    ``dense``: the score of the dense network there, if it is known.
+    ``dense``: the score of the dense network there, if it is known. ``timed``: on every backend.
     """
     config = session.config
     publish(session, made.finetuned, made.plan, made.problem.ranking, model)
@@ -92,7 +97,7 @@ def conclude(
         session,
         made.plan,
         measures,
-        measure_speeds(session, model, made.finetuned),
+        measure_speeds(session, model, made.finetuned) if timed else (),
         agent=config.agent,
         score=made.score,
         evaluations=made.evaluations,

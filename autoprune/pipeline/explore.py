@@ -77,7 +77,8 @@ def explore(
         ledger = Ledger(shared, config.evaluations, note, known)
         if problem.first:
             ledger.evaluate_all(problem.first[: ledger.left])
-        let_search(agent, shared, ledger, session.seeds.searcher)
+        if ledger.left:
+            let_search(agent, shared, ledger, session.seeds.searcher)
     session.run.warnings.extend(end.warning(ledger))
     if ledger.left:
         session.progress.note(

@@ -134,7 +134,8 @@ def _one(searches: Searches[Searched], text: str) -> Result:
             return finished(site.run, site.setup.inputs)
         with session_in(*site) as inner:
             made = searches.deliver(inner)
-            result = conclude(inner, searches.model, made, searches.dense_score)
+            first = not searches.explored
+            result = conclude(inner, searches.model, made, searches.dense_score, timed=first)
             return completed(inner, result, began)
 
 

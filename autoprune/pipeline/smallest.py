@@ -58,8 +58,13 @@ def smallest(find: Find[Searched], session: Session[Searched]) -> Result:
         # Rounded up: what is asked for is reached.
         text = f"{ceil((low + high) / 2 * 10**4) / 10**4:g}{unit}"
         fraction = float(text.removesuffix(unit))
-        with searches.opened(text) as site, session_in(*site) as inner:
-            made = searches.deliver(inner)
+        try:
+            with searches.opened(text) as site, session_in(*site) as inner:
+                made = searches.deliver(inner)
+        except InfeasibleError as error:  # measured, no network is as fast as that
+            session.progress.note(f"{text}: {error.message}")
+            low = fraction
+            continue
         points, margin = lost(made.finetuned)
         cost = limit.cost.at(inner.budget.counts(made.plan)) / limit.cost.dense
         probes.append(Probe(text, cost, points, margin, held=points <= most))
@@ -69,11 +74,12 @@ def smallest(find: Find[Searched], session: Session[Searched]) -> Result:
         else:
             low = fraction
     if found is None:
-        raise _none(probes, most)
+        raise _none(probes, most, unit)
     inner, made = found
-    own = replace(
-        session, setup=inner.setup, config=replace(inner.config, baseline=config.baseline)
-    )
+    said = session.run.warnings
+    said.extend(text for text in inner.run.warnings if text not in said)
+    asked = replace(inner.config, baseline=config.baseline, beside=config.beside)
+    own = replace(session, setup=inner.setup, config=asked)
     total = sum(len(one.trials) for one in searches.explored)
     result = conclude(own, model, replace(made, evaluations=total))
     return replace(result, drop=Drop(most, unit, tuple(probes)))
@@ -123,7 +129,12 @@ def _tell(session: Session[Searched], probe: Probe) -> None:
     session.progress.note(f"{probe.budget}: {probe.said} lost on validation, {verdict}")
 
 
-def _none(probes: list[Probe], most: float) -> InfeasibleError:
+def _none(probes: list[Probe], most: float, unit: str) -> InfeasibleError:
+    if not probes:
+        return InfeasibleError(
+            f"no network was found that is smaller than the dense one by {unit}",
+            "minimize another cost with --minimize",
+        )
     last = probes[-1]
     return InfeasibleError(
         f"even {last.budget} loses {last.said} on validation, more than --max-drop {most:g}",

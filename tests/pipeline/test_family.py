@@ -116,6 +116,13 @@ def test_a_policy_is_applied_to_every_budget(place, capsys):
     assert both["recovered"]["macs"] <= 0.9 * both["base"]["macs"]
 
 
+@pytest.mark.parametrize("agent", ["ddpg", "ppo"])
+def test_learners_may_have_no_evaluation_left_beside_what_was_suggested(agent):
+    words = {**WORDS, "agent": agent, "evaluations": 2, "finetune_epochs": 0}
+    found = run_search(SearchConfig(run=agent, budgets="0.4flops,0.6flops", **words), Silent())
+    assert [one.evaluations for one in found.results] == [2, 2]
+
+
 def test_a_family_from_python_of_a_live_network(place):
     from autoprune.foundation import user_code as factories
 
