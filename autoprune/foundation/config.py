@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
-from autoprune.errors import UsageError
+from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.files import canonical, digest
 from autoprune.foundation.options import Debug, Fresh, Json, RunDirectory
 from autoprune.foundation.schema import OUTSIDE, decode_fields, encode, encode_fields
@@ -44,9 +44,15 @@ class Config:
     def from_json(cls, data: object) -> Self:
         """Read what ``to_json`` wrote.
 
-        Raises DamagedError for an unknown or missing field or a value of another type.
+        Raises DamagedError for an unknown or missing field, a value of another type, or values
+        that the command line would refuse.
         """
-        return cls(**decode_fields(cls, data, f"the configuration of {cls.command}"))
+        what = f"the configuration of {cls.command}"
+        fields = decode_fields(cls, data, what)
+        try:
+            return cls(**fields)
+        except UsageError as error:
+            raise DamagedError(f"{what} makes no sense: {error.args[0]}") from None
 
     @property
     def key(self) -> str:
