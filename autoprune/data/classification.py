@@ -182,5 +182,5 @@ def _label_key(batch: Mapping[str, Any]) -> str:
             return key
     raise UsageError(
         f"no labels in a batch with the keys {', '.join(map(str, batch))}",
-        f"name them {LABEL_KEYS[0]!r}, or bring a task of your own",
+        f"name them {LABEL_KEYS[0]!r}, take --task causal-lm for text, or bring a task of your own",
     )

@@ -47,6 +47,7 @@ def load_pretrained(place: str, options: Mapping[str, Any]) -> nn.Module:
         raise UsageError(
             f"{place} does not say what it ends in", f"add ,head= with one of {', '.join(HEADS)}"
         )
+    transformers.utils.logging.disable_progress_bar()  # ours tells of what takes long
     try:
         model: Any = kind.from_pretrained(directory, local_files_only=True, use_safetensors=True)
     except Exception as error:  # whatever the files of strangers make the library raise

@@ -34,10 +34,11 @@ def llama(tmp_path_factory):
     return place
 
 
-def test_a_directory_is_loaded_with_its_weights_and_without_its_cache(llama):
+def test_a_directory_is_loaded_with_its_weights_and_without_its_cache(llama, capfd):
     model = load_pretrained(str(llama), {})
     assert type(model).__name__ == "LlamaForCausalLM" and not model.training
     assert model.config.use_cache is False
+    assert capfd.readouterr() == ("", "")
     again = load_pretrained(str(llama), {"head": "sequence-classification"})
     first = "model.embed_tokens.weight"
     assert torch.equal(model.state_dict()[first], again.state_dict()[first])
