@@ -76,7 +76,20 @@ def _attends(node: Node) -> bool:
         name in _PRODUCTS
         and len(factors) == 2
         and all(len(shape_of(item)) >= least and item.op == "call_function" for item in factors)
+        and not any(map(_scaled_in_code, factors))
     )
+
+
+def _scaled_in_code(factor: Node) -> bool:
+    """Whether scores come out of ``baddbmm``, whose scale is a number: head sizes can go there."""
+    for _ in range(_STEPS):
+        if operator_name(factor) == "baddbmm":
+            return True
+        before = factor.args[0] if factor.op == "call_function" and factor.args else None
+        if not isinstance(before, Node) or shape_of(before).numel() != shape_of(factor).numel():
+            return False
+        factor = before
+    return False
 
 
 def _behind(user: Node, node: Node, places: Places) -> list[tuple[Node, Places]]:
