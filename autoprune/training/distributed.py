@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -89,7 +89,7 @@ class Team:
 
     def end(self, result: bytes | None) -> None:
         """Tell the others the result, or that there is none; called by the leader."""
-        self._tell(_DONE if result is not None else _FAILED, result or b"")
+        self._tell(_FAILED if result is None else _DONE, result or b"")
 
     def listen(self) -> State | bytes:
         """Return the state to train from, or the result in the end; called by the others.
@@ -109,9 +109,9 @@ class Team:
     def _tell(self, kind: int, content: bytes) -> None:
         head = torch.tensor([kind, len(content)], device=self._device)
         dist.broadcast(head, 0)
-        if kind != _FAILED:
-            data = torch.frombuffer(bytearray(content or b"\0"), dtype=torch.uint8)
-            dist.broadcast(data[: len(content)].to(self._device), 0)
+        if content:
+            data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+            dist.broadcast(data.to(self._device), 0)
 
 
 @contextmanager
@@ -129,7 +129,8 @@ def joined(launch: Launch, device: torch.device) -> Iterator[Team | None]:
         yield team
     except Exception:
         if launch.leads:
-            team.end(None)
+            with suppress(RuntimeError):  # what ended the leader may have ended the others, too
+                team.end(None)
         raise
     finally:
         dist.destroy_process_group()

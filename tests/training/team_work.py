@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from autoprune.commands.train.team import _Received
+from autoprune.commands.train.team import Received
 from autoprune.data import Split
 from autoprune.data.classification import Classification
 from autoprune.foundation.launch import Launch
@@ -60,13 +60,13 @@ def train(rank: int, size: int, port: int, state: Mapping[str, Tensor] | None, f
     with joined(launch, torch.device("cpu")) as team:
         assert team is not None
         if launch.leads:
-            start = _Received(state) if state else None
+            start = Received(state) if state else None
             fit(model, images(), Classification(), HOW, masks=masks(), checkpoint=start, team=team)
             team.end(b"the result")
         else:
             told = team.listen()
             assert not isinstance(told, bytes)
-            given = _Received(told)
+            given = Received(told)
             fit(model, images(), Classification(), HOW, masks=masks(), checkpoint=given, team=team)
             assert team.listen() == b"the result"
     save_file(model.state_dict(), f"{folder}/{rank}.safetensors")

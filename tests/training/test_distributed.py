@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import multiprocessing, nn
 
-from autoprune.commands.train.team import _Received
+from autoprune.commands.train.team import Received
 from autoprune.data.classification import Classification
 from autoprune.errors import UsageError
 from autoprune.foundation.launch import Launch
@@ -68,7 +68,7 @@ def test_processes_train_as_one_does_and_go_on_from_its_state(tmp_path):
 def test_one_process_goes_on_from_the_state_of_several():
     kept = Kept()
     alone(kept, epochs=1)
-    there = alone(_Received(kept.state))
+    there = alone(Received(kept.state))
     assert all(torch.equal(value, there[name]) for name, value in alone().items())
 
 
@@ -131,6 +131,9 @@ def test_a_command_is_carried_out_together_and_shown_by_one(tmp_path):
     again = launched(*train)
     assert again.returncode == 0 and "r is finished" in again.stderr
     assert json.loads(again.stdout) == json.loads(done.stdout)
+    failed = launched(*train[:-2], "other", "--learning-rate", "1e30")
+    assert failed.returncode and failed.stderr.count("autoprune: error: ") == 1
+    assert "became" in failed.stderr and "internal error" not in failed.stderr
 
 
 def test_a_search_in_several_processes_is_refused_once(monkeypatch, capfd):

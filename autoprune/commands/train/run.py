@@ -98,8 +98,10 @@ def _lead(
     with progress.phase("inspect", 1) as phase:
         structure = analyze(inputs.model, inputs.data.example(inputs.task))
         phase.advance()
-    number = config.threads or suitable_threads(CostModel(structure).macs.dense)
-    number = team.threads(config.threads) if team else number
+    if team is None:
+        number = config.threads or suitable_threads(CostModel(structure).macs.dense)
+    else:
+        number = team.threads(config.threads)
     with threads(number), Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(data=inputs.data.fingerprint, weights=weights_hash(inputs.model))
         if done(run, progress):

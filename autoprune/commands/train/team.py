@@ -35,14 +35,14 @@ def train_along(
                     inputs.recipe,
                     teacher=inputs.teacher,
                     masks=inputs.masks_on(device_of(model)),
-                    checkpoint=_Received(told),
+                    checkpoint=Received(told),
                     validate=(lambda _: 0.0) if config.command == FinetuneConfig.command else None,
                     team=team,
                 )
     return replace(Trained.from_json(parse(told.decode(), "the result")), run=config.directory)
 
 
-class _Received:
+class Received:
     """Checkpoint that the leader sent; it keeps nothing."""
 
     due = False
