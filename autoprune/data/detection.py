@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from autoprune.errors import UsageError
+from autoprune.foundation.libraries import needed
 
 OVERLAPS: Final = torch.arange(0.5, 0.96, 0.05)
 CONFIDENCE: Final = 0.001
@@ -116,12 +117,8 @@ class _Library(NamedTuple):
 
 def _library() -> _Library:
     """Import ultralytics; raise UsageError if it is missing."""
-    try:
+    with needed("ultralytics", "ultralytics", "the task detection"):
         from ultralytics.utils import DEFAULT_CFG, loss, metrics, nms
-    except ImportError as error:
-        raise UsageError(
-            f"the task detection needs ultralytics: {error}", "pip install ultralytics"
-        ) from None
     return _Library(DEFAULT_CFG, loss, metrics, nms)
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from autoprune.errors import UsageError
+from autoprune.foundation.libraries import needed
 
 PATIENCE: Final = 3.0
 """Seconds without an answer after which the hub counts as out of reach."""
@@ -42,12 +43,8 @@ def from_files(path: str, scratch: str) -> Mapping[str, Any]:
 
 
 def _library(name: str) -> Any:
-    try:
+    with needed("datasets", "'autoprune[data]'", f"loading {name}"):
         import datasets
-    except ImportError:
-        raise UsageError(
-            f"loading {name} needs the package datasets", "pip install 'autoprune[data]'"
-        ) from None
     return datasets
 
 

@@ -23,6 +23,7 @@ from autoprune.data.bombs import refuse_bombs
 from autoprune.data.cache import cached, fingerprint
 from autoprune.data.pictures import Pictures, Pixels, Row, as_channels, check, decode
 from autoprune.errors import UsageError
+from autoprune.foundation.libraries import needed
 from autoprune.foundation.progress import slow_phase
 
 TABLES = {".parquet", ".arrow", ".jsonl", ".csv"}
@@ -243,10 +244,8 @@ def _folder(path: Path, resize: int | None) -> _Source:
 
 
 def _require_pillow(name: str) -> None:
-    try:
+    with needed("PIL", "'autoprune[data]'", f"loading {name}"):
         import PIL.Image  # noqa: F401
-    except ImportError:
-        raise UsageError(f"loading {name} needs pillow", "pip install 'autoprune[data]'") from None
 
 
 def _decode(source: _Source) -> Content:

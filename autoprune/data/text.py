@@ -13,6 +13,8 @@ from autoprune.data.splits import Data
 from autoprune.data.splitting import make_splits
 from autoprune.errors import UsageError
 from autoprune.foundation.files import expand_user
+from autoprune.foundation.libraries import needed
+from autoprune.foundation.user_code import blamed
 
 PREFIX: Final = "text:"
 
@@ -92,14 +94,9 @@ def _encoded(file: Path, place: str) -> Tensor:
 
 
 def _tokenizer(directory: Path) -> Any:
-    try:
+    with needed("transformers", "transformers"):
         from transformers import AutoTokenizer
-    except ImportError:
-        raise UsageError("transformers is not installed", "pip install transformers") from None
-    try:
+    with blamed(f"no tokenizer in {directory}"):
         return AutoTokenizer.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False
         )
-    except Exception as error:  # whatever the files of strangers make the library raise
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UsageError(f"no tokenizer in {directory}: {reason:.150}") from None

@@ -10,6 +10,8 @@ from torch import nn
 
 from autoprune.errors import UsageError
 from autoprune.foundation.files import expand_user, parse
+from autoprune.foundation.libraries import needed
+from autoprune.foundation.user_code import blamed
 
 NAME: Final = "hf"
 
@@ -37,22 +39,18 @@ def load_pretrained(place: str, options: Mapping[str, Any]) -> nn.Module:
     if others or wanted not in (None, *HEADS):
         said = f"option {others[0]!r}" if others else f"head {wanted!r}"
         raise UsageError(f"hf:{place} has no {said}", f"head= is one of {', '.join(HEADS)}")
-    try:
-        import transformers
-    except ImportError:
-        raise UsageError("transformers is not installed", "pip install transformers") from None
     name = HEADS[wanted] if wanted else next(iter(config.get("architectures") or ()), "")
-    kind = getattr(transformers, name, None)
+    with needed("transformers", "transformers"):
+        import transformers
+
+        kind = getattr(transformers, name, None)
     if kind is None:
         raise UsageError(
             f"{place} does not say what it ends in", f"add ,head= with one of {', '.join(HEADS)}"
         )
     transformers.utils.logging.disable_progress_bar()  # ours tells of what takes long
-    try:
+    with blamed(f"{place} cannot be loaded"):
         model: Any = kind.from_pretrained(directory, local_files_only=True, use_safetensors=True)
-    except Exception as error:  # whatever the files of strangers make the library raise
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UsageError(f"{place} cannot be loaded: {reason:.200}") from None
     model.config.use_cache = False
     network: nn.Module = model.eval()
     return network

@@ -6,13 +6,12 @@ import inspect
 import re
 from collections.abc import Mapping
 from importlib import import_module
-from types import ModuleType
 from typing import Any, Final
 
-import torch
 from torch import nn
 
 from autoprune.errors import UsageError
+from autoprune.foundation.libraries import needed
 from autoprune.foundation.user_code import blamed
 from autoprune.networks import hugging_face
 from autoprune.networks.constructor import is_plain
@@ -24,6 +23,9 @@ LIBRARIES: Final = {
     hugging_face.NAME: {},
 }
 """Names of libraries, and what their constructors call classes and channels."""
+
+_MODULES: Final = {"ultralytics": "ultralytics.nn.tasks"}
+"""Modules that build the networks, where the library itself does not."""
 
 FETCHING: Final = (
     *("pretrained", "checkpoint", "weights", "cache", "url", "file", "path", "dir", "hub", "hf_"),
@@ -54,41 +56,27 @@ def build_from_library(library: str, name: str, options: Mapping[str, Any]) -> n
                 "weights come with --weights FILE",
             )
     make = {"timm": _timm, "torchvision": _torchvision, "ultralytics": _ultralytics}[library]
+    with needed(library, "ultralytics" if library == "ultralytics" else "'autoprune[vision]'"):
+        module = import_module(_MODULES.get(library, library))
     with blamed(f"{library} cannot build {name!r}"):
-        return as_module(name, make(name, dict(options)))
+        return as_module(name, make(module, name, dict(options)))
 
 
-def _timm(name: str, options: dict[str, Any]) -> object:
-    return _library("timm").create_model(name, **options)
+def _timm(timm: Any, name: str, options: dict[str, Any]) -> object:
+    return timm.create_model(name, **options)
 
 
-def _torchvision(name: str, options: dict[str, Any]) -> object:
-    models = _library("torchvision").models
+def _torchvision(torchvision: Any, name: str, options: dict[str, Any]) -> object:
+    models = torchvision.models
     given = {**options, "weights": None}
     if "weights_backbone" in inspect.signature(models.get_model_builder(name)).parameters:
         given["weights_backbone"] = None  # by default it is downloaded
     return models.get_model(name, **given)
 
 
-def _ultralytics(name: str, options: dict[str, Any]) -> object:
+def _ultralytics(tasks: Any, name: str, options: dict[str, Any]) -> object:
     """Build the inner module of a detector: what surrounds it loads and fetches files."""
-    detector = _library("ultralytics.nn.tasks").DetectionModel
-    return detector(f"{name}.yaml", verbose=False, **options)
-
-
-def _library(name: str) -> ModuleType:
-    try:
-        return import_module(name)
-    except (ImportError, RuntimeError, OSError) as error:
-        library = name.partition(".")[0]
-        if isinstance(error, ImportError) and error.name == library:
-            source = library if library == "ultralytics" else "'autoprune[vision]'"
-            raise UsageError(f"{library} is not installed", f"pip install {source}") from None
-        raise UsageError(
-            f"{name} does not work with torch {torch.__version__}:"
-            f" {next(iter(str(error).splitlines()), '')}",
-            "install the release made for it, from the same index: pip install 'autoprune[vision]'",
-        ) from error
+    return tasks.DetectionModel(f"{name}.yaml", verbose=False, **options)
 
 
 def as_module(name: str, made: object) -> nn.Module:
