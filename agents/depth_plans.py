@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from autoprune.agents.knapsack import Floats
 from autoprune.cost.bound_budget import BoundBudget
+from autoprune.foundation.arrays import Floats
 from autoprune.problem.problem import PruningProblem
 from autoprune.structure.depth import removed
 from autoprune.structure.plan import Plan

@@ -23,8 +23,7 @@ from autoprune.envs.walk import (
     terminal,
     transition,
 )
-
-Floats = NDArray[np.float64]
+from autoprune.foundation.arrays import Floats
 
 _KNOTS: Final = (0.0, 0.5, 0.75, 0.88, 0.95, 0.98, 0.998)
 

@@ -13,10 +13,11 @@ from autoprune.agents.depth_plans import (
     removal_order,
     scanned,
 )
-from autoprune.agents.knapsack import Floats, cheapest_errors
+from autoprune.agents.knapsack import cheapest_errors
 from autoprune.cost.bound_budget import BoundBudget
 from autoprune.envs.lagrangian import LagrangianPlanner
 from autoprune.envs.walk import curves
+from autoprune.foundation.arrays import Floats
 from autoprune.problem.granularity.masking import Masking
 from autoprune.problem.heuristics import GLOBAL, NAMES, heuristic_plan
 from autoprune.problem.problem import PruningProblem

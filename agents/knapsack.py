@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from autoprune.cost.bound_budget import BoundBudget
 from autoprune.cost.polynomial import Counts
+from autoprune.foundation.arrays import Floats
 from autoprune.structure.plan import Plan
 
-Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 """Index of the chosen count of each group among its choices, [groups]."""
 

@@ -24,9 +24,9 @@ from autoprune.agents.noise import Decay, truncated_normal
 from autoprune.agents.rollouts import Act, Walk, actor_function, roll_out
 from autoprune.agents.surrogate import SurrogateEnv, SurrogateProblem, mean_reward
 from autoprune.agents.walk_buffer import WalkBuffer, build_ddpg
+from autoprune.foundation.arrays import Floats
 from autoprune.foundation.seeds import Seeds
 
-Floats = NDArray[np.float64]
 OnRound = Callable[[int, float], None]
 """Called after each round with its number and the mean reward of its rollouts."""
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from autoprune.foundation.arrays import Floats
 
 SPREAD = 0.5
 """Prior standard deviation of a group's weight, relative to the weight all groups share."""

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from autoprune.envs.features import GROUP_ENTRIES
 from autoprune.envs.walk import WalkContext
-
-Floats = NDArray[np.float64]
+from autoprune.foundation.arrays import Floats
 
 FEATURES: Final = ("constant", "depth", "depth squared", "readers", "size", "error")
 """Features that the weight of a group's error depends on, each about -1 to 1 in common networks."""

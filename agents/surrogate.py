@@ -27,8 +27,7 @@ from autoprune.envs.walk import (
     terminal,
     transition,
 )
-
-Floats = NDArray[np.float64]
+from autoprune.foundation.arrays import Floats
 
 WORST: Final = -5.0
 """Least reward; how much worse a rollout was beyond that carries no information."""

@@ -19,8 +19,8 @@ from autoprune.agents.base import BATCH
 from autoprune.agents.depth_plans import has_branches, number_gone
 from autoprune.agents.initial_plans import least_error
 from autoprune.agents.reward_model import RewardModel
+from autoprune.cost.bisection import largest_that
 from autoprune.cost.bound_budget import BoundBudget
-from autoprune.cost.polynomial import BISECTIONS, Counts
 from autoprune.envs.walk import curves
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.problem import PruningProblem
@@ -70,19 +70,9 @@ def scaled(budget: BoundBudget, plan: Plan) -> Plan:
     """
     base = budget.counts(plan)
 
-    def at(multiple: float) -> Counts:
-        ends = ((int(choices[0]), int(choices[-1])) for choices in budget.choices)
-        rounded = [
-            budget.round_count(group, multiple * count, *end)
-            for group, (count, end) in enumerate(zip(base, ends, strict=True))
-        ]
-        return np.array(rounded, np.int64)
-
-    low, high = 0.0, float(np.max(budget.largest / np.maximum(base, 1)))
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if budget.fits(at(middle)) else (low, middle)
-    return budget.top_up(budget.cost.plan(at(low)))
+    most = float(np.max(budget.largest / np.maximum(base, 1)))
+    multiple = largest_that(lambda multiple: budget.fits(budget.nearest(multiple * base)), most)
+    return budget.top_up(budget.cost.plan(budget.nearest(multiple * base)))
 
 
 def level(budget: BoundBudget) -> float:

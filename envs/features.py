@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprune.cost.bound_budget import BoundBudget
+from autoprune.foundation.arrays import Floats
 from autoprune.problem.problem import PruningProblem
 from autoprune.problem.statistics import STATISTICS
-
-Floats = NDArray[np.float64]
 
 KINDS: Final = ("conv", "linear", "recurrent", "embedding", "parameter")
 CURVE: Final = tuple(i / 8 for i in range(1, 8))

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from autoprune.cost.bound_budget import BoundBudget
 from autoprune.cost.polynomial import Counts
-
-Floats = NDArray[np.float64]
+from autoprune.foundation.arrays import Floats
 
 _ROUNDS: Final = 6
 _LEVELS: Final = 64

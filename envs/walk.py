@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from autoprune.cost.bound_budget import BoundBudget
 from autoprune.envs.features import GROUP_ENTRIES, at_fractions, group_features, squash
 from autoprune.envs.lagrangian import LagrangianPlanner
+from autoprune.foundation.arrays import Floats
 from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
 
-Floats = NDArray[np.float64]
 Observation = NDArray[np.float32]
 
 VERSION: Final = 3

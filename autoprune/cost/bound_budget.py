@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from autoprune.cost.bisection import largest_that
 from autoprune.cost.choices import allowed_counts
 from autoprune.cost.constraint import Constraint
 from autoprune.cost.model import CostModel
-from autoprune.cost.polynomial import BISECTIONS, Counts
+from autoprune.cost.polynomial import Counts
 from autoprune.errors import InfeasibleError
 from autoprune.structure.plan import Plan
 from autoprune.structure.table import BRANCH
@@ -230,6 +231,16 @@ class BoundBudget:
         closer = units - choices[below] < choices[above] - units
         return int(choices[below if closer else above])
 
+    def nearest(self, units: Iterable[float]) -> Counts:
+        """Return the allowed count of every group nearest to ``units``, both [groups]."""
+        return np.array(
+            [
+                self.round_count(group, float(wanted), int(choices[0]), int(choices[-1]))
+                for group, (wanted, choices) in enumerate(zip(units, self.choices, strict=True))
+            ],
+            np.int64,
+        )
+
     def uniform(self) -> Plan:
         """Return the plan that keeps the same, largest fraction of every group, then topped up.
 
@@ -239,13 +250,11 @@ class BoundBudget:
 
     @cached_property
     def _uniform(self) -> Plan:
-        low, high = 0.0, 1.0
         if self.fits(self.largest):
             return self.cost.plan(self.largest)
-        for _ in range(BISECTIONS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self.fits(self._evenly(middle)) else (low, middle)
-        return self.top_up(self.cost.plan(self._evenly(low)))
+        sizes = np.array(list(self.cost.structure.sizes.values()), np.float64)
+        fraction = largest_that(lambda fraction: self.fits(self.nearest(fraction * sizes)))
+        return self.top_up(self.cost.plan(self.nearest(fraction * sizes)))
 
     def top_up(
         self, plan: Mapping[str, int], priority: Callable[[str, int], float] | None = None
@@ -286,14 +295,3 @@ class BoundBudget:
             costs = constraint.cost.along(counts, group, choices[:last])
             last = int(np.searchsorted(costs, constraint.bound, "right"))
         return int(choices[max(last - 1, 0)])
-
-    def _evenly(self, fraction: float) -> Counts:
-        return np.array(
-            [
-                self.round_count(g, fraction * size, int(choices[0]), int(choices[-1]))
-                for g, (choices, size) in enumerate(
-                    zip(self.choices, self.cost.structure.sizes.values(), strict=True)
-                )
-            ],
-            np.int64,
-        )

@@ -18,13 +18,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from autoprune.cost.bisection import largest_that
 from autoprune.structure.table import Extent, Product, Structure
 
 Counts = NDArray[np.int64]
 """Units kept, one entry per group, in the order of ``Structure.groups``."""
-
-BISECTIONS: Final = 40
-"""Halvings of [0, 1] in a search for a fraction."""
 
 EXACT: Final = 2**53
 """Below it, products and sums of integers are exact in float64, which BLAS multiplies."""
@@ -230,15 +228,14 @@ class Polynomial(Cost):
     def solve_fraction(self, start: Counts, direction: Counts, bound: int) -> float:
         """Return the root of the polynomial along a line; fractional units are allowed in it."""
         coefficients = self.line(start, direction).tolist()
-        low, high = 0.0, 1.0
-        if sum(coefficients) <= bound:
-            return 1.0
-        for _ in range(BISECTIONS):
-            middle, value = (low + high) / 2, 0.0
+
+        def within(fraction: float) -> bool:
+            value = 0.0
             for coefficient in reversed(coefficients):
-                value = value * middle + coefficient
-            low, high = (middle, high) if value <= bound else (low, middle)
-        return low
+                value = value * fraction + coefficient
+            return bool(value <= bound)
+
+        return largest_that(within)
 
 
 def _merge(products: Iterable[Product]) -> dict[tuple[Extent, ...], int]:

@@ -13,11 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-import numpy as np
 from torch import nn
 
+from autoprune.cost.bisection import largest_that
 from autoprune.cost.bound_budget import BoundBudget
-from autoprune.cost.polynomial import BISECTIONS
 from autoprune.errors import InfeasibleError
 from autoprune.pipeline.gauge import Gauge
 from autoprune.pipeline.session import PruningSession
@@ -117,17 +116,9 @@ def narrower(budget: BoundBudget, plan: Plan, factor: float) -> Plan | None:
 
     def at(fraction: float) -> Plan:
         """Return the plan that keeps about a fraction of every group."""
-        rounded = [
-            inner.round_count(group, fraction * count, int(choices[0]), int(choices[-1]))
-            for group, (count, choices) in enumerate(zip(most, inner.choices, strict=True))
-        ]
-        return budget.cost.plan(np.array(rounded, np.int64))
+        return budget.cost.plan(inner.nearest(fraction * most))
 
-    low, high = 0.0, 1.0
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if inner.met(at(middle)) else (low, middle)
-    return inner.top_up(at(low))
+    return inner.top_up(at(largest_that(lambda fraction: inner.met(at(fraction)))))
 
 
 def _missed(gauge: Gauge, times: Sequence[Timing]) -> InfeasibleError:

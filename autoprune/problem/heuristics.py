@@ -18,24 +18,21 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from autoprune.cost.bisection import largest_that
 from autoprune.cost.bound_budget import BoundBudget
 from autoprune.cost.polynomial import Counts
 from autoprune.errors import UsageError
+from autoprune.foundation.arrays import Floats
 from autoprune.problem.granularity.masking import Masking
 from autoprune.ranking.ordering import Ranking
 from autoprune.structure.plan import Plan
-
-Floats = NDArray[np.float64]
 
 GENTLE: Final = 0.5
 """Exponent of the group that a rule prunes least."""
 
 HARD: Final = 1.5
 """Exponent of the group that a rule prunes most."""
-
-_BISECTIONS: Final = 40
 
 
 def heuristic_plan(name: str, budget: BoundBudget, ranking: Ranking | None = None) -> Plan:
@@ -123,21 +120,11 @@ def _spend(budget: BoundBudget, exponents: Floats) -> Plan:
 
     def at(x: float) -> Counts:
         """Return the counts at a level, [groups]."""
-        wanted = x**exponents * sizes
-        return np.array(
-            [
-                budget.round_count(g, wanted[g], int(choices[0]), int(choices[-1]))
-                for g, choices in enumerate(budget.choices)
-            ],
-            np.int64,
-        )
+        return budget.nearest(x**exponents * sizes)
 
-    low, high = 0.0, 1.0
-    if budget.fits(at(high)):
-        return budget.top_up(budget.cost.plan(at(high)))
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if budget.fits(at(middle)) else (low, middle)
+    if budget.fits(at(1.0)):
+        return budget.top_up(budget.cost.plan(at(1.0)))
+    low = largest_that(lambda x: budget.fits(at(x)))
     wanted = np.maximum(low**exponents * sizes, 1e-9)
     target = {g.name: w for g, w in zip(budget.cost.structure.groups, wanted, strict=True)}
     # The group furthest below its target grows first.

@@ -8,15 +8,15 @@ from typing import Final
 import numpy as np
 import torch
 
+from autoprune.cost.bisection import largest_that
 from autoprune.cost.latency import width_steps
 from autoprune.cost.model import CostModel
+from autoprune.foundation.arrays import Floats
 from autoprune.structure.plan import Plan
 from autoprune.structure.table import Structure
 
 LEAST: Final = 0.25
 """Least part of a group that the uneven plan keeps, as a part of what an even plan would keep."""
-
-_BISECTIONS: Final = 40
 
 Make = Callable[[Structure, float, torch.device], Plan]
 
@@ -47,17 +47,17 @@ def uneven(structure: Structure, rate: float, device: torch.device) -> Plan:
     cost, sizes = CostModel(structure), np.array(list(structure.sizes.values()), np.float64)
     price = cost.parameters.shares * cost.parameters.dense / sizes
     lean = np.maximum(price, 1.0) ** -0.25
-    goal, low, high = (1 - rate) * sizes.sum(), 0.0, 1 / lean.min()
-    for _ in range(_BISECTIONS):
-        scale = (low + high) / 2
-        kept = np.clip(scale * lean, LEAST * (1 - rate), 1.0) * sizes
-        low, high = (scale, high) if kept.sum() <= goal else (low, scale)
-    kept = np.clip(low * lean, LEAST * (1 - rate), 1.0) * sizes
+    goal = (1 - rate) * sizes.sum()
+
+    def kept(scale: float) -> Floats:
+        return np.clip(scale * lean, LEAST * (1 - rate), 1.0) * sizes
+
+    scale = largest_that(lambda scale: bool(kept(scale).sum() <= goal), 1 / lean.min())
     steps = width_steps(structure.sizes.values(), device)
     return Plan.of(
         {
             name: max(1, int(count) // step * step)
-            for name, count, step in zip(structure.sizes, kept, steps, strict=True)
+            for name, count, step in zip(structure.sizes, kept(scale), steps, strict=True)
         }
     )
 

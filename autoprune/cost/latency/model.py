@@ -14,7 +14,6 @@ from typing import Any, Final, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from autoprune.cost.latency.backends import find_backend, latencies
@@ -42,8 +41,6 @@ NANO, MILLI = 1e9, 1e6
 """Nanoseconds in a second and in a millisecond."""
 
 FORMAT: Final = 1
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from autoprune.cost.polynomial import Cost, Counts
 from autoprune.errors import DamagedError
-
-Floats = NDArray[np.float64]
+from autoprune.foundation.arrays import Floats
 
 AXES: Final = 2
 """Number of sizes that the time of one operation is a table of."""
