@@ -1,7 +1,7 @@
 """Branches that a plan takes out, chosen by what is lost and saved, before its widths.
 
 Sets are nested: the branches in the order of what the loss rises by for the cost that each saves.
-How many of them go is the question; errors of widths foretell too little against measured rises, so
+How many of them go is the question; errors of widths predict too little against measured rises, so
 that what the sum of errors says is too few, and a few larger numbers are worth an evaluation.
 """
 
@@ -21,7 +21,7 @@ from autoprune.structure.plan import Plan
 from autoprune.structure.table import BRANCH
 
 SCAN: Final = (0.1, 0.2, 0.3)
-"""Shares of all branches that go in the plans tried beside the foretold one, more than it has."""
+"""Shares of all branches that go in the plans tried beside the predicted one, more than it has."""
 
 
 def has_branches(problem: PruningProblem) -> bool:
@@ -86,7 +86,7 @@ def least_number(
 
 
 def scanned(number: int, most: int) -> list[int]:
-    """Return the other numbers of branches to try, beside none and the foretold ``number``.
+    """Return the other numbers of branches to try, beside none and the predicted ``number``.
 
     ``most``: all that may go.
     """

@@ -52,7 +52,7 @@ def least_error(
     """Return a plan within the budget with (nearly) the least sum of errors.
 
     ``coefficients`` [groups] multiply the groups' errors. ``gone``: how many branches are to go, at
-    most as many as fit; by default what the errors foretell as best. See
+    most as many as fit; by default what the errors predict as best. See
     :mod:`autoprune.agents.knapsack`.
     """
     errors = curves(problem)

@@ -102,7 +102,7 @@ def _logits(outputs: Any) -> Tensor:
 
 
 def _labels(batch: Any) -> Tensor:
-    """Return what is to be foretold, [B, T]; padding does not count."""
+    """Return what is to be predicted, [B, T]; padding does not count."""
     if isinstance(batch, Tensor):
         return batch
     labels: Tensor = batch["labels"] if "labels" in batch else batch["input_ids"]

@@ -18,7 +18,7 @@ from autoprune.problem.problem import PruningProblem
 def with_evidence(
     result: Result, session: PruningSession, problem: PruningProblem, dense: nn.Module
 ) -> Result:
-    """Add the error that the ranking foretells for every group and, of searches, the references.
+    """Add the error that the ranking predicts for every group and, of searches, the references.
 
     A caller's own scorer is not asked for more than the search asked it for.
     """

@@ -37,7 +37,7 @@ class Facts:
 
     ``samples``: those of the test split, None where the score is no mean over them; ``records``:
     the evaluations of the journal; ``pinned``: what could not be pruned; ``floors``: least units
-    by group, as asked; ``data_seen``: whether the ranking foretells the loss, rather than a
+    by group, as asked; ``data_seen``: whether the ranking predicts the loss, rather than a
     share of importance; ``asked``: options by name.
     """
 
@@ -59,12 +59,12 @@ class Facts:
             records=[one for one in session.run.journal.records if "evaluation" in one],
             pinned=session.structure.pinned,
             floors={group.name: int(low) for group, low in zip(groups, least, strict=True)},
-            data_seen=_foretells(session.config.ranking),
+            data_seen=_predicts(session.config.ranking),
             asked=asked(session.config),
         )
 
 
-def _foretells(ranking: str) -> bool:
+def _predicts(ranking: str) -> bool:
     return ranking in RANKINGS and RANKINGS[ranking].needs_data
 
 
@@ -174,7 +174,7 @@ def _latency(result: Result) -> Iterable[Section]:
     check, heads = result.latency, ("", "dense", "pruned", "left")
     tables = []
     if check is not None:
-        tables.append(_foretold(check, heads))
+        tables.append(_predicted(check, heads))
     if result.speeds:
         rows = [
             Row(
@@ -192,13 +192,13 @@ def _latency(result: Result) -> Iterable[Section]:
         yield Section("Time", "time", tables=tables)
 
 
-def _foretold(check: LatencyCheck, heads: Sequence[str]) -> Table:
+def _predicted(check: LatencyCheck, heads: Sequence[str]) -> Table:
     """Return what the plan was chosen by, and what the delivered network was measured at."""
     rows = [
         Row([name, *(Cell(milliseconds(ms), time=True) for ms in times), Cell(part, time=True)])
         for name, times, part in (
             (
-                "foretold",
+                "predicted",
                 (check.dense_predicted_ms, check.predicted_ms),
                 percent(check.fractions[0], 1),
             ),

@@ -15,11 +15,11 @@ def plan_section(
 ) -> Section:
     """Show the plan by group, and what could not be pruned.
 
-    ``data_seen``: whether the ranking foretells the loss, rather than a share of importance.
+    ``data_seen``: whether the ranking predicts the loss, rather than a share of importance.
     """
     known = any(group.error is not None for group in result.groups)
     units = "units" if result.granularity == "channel" else "weights"
-    loses = "of the loss foretold" if data_seen else "importance lost"
+    loses = "of the predicted loss" if data_seen else "importance lost"
     heads = ["group", "kind", units, "kept", "", "of MACs", *([loses] if known else []), ""]
     whole = sum(group.error or 0.0 for group in result.groups) if data_seen else 1.0
     rows = [

@@ -56,7 +56,7 @@ class Measure:
 class GroupKeep:
     """Units of one group that the plan keeps; ``share``: the part of all MACs that it holds.
 
-    ``error``: what its ranking foretells of the removal (``Ranking.errors``), None if unknown.
+    ``error``: what its ranking predicts of the removal (``Ranking.errors``), None if unknown.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 The constant in the place of a branch is the mean of its value over samples and positions, which
 keeps the mean of all that follows. The rise of the loss when the branch alone goes is measured: no
-curve of a part of it foretells what it costs to lose all of it.
+curve of a part of it predicts what it costs to lose all of it.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def _find(
 
 
 def _plan(policy: Policy, problem: PruningProblem) -> Plan:
-    """Return the policy's plan; which branches go is what the errors foretell."""
+    """Return the policy's plan; which branches go is what the errors predict."""
     if not has_branches(problem):
         return policy.plan(problem)
     decided = branches_as(problem, least_error(problem))  # no policy was trained on branches
