@@ -26,8 +26,8 @@ from autoprune.pipeline.execute import announced, completed, finished, opened, s
 from autoprune.pipeline.inputs import Inputs
 from autoprune.pipeline.own import NOTHING, Own
 from autoprune.pipeline.result import Result
-from autoprune.pipeline.searches import Searches
-from autoprune.pipeline.setup import Setup, bind_budget, thread_count
+from autoprune.pipeline.searches import Searches, at_budget
+from autoprune.pipeline.setup import thread_count
 from autoprune.pipeline.stages import pose, train
 from autoprune.pipeline.tuning import Tuning
 from autoprune.runs.run import RESULT
@@ -107,7 +107,7 @@ def execute_family(
     began = time.monotonic()
     limits = Budget.parse(config.ceiling)
     setup = announced(inputs, config, _whole(limits), progress)
-    bound = {text: _bound(setup, config, text) for text in config.each_budget}
+    bound = {text: level(at_budget(setup, config, text).budget) for text in config.each_budget}
     number = thread_count(config, setup.units.structure)
     with threads(number), opened(setup, config) as run:
         if done(run, progress):
@@ -143,12 +143,6 @@ def _whole(budget: Budget) -> Budget:
     """Return a budget that leaves all of the costs that another one limits."""
     units = [COSTS[cost].units[0].name for cost in sorted(budget.costs)]
     return Budget(tuple(Limit(Fraction(1), unit, relative=True) for unit in units))
-
-
-def _bound(setup: Setup, config: Searched, text: str) -> float:
-    """Return the part of the dense cost that a budget leaves; raises InfeasibleError."""
-    budget = Budget.parse(text)
-    return level(bind_budget(budget, config, setup.units.cost, setup.inputs.device))
 
 
 def _order(levels: Mapping[str, float]) -> Sequence[str]:

@@ -9,10 +9,11 @@ from torch import nn
 
 from autoprune.cost.latency.backends import find_backend, latencies
 from autoprune.cost.latency.deployed import samples_in
-from autoprune.networks.bitmap import pack
-from autoprune.networks.save import spec_json, state_tensors, write_tensors
+from autoprune.networks.save import spec_json, write_tensors
 from autoprune.networks.score import Score, measure
+from autoprune.pipeline.dense_of import MASKS
 from autoprune.pipeline.gauge import Gauge
+from autoprune.pipeline.network_files import PLAN, publish_network
 from autoprune.pipeline.result import Measure
 from autoprune.pipeline.session import PruningSession
 from autoprune.pipeline.speeds import Speed, compared
@@ -104,7 +105,7 @@ def publish(
 ) -> None:
     """Store plan, masks and the compact network."""
     run, slicer = session.run, Slicer(dense, session.structure)
-    kept, tensors = ranking.kept(plan), state_tensors(model)
+    kept = ranking.kept(plan)
     sparse = session.units.masks(ranking, plan)
     spec = session.inputs.spec
     if sparse:
@@ -113,7 +114,7 @@ def publish(
         gone = [(removal, len(constant)) for removal, constant in slicer.constants(kept)]
         described = spec_json(spec, slicer.indices(kept), slicer.widths(kept), (), gone)
     run.publish_json(
-        "plan.json",
+        PLAN,
         {
             "format": 2 if 0 in plan.values() else 1,  # 2: branches are gone
             "budget": session.config.budget,
@@ -122,6 +123,5 @@ def publish(
         },
     )
     masks = sparse or slicer.masks(kept)
-    run.publish("masks.safetensors", partial(write_tensors, tensors=masks))
-    run.publish_json("model.json", described)
-    run.publish("model.safetensors", partial(write_tensors, tensors=pack(tensors, sparse)))
+    run.publish(MASKS, partial(write_tensors, tensors=masks))
+    publish_network(run, model, described, sparse, {})

@@ -61,7 +61,7 @@ class Searches(Generic[Searched]):
     @contextmanager
     def opened(self, text: str) -> Iterator[Site[Searched]]:
         """Open the run of the next budget; what was searched there is known afterwards."""
-        setup, session = at_budget(self.session, text), self.session
+        setup, session = at_budget(self.session.setup, self.session.config, text), self.session
         config = self._config(text)
         count = self._share(session.tuning.finalists.count)
         tuning = replace(session.tuning, finalists=FinalistsConfig(count))
@@ -111,11 +111,10 @@ class Searches(Generic[Searched]):
         return max(1, amount // max(1, self.number - 1))
 
 
-def at_budget(session: Session[Searched], text: str) -> Setup:
-    """Bind another budget to the network of a session.
+def at_budget(setup: Setup, config: Searched, text: str) -> Setup:
+    """Bind another budget to a network.
 
     Raises InfeasibleError for one out of reach.
     """
-    setup, config = session.setup, session.config
     cost, device = setup.units.cost, setup.inputs.device
     return replace(setup, budget=bind_budget(Budget.parse(text), config, cost, device))

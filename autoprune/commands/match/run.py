@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from shutil import copyfile
 from typing import Any
 
 from torch import nn
@@ -21,13 +19,12 @@ from autoprune.errors import UsageError
 from autoprune.foundation.progress import Progress
 from autoprune.foundation.seeds import Seeds
 from autoprune.networks.analysis import analyze_for
-from autoprune.networks.bitmap import pack
 from autoprune.networks.compatibility import check_compatible
-from autoprune.networks.save import SPEC, WEIGHTS, load, state_tensors, write_tensors
+from autoprune.networks.save import SPEC, load
 from autoprune.networks.score import measure
 from autoprune.networks.threads import suitable_threads, threads
 from autoprune.networks.weights import BASE, read_tensors
-from autoprune.pipeline.dense_of import MASKS, dense_of, weight_masks, weights_of
+from autoprune.pipeline.dense_of import dense_of, weight_masks, weights_of
 from autoprune.pipeline.inputs import (
     known_config,
     of_run,
@@ -36,6 +33,7 @@ from autoprune.pipeline.inputs import (
     weights_hash,
 )
 from autoprune.pipeline.match import Lesson, learned, unlabeled
+from autoprune.pipeline.network_files import carried, publish_network
 from autoprune.runs.artifacts import Artifacts
 from autoprune.runs.run import CONFIG, RESULT, Run
 from autoprune.structure.cut_record import kept_units, recorded_cut
@@ -44,9 +42,6 @@ from autoprune.structure.table import Structure
 from autoprune.training.checkpoint import discard
 from autoprune.training.in_run import done
 from autoprune.training.matching import Matching, points
-
-CARRIED = (MASKS, "plan.json", BASE)
-"""Files of a run, besides the weights, that stay true when its network is matched."""
 
 PRUNING = ("search", "apply", "prune", "match")
 """Commands whose runs record the dense weights that they began with."""
@@ -127,7 +122,8 @@ def _match(config: MatchConfig, pair: Pair, run: Run, progress: Progress) -> Mat
             progress,
             on_epoch=lambda number, _, loss: events.add_scalar("match/loss", loss, number),
         )
-    _publish(pair, model, run)
+    files = carried(pair.artifacts)
+    publish_network(run, model, pair.artifacts.json(SPEC), masks, files)
     networks = (pair.dense, pair.compact, model)
     with progress.phase("test", len(networks)) as phase:
         test, scores = pair.data.test, []
@@ -214,16 +210,3 @@ def _check_origin(path: Path, artifacts: Artifacts, dense: nn.Module) -> None:
             f"the network of {path} was not pruned from this dense one: the weights differ",
             "--teacher names those that the run began with",
         )
-
-
-def _publish(pair: Pair, model: nn.Module, run: Run) -> None:
-    """Publish the network, and the files that stay true of it."""
-    source = pair.artifacts
-    for name in CARRIED:
-        if name in source.names:
-            run.publish(name, partial(copyfile, source.file(name)))
-    spec = source.json(SPEC)
-    run.publish_json(SPEC, spec)
-    masks = weight_masks(source, model)
-    sparse = {name: masks[name] for name in spec.get("sparse", ())}
-    run.publish(WEIGHTS, partial(write_tensors, tensors=pack(state_tensors(model), sparse)))

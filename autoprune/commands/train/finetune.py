@@ -17,14 +17,12 @@ from autoprune.errors import UsageError
 from autoprune.networks.compatibility import check_compatible
 from autoprune.networks.save import SPEC, load, spec_json
 from autoprune.networks.spec import model_spec, resolve_model
-from autoprune.networks.weights import BASE, load_weights
-from autoprune.pipeline.dense_of import MASKS, dense_of, weight_masks
+from autoprune.networks.weights import load_weights
+from autoprune.pipeline.dense_of import dense_of, weight_masks
 from autoprune.pipeline.inputs import from_config, known_config, of_run, resolve_device
+from autoprune.pipeline.network_files import carried
 from autoprune.runs.artifacts import Artifacts
 from autoprune.training.config import FitConfig
-
-CARRIED = (MASKS, "plan.json", BASE)
-"""Files of a run, besides the weights, that stay true when its network is trained further."""
 
 
 def finetune_inputs(config: FinetuneConfig) -> TrainingInputs:
@@ -98,7 +96,7 @@ def _network_of_run(config: FinetuneConfig, run: Path) -> TrainingInputs:
         trained=True,
         teacher=None if teacher is None else teacher.to(device),
         masks=weight_masks(artifacts, model),
-        carried={name: artifacts.file(name) for name in CARRIED if name in artifacts.names},
+        carried=carried(artifacts),
     )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from shutil import copyfile
 from typing import Any
 
 from torch import nn
@@ -26,14 +25,14 @@ from autoprune.foundation.files import canonical, text_writer
 from autoprune.foundation.launch import Launch
 from autoprune.foundation.page import REPORT
 from autoprune.foundation.progress import Progress
-from autoprune.networks.bitmap import pack
 from autoprune.networks.execution import device_of
 from autoprune.networks.frozen import THAWED, thawed
-from autoprune.networks.save import SPEC, state_tensors, write_tensors
+from autoprune.networks.save import state_tensors, write_tensors
 from autoprune.networks.score import Score, measure
 from autoprune.networks.threads import suitable_threads, threads
 from autoprune.networks.weights import INITIAL, WEIGHTS
 from autoprune.pipeline.inputs import weights_hash
+from autoprune.pipeline.network_files import publish_network
 from autoprune.problem.granularity.layout import divide
 from autoprune.problem.granularity.parse import Granularity
 from autoprune.runs.run import RESULT, Run
@@ -116,7 +115,9 @@ def _lead(
             epochs, trained = _fit(inputs, config.command, model, run, progress, team)
         if trained.selected:
             run.warnings.extend(trained.selected.remarks("fine-tuning"))
-        _publish(inputs, model, epochs, run)
+        publish_network(run, model, inputs.spec, inputs.masks, inputs.carried)
+        figure = training_figure(epochs, metric(inputs.task))
+        run.publish("training.svg", partial(_save_svg, figure))
         result = _result(inputs, config.command, model, structure, epochs[-1], run, progress)
         if trained.selected:
             kept = trained.selected.epoch
@@ -191,19 +192,6 @@ def _record(epoch: int, loss: float, measured: Score) -> dict[str, Any]:
         "validation": measured.score,
         "validation_loss": measured.loss,
     }
-
-
-def _publish(
-    inputs: TrainingInputs, model: nn.Module, epochs: list[dict[str, Any]], run: Run
-) -> None:
-    """Publish the network, the files that belong to it, and the plot of its training."""
-    for name, path in inputs.carried.items():
-        run.publish(name, partial(copyfile, path))
-    run.publish_json(SPEC, inputs.spec)
-    sparse = {name: inputs.masks[name] for name in inputs.spec.get("sparse", ())}
-    run.publish(WEIGHTS, partial(write_tensors, tensors=pack(state_tensors(model), sparse)))
-    figure = training_figure(epochs, metric(inputs.task))
-    run.publish("training.svg", partial(_save_svg, figure))
 
 
 def _save_svg(figure: Any, path: Path) -> None:
