@@ -5,7 +5,7 @@ python benchmarks/families.py [--library NAME] [--only GLOB] [--ours] [--export]
 Small configurations with random weights (``tests/real``). Each network is measured in a process of
 its own: one that crashes or does not end is a row. ``--library`` and ``--only`` measure some again
 and take the other rows from the stored table; ``--ours`` takes torch-pruning's figures from there.
-``--export`` also exports what is left, in the forms in which the whole network exports.
+``--export`` only exports what is left, in the forms in which the whole network exports.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
     options.add_argument("--library", choices=catalog.LIBRARIES, help="only networks of a library")
     options.add_argument("--only", default="*", help="only networks whose name fits")
     options.add_argument("--ours", action="store_true", help="keep torch-pruning's stored figures")
-    options.add_argument("--export", action="store_true", help="export what is left, too")
+    options.add_argument("--export", action="store_true", help="only export what is left")
     options.add_argument("--limit", type=float, default=100, help="seconds for a network and tool")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
@@ -53,9 +53,12 @@ def main() -> None:
         for network in _networks(library).values():
             if fnmatch(network.name, f"*{given.only}*"):
                 before = stored.get(network.name, {})
-                theirs = _theirs(network, given.limit, before if given.ours else {})
-                exports = _exports(network, given.limit) if given.export else before.get("exports")
-                rows[network.name] = _row(network, given.limit, theirs, exports or "")
+                if given.export:
+                    row = before | {"exports": _exports(network, given.limit)}
+                else:
+                    theirs = _theirs(network, given.limit, before if given.ours else {})
+                    row = _row(network, given.limit, theirs, before.get("exports", ""))
+                rows[network.name] = row
                 print(json.dumps(rows[network.name]), file=sys.stderr, flush=True)
     if rows:
         report(NAME, "Networks of public libraries at uniform 0.5", _sorted(rows), _notes(rows),

@@ -103,6 +103,16 @@ def test_a_problem_is_posed_and_searched_by_optuna(packaged):
     assert ledger.count == 12 and accuracy > 0.5
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_a_detector_is_pruned_and_runs_in_onnx(place):
+    declare()
+    for library in ("ultralytics", "onnxscript", "onnxruntime"):
+        pytest.importorskip(library, reason=f"{library} is not installed")
+    left, apart = run("yolo")(place)
+    assert left < 0.4 and apart < 1e-4
+    assert (place / "yolo.onnx").stat().st_size < 5e6
+
+
 @pytest.mark.parametrize("folder", PACKAGES)
 def test_searchers_of_the_examples_conform(packaged, folder):
     if folder == "optuna_searcher":
