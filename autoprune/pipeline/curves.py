@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from autoprune.cost.model import CostModel
 from autoprune.envs.rewards import LOSS, find_reward
 from autoprune.foundation.config import Config
+from autoprune.pipeline.plots import figures
 from autoprune.pipeline.result import Result, Round
 from autoprune.problem.ledger import Record
 from autoprune.runs.tensorboard import Events
@@ -79,6 +80,12 @@ class Curves:
             for name, value in chosen
         }
         self._writer.add_hparams(plain, measures)
+        self._writer.flush()
+
+    def pictures(self, result: Result) -> None:
+        """Write the plots of a result; they take seconds, for matplotlib is imported."""
+        for name, draw in figures(result).items():
+            self._writer.add_figure(f"result/{name}", draw(result))
         self._writer.flush()
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from autoprune.cost.budget import Budget
 from autoprune.cost.energy import EnergyTable
@@ -35,6 +35,9 @@ from autoprune.training.checkpoint import discard
 from autoprune.training.in_run import done
 
 Asked = TypeVar("Asked", bound=PruningConfig)
+
+LONG: Final = 30.0
+"""Seconds of a run above which TensorBoard shows its plots, too: they take seconds."""
 
 
 def check_words(config: PruningConfig) -> Budget:
@@ -73,6 +76,8 @@ def completed(session: Session[Asked], result: Result, began: float) -> Result:
     """Store the result of a run that ``began`` at a time of the monotonic clock: it is finished."""
     session.curves.outcome(session.config, result)
     result = replace(result, seconds=round(time.monotonic() - began, 2))
+    if result.seconds > LONG:
+        session.curves.pictures(result)
     session.run.publish(REPORT, text_writer(result_page(result, Facts.of(session))))
     session.run.publish_json(RESULT, result.to_json())
     discard(session.run.artifacts)

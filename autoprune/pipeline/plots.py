@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 """Cost and score."""
+
+
+def figures(result: Result) -> dict[str, Callable[[Result], Figure]]:
+    """Return the plots that a result has, by name."""
+    searched = {"search": search_figure} if records_of(result.run) else {}
+    return {**searched, "plan": plan_figure, "pareto": pareto_figure}
 
 
 def search_figure(result: Result) -> Figure:

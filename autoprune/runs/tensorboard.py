@@ -1,15 +1,18 @@
-"""TensorBoard curves of a run: scalars by step, with errors that name the file."""
+"""TensorBoard files of a run: scalars by step and pictures, with errors that name the file."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoprune.foundation.closing import Closing
 from autoprune.foundation.files import writing
 from autoprune.foundation.signals import shielded
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Events(Closing):
@@ -42,6 +45,11 @@ class Events(Closing):
         """Write hyper-parameters and their measures."""
         with shielded(), writing(self._path):
             self._writer.add_hparams(dict(config), dict(measures), run_name=".")
+
+    def add_figure(self, tag: str, figure: Figure) -> None:
+        """Write a picture."""
+        with shielded(), writing(self._path):
+            self._writer.add_figure(tag, figure, close=False)
 
     def flush(self) -> None:
         """Return when everything is in the file."""

@@ -18,6 +18,7 @@ from autoprune.cost.latency import LatencyModel
 from autoprune.cost.model import CostModel
 from autoprune.data import load_data
 from autoprune.foundation import user_code as factories
+from autoprune.pipeline import execute
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.inputs import from_config, from_objects, weights_hash
 from autoprune.runs.journal import read_journal
@@ -165,13 +166,18 @@ def test_a_task_of_ones_own_is_what_is_measured_and_trained(network, data, task,
     assert result["recovered"]["accuracy"] > result["base"]["accuracy"]
 
 
-def test_the_curves_show_every_evaluation(place, capsys):
+def test_the_curves_show_every_evaluation(place, capsys, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
+    monkeypatch.setattr(execute, "LONG", 0.0)
     result = search(capsys, "curves")
     events = EventAccumulator(str(place / "curves"))
     events.Reload()
+    for name in ("search", "plan", "pareto"):
+        (picture,) = events.Images(f"result/{name}")
+        assert picture.width > picture.height > 100
+        assert picture.encoded_image_string.startswith(b"\x89PNG")
 
     def curve(name):
         return [event.value for event in events.Scalars(f"search/{name}")]
