@@ -17,8 +17,11 @@ from autoprune.agents.shared_reward_model import FEATURES
 from autoprune.agents.training_case import TrainingCase, TrainingTrial
 from autoprune.commands.train_policy.config import TrainPolicyConfig
 from autoprune.commands.train_policy.networks import Network, find_network, with_unique_names
+from autoprune.commands.train_policy.page import policy_page
 from autoprune.commands.train_policy.result import PlanErrors, PolicyResult, TrainingNetwork
 from autoprune.cost.budget import Budget
+from autoprune.foundation.files import text_writer
+from autoprune.foundation.page import REPORT
 from autoprune.foundation.progress import Phase, Progress
 from autoprune.foundation.schema import encode
 from autoprune.pipeline.curves import Curves, PolicyCurves
@@ -58,6 +61,7 @@ def run_train_policy(
             generalist = Generalist(cases, config.seed, teaching, config.agent)
             result = _train_policy(config, networks, generalist, run, writer, progress)
         result = replace(result, seconds=round(time.monotonic() - began, 2))
+        run.publish(REPORT, text_writer(policy_page(result, config)))
         run.publish_json(RESULT, result.to_json())
         discard(run.artifacts)
         return result

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autoprune.commands.train_policy.result import PolicyResult
+from autoprune.foundation.page import REPORT
 from autoprune.foundation.tables import percent, table_of, title, warning
 from autoprune.foundation.terminal import duration
 
@@ -64,6 +65,9 @@ def _places(result: PolicyResult) -> RenderableType:
     lines = Text.assemble(
         "use it:       ",
         (f"autoprune apply --policy {run} --budget 0.5flops --model MODEL --weights FILE", "cyan"),
+        "\n",
+        "see the page: ",
+        (f"{run}/{REPORT}", "cyan"),
         "\n",
         "see curves:   ",
         (f"tensorboard --logdir {result.run.parent}", "cyan"),

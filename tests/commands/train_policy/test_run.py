@@ -27,6 +27,7 @@ from autoprune.networks.zoo import build as build_zoo
 from autoprune.pipeline.tuning import FinalistsConfig, Tuning
 from autoprune.runs.journal import read_journal
 from tests import owncode
+from tests.browser import assert_readable, fetched, look
 from tests.killing import Dies, Killed
 
 MODELS = "nets.py:build=build.safetensors@mydata.py:loaders,nets.py:wide=wide.safetensors"
@@ -126,6 +127,27 @@ def test_the_result_counts_and_compares(place, capsys):
         assert row["dp"] <= row["uniform"] + 1e-6
     assert result["evaluations"] == 8 == len(read_journal(place / "taught/evaluations.jsonl"))
     assert [item["groups"] for item in result["networks"]] == [2, 2]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_of_a_policy_shows_what_the_json_says(place, dark):
+    text = (place / "taught" / "report.html").read_text()
+    result = json.loads((place / "taught" / "result.json").read_text())
+    seen = look(text, place, dark=dark)
+    assert_readable(seen)
+    assert fetched(text) == []
+    for page in seen.values():
+        assert page["values"]["evaluations"] == "8"
+        for name, reward in result["exam"].items():
+            assert page["values"][f"exam.{name}"] == f"{reward:.3f}"
+        assert [chart["name"] for chart in page["charts"]] == ["nets.py:build", "nets.py:wide"]
+        for chart in page["charts"]:
+            mine = [row for row in result["plans"] if row["network"] == chart["name"]]
+            budgets = {row["budget"] for row in mine if row["uniform"] > 0}
+            assert chart["key"] == ["uniform", "dp", "policy"]
+            assert budgets and budgets <= set(chart["texts"])
+        (networks,) = [rows for rows in page["rows"] if rows[0][:2] == ["network", "groups"]]
+        assert [row[1:3] for row in networks[1:]] == [["2", "4"]] * 2
 
 
 def arguments_of(asked):
