@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from support.confirming import Confirmed, confirm
 from support.recording import SPLITS, Recorder
 from support.reporting import machine, parser
 
@@ -88,10 +89,10 @@ SPECS = {
         whole=True,
     ),
     "resnet20-cifar10-jpeg": Spec(
-        "resnet20", "", (1500, 500, 1500), {"resnet20-flops": FLOPS, "resnet20-params": PARAMETERS}
-    ),
-    "resnet56-cifar10-jpeg": Spec(
-        "resnet56", "", (1000, 500, 1000), {"resnet56-flops": ("0.5flops",)}
+        "resnet20",
+        "",
+        (1500, 500, 1500),
+        {"resnet20-flops": FLOPS, "resnet20-params": ("0.4params",)},
     ),
 }
 
@@ -109,6 +110,7 @@ def main() -> None:
     options.add_argument("--minutes", type=float, default=2.0)
     options.add_argument("--journals", default="logs/suite-journals")
     options.add_argument("--out", default="benchmarks/suite")
+    options.add_argument("--confirm", help="run of the suite whose chosen plans are evaluated")
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     spec = SPECS[chosen.table]
@@ -121,11 +123,24 @@ def main() -> None:
     except Over:
         pass
     print(f"{chosen.table}: {len(recorder.known)} plans")
-    build(chosen.table, spec, problem, recorder, Path(chosen.out))
+    confirmed = confirm(Path(chosen.confirm), tasks_of(spec), recorder) if chosen.confirm else None
+    print(confirmed)
+    table = made(chosen.table, spec, problem, recorder, confirmed)
+    place = Path(chosen.out)
+    known = dict(SuiteIndex.read(place).tables) if (place / INDEX).exists() else {}
+    written = {table.name: table.write(place / table.name)}
+    SuiteIndex(VERSION, {**known, **written}).write(place)
 
 
-def build(name: str, spec: Spec, problem: Problem, recorder: Recorder, place: Path) -> None:
-    """Make the table of what was recorded, with a surrogate unless it is whole, and enter it."""
+def tasks_of(spec: Spec) -> tuple[SuiteTask, ...]:
+    """Return the tasks of a table."""
+    return tuple(SuiteTask(task, budgets) for task, budgets in spec.tasks.items())
+
+
+def made(
+    name: str, spec: Spec, problem: Problem, recorder: Recorder, confirmed: Confirmed | None
+) -> Table:
+    """Make the table of what was recorded, with a surrogate unless it is whole."""
     frozen = FrozenProblem.of(problem)
     plans = list(recorder.known)
     counts = np.array([frozen.cost.counts(plan) for plan in plans])
@@ -148,15 +163,13 @@ def build(name: str, spec: Spec, problem: Problem, recorder: Recorder, place: Pa
         "dense": {"losses": dense.losses, "scores": dense.scores},
         "evaluated": EVALUATED,
         "machine": machine(),
+        "confirmed": confirmed and confirmed.to_json(),
     }
-    tasks = tuple(SuiteTask(task, budgets) for task, budgets in spec.tasks.items())
-    table = Table(
-        *(name, about, frozen, tasks, counts, losses, scores, held, spec.whole),
+    return Table(
+        *(name, about, frozen, tasks_of(spec), counts, losses, scores, held, spec.whole),
         surrogate=surrogate,
         quality=measured,
     )
-    known = dict(SuiteIndex.read(place).tables) if (place / INDEX).exists() else {}
-    SuiteIndex(VERSION, {**known, name: table.write(place / name)}).write(place)
 
 
 def posed(spec: Spec, weights: str | None, data: str | None) -> Problem:

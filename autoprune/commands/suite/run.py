@@ -25,8 +25,7 @@ from autoprune.foundation import plugins
 from autoprune.foundation.files import canonical, digest, expand_user, file_digest, text_writer
 from autoprune.foundation.page import REPORT
 from autoprune.foundation.progress import Progress
-from autoprune.foundation.trust import allow
-from autoprune.foundation.user_code import Factory, is_factory, locate, refuse_malformed
+from autoprune.foundation.user_code import is_factory, locate, refuse_malformed
 from autoprune.runs.run import RESULT, Run, current_environment
 from autoprune.training.in_run import done
 
@@ -111,16 +110,9 @@ def _near(name: str, known: Iterable[str]) -> str:
 
 
 def _code(specs: Mapping[str, str]) -> dict[str, str]:
-    """Hash the files of searchers that are no registered ones, and allow them from now on."""
-    hashes = {}
-    for name, spec in specs.items():
-        path = locate(str(expand_user(spec))) if is_factory(spec) else None
-        if path is not None:
-            path, made = path.resolve(), spec.rpartition(":")[2]
-            whole = f"{path}:{made}" if spec.rpartition(":")[0].endswith(".py") else spec
-            hashes[name] = file_digest(path)
-            allow(Factory(whole, str(path), hashes[name]))
-    return hashes
+    """Hash the files of searchers that are no registered ones."""
+    paths = {n: locate(str(expand_user(spec))) for n, spec in specs.items() if is_factory(spec)}
+    return {name: file_digest(path) for name, path in paths.items() if path is not None}
 
 
 def _read(place: Path, index: SuiteIndex) -> tuple[list[Table], dict[str, str]]:

@@ -4,10 +4,11 @@ Format 1 of a suite, a directory:
 
 - ``suite.json``: its version, and the sha256 of each table's ``table.json``.
 - ``NAME/table.json``: what was recorded, the problem (:mod:`autoprune.commands.suite.frozen`), the
-  tasks, the surrogate's settings and its error, and the sha256 of ``plans.safetensors``.
-- ``NAME/plans.safetensors``: ``counts`` [plans, groups] int16; ``losses`` and ``scores``
+  tasks, the surrogate's settings and its error, and the sha256 of ``plans.zlib``.
+- ``NAME/plans.zlib``: safetensors, compressed, so that nothing but Python opens it, which a
+  searcher's process watches: ``counts`` [plans, groups] int16; ``losses`` and ``scores``
   [plans, 3] float32, on the search, validation and test split; ``held`` [plans] uint8: 1 for plans
-  that the surrogate was never fitted to; ``dual`` [fitted plans, 4] float64, the surrogate.
+  that the surrogate was never fitted to; ``dual`` [fitted plans, 6] float64, the surrogate.
 
 Plans do not depend on a cost, so a table serves tasks on several costs.
 """
@@ -15,6 +16,7 @@ Plans do not depend on a cost, so a table serves tasks on several costs.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,9 +41,14 @@ from autoprune.foundation.files import (
 
 FORMAT: Final = 1
 
-INDEX, FACTS, PLANS = "suite.json", "table.json", "plans.safetensors"
+INDEX, FACTS, PLANS = "suite.json", "table.json", "plans.zlib"
+
+LARGEST: Final = 2**28
+"""Most bytes that plans may take: what claims more is none of ours."""
 
 SPLITS: Final = ("search", "validation", "test")
+
+_UNREADABLE: Final = (KeyError, TypeError, ValueError, AttributeError)
 
 AGAIN: Final = "get the folder of tables again, as the repository has it"
 
@@ -91,7 +98,7 @@ class Table:
         }
         if self.surrogate is not None:
             arrays["dual"] = self.surrogate.dual
-        content = save(arrays)
+        content = zlib.compress(save(arrays), 9)
         (folder / PLANS).write_bytes(content)
         facts = {
             "format": FORMAT,
@@ -126,8 +133,9 @@ class Table:
             )
         try:
             _check(folder / PLANS, facts["sha256"])
-            table = cls._of(facts, (folder / PLANS).read_bytes())
-        except (KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
+            content = zlib.decompressobj().decompress((folder / PLANS).read_bytes(), LARGEST)
+            table = cls._of(facts, content)
+        except (*_UNREADABLE, SafetensorError, zlib.error) as error:
             raise DamagedError(f"{folder / FACTS} is damaged: {error}", AGAIN) from None
         if _costs(table.problem) != facts["costs"]:
             raise DamagedError(

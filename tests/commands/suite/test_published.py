@@ -11,6 +11,7 @@ from autoprune.testing import check_searcher, toy_problem
 
 FOLDER = Path(__file__).resolve().parents[3] / "benchmarks" / "searchers"
 NAMES = {
+    "amc": "AMC",
     "annealing": "Annealing",
     "bayes": "Bayes",
     "eagleeye": "EagleEye",
