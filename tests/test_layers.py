@@ -16,7 +16,11 @@ MAY_IMPORT_BY_NAME = {
     "autoprune/commands/doctor/run.py",
 }
 # Through pipes to processes of its own, never to a file.
-MAY_SEND_PICKLES = {"autoprune/networks/workers.py", "autoprune/data/reader.py"}
+MAY_SEND_PICKLES = {
+    *("autoprune/networks/workers.py", "autoprune/data/reader.py"),
+    # These start a process by pickling a function of ours; what is then sent is JSON.
+    *("autoprune/commands/suite/referee.py", "autoprune/commands/suite/seat.py"),
+}
 MAY_LOAD_CHECKPOINTS = {"autoprune/networks/weights.py"}
 BANNED_MODULES = {
     *("pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"),  # run code when they read

@@ -25,6 +25,7 @@ from autoprune.commands.match.config import MatchConfig
 from autoprune.commands.profile.config import ProfileConfig
 from autoprune.commands.prune.config import PruneConfig
 from autoprune.commands.report.config import ReportConfig
+from autoprune.commands.suite.config import SuiteConfig
 from autoprune.commands.ticket.config import TicketConfig
 from autoprune.commands.train.config import FinetuneConfig, TrainConfig
 from autoprune.commands.train_policy.config import TrainPolicyConfig
@@ -118,6 +119,13 @@ RUNS: Final = (
         Lazy("commands.compare.run:run_compare"),
         Lazy("commands.compare.view:compare_view"),
         view_also=("directory",),
+    ),
+    Command(
+        SuiteConfig,
+        Lazy("commands.suite.run:run_suite"),
+        Lazy("commands.suite.view:suite_view"),
+        view_also=("directory",),
+        passed=itemgetter("ok"),
     ),
     Command(TrainConfig, Lazy("commands.train.run:run_train"), _trained_view, _read_trained),
     Command(

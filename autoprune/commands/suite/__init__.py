@@ -1,0 +1,1 @@
+"""``autoprune suite``: searchers on frozen tables of evaluated plans."""

@@ -1,0 +1,251 @@
+"""Record plans for the tables of `autoprune suite`: real evaluations, a journal, then a table.
+
+python benchmarks/record_suite.py digits-resnet --minutes 2
+python benchmarks/record_suite.py resnet20-cifar10-jpeg --weights FILE --data DIR --minutes 60
+
+A recording goes on where its journal ends. Searchers run with seeds that no replay uses.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+from support.confirming import Confirmed, confirm
+from support.recording import SPLITS, Recorder
+from support.reporting import machine, parser
+
+import autoprune
+from autoprune.agents.base import let_search
+from autoprune.agents.random_search import random_walk
+from autoprune.agents.registry import searcher
+from autoprune.commands.suite.frozen import FrozenProblem
+from autoprune.commands.suite.surrogate import Surrogate, quality
+from autoprune.commands.suite.table import INDEX, SuiteIndex, SuiteTask, Table
+from autoprune.cost.budget import Budget
+from autoprune.cost.polynomial import Counts
+from autoprune.envs.walk import WalkContext
+from autoprune.networks import zoo
+from autoprune.networks.weights import load_weights
+from autoprune.pipeline.posing import Problem
+from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.ledger import Ledger
+from autoprune.problem.problem import PruningProblem
+from autoprune.problem.scorer import FunctionScorer
+from autoprune.structure.plan import Plan
+
+VERSION = "1"
+"""Version of the suite: another one where a table changes."""
+
+HELD = 200
+"""Plans that the surrogate is never fitted to, and that measure it."""
+
+LICENSE = "CC0-1.0 for the figures of this table; network and data have licenses of their own"
+
+EVALUATED = (
+    "units by least squares, weights repaired, then fitted to the dense network layer after layer"
+    " on 256 training samples without labels; float32; the first samples of each split; no training"
+)
+
+SEED = 1000
+"""First seed of the searchers that record; a replay counts from 0."""
+
+SEARCHERS = ("uniform", "dp", "evolution", "random", "ddpg", "greedy")
+
+EVALUATIONS = 50
+"""Plans of each searcher in a round, and of the mutations."""
+
+
+ROUNDS = 100
+"""Most rounds of a recording."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a table is about: network, data, samples of each split, and its tasks' budgets."""
+
+    model: str
+    data: str
+    samples: tuple[int, int, int]
+    tasks: dict[str, tuple[str, ...]]
+    whole: bool = False
+    """Whether every plan within a budget is evaluated: no surrogate is then needed."""
+
+
+FLOPS = ("0.3flops", "0.5flops", "0.7flops")
+PARAMETERS = ("0.3params", "0.5params")
+
+SPECS = {
+    "digits-resnet": Spec(
+        "digits-resnet",
+        "digits",
+        (500, 500, 500),
+        {"digits-resnet-flops": FLOPS, "digits-resnet-params": PARAMETERS},
+        whole=True,
+    ),
+    "resnet20-cifar10-jpeg": Spec(
+        "resnet20",
+        "",
+        (1500, 500, 1500),
+        {"resnet20-flops": FLOPS, "resnet20-params": ("0.4params",)},
+    ),
+}
+
+
+class Over(Exception):
+    """Signal that the time is over."""
+
+
+def main() -> None:
+    """Record for some minutes."""
+    options = parser(__doc__ or "")
+    options.add_argument("table", choices=SPECS)
+    options.add_argument("--weights", default=None)
+    options.add_argument("--data", default=None)
+    options.add_argument("--minutes", type=float, default=2.0)
+    options.add_argument("--journals", default="logs/suite-journals")
+    options.add_argument("--out", default="benchmarks/suite")
+    options.add_argument("--confirm", help="run of the suite whose chosen plans are evaluated")
+    chosen = options.parse_args()
+    torch.set_num_threads(chosen.threads)
+    spec = SPECS[chosen.table]
+    problem = posed(spec, chosen.weights, chosen.data)
+    place = Path(chosen.journals)
+    place.mkdir(parents=True, exist_ok=True)
+    recorder = Recorder(problem, spec.samples, place / f"{chosen.table}.jsonl")
+    try:
+        record(problem, recorder, spec, time.monotonic() + 60 * chosen.minutes)
+    except Over:
+        pass
+    print(f"{chosen.table}: {len(recorder.known)} plans")
+    confirmed = confirm(Path(chosen.confirm), tasks_of(spec), recorder) if chosen.confirm else None
+    print(confirmed)
+    table = made(chosen.table, spec, problem, recorder, confirmed)
+    place = Path(chosen.out)
+    known = dict(SuiteIndex.read(place).tables) if (place / INDEX).exists() else {}
+    written = {table.name: table.write(place / table.name)}
+    SuiteIndex(VERSION, {**known, **written}).write(place)
+
+
+def tasks_of(spec: Spec) -> tuple[SuiteTask, ...]:
+    """Return the tasks of a table."""
+    return tuple(SuiteTask(task, budgets) for task, budgets in spec.tasks.items())
+
+
+def made(
+    name: str, spec: Spec, problem: Problem, recorder: Recorder, confirmed: Confirmed | None
+) -> Table:
+    """Make the table of what was recorded, with a surrogate unless it is whole."""
+    frozen = FrozenProblem.of(problem)
+    plans = list(recorder.known)
+    counts = np.array([frozen.cost.counts(plan) for plan in plans])
+    losses = np.array([recorder.known[plan].losses for plan in plans], np.float32).astype(float)
+    scores = np.array([recorder.known[plan].scores for plan in plans], np.float32).astype(float)
+    held = np.zeros(len(plans), bool)
+    surrogate, measured = None, None
+    if not spec.whole:
+        held[np.random.default_rng(0).permutation(len(plans))[: min(HELD, len(plans) // 4)]] = True
+        fitted = ~held
+        surrogate = Surrogate.fit(frozen, counts[fitted], losses[fitted], scores[fitted])
+        measured = quality(surrogate, counts[held], losses[held, 0])
+        print(measured)
+    dense = recorder.known[Plan.dense(problem.structure)]
+    about = {
+        "network": spec.model,
+        "data": name.removeprefix(f"{spec.model}-"),
+        "license": LICENSE,
+        "samples": dict(zip(SPLITS, recorder.sizes, strict=True)),
+        "dense": {"losses": dense.losses, "scores": dense.scores},
+        "evaluated": EVALUATED,
+        "machine": machine(),
+        "confirmed": confirmed and confirmed.to_json(),
+    }
+    return Table(
+        *(name, about, frozen, tasks_of(spec), counts, losses, scores, held, spec.whole),
+        surrogate=surrogate,
+        quality=measured,
+    )
+
+
+def posed(spec: Spec, weights: str | None, data: str | None) -> Problem:
+    """Pose the problem of a table at the first of its budgets."""
+    model = spec.model
+    if weights is not None:
+        network = zoo.build(spec.model).eval()
+        load_weights(network, weights)
+        return autoprune.pose(network, data or spec.data, "0.5flops", progress=False)
+    return autoprune.pose(model, data or spec.data, "0.5flops", progress=False)
+
+
+def record(problem: Problem, recorder: Recorder, spec: Spec, end: float) -> None:
+    """Let all searchers search at all budgets, round after round, until the time is over."""
+
+    def score(plan: Plan) -> Evaluation:
+        if time.monotonic() > end:
+            raise Over
+        return recorder(plan)
+
+    recorder(Plan.dense(problem.structure))
+    budgets = [
+        Budget.parse(text).bind(problem.cost, problem.budget.steps)
+        for task in spec.tasks.values()
+        for text in task
+    ]
+    if spec.whole:
+        for counts in product(*problem.budget.choices):
+            plan = problem.cost.plan(counts)
+            if any(bound.met(plan) for bound in budgets):
+                score(plan)
+        return
+    for number in range(ROUNDS):
+        for bound in budgets:
+            at = replace(plain(problem), budget=bound, scorer=FunctionScorer(score))
+            search_all(at, recorder, SEED + number)
+            print(f"round {number}, {bound.name}: {len(recorder.known)} plans", flush=True)
+
+
+def search_all(problem: PruningProblem, recorder: Recorder, seed: int) -> None:
+    """Let every searcher search, then evaluate neighbors of the best plans."""
+    for name in SEARCHERS:
+        let_search(searcher(name), problem, Ledger(problem, EVALUATIONS), seed)
+    for plan in mutated(problem, recorder, np.random.default_rng(seed)):
+        problem.evaluate(plan)
+
+
+def plain(problem: Problem) -> PruningProblem:
+    """Return the problem without its network."""
+    names = PruningProblem.__dataclass_fields__
+    return PruningProblem(**{name: getattr(problem, name) for name in names})
+
+
+def mutated(
+    problem: PruningProblem, recorder: Recorder, rng: np.random.Generator
+) -> Iterator[Plan]:
+    """Yield neighbors of the best plans at a budget, and random walks between them."""
+    context, budget = WalkContext.of(problem), problem.budget
+    good = [plan for plan in recorder.known if budget.met(plan)]
+    good.sort(key=lambda plan: recorder.known[plan].losses[0])
+    for number in range(EVALUATIONS):
+        if number % 4 == 3:
+            yield random_walk(context, rng)
+            continue
+        base = good[int(rng.integers(min(30, len(good))))]
+        yield budget.top_up(problem.cost.plan(_moved(budget.counts(base), budget.choices, rng)))
+
+
+def _moved(counts: Counts, choices: Sequence[Counts], rng: np.random.Generator) -> Counts:
+    """Shrink one or two groups by one or two steps, so that others can grow."""
+    counts = counts.copy()
+    for group in rng.choice(len(counts), int(rng.integers(1, 3)), replace=False):
+        at = int(np.searchsorted(choices[group], counts[group]))
+        counts[group] = choices[group][max(at - int(rng.integers(1, 3)), 0)]
+    return counts
+
+
+if __name__ == "__main__":
+    main()
