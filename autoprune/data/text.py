@@ -56,7 +56,12 @@ def from_text(spec: str, seed: int) -> Data:
 
 def has_tokenizer(spec: str) -> bool:
     """Whether data that are text name a tokenizer; true of all other data."""
-    return not spec.startswith(PREFIX) or _options(spec.split(",")[1:])[1] is not None
+    return not spec.startswith(PREFIX) or tokenizer_of(spec) is not None
+
+
+def tokenizer_of(spec: str) -> str | None:
+    """Return the tokenizer that data name, ``bytes`` or a directory; None if they name none."""
+    return _options(spec.split(",")[1:])[1] if spec.startswith(PREFIX) else None
 
 
 def _options(options: list[str]) -> tuple[int, str | None]:

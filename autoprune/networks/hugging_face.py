@@ -23,6 +23,18 @@ HEADS: Final = {
 """Values of the option ``head``, and the classes that build a model with it."""
 
 
+UNEVEN: Final = "autoprune.json"
+"""File beside a configuration that cannot say the sizes of its model: how that was cut."""
+
+TOKENIZER: Final = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model"),
+    *("sentencepiece.bpe.model", "chat_template.jinja", "preprocessor_config.json"),
+    *("processor_config.json",),
+)
+"""Files of tokenizers and processors; all are data."""
+
+
 def load_pretrained(place: str, options: Mapping[str, Any]) -> nn.Module:
     """Load a model of transformers with its weights, of safetensors only.
 
@@ -30,32 +42,60 @@ def load_pretrained(place: str, options: Mapping[str, Any]) -> nn.Module:
     cache of keys and values is switched off. Nothing is fetched, and no code of the model's own is
     run. Raises UsageError, in one line, for anything else than such a directory.
     """
-    directory = expand_user(place)
-    config = _config(place, directory)
     wanted = dict(options).pop("head", None)
     others = sorted(options.keys() - {"head"})
     if others or wanted not in (None, *HEADS):
         said = f"option {others[0]!r}" if others else f"head {wanted!r}"
         raise UsageError(f"hf:{place} has no {said}", f"head= is one of {', '.join(HEADS)}")
+    directory = expand_user(place)
+    kind, _ = class_of(place, directory, wanted)
+    if (directory / UNEVEN).is_file():
+        raise UsageError(
+            f"{place} was pruned already, its layers to different widths",
+            "from Python, autoprune.search takes what autoprune.from_pretrained opens",
+        )
+    model: Any = load_class(place, directory, kind)
+    model.config.use_cache = False
+    network: nn.Module = model
+    return network
+
+
+def transformers() -> Any:
+    """Return the library; raise UsageError if it is not installed."""
     try:
         import transformers
     except ImportError:
         raise UsageError("transformers is not installed", "pip install transformers") from None
-    name = HEADS[wanted] if wanted else next(iter(config.get("architectures") or ()), "")
-    kind = getattr(transformers, name, None)
-    if kind is None:
+    return transformers
+
+
+def class_of(place: str, directory: Path, head: str | None = None) -> tuple[Any, dict[str, Any]]:
+    """Return the class of the model in a directory, and its configuration.
+
+    Raises UsageError for a directory that holds no model that can be pruned.
+    """
+    config = _config(place, directory)
+    library = transformers()
+    name = HEADS[head] if head else next(iter(config.get("architectures") or ()), "")
+    kind = getattr(library, name, None) if isinstance(name, str) and name else None
+    if not hasattr(kind, "from_pretrained"):
         raise UsageError(
             f"{place} does not say what it ends in", f"add ,head= with one of {', '.join(HEADS)}"
         )
-    transformers.utils.logging.disable_progress_bar()  # ours tells of what takes long
+    return kind, config
+
+
+def load_class(place: str, directory: Path, kind: Any) -> nn.Module:
+    """Load a model of a class with its weights; raise UsageError, in one line, if it fails."""
+    transformers().utils.logging.disable_progress_bar()  # ours tells of what takes long
     try:
-        model: Any = kind.from_pretrained(directory, local_files_only=True, use_safetensors=True)
+        model: nn.Module = kind.from_pretrained(
+            directory, local_files_only=True, use_safetensors=True
+        )
     except Exception as error:  # whatever the files of strangers make the library raise
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UsageError(f"{place} cannot be loaded: {reason:.200}") from None
-    model.config.use_cache = False
-    network: nn.Module = model.eval()
-    return network
+    return model.eval()
 
 
 def _config(place: str, directory: Path) -> dict[str, Any]:

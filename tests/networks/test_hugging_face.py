@@ -61,6 +61,15 @@ def test_a_language_model_is_pruned_from_text_and_loaded_again(llama, tmp_path, 
     small = load(tmp_path / "run")
     ids = torch.arange(12)[None]
     assert small.generate(ids, max_new_tokens=3, use_cache=False).shape == (1, 15)
+    words = f"export --run {tmp_path / 'run'} --to transformers"
+    assert main(words.split()) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "opens with transformers alone: LlamaForCausalLM.from_pretrained" in shown
+    from transformers import AutoModelForCausalLM
+
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / "transformers")
+    with torch.no_grad():
+        assert torch.equal(again(ids).logits, small(ids).logits)
 
 
 @pytest.mark.parametrize(
