@@ -35,6 +35,9 @@ TOKENIZER: Final = (
 """Files of tokenizers and processors; all are data."""
 
 
+_LACKING: Final = "_autoprune_lacking"
+
+
 def load_pretrained(place: str, options: Mapping[str, Any]) -> nn.Module:
     """Load a model of transformers with its weights, of safetensors only.
 
@@ -58,6 +61,12 @@ def load_pretrained(place: str, options: Mapping[str, Any]) -> nn.Module:
     model.config.use_cache = False
     network: nn.Module = model
     return network
+
+
+def has_tokenizer(place: str) -> bool:
+    """Whether a tokenizer lies beside the model of a directory."""
+    directory = expand_user(place)
+    return any((directory / name).is_file() for name in (TOKENIZER[0], "tokenizer_config.json"))
 
 
 def transformers() -> Any:
@@ -86,16 +95,32 @@ def class_of(place: str, directory: Path, head: str | None = None) -> tuple[Any,
 
 
 def load_class(place: str, directory: Path, kind: Any) -> nn.Module:
-    """Load a model of a class with its weights; raise UsageError, in one line, if it fails."""
-    transformers().utils.logging.disable_progress_bar()  # ours tells of what takes long
+    """Load a model of a class with its weights; raise UsageError, in one line, if it fails.
+
+    What its files lack has fresh weights (:func:`lacking`).
+    """
+    log = transformers().utils.logging
+    log.disable_progress_bar()  # ours tells of what takes long
+    before = log.get_verbosity()
+    log.set_verbosity_error()  # a report of many lines on what is lacking
     try:
-        model: nn.Module = kind.from_pretrained(
-            directory, local_files_only=True, use_safetensors=True
+        model, told = kind.from_pretrained(
+            directory, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except Exception as error:  # whatever the files of strangers make the library raise
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UsageError(f"{place} cannot be loaded: {reason:.200}") from None
-    return model.eval()
+    finally:
+        log.set_verbosity(before)
+    network: nn.Module = model.eval()
+    network.__dict__[_LACKING] = tuple(sorted(told["missing_keys"]))
+    return network
+
+
+def lacking(model: nn.Module) -> tuple[str, ...]:
+    """Return the names of the weights that the files of a model did not hold."""
+    names: tuple[str, ...] = model.__dict__.get(_LACKING, ())
+    return names
 
 
 def _config(place: str, directory: Path) -> dict[str, Any]:

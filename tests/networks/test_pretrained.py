@@ -66,7 +66,7 @@ def generated(model, **options):
     ids[1, :3] = 0
     mask = (ids != 0).long()
     found = model.generate(
-        ids, attention_mask=mask, max_new_tokens=8, do_sample=False, eos_token_id=-1, **options
+        ids, attention_mask=mask, max_new_tokens=8, do_sample=False, min_new_tokens=8, **options
     )
     assert found.shape == (2, 15)
     return found

@@ -22,6 +22,7 @@ from autoprune.pipeline.dense_of import MASKS, dense_of, weight_masks
 from autoprune.pipeline.inputs import from_config, known_config, of_run, resolve_device
 from autoprune.runs.artifacts import Artifacts
 from autoprune.training.config import FitConfig
+from autoprune.training.distillation import teachable
 
 CARRIED = (MASKS, "plan.json", BASE)
 """Files of a run, besides the weights, that stay true when its network is trained further."""
@@ -111,5 +112,5 @@ def _taught_recipe(
 
 
 def _can_be_taught(config: FinetuneConfig, task: Task) -> bool:
-    """Whether a teacher is of use: other tasks than classification have no softened classes."""
-    return config.distill > 0 and isinstance(task, Classification)
+    """Whether a teacher is of use: some tasks have no softened classes."""
+    return config.distill > 0 and teachable(task)
