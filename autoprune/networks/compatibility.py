@@ -69,6 +69,16 @@ def _check_weights(model: nn.Module) -> None:
             )
         if is_lazy(value) or value.is_meta:
             raise UsageError(f"{name} of the model has no values yet", "run and train it first")
+    for name, parameter in model.named_parameters():
+        if not (parameter.is_floating_point() or parameter.is_complex()):
+            kind = str(parameter.dtype).removeprefix("torch.")
+            raise UsageError(
+                f"{name} of the model is {kind}: it is quantized", "prune it first, then quantize"
+            )
+        if ".lora_" in name:
+            raise UsageError(
+                f"{name} of the model is an adapter's", "merge it first: model.merge_and_unload()"
+            )
     require_finite(model)
 
 

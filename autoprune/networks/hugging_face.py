@@ -35,6 +35,8 @@ TOKENIZER: Final = (
 """Files of tokenizers and processors; all are data."""
 
 
+_ADAPTER: Final = ("config.json", "model.safetensors", "model.bin")
+_QUANTIZED: Final = {"quantization_config", "compression_config"}
 _LACKING: Final = "_autoprune_lacking"
 
 
@@ -85,9 +87,14 @@ def class_of(place: str, directory: Path, head: str | None = None) -> tuple[Any,
     """
     config = _config(place, directory)
     library = transformers()
-    name = HEADS[head] if head else next(iter(config.get("architectures") or ()), "")
-    kind = getattr(library, name, None) if isinstance(name, str) and name else None
-    if not hasattr(kind, "from_pretrained"):
+    if head:
+        return getattr(library, HEADS[head]), config
+    match config.get("architectures"):
+        case [str(name), *_]:
+            kind = getattr(library, name, None)
+        case _:
+            kind = None
+    if not isinstance(kind, type) or not issubclass(kind, library.PreTrainedModel):
         raise UsageError(
             f"{place} does not say what it ends in", f"add ,head= with one of {', '.join(HEADS)}"
         )
@@ -129,7 +136,7 @@ def _config(place: str, directory: Path) -> dict[str, Any]:
         raise UsageError(
             f"no directory {place}", "names of the hub are not fetched: download the model first"
         )
-    if (directory / "adapter_config.json").is_file():
+    if any((directory / f"adapter_{name}").is_file() for name in _ADAPTER):
         raise UsageError(
             f"{place} holds an adapter, not a model", "merge it into its model and save that"
         )
@@ -144,6 +151,11 @@ def _config(place: str, directory: Path) -> dict[str, Any]:
             f"{place} needs code of its own, which is not run",
             "build it in a function, and pass --model file.py:function",
         )
-    if "quantization_config" in config:
+    if _QUANTIZED & config.keys():
         raise UsageError(f"{place} is quantized", "prune the model first, then quantize it")
+    if any(directory.glob("*.bin")) and not any(directory.glob("*.safetensors")):
+        raise UsageError(
+            f"{place} holds pickled weights, which are not loaded",
+            "save it again by model.save_pretrained, which writes safetensors",
+        )
     return config
