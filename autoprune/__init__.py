@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from autoprune.commands.train.call import train as train
     from autoprune.cost.budget import Budget as Budget
     from autoprune.cost.model import CostModel as CostModel
+    from autoprune.networks.pretrained import from_pretrained as from_pretrained
+    from autoprune.networks.pretrained import save_pretrained as save_pretrained
     from autoprune.networks.save import load as load
     from autoprune.networks.save import save as save
     from autoprune.pipeline.callbacks import Callback as Callback
@@ -67,6 +69,7 @@ __all__ = [
     "errors",
     "export",
     "family",
+    "from_pretrained",
     "load",
     "mask",
     "match",
@@ -75,6 +78,7 @@ __all__ = [
     "prune_optimizer",
     "rank",
     "save",
+    "save_pretrained",
     "search",
     "semi_structured",
     "ticket",
@@ -103,6 +107,7 @@ _HOME = {
     "compare": "autoprune.commands.compare.call",
     "export": "autoprune.commands.export.call",
     "family": "autoprune.pipeline.family_call",
+    "from_pretrained": "autoprune.networks.pretrained",
     "load": "autoprune.networks.save",
     "mask": "autoprune.problem.prune",
     "match": "autoprune.commands.match.call",
@@ -111,6 +116,7 @@ _HOME = {
     "prune_optimizer": "autoprune.training.surgery",
     "rank": "autoprune.ranking.rank",
     "save": "autoprune.networks.save",
+    "save_pretrained": "autoprune.networks.pretrained",
     "search": "autoprune.pipeline.search",
     "semi_structured": "autoprune.problem.granularity.kernels",
     "ticket": "autoprune.commands.ticket.call",

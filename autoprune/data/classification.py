@@ -58,6 +58,10 @@ class Classification:
             return (), {name: value for name, value in batch.items() if name != key}
         return tuple(batch[:-1]), {}
 
+    def logits(self, outputs: Any) -> Tensor:
+        """Return the logits in the outputs, [B, classes, ...]."""
+        return logits(outputs)
+
     def labels(self, batch: Batch) -> Tensor:
         """Return the labels of the batch."""
         labels = batch[_label_key(batch)] if isinstance(batch, Mapping) else batch[-1]
@@ -74,7 +78,7 @@ class Classification:
         The other labels are one of ``IGNORED``: such positions count in no loss and no score.
         """
         labels = self.labels(batch)
-        known = (labels >= 0) & (labels < logits(outputs).shape[1])
+        known = (labels >= 0) & (labels < self.logits(outputs).shape[1])
         return None if bool(known.all()) else known
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
@@ -85,7 +89,7 @@ class Classification:
         if self.class_weights is not None:
             return self._each(outputs, batch, known).mean()
         return cross_entropy(
-            logits(outputs).float(), self.labels(batch), label_smoothing=self.label_smoothing
+            self.logits(outputs).float(), self.labels(batch), label_smoothing=self.label_smoothing
         )
 
     def losses(self, outputs: Any, batch: Batch) -> Tensor:
@@ -98,7 +102,7 @@ class Classification:
 
         The mean over labeled positions, if there are positions; 1 for a sample without any label.
         """
-        correct = (logits(outputs).argmax(1) == self.labels(batch)).float()
+        correct = (self.logits(outputs).argmax(1) == self.labels(batch)).float()
         known = self.labeled(outputs, batch)
         if known is None:
             return _mean_by_sample(correct, None)
@@ -111,7 +115,7 @@ class Classification:
         if known is not None:
             labels = labels.masked_fill(~known, IGNORED[0])
         losses = cross_entropy(
-            logits(outputs).float(),
+            self.logits(outputs).float(),
             labels,
             label_smoothing=self.label_smoothing,
             reduction="none",
@@ -141,7 +145,7 @@ class PooledClassification(Classification):
 
     def evidence(self, outputs: Any, batch: Batch) -> Tensor:
         """Return numerators and denominators of every class in each sample, [B, 2, classes]."""
-        scores = logits(outputs)
+        scores = self.logits(outputs)
         counts = class_counts(
             scores.argmax(1), self.labels(batch), self.labeled(outputs, batch), scores.shape[1]
         )

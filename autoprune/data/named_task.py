@@ -15,11 +15,19 @@ from autoprune.data.class_weights import ClassWeights
 from autoprune.data.classification import IGNORED, KIND, Classification, PooledClassification
 from autoprune.data.ctc import CTC
 from autoprune.data.detection import Detection
+from autoprune.data.masked_lm import MaskedLanguageModeling
 from autoprune.data.samples import Samples
 from autoprune.data.task import Task
+from autoprune.data.token_classification import TokenClassification
 from autoprune.errors import UsageError
 from autoprune.foundation import plugins, trust
 from autoprune.foundation.user_code import call, is_factory, load, refuse_malformed
+
+TASKS: Final[tuple[Task, ...]] = (
+    *(CTC(), Detection()),
+    *(CausalLanguageModeling(), MaskedLanguageModeling(), TokenClassification()),
+)
+"""Tasks without options, by their names."""
 
 LABELS_AT_ONCE: Final = 1024
 """Training samples whose labels are counted at once."""
@@ -28,7 +36,7 @@ LABELS_AT_ONCE: Final = 1024
 def resolve_task(spec: object) -> Task:
     """Return the task that ``spec`` is or names.
 
-    Names are classification, ctc, detection, causal-lm, and ``file.py:function``.
+    Names are those of :data:`TASKS`, and ``file.py:function``.
 
     Options may follow classification: ``classification,score=mean-iou,class_weights=balanced``
     (:mod:`autoprune.data.class_scores`, :mod:`autoprune.data.class_weights`).
@@ -40,7 +48,7 @@ def resolve_task(spec: object) -> Task:
     kind, *options = spec.split(",")
     if kind == KIND:
         return _classification(options)
-    for known in (CTC(), Detection(), CausalLanguageModeling()):
+    for known in TASKS:
         if spec == known.name:
             return known
     if not is_factory(spec):
@@ -51,7 +59,7 @@ def resolve_task(spec: object) -> Task:
             return check_task(call(f"task {spec!r}", made) if called else made)
         raise UsageError(
             f"unknown task {spec!r}",
-            "classification, ctc, detection, causal-lm, or file.py:function",
+            f"{KIND}, {', '.join(known.name for known in TASKS)}, or file.py:function",
         )
     function, factory = load(spec)
     trust.allow(factory)

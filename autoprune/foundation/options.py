@@ -87,8 +87,8 @@ Resize = Annotated[
 TaskSpec = Annotated[
     Spec,
     tyro.conf.arg(
-        help="What a batch is, the loss and the score: classification, ctc, causal-lm, or"
-        " file.py:name."
+        help="What a batch is, the loss and the score: classification, token-classification,"
+        " causal-lm, masked-lm, detection, ctc, or file.py:name."
     ),
 ]
 ScoreName = Annotated[

@@ -12,11 +12,12 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.utils._pytree import tree_leaves
 
 from autoprune.data import Data
-from autoprune.data.classification import IGNORED, Classification, logits
+from autoprune.data.classification import IGNORED, Classification
 from autoprune.data.task import Task, arguments
 from autoprune.errors import UsageError
 from autoprune.foundation.user_code import blamed
 from autoprune.networks.execution import device_of, forward, mode, move
+from autoprune.networks.text_fit import check_tokens
 from autoprune.structure.copies import COPIED, plain_copy, require_no_need_of_hooks
 from autoprune.structure.finite import require_finite
 
@@ -32,6 +33,7 @@ def check_compatible(model: nn.Module, data: Data, task: Task) -> None:
     """
     _check_weights(model)
     _refuse_masks(model)
+    check_tokens(model, data)
     with blamed("the model cannot be copied", COPIED):
         copy.deepcopy(model)
         own, model = model, plain_copy(model)
@@ -52,7 +54,7 @@ def check_compatible(model: nn.Module, data: Data, task: Task) -> None:
                     "it must work before it can be pruned: check weights and normalization",
                 )
         if isinstance(task, Classification):
-            _check_labels(logits(outputs), data, task)
+            _check_labels(task.logits(outputs), data, task)
         with blamed(f"task {task.name!r} does not fit the model's outputs"):
             loss, score = task.loss(outputs, batch), task.score(outputs, batch)
     _check_verdict(task, loss, score)
@@ -67,6 +69,16 @@ def _check_weights(model: nn.Module) -> None:
             )
         if is_lazy(value) or value.is_meta:
             raise UsageError(f"{name} of the model has no values yet", "run and train it first")
+    for name, parameter in model.named_parameters():
+        if not (parameter.is_floating_point() or parameter.is_complex()):
+            kind = str(parameter.dtype).removeprefix("torch.")
+            raise UsageError(
+                f"{name} of the model is {kind}: it is quantized", "prune it first, then quantize"
+            )
+        if ".lora_" in name:
+            raise UsageError(
+                f"{name} of the model is an adapter's", "merge it first: model.merge_and_unload()"
+            )
     require_finite(model)
 
 

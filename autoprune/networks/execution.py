@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from autoprune.data.task import Batch, Task, arguments
 from autoprune.errors import UsageError
+from autoprune.networks.padding import padded
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -43,10 +44,11 @@ def forward(model: nn.Module, task: Task, batch: Batch, form: Form = Form()) -> 
     args, kwargs = arguments(task, batch)
     if form.channels_last:
         args, kwargs = tree_map(_channels_last, (args, kwargs))
-    if not form.bfloat16:
-        return model(*args, **kwargs)
-    with torch.autocast(device_of(model).type, torch.bfloat16):
-        outputs = model(*args, **kwargs)
+    with padded(kwargs):
+        if not form.bfloat16:
+            return model(*args, **kwargs)
+        with torch.autocast(device_of(model).type, torch.bfloat16):
+            outputs = model(*args, **kwargs)
     return tree_map(_float32, outputs)
 
 

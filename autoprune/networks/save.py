@@ -30,7 +30,7 @@ from autoprune.runs.artifacts import Artifacts
 from autoprune.structure.copies import unwrapped
 from autoprune.structure.cut_record import Cut, recorded_cut
 from autoprune.structure.cutting import Indices, Widths, cut
-from autoprune.structure.removal import remove
+from autoprune.structure.removal import number_caches, remove
 from autoprune.structure.table import Removal
 
 FORMAT, FORMAT_OF_BRANCHES = 1, 2
@@ -175,9 +175,14 @@ def load(run: str | Path, model: nn.Module | None = None, *, trust_code: bool = 
 
 def build_dense(run: str | Path, *, trust_code: bool = False) -> nn.Module | None:
     """Build the dense network that a run names, with fresh weights; None if it names none."""
-    path = Path(run)
-    spec, _, _ = _read_spec(Artifacts(path).json(SPEC), path / SPEC)
+    spec = named_spec(run)
     return None if spec is None else spec.build(trust_code=trust_code)
+
+
+def named_spec(run: str | Path) -> ModelSpec | None:
+    """Return how a run says that its dense network is built; None if it does not."""
+    path = Path(run)
+    return _read_spec(Artifacts(path).json(SPEC), path / SPEC)[0]
 
 
 def rebuild(model: nn.Module, made: Cut, weights: Path, sparse: Sequence[str] = ()) -> nn.Module:
@@ -189,6 +194,7 @@ def rebuild(model: nn.Module, made: Cut, weights: Path, sparse: Sequence[str] = 
         cut(model, made.indices, made.widths)
         for removal, size in made.removed:
             remove(model, removal, torch.zeros(size))
+            number_caches(model)
         shapes = {name: value.shape for name, value in model.state_dict().items()}
         tensors = unpack(load_file(str(weights)), sparse, shapes)
         missing = model.load_state_dict(tensors, strict=False)
@@ -232,6 +238,11 @@ def _read_spec(data: Any, path: Path) -> tuple[ModelSpec | None, Cut, tuple[str,
         ),
         tuple(sparse),
     )
+
+
+def read_cut(data: Any, path: Path) -> Cut:
+    """Return how a network was cut, from what :func:`spec_json` made; raise DamagedError."""
+    return _read_spec(data, path)[1]
 
 
 def _names(entries: Any) -> bool:

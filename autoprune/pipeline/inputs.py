@@ -17,7 +17,6 @@ from autoprune.data import Data, Samples, load_data
 from autoprune.data.classification import Classification
 from autoprune.data.named_task import resolve_task, weighed
 from autoprune.data.task import Batch, Task
-from autoprune.data.text import has_tokenizer
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation import trust
 from autoprune.foundation.launch import Launch
@@ -29,6 +28,7 @@ from autoprune.networks.execution import device_of, move
 from autoprune.networks.save import state_tensors
 from autoprune.networks.spec import ModelSpec, model_spec
 from autoprune.networks.weights import load_weights
+from autoprune.pipeline.text_inputs import check_tokenizer, check_trained
 from autoprune.runs.artifacts import START_OVER, Artifacts
 from autoprune.structure.copies import plain_copy, unwrapped
 
@@ -133,12 +133,10 @@ def from_config(config: Selection, *, untrained: bool = False) -> Inputs:
     seeds = Seeds(config.seed)
     data = load_data(config.data, seeds.splits, config.resize)
     spec = model_spec(str(config.model), data)
-    pretrained = spec.factory.startswith(f"{hugging_face.NAME}:")
-    if pretrained and not has_tokenizer(config.data):
-        raise UsageError(
-            f"the text is read by the tokenizer of {config.model}, which is not named",
-            f"write {config.data},tokenizer=DIRECTORY, or tokenizer=bytes",
-        )
+    library, _, place = spec.factory.partition(":")
+    pretrained = library == hugging_face.NAME
+    if pretrained:
+        check_tokenizer(place, config.data)
     if not (config.weights or pretrained or spec.factory == EMBEDDED or untrained):
         raise UsageError(
             f"{config.model} has no trained weights",
@@ -148,6 +146,8 @@ def from_config(config: Selection, *, untrained: bool = False) -> Inputs:
     model = _fresh(spec, seeds)
     if config.weights is not None:
         load_weights(model, config.weights)
+    elif not untrained:
+        check_trained(place, model)
     model.to(device)
     task = weighed(task, data.train)
     check_compatible(model, data, task)

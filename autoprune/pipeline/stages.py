@@ -13,7 +13,6 @@ from torch import nn
 from autoprune.agents import policy_format
 from autoprune.agents.policy import Policy
 from autoprune.data import Samples
-from autoprune.data.classification import Classification
 from autoprune.networks.frozen import THAWED, thawed
 from autoprune.networks.save import state_tensors, write_tensors
 from autoprune.networks.score import measure
@@ -29,6 +28,7 @@ from autoprune.problem.scorer import Scorer
 from autoprune.problem.statistics import error_statistics, weight_statistics
 from autoprune.ranking.ordering import Ranking
 from autoprune.runs.run import Run
+from autoprune.training.distillation import teachable
 from autoprune.training.in_run import fit_in
 from autoprune.training.loop import Diverged, FitConfig
 from autoprune.training.recipes import softened
@@ -166,8 +166,8 @@ def finetune(
     chosen = part is None or part[0] == part[1]
     if part is not None:
         config = config.part(*part, len(session.inputs.train))
-    if not isinstance(session.inputs.task, Classification):
-        config = replace(config, distill=0.0)  # softened classes mean nothing to other tasks
+    if not teachable(session.inputs.task):
+        config = replace(config, distill=0.0)  # softened classes mean nothing to it
     number = name.removeprefix("finetune-")
     label = f"fine-tuning of round {number}" if number.isdecimal() else _LABELS.get(name, name)
     with thawed(model) as all_frozen:

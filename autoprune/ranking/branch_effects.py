@@ -22,6 +22,7 @@ from autoprune.data import Samples
 from autoprune.data.task import PerSampleTask, Task
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form, forward, mode
+from autoprune.networks.padding import rows_of, tokens_in
 from autoprune.ranking.ordering import Curve, Ranking
 from autoprune.ranking.recalibration import Recalibration
 from autoprune.structure.removal import SUMS
@@ -116,16 +117,18 @@ def loss_rises(
 
 @dataclass
 class _Mean:
-    """Running mean over everything but the units."""
+    """Running mean over everything but the units and padding."""
 
     total: Tensor | None = None
     count: int = 0
 
     def add(self, value: Tensor, dim: int) -> None:
-        rest = [other for other in range(value.dim()) if other != dim]
-        sums = value.detach().double().sum(rest)
+        value = value.detach().movedim(dim, -1)
+        if tokens_in(value) is not None:
+            value = rows_of(value)
+        sums = value.double().sum(list(range(value.dim() - 1)))
         self.total = sums if self.total is None else self.total + sums
-        self.count += value.numel() // value.shape[dim]
+        self.count += value.numel() // value.shape[-1]
 
     def value(self) -> Tensor:
         assert self.total is not None  # noqa: S101 (asked for only where something was added)

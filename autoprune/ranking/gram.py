@@ -18,6 +18,7 @@ from autoprune.data import Samples
 from autoprune.data.task import Task
 from autoprune.errors import UsageError
 from autoprune.networks.execution import device_of, forward, mode, move
+from autoprune.networks.padding import rows_of
 from autoprune.ranking.consumers import CONVS, Consumer, split
 
 PANEL: Final = 768
@@ -110,10 +111,11 @@ def input_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
 def patches(module: nn.Module, value: Tensor, limit: int, generator: torch.Generator) -> Tensor:
     """Return the rows [<= limit, columns] that ``module`` multiplies by its weight.
 
-    ``value`` is the module's input. Of more than ``limit`` rows a random subset is returned.
+    ``value`` is the module's input. Padding is left out; of more than ``limit`` rows a random
+    subset is returned.
     """
     if not isinstance(module, CONVS):
-        rows = value.reshape(-1, value.shape[-1])
+        rows = rows_of(value)
         return rows[choose_rows(len(rows), limit, generator, rows.device)]
     spatial = len(module.kernel_size)
     if value.dim() == spatial + 1:

@@ -39,6 +39,7 @@ from autoprune.networks.execution import (
     mode,
     move,
 )
+from autoprune.networks.padding import tokens_in
 from autoprune.ranking.consumers import CONVS, Consumer
 from autoprune.ranking.gram import input_of, precise, squares_lost
 
@@ -202,12 +203,19 @@ def _error(
 
 
 def _centered(module: nn.Module, value: Tensor) -> Tensor:
-    """Return values with the mean of every channel taken off, in float32."""
+    """Return values with the mean of every channel taken off, in float32; 0 for padding."""
     channel = value.ndim - 1
     if isinstance(module, CONVS):
         channel -= len(module.kernel_size)
     value = value.float()
-    return value - value.mean([at for at in range(value.ndim) if at != channel], keepdim=True)
+    rest = [at for at in range(value.ndim) if at != channel]
+    tokens = tokens_in(value)
+    if tokens is None:
+        return value - value.mean(rest, keepdim=True)
+    there = tokens.view(*tokens.shape, *(1,) * (value.ndim - tokens.ndim))
+    each = value.numel() // (tokens.numel() * value.shape[channel])
+    mean = (value * there).sum(rest, keepdim=True) / (there.sum() * each).clamp_min(1)
+    return (value - mean) * there
 
 
 def _measure(loss: Tensor, probes: Sequence[_Probe], samples: int) -> Iterator[tuple[str, float]]:

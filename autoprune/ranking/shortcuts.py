@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from autoprune.networks.padding import rows_of
 from autoprune.ranking.gram import choose_rows, input_of
 from autoprune.structure.table import Branch, Ending
 
@@ -55,7 +56,7 @@ class Shortcut:
         return (dense - self._now) * scale if dense.shape == self._now.shape else None
 
     def _rows(self, value: Tensor) -> Tensor:
-        rows = value.movedim(self._dim, -1).reshape(-1, value.shape[self._dim])
+        rows = rows_of(value.movedim(self._dim, -1))
         generator = torch.Generator().manual_seed(self._seed)
         return rows[choose_rows(len(rows), self._limit, generator, rows.device)].float()
 

@@ -134,6 +134,27 @@ def remove(model: nn.Module, removal: Removal, constant: Tensor) -> None:
         holder._modules[name] = stand_in
 
 
+def number_caches(model: nn.Module) -> None:
+    """Count the attention layers that are left anew, where they keep numbers (``layer_idx``).
+
+    Models of transformers store keys and values under that number, and read their length from the
+    first. Layers that attend to an encoder are counted apart. Nothing is done where a number is
+    part of the arithmetic (``scale_attn_by_inverse_layer_idx``).
+    """
+    layers: dict[bool, dict[int, list[nn.Module]]] = {False: {}, True: {}}
+    for path, module in model.named_modules():
+        number = module.__dict__.get("layer_idx")
+        if module.__dict__.get("scale_attn_by_inverse_layer_idx"):
+            return
+        if type(number) is int and not any(isinstance(one, Removed) for one in module.modules()):
+            name = path.rpartition(".")[2].lower()
+            layers["enc" in name or "cross" in name].setdefault(number, []).append(module)
+    for alike in layers.values():
+        for place, number in enumerate(sorted(alike)):
+            for module in alike[number]:
+                module.__dict__["layer_idx"] = place
+
+
 def templates(
     model: nn.Module, paths: Iterable[str], run: Callable[[nn.Module], Any]
 ) -> dict[str, Template]:

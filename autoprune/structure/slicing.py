@@ -30,7 +30,7 @@ from autoprune.structure.index_patterns import (
     vector_stacks,
 )
 from autoprune.structure.module_sizes import fixers, set_width
-from autoprune.structure.removal import remove
+from autoprune.structure.removal import number_caches, remove
 from autoprune.structure.table import Branch, Removal, Structure
 
 Constants = Sequence[tuple[Removal, Tensor]]
@@ -187,6 +187,7 @@ class Slicer:
         cut(twin, self.indices(kept), self.widths(kept))
         for removal, constant in self.constants(kept, weights):
             remove(twin, removal, constant)
+            number_caches(twin)
         return twin
 
     @torch.no_grad()
@@ -208,6 +209,7 @@ class Slicer:
             stays = torch.zeros_like(constant)
             stays[places_that_stay(branch, kept)] = 1
             remove(twin, branch.removal, constant * stays)
+            number_caches(twin)
         return twin
 
     @torch.no_grad()

@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from autoprune.data.task import Batch, Task
+from autoprune.data.task import Batch, Task, arguments
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form, forward, mode
+from autoprune.networks.padding import tokens_in, tokens_of
 from autoprune.ranking.gram import input_of
 from autoprune.structure.index_patterns import places_that_stay
 from autoprune.structure.slicing import Slicer
@@ -84,7 +85,8 @@ class Matching:
             if point.path in given and point.path in wanted
         ]
         ends = list(zip(tree_leaves(outputs), tree_leaves(target), strict=True))
-        return WEIGHT * _mean_apart(inner) + _mean_apart(ends)
+        tokens = tokens_of(arguments(self._task, batch)[1])
+        return WEIGHT * _mean_apart(inner, tokens) + _mean_apart(ends, tokens)
 
     @torch.no_grad()
     def mean(self, model: nn.Module, batches: Batches) -> float:
@@ -94,15 +96,21 @@ class Matching:
         return sum(losses) / len(losses)
 
 
-def _mean_apart(pairs: Iterable[tuple[Any, Any]]) -> Tensor:
-    """Return the mean distance of the pairs that are values of the same units."""
-    apart = [_apart(given, wanted) for given, wanted in pairs if _comparable(given, wanted)]
+def _mean_apart(pairs: Iterable[tuple[Any, Any]], tokens: Tensor | None) -> Tensor:
+    """Return the mean distance of the pairs that are values of the same units.
+
+    ``tokens``: which places of a batch hold a token, [B, T]; None for all.
+    """
+    apart = [_apart(given, wanted, tokens) for given, wanted in pairs if _comparable(given, wanted)]
     return torch.stack(apart).mean() if apart else torch.zeros(())
 
 
-def _apart(given: Tensor, wanted: Tensor) -> Tensor:
+def _apart(given: Tensor, wanted: Tensor, tokens: Tensor | None) -> Tensor:
     """Return the squared distance in units of the wanted values' own squares."""
     given, wanted = given.float(), wanted.float()
+    there = None if tokens is None else tokens_in(wanted, tokens)
+    if there is not None:
+        given, wanted = given[there], wanted[there]
     squares = wanted.square().mean().clamp_min(torch.finfo(torch.float32).tiny)
     return (given - wanted).square().mean() / squares
 

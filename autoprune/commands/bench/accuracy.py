@@ -11,7 +11,6 @@ from torch import nn
 
 from autoprune.commands.bench.config import BenchConfig
 from autoprune.data import Data
-from autoprune.data.classification import Classification
 from autoprune.data.task import Task, metric
 from autoprune.errors import UsageError
 from autoprune.foundation.progress import Progress
@@ -29,6 +28,7 @@ from autoprune.runs.run import CONFIG
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
 from autoprune.structure.table import Structure
+from autoprune.training.distillation import teachable
 from autoprune.training.loop import fit
 from autoprune.training.recipes import SOFTER, recipe
 
@@ -101,7 +101,7 @@ def accuracies(
             epochs=config.finetune_epochs or 1,
             steps=config.finetune_steps,
             learning_rate=SOFTER * fit_config.learning_rate,
-            distill=DISTILL if isinstance(task, Classification) else 0.0,
+            distill=DISTILL if teachable(task) else 0.0,
             seed=seed,
         )
         compact.requires_grad_(True)

@@ -24,8 +24,9 @@ def export(
     """Write the network of a run for other programs, checked against PyTorch on real inputs.
 
     - ``run``: directory of a finished run.
-    - ``to``: ``onnx`` (needs the extra [onnx]), ``pt2`` (torch.export) or ``safetensors``.
-    - ``output``: file to write, a directory for safetensors; by default inside the run.
+    - ``to``: ``onnx`` (needs the extra [onnx]), ``pt2`` (torch.export), ``safetensors``, or
+      ``transformers``, of a model of that library.
+    - ``output``: file to write, a directory for the last two; by default inside the run.
     - ``progress``: False shows none; the logger ``autoprune`` hears of it in any case.
     - ``options``: all others of ``autoprune export --help``: specs ``model``, ``data``, ``task``
       for a run of live objects, and ``resize``.

@@ -12,7 +12,7 @@ from autoprune.foundation.config import Config, check_numbers
 from autoprune.foundation.options import Debug, FromRun, Given, Json, Resize, TrustCode
 from autoprune.foundation.schema import OUTSIDE
 
-ExportForm = Literal["onnx", "pt2", "safetensors"]
+ExportForm = Literal["onnx", "pt2", "safetensors", "transformers"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +24,12 @@ class ExportConfig(Config):
     run: Given
     """Directory of a finished run."""
     to: ExportForm
-    """onnx (needs the extra [onnx]), pt2 (torch.export), or safetensors (spec and weights)."""
+    """onnx (needs the extra [onnx]), pt2 (torch.export), safetensors (spec and weights), or
+    transformers (a directory that the library opens, of a model of the library)."""
     output: Annotated[
         str | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="(default: inside the run)")
     ] = None
-    """File to write; a directory for safetensors."""
+    """File to write; a directory for safetensors and transformers."""
     model: FromRun = None
     """Builds the dense network of a run that was given a live object."""
     data: FromRun = None
@@ -45,7 +46,8 @@ class ExportConfig(Config):
 
     @property
     def path(self) -> Path:
-        """Path to write: ``output``, or ``model.onnx``, ``model.pt2``, ``safetensors/``."""
+        """Path to write: ``output``, or ``model.onnx``, ``model.pt2``, a directory of that name."""
         if self.output is not None:
             return Path(self.output)
-        return Path(self.run) / (self.to if self.to == "safetensors" else f"model.{self.to}")
+        is_file = self.to in ("onnx", "pt2")
+        return Path(self.run) / (f"model.{self.to}" if is_file else self.to)

@@ -20,8 +20,9 @@ class Exported:
 
     ``difference`` is the largest absolute difference from PyTorch over all outputs, ``scale`` the
     largest absolute output, ``batches`` the sizes of the batches they were compared on; ``bytes``
-    the size on disk. ``speeds``: times beside the dense network, if that is known; ``slower``: a
-    line on backends where it takes longer.
+    the size on disk. ``opens``: what opens a directory for transformers, and why. ``speeds``: times
+    beside the dense network, if that is known; ``slower``: a line on backends where it takes
+    longer.
     """
 
     path: Path
@@ -30,6 +31,7 @@ class Exported:
     difference: float
     scale: float
     batches: tuple[int, ...]
+    opens: str = ""
     speeds: tuple[Speed, ...] = ()
     slower: tuple[str, ...] = ()
 
@@ -43,6 +45,7 @@ class Exported:
             "max_output": self.scale,
             "tolerance": TOLERANCE,
             "batches": list(self.batches),
+            **({"opens": self.opens} if self.opens else {}),
             "speeds": encode(self.speeds),
             "slower": list(self.slower),
         }

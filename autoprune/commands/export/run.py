@@ -1,4 +1,4 @@
-"""Export of pruned networks for other programs: ONNX, ``torch.export`` programs, safetensors.
+"""Export of pruned networks for other programs, as files and directories.
 
 Each file is read back and run beside the PyTorch network on real inputs, in batches of several
 sizes; a file that computes anything else is removed. The batch dimension stays free. In the end the
@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -25,13 +25,16 @@ from autoprune.commands.export.result import TOLERANCE, Exported
 from autoprune.cost.latency.onnx import require_onnx
 from autoprune.data import Data
 from autoprune.data.task import Task, example_inputs
+from autoprune.data.text import BYTES, tokenizer_of
 from autoprune.errors import AutopruneError, UsageError
 from autoprune.foundation.files import commit, stage
 from autoprune.foundation.progress import Progress
 from autoprune.foundation.user_code import blamed
-from autoprune.networks.save import SPEC, WEIGHTS, build_dense, load
+from autoprune.networks import hugging_face
+from autoprune.networks.pretrained import from_pretrained, save_pretrained
+from autoprune.networks.save import SPEC, WEIGHTS, build_dense, load, named_spec
 from autoprune.networks.spec import resolve_model
-from autoprune.pipeline.inputs import of_run
+from autoprune.pipeline.inputs import known_config, of_run
 from autoprune.pipeline.speeds import ALIGNED, compared, slower
 from autoprune.runs.artifacts import Artifacts
 from autoprune.structure.cut_record import recorded_cut
@@ -69,6 +72,8 @@ def run_export(config: ExportConfig, progress: Progress) -> Exported:
         if config.to == "safetensors":
             fresh = resolve_model(config.model, data) if config.model else None
             exported = export_directory(run, path, model, fresh, batches)
+        elif config.to == "transformers":
+            exported = export_pretrained(model, path, _tokenizer(config), batches)
         else:
             exported = export_file(model, config.to, path, batches)
         phase.advance()
@@ -150,6 +155,37 @@ def export_directory(
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
+
+
+def export_pretrained(
+    model: nn.Module, path: Path, tokenizer: str | None, batches: Sequence[ExampleInputs]
+) -> Exported:
+    """Write a model of transformers as a directory, and check what is opened from it.
+
+    Raises UsageError for other models, and if the directory exists and is not empty, AutopruneError
+    if what is opened computes something else.
+    """
+    saved = save_pretrained(model, path, example_inputs=batches[0], tokenizer=tokenizer)
+    opened: Any = from_pretrained(path)
+    opened.config.use_cache = False  # else it gives out keys and values, too
+    try:
+        with torch.no_grad():
+            done = _checked(model, partial(_outputs, opened), "transformers", path, batches)
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+    return replace(done, opens=str(saved))
+
+
+def _tokenizer(config: ExportConfig) -> str | None:
+    """Return the directory with the tokenizer of a run: that of its text, else of its model."""
+    run = Path(config.run)
+    text = tokenizer_of(config.data or known_config(Artifacts(run)).get("data") or "")
+    if text is not None:
+        return None if text == BYTES else text
+    spec = named_spec(run)
+    library, _, place = (config.model or (spec.factory if spec else "")).partition(":")
+    return place.partition(",")[0] if library == hugging_face.NAME else None
 
 
 def _program(model: nn.Module, inputs: ExampleInputs) -> ExportedProgram:

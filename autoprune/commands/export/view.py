@@ -19,6 +19,7 @@ def export_view(exported: Exported) -> RenderableType:
         f"  {exported.form}, {size(exported.bytes)}\n",
         f"largest difference from PyTorch {exported.difference:.1e}, of outputs up to"
         f" {exported.scale:.3g};\nreal inputs, in batches of {batches}",
+        f"\n{exported.opens}" if exported.opens else "",
     )
     parts = [*speed_view(exported.speeds), *map(warning, exported.slower)]
     return Group(Padding(lines, (1, 0, 1, 1)), *parts)

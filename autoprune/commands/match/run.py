@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from autoprune.commands.match.config import MatchConfig
 from autoprune.commands.match.result import Matched
@@ -101,22 +101,10 @@ def run_match(
 def _match(config: MatchConfig, pair: Pair, run: Run, progress: Progress) -> Matched:
     """Match, publish and measure."""
     began = time.monotonic()
-    kept = kept_units(pair.structure, recorded_cut(pair.compact))
-    slicer = Slicer(pair.dense, pair.structure)
-    places = points(pair.structure, slicer, kept, pair.compact)
     masks = weight_masks(pair.artifacts, pair.compact)
-    lesson = Lesson(
-        Matching(pair.dense, pair.task, places),
-        pair.dense,
-        pair.task,
-        pair.samples,
-        config.match,
-        Seeds(config.seed or 0).training,
-        masks,
-    )
     with run.events() as events:
         model, steps = learned(
-            lesson,
+            _lesson(config, pair, masks),
             pair.compact,
             run,
             progress,
@@ -148,6 +136,22 @@ def _match(config: MatchConfig, pair: Pair, run: Run, progress: Progress) -> Mat
         files=FILES,
         warnings=tuple(run.warnings),
         model=model,
+    )
+
+
+def _lesson(config: MatchConfig, pair: Pair, masks: dict[str, Tensor]) -> Lesson:
+    """Say what is learned, and how long."""
+    kept = kept_units(pair.structure, recorded_cut(pair.compact))
+    slicer = Slicer(pair.dense, pair.structure)
+    places = points(pair.structure, slicer, kept, pair.compact)
+    return Lesson(
+        Matching(pair.dense, pair.task, places),
+        pair.dense,
+        pair.task,
+        pair.samples,
+        config.match,
+        Seeds(config.seed or 0).training,
+        masks,
     )
 
 

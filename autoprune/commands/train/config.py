@@ -59,7 +59,7 @@ class _NamedNetwork(Config):
     data: DataSpec = "digits"
     resize: Resize = None
     task: Spec = "classification"
-    """What a batch is, the loss and the score: classification, ctc, causal-lm, or file.py:name."""
+    """What a batch is, the loss and the score: classification, causal-lm, ..., or file.py:name."""
     score: ScoreName = field(default=None, metadata=OUTSIDE)  # both become options of the task
     class_weights: ClassWeightsSpec = field(default=None, metadata=OUTSIDE)
 
@@ -84,7 +84,7 @@ class _TrainedNetwork(Config):
     """digits, a directory, a hub name, or file.py:function."""
     resize: Resize = None
     task: FromRun = None
-    """What a batch is, the loss and the score: classification, ctc, causal-lm, or file.py:name."""
+    """What a batch is, the loss and the score: classification, causal-lm, ..., or file.py:name."""
     score: ScoreName = field(default=None, metadata=OUTSIDE)  # both become options of the task
     class_weights: ClassWeightsSpec = field(default=None, metadata=OUTSIDE)
     teacher: Annotated[

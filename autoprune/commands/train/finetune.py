@@ -23,6 +23,7 @@ from autoprune.pipeline.inputs import from_config, known_config, of_run, resolve
 from autoprune.pipeline.network_files import carried
 from autoprune.runs.artifacts import Artifacts
 from autoprune.training.config import FitConfig
+from autoprune.training.distillation import teachable
 
 
 def finetune_inputs(config: FinetuneConfig) -> TrainingInputs:
@@ -109,5 +110,5 @@ def _taught_recipe(
 
 
 def _can_be_taught(config: FinetuneConfig, task: Task) -> bool:
-    """Whether a teacher is of use: other tasks than classification have no softened classes."""
-    return config.distill > 0 and isinstance(task, Classification)
+    """Whether a teacher is of use: some tasks have no softened classes."""
+    return config.distill > 0 and teachable(task)
