@@ -67,5 +67,5 @@ def _table(task: Scoreboard, standing: Standing) -> RenderableType:
         )
     for searcher in standing.entries.keys() - standing.sound.keys():
         table.add_row(Text(searcher), "", "failed", "", "", "")
-    table.caption = f"{short_caveat(task)}; *: worse than the best"
+    table.caption = f"{short_caveat(standing)}; *: worse than the best"
     return table
