@@ -71,7 +71,10 @@ ROUNDS = 100
 
 @dataclass(frozen=True)
 class Spec:
-    """What a table is about: network, data, samples of each split, and its tasks' budgets."""
+    """What a table is about: network, data, samples of each split, and its tasks' budgets.
+
+    Data that are no embedded ones are given with ``--data``.
+    """
 
     model: str
     data: str
@@ -94,7 +97,7 @@ SPECS = {
     ),
     "resnet20-cifar10-jpeg": Spec(
         "resnet20",
-        "",
+        "CIFAR-10-JPEG",
         (1500, 500, 1500),
         {"resnet20-flops": ("0.3flops", "0.5flops"), "resnet20-params": ("0.4params",)},
     ),
@@ -165,7 +168,7 @@ def made(
     dense = recorder.known[Plan.dense(problem.structure)]
     about = {
         "network": spec.model,
-        "data": name.removeprefix(f"{spec.model}-"),
+        "data": spec.data,
         "license": LICENSE,
         "samples": dict(zip(SPLITS, recorder.sizes, strict=True)),
         "dense": {"losses": dense.losses, "scores": dense.scores},
