@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from autoprune.commands.suite.result import Scoreboard, SuiteResult
+from autoprune.commands.suite.result import Standing, SuiteResult
 from autoprune.commands.suite.surrogate import ENOUGH
 
 CORRECTED = (
@@ -33,9 +33,9 @@ def caveat(quality: Mapping[str, float] | None) -> str:
     return f"{told}. That is below {ENOUGH}: differences of this size or less are not certain."
 
 
-def short_caveat(task: Scoreboard) -> str:
-    """Say in a few words whether the answers of a task are certain."""
-    quality = task.quality
+def short_caveat(standing: Standing) -> str:
+    """Say in a few words whether the answers at a budget are certain."""
+    quality = standing.quality
     if quality is None:
         return "whole table"
     low = min(quality["spearman"], quality["top"])
@@ -63,7 +63,9 @@ def leaderboard_text(result: SuiteResult) -> str:
             f" | {row['best']} | {row['told_apart']} | {counted['table']}"
             f" | {counted['surrogate']} |"
         )
-    lines += ["", *(f"- {task.name}: {caveat(task.quality)}" for task in result.tasks)]
+    lines += [""]
+    for task in result.tasks:
+        lines += [f"- {task.name} {one.budget}: {caveat(one.quality)}" for one in task.standings]
     lines += [f"- table {name} was skipped: {why}" for name, why in result.skipped.items()]
     lines += [f"- {name} was left out: {why}" for name, why in complaints(result).items()]
     return "\n".join([*lines, "", CORRECTED, SCOPE, ""])

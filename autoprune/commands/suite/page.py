@@ -87,7 +87,6 @@ def _section(task: Scoreboard) -> Section:
     return Section(
         task.name,
         task.name,
-        notes=[caveat(task.quality)],
         charts=list(_charts(task)),
         tables=[_table(task.name, one) for one in task.standings if one.sound],
     )
@@ -125,6 +124,5 @@ def _table(task: str, one: Standing) -> Table:
                 ]
             )
         )
-    return Table(
-        heads, rows, "Search loss and test accuracy of the chosen plans, means over seeds."
-    )
+    caption = f"Search loss, and test accuracy of the chosen plans. {caveat(one.quality)}"
+    return Table(heads, rows, caption)

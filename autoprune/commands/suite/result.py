@@ -81,13 +81,15 @@ class Standing:
     """Searchers at one budget of a task.
 
     ``least``: the least loss of a recorded plan within the budget; ``uniform``: the loss of the
-    uniform plan. A regret of 0 is the first, of 1 the second.
+    uniform plan. A regret of 0 is the first, of 1 the second. ``quality``: the surrogate's error
+    there; None where every plan is in the table.
     """
 
     budget: str
     least: float
     uniform: float
     entries: Mapping[str, Entry]
+    quality: Mapping[str, float] | None = None
 
     @property
     def sound(self) -> dict[str, Entry]:
@@ -127,10 +129,9 @@ class Standing:
 
 @dataclass(frozen=True)
 class Scoreboard:
-    """A task: its budgets, and ``quality`` of its table's surrogate; None for a whole table."""
+    """A task: its name, and its budgets."""
 
     name: str
-    quality: Mapping[str, float] | None
     standings: tuple[Standing, ...]
 
 
@@ -198,12 +199,12 @@ class SuiteResult:
             "tasks": [
                 {
                     "name": task.name,
-                    "quality": None if task.quality is None else dict(task.quality),
                     "budgets": [
                         {
                             "budget": one.budget,
                             "least": one.least,
                             "uniform": one.uniform,
+                            "quality": None if one.quality is None else dict(one.quality),
                             "searchers": {n: e.to_json() for n, e in one.entries.items()},
                         }
                         for one in task.standings
@@ -226,13 +227,13 @@ class SuiteResult:
             tasks = tuple(
                 Scoreboard(
                     task["name"],
-                    task["quality"],
                     tuple(
                         Standing(
                             one["budget"],
                             one["least"],
                             one["uniform"],
                             {n: Entry.from_json(e) for n, e in one["searchers"].items()},
+                            one["quality"],
                         )
                         for one in task["budgets"]
                     ),

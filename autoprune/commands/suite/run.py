@@ -245,6 +245,8 @@ def _scoreboard(
         within = np.array([bound.fits(counts) for counts in table.counts])
         (uniform,) = answers(table, [bound.counts(bound.uniform()).tolist()])
         least = float(table.losses[within, 0].min())
-        standings.append(Standing(budget, least, uniform.loss, found[task.name, budget]))
-    quality = None if table.quality is None else table.quality.to_json()
-    return Scoreboard(task.name, quality, tuple(standings))
+        measured = table.quality.get(budget)
+        quality = None if measured is None else measured.to_json()
+        entries = found[task.name, budget]
+        standings.append(Standing(budget, least, uniform.loss, entries, quality))
+    return Scoreboard(task.name, tuple(standings))

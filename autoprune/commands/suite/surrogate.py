@@ -24,6 +24,9 @@ Floats = NDArray[np.float64]
 ENOUGH: Final = 0.95
 """Rank correlation on plans never fitted, of all and of the best tenth, that a table aims at."""
 
+FEWEST: Final = 10
+"""Plans that the best tenth has at least: the rank correlation of fewer says nothing."""
+
 STEPS: Final = 150
 """Steps of gradient ascent on the marginal likelihood."""
 
@@ -33,10 +36,10 @@ JITTER: Final = 1e-6
 
 @dataclass(frozen=True)
 class Quality:
-    """Error of a surrogate on plans that it was never fitted to, on the search split.
+    """Error of a surrogate at a budget, on plans that it was never fitted to, on the search split.
 
-    ``spearman`` of all, ``top`` of the tenth of least loss; ``rmse`` of the logarithm of the loss,
-    ``top_rmse`` in that tenth; ``spread``: the standard deviation of that logarithm there.
+    ``spearman`` of all, ``top`` of the tenth of least loss (at least ``FEWEST``); ``rmse`` of the
+    logarithm of the loss, ``top_rmse`` in that tenth; ``spread``: its standard deviation there.
     """
 
     plans: int
@@ -148,7 +151,7 @@ def features(problem: FrozenProblem, counts: NDArray[np.int64]) -> Floats:
 def quality(surrogate: Surrogate, counts: NDArray[np.int64], losses: Floats) -> Quality:
     """Measure a surrogate on plans that it was not fitted to; ``losses`` [plans] of the search."""
     found, true = np.log(surrogate(counts, 0)[0]), np.log(losses)
-    top = np.argsort(true, kind="stable")[: max(3, len(true) // 10)]
+    top = np.argsort(true, kind="stable")[: max(FEWEST, len(true) // 10)]
     return Quality(
         len(true),
         spearman(found, true),

@@ -66,8 +66,8 @@ class Table:
     """Frozen table: a problem, and plans with their losses and scores on three splits.
 
     ``about``: network, data, license, samples of each split, versions, how plans were evaluated.
-    ``whole``: every plan within the budgets is in it. ``quality``: the surrogate's error on the
-    plans that it was not fitted to; None without a surrogate.
+    ``whole``: every plan within the budgets is in it. ``quality``: the surrogate's error at each
+    budget, on plans that it was not fitted to; empty without a surrogate.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Table:
     held: NDArray[np.bool_]
     whole: bool
     surrogate: Surrogate | None
-    quality: Quality | None
+    quality: Mapping[str, Quality]
 
     @cached_property
     def rows(self) -> dict[tuple[int, ...], int]:
@@ -107,7 +107,7 @@ class Table:
             "tasks": [{"name": task.name, "budgets": list(task.budgets)} for task in self.tasks],
             "whole": self.whole,
             "surrogate": self.surrogate and self.surrogate.to_json(),
-            "quality": self.quality and self.quality.to_json(),
+            "quality": {budget: found.to_json() for budget, found in self.quality.items()},
             "costs": _costs(self.problem),
             "problem": self.problem.to_json(),
             "sha256": hashlib.sha256(content).hexdigest(),
@@ -165,7 +165,7 @@ class Table:
             held,
             bool(facts["whole"]),
             surrogate,
-            facts["quality"] and Quality(**facts["quality"]),
+            {budget: Quality(**found) for budget, found in facts["quality"].items()},
         )
 
 

@@ -32,6 +32,11 @@ def suite_view(result: SuiteResult, run: Path) -> RenderableType:
     return Stack(*parts, Padding(where, (0, 0, 1, 1)))
 
 
+def _short(name: str) -> Text:
+    """Return the name of a searcher without its file, so that a row fits a line."""
+    return Text(name.rpartition(":")[2])
+
+
 def _leaderboard(result: SuiteResult) -> RenderableType:
     heads = ("rank", "regret", "best at", "worse at", "guessed", "own time")
     table = table_of("searcher", *heads)
@@ -39,7 +44,7 @@ def _leaderboard(result: SuiteResult) -> RenderableType:
         name, counted = row["searcher"], row["answered"]
         seconds = result.seconds.get(name)
         table.add_row(
-            Text(name),
+            _short(name),
             "-" if row["rank"] is None else f"{row['rank']:.2f}",
             "-" if row["regret"] is None else f"{row['regret']:.3f}",
             f"{row['best']}/{row['standings']}",
@@ -58,7 +63,7 @@ def _table(task: Scoreboard, standing: Standing) -> RenderableType:
         margin = "" if isinf(gap.margin) else f" +- {gap.margin:.4f}"
         reached = standing.reached(searcher)
         table.add_row(
-            Text(searcher),
+            _short(searcher),
             f"{standing.ranks[searcher]:g}",
             f"{fmean(entry.losses):.4f}",
             "best" if gap.mean == 0 else f"{gap.mean:.4f}{margin}{' *' if gap.apart else ''}",
@@ -66,6 +71,6 @@ def _table(task: Scoreboard, standing: Standing) -> RenderableType:
             "never" if reached is None else f"{reached:g}",
         )
     for searcher in standing.entries.keys() - standing.sound.keys():
-        table.add_row(Text(searcher), "", "failed", "", "", "")
-    table.caption = f"{short_caveat(task)}; *: worse than the best"
+        table.add_row(_short(searcher), "", "failed", "", "", "")
+    table.caption = f"{short_caveat(standing)}; *: worse than the best"
     return table

@@ -46,13 +46,16 @@ def toy_table(plans=120, name="toy", fitted=True):
     surrogate = (
         Surrogate.fit(problem, counts[~held], losses[~held], scores[~held]) if fitted else None
     )
-    measured = quality(surrogate, counts[held], losses[held, 0]) if fitted else None
+    found = {}
+    if surrogate is not None:
+        measured = quality(surrogate, counts[held], losses[held, 0])
+        found = dict.fromkeys(BUDGETS, measured)
     tasks = (SuiteTask(f"{name}-flops", BUDGETS[:1]), SuiteTask(f"{name}-params", BUDGETS[1:]))
     return Table(
         *(name, {"network": "toy"}, problem, tasks, counts, losses, scores, held & fitted),
         whole=not fitted,
         surrogate=surrogate,
-        quality=measured,
+        quality=found,
     )
 
 

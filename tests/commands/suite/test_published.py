@@ -32,7 +32,7 @@ def test_every_file_is_listed():
     assert all(f"| `{file}.py` | `{name}` |" in text for file, name in NAMES.items())
 
 
-@pytest.mark.parametrize("file", NAMES)
+@pytest.mark.parametrize("file", sorted(NAMES.keys() - {"amc"}))  # ddpg, which does
 def test_it_conforms(file):
     check_searcher(made(file))
 

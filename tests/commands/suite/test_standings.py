@@ -4,8 +4,10 @@ import math
 
 import pytest
 
+from autoprune.commands.suite.leaderboard import caveat, short_caveat
 from autoprune.commands.suite.result import Entry, Standing, falls
 from autoprune.commands.suite.standings import gaps, holm, ranks, student_p, student_quantile
+from autoprune.commands.suite.surrogate import Quality
 
 
 @pytest.mark.parametrize(
@@ -59,3 +61,13 @@ def test_curves_fall_and_levels_are_reached_where_they_are():
     assert standing.reached("a") == 5 and standing.reached("z") is None
     assert [at for at, _ in standing.regrets("a")] == [1, 3, 5]
     assert standing.regrets("a")[1][1] == 1.0
+
+
+@pytest.mark.parametrize(("top", "low"), [(0.94, True), (0.96, False)])
+def test_a_table_says_whether_its_guesses_are_certain(top, low):
+    quality = Quality(100, 0.99, top, 0.01, 0.002, 0.01).to_json()
+    standing = Standing("b", 1.0, 2.0, {}, quality)
+    assert ("below 0.95" in caveat(quality)) == low
+    assert ("below 0.95" in short_caveat(standing)) == low
+    assert "100 plans never fitted" in caveat(quality)
+    assert short_caveat(Standing("b", 1.0, 2.0, {})) == "whole table"
