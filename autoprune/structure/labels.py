@@ -63,8 +63,9 @@ class Labels:
         shape = np.broadcast_shapes(left.shape, right.shape)
         pairs = torch.stack([left.expand(shape).flatten(), right.expand(shape).flatten()])
         pairs = pairs[:, (pairs[0] != pairs[1]) & (pairs[0] != FREE) & (pairs[1] != FREE)]
-        for one, other in torch.unique(pairs, dim=1).t().tolist():
-            self._union(one, other)
+        count = len(self._parent)  # one number for a pair is sorted far sooner than two
+        for pair in torch.unique(pairs[0] * count + pairs[1]).tolist():
+            self._union(*divmod(pair, count))
 
     def _union(self, one: int, other: int) -> None:
         one, other = sorted((self.find(one), self.find(other)))
