@@ -174,7 +174,7 @@ class Trace:
     def maker(self, node: Node, dim: int, params: Iterable[Any]) -> None:
         """Note that the first dimensions of tensors, taken as they are, make outputs along one."""
         own = [param for param in params if param is not None]
-        if all(isinstance(one, Param) and one.whole == one.shape for one in own):
+        if own and all(isinstance(one, Param) and one.whole == one.shape for one in own):
             names = tuple(name for param in own for name, _ in param.sources)
             self.makers[node] = (dim, names)
 

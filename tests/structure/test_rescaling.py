@@ -13,6 +13,7 @@ from autoprune.integrations.gradual import GradualPruner, Rounds
 from autoprune.problem.prune import mask, prune
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze, verify
+from autoprune.structure.kept_norms import KeptUnits
 from autoprune.structure.pinning import pin
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
@@ -70,6 +71,18 @@ class Twice(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.block(x + self.block(x))
+
+
+class Normed(Apart):
+    """Queries and keys that are normalized: the norm makes them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList([nn.RMSNorm(16), nn.LayerNorm(16)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k = self.norms[0](self.q(x.transpose(1, 2)).transpose(1, 2)), self.norms[1](self.k(x))
+        return self.out(F.scaled_dot_product_attention(q, k, self.v(x)))
 
 
 class ReadTwice(Apart):
@@ -144,6 +157,21 @@ def test_a_network_that_is_put_back_into_the_dense_shape_attends_alike(
     slicer = Slicer(net, structure)
     compact = slicer.build(kept)
     torch.testing.assert_close(slicer.expand(compact, kept)(X.double()), compact(X.double()))
+
+
+def test_the_norm_of_queries_is_scaled() -> None:
+    net, structure = made(Normed)
+    assert structure.sizes == {"q": 16, "v": 12}
+    plan = Plan.uniform(structure, 0.25)
+    compact, masked = prune(net, structure, plan), mask(net, structure, plan)
+    with KeptUnits() as dense:
+        net(X.double())
+    with KeptUnits(dense):
+        expected = masked(X.double())
+    torch.testing.assert_close(compact(X.double()), expected)
+    assert torch.equal(compact.norms[0].weight, net.norms[0].weight[:4] * math.sqrt(4 / 16))
+    rows = {tuple(row) for row in net.q.weight.flatten(1).tolist()}
+    assert all(tuple(row) in rows for row in compact.q.weight.flatten(1).tolist())
 
 
 def test_only_the_rows_of_queries_are_scaled() -> None:

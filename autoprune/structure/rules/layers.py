@@ -241,6 +241,8 @@ def layer_norm(
                 trace.tie(param, place, column, "scale")
         if len(shape) == 1:
             trace.widths.setdefault((module_of(node), "normalized_shape"), column)
+            own = [one for one in (*params, *kw.values()) if isinstance(one, Param)]
+            trace.maker(node, offset, own)
     return value
 
 
