@@ -5,11 +5,12 @@ python benchmarks/end_to_end.py unet --data FASHION_MNIST_DIR --runs DIR [--writ
 
 ``vit``: a vision transformer of timm on CIFAR-10-JPEG. ``unet``: a U-Net of
 segmentation-models-pytorch on canvases of garments, each pixel a class. A run that is finished is
-shown, one that was killed goes on.
+shown, one that was killed goes on. Dense and pruned network are timed here, by turns, each time.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from dataclasses import dataclass
@@ -27,9 +28,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from autoprune.commands.train.config import TrainConfig
 from autoprune.commands.train.run import run_train
 from autoprune.foundation.terminal import Terminal
+from autoprune.networks.save import load
 from autoprune.pipeline.config import SearchConfig
+from autoprune.pipeline.inputs import from_config
 from autoprune.pipeline.search import run_search
+from autoprune.pipeline.speeds import compared
 from tests.real import stubs
+
+BATCHES = (1, 64)
+"""Samples at a time, by which the networks are timed."""
 
 CANVASES = Path(__file__).parent / "support" / "canvases.py"
 
@@ -103,16 +110,35 @@ def main() -> None:
     report(
         f"end_to_end_{chosen.study}",
         f"{study.title}, budget {chosen.budget}",
-        rows(result),
+        [{name: row[name] for name in row if "ms" not in name.split()} for row in rows(result)],
         [
             f"{study.model.rpartition('/')[2]}; {result.metric} on the test split, which is read"
             f" once; seed {chosen.seed}. Trained here for {trained.epochs} epochs"
             f" ({trained.steps:,} steps); {result.evaluations} evaluations on the search split;"
             f" {study.finetune_epochs} epochs of fine-tuning; the search took"
             f" {result.seconds:.0f} s in all, on a machine that others used as well.",
+            "",
+            *by_turns(search),
         ],
         chosen.write,
     )
+
+
+def by_turns(search: SearchConfig) -> list[str]:
+    """Time the dense and the delivered network by turns, and say how busy the machine was."""
+    inputs, before = from_config(search), os.getloadavg()[0]
+    pruned = load(str(search.run), model=copy.deepcopy(inputs.model))
+    batches = [inputs.sized_batch(size) for size in BATCHES]
+    speeds = compared(inputs.model.eval(), pruned, inputs.task, batches)
+    return [
+        "The pruned network's time as a part of the dense one's, medians of turns (from, to): "
+        + "; ".join(
+            f"{one.backend}, batch {one.batch}: {one.fraction:.2f} ({one.low:.2f}, {one.high:.2f})"
+            for one in speeds
+        )
+        + f". Load of the machine: {before:.1f} before, {os.getloadavg()[0]:.1f} after;"
+        f" it has {os.cpu_count()} cores."
+    ]
 
 
 if __name__ == "__main__":

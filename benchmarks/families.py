@@ -152,7 +152,8 @@ def _notes(rows: Mapping[str, Mapping[str, str]]) -> list[str]:
         f"Networks where more is left than by torch-pruning: {', '.join(more) or 'none'}.",
         "",
         "`wrong` names the modes in which the compact network differs from its masked twin, whose "
-        "norms count kept units only. `exports` lists the forms that the whole network exports to. "
+        "norms count kept units only. `exports` lists the forms that the whole network exports to, "
+        "where that was run. "
         "`seconds` are those of one core for `analyze`.",
     ]
 

@@ -27,6 +27,7 @@ from autoprune.structure.analyze import analyze
 from autoprune.structure.cut_record import recorded_cut
 from autoprune.structure.cutting import cut
 from autoprune.structure.plan import Plan
+from autoprune.structure.rescaling import rescale
 from autoprune.structure.slicing import Slicer
 from autoprune.structure.table import Structure
 from autoprune.training.surgery import Change, carry, require_cuttable
@@ -97,6 +98,7 @@ class GradualPruner:
         """Cut what was held at zero; to be called when the training has ended."""
         if self._kept:
             slicer = Slicer(model, self._dense)
+            rescale(_tensors(model), self._dense, self._kept)
             cut(model, slicer.indices(self._kept), slicer.widths(self._kept))
             self._held, self._kept = {}, {}
 
@@ -138,7 +140,7 @@ class GradualPruner:
 
     @torch.no_grad()
     def _hold(self, model: nn.Module) -> None:
-        own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        own = _tensors(model)
         for name, kept in self._held.items():
             own[name].mul_(kept)
 
@@ -154,10 +156,15 @@ def _cut_in_place(
     old, indices = dict(model.named_parameters()), slicer.indices(kept)
     for optimizer in optimizers:
         require_cuttable(optimizer, old, {name for name, _ in indices})
+    rescale(_tensors(model), structure, kept)
     cut(model, indices, slicer.widths(kept))
     new, change = dict(model.named_parameters()), Change.between(before, recorded_cut(model))
     for optimizer in optimizers:
         carry(optimizer, old, new, change)
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
 def _processes() -> int:

@@ -22,6 +22,7 @@ from autoprune.structure.table import (
     Pinned,
     Product,
     Removal,
+    Rescaled,
     Slice,
     Structure,
     Template,
@@ -61,7 +62,11 @@ def build(
             name for column in trace.normed for name, _ in count.extent(column).terms
         ),
     )
-    structure = replace(structure, branches=_branches(trace, cones, templates, groups, slices))
+    structure = replace(
+        structure,
+        branches=_branches(trace, cones, templates, groups, slices),
+        rescaled=_rescaled(trace, count),
+    )
     written = [(path, size, count.extent(column)) for path, size, column in trace.written]
     links = {
         (path, count.extent(one), count.extent(other)): None for path, one, other in trace.links
@@ -71,6 +76,17 @@ def build(
         options=candidates(model, structure, written),
         links=tuple(link for link in links if link[1] != link[2]),
     )
+
+
+def _rescaled(trace: Trace, count: _Counter) -> tuple[Rescaled, ...]:
+    """Describe the rows that make queries, once each: some layers are used again and again."""
+    found = {
+        Rescaled(name, tuple(rows.tolist()), size): None
+        for names, rows, column in trace.rescaled
+        if (size := count.extent(column)).terms
+        for name in names
+    }
+    return tuple(found)
 
 
 def _branches(

@@ -43,6 +43,7 @@ def pin(structure: Structure, reasons: Mapping[str, str]) -> Structure:
         widths={key: fix(extent) for key, extent in structure.widths.items()},
         options=tuple((key, fix(extent)) for key, extent in structure.options),
         renormalized=structure.renormalized - set(reasons),
+        rescaled=tuple(replace(one, size=fix(one.size)) for one in structure.rescaled),
         branches=tuple(
             replace(
                 branch,

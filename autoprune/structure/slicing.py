@@ -31,6 +31,7 @@ from autoprune.structure.index_patterns import (
 )
 from autoprune.structure.module_sizes import fixers, set_width
 from autoprune.structure.removal import number_caches, remove
+from autoprune.structure.rescaling import factors, rescale
 from autoprune.structure.table import Branch, Removal, Structure
 
 Constants = Sequence[tuple[Removal, Tensor]]
@@ -84,7 +85,19 @@ class Slicer:
         of which nothing is kept is taken out.
         """
         constants = self.constants(kept, weights)
-        return self.apply(self.indices(kept), weights, self.widths(kept), constants)
+        scaled = self._rescaled(kept, weights or {})
+        return self.apply(self.indices(kept), scaled, self.widths(kept), constants)
+
+    def _rescaled(
+        self, kept: Mapping[str, Tensor], weights: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """Return ``weights`` with those that make queries scaled, in their dense shape."""
+        names = {one.tensor for one, _ in factors(self._structure, kept)}
+        if not names:
+            return weights
+        own = {name: weights.get(name, self._source[name]).clone() for name in names}
+        rescale(own, self._structure, kept)
+        return {**weights, **own}
 
     def constants(
         self, kept: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
@@ -184,6 +197,7 @@ class Slicer:
         own = {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
         for name, tensor in self._own(weights).items():
             own[name].data.copy_(tensor)
+        rescale(own, self._structure, kept)
         cut(twin, self.indices(kept), self.widths(kept))
         for removal, constant in self.constants(kept, weights):
             remove(twin, removal, constant)
@@ -233,6 +247,7 @@ class Slicer:
                 index = indices[name, dim].to(value.device)
                 value = value.new_zeros(shape).index_copy_(dim, index, value)
             tensor.data.copy_(value)
+        rescale(own, self._structure, kept, back=True)
         return twin
 
     def masks(self, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -129,6 +129,18 @@ class TensorInfo:
         return Product(1, self.elements)(keep)
 
 
+@dataclass(frozen=True)
+class Rescaled:
+    """Rows (along the first dimension) of a tensor that follow the size of a head of attention.
+
+    They make queries whose scores are divided by sqrt(``size``), which is read off the input.
+    """
+
+    tensor: str
+    rows: tuple[int, ...]
+    size: Extent
+
+
 Template = str | None | list["Template"] | dict[str, "Template"]
 """What a module gives out, JSON-able: VALUE for a tensor, None for anything else, lists (a tuple
 starts with TUPLE) and dicts of these."""
@@ -215,6 +227,7 @@ class Structure:
     - ``links``: (module path, size, width of its input) where the code may mean the width.
     - ``outputs``: names of the model's outputs that count; all of them where there are none.
     - ``branches``: what may go as a whole, outer ones first.
+    - ``rescaled``: rows that are multiplied when places of a head go.
     """
 
     groups: tuple[Group, ...]
@@ -231,6 +244,7 @@ class Structure:
     outputs: tuple[str, ...] = ()
     named: frozenset[tuple[str, str]] = frozenset()
     branches: tuple[Branch, ...] = ()
+    rescaled: tuple[Rescaled, ...] = ()
 
     def __str__(self) -> str:
         """Return the tables that ``autoprune inspect`` prints."""

@@ -76,6 +76,8 @@ class Trace:
     inputs: dict[str, list[Tensor]] = field(default_factory=dict)
     links: list[tuple[str, Tensor, Tensor]] = field(default_factory=list)
     sums: dict[Node, Tensor] = field(default_factory=dict)
+    makers: dict[Node, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
+    rescaled: list[tuple[tuple[str, ...], Tensor, Tensor]] = field(default_factory=list)
 
     def register(self, key: tuple[str, int], column: Tensor, role: Role) -> Tensor:
         """Tie ``column`` (one label per index) to a dimension; return the labels it has now."""
@@ -168,6 +170,13 @@ class Trace:
         """Note an operator that costs MACs (for the whole example batch)."""
         name = weight.sources[0][0] if weight else None
         self.layers.append(RawLayer(module_of(node), kind, name, tuple(products), node=node))
+
+    def maker(self, node: Node, dim: int, params: Iterable[Any]) -> None:
+        """Note that the first dimensions of tensors, taken as they are, make outputs along one."""
+        own = [param for param in params if param is not None]
+        if own and all(isinstance(one, Param) and one.whole == one.shape for one in own):
+            names = tuple(name for param in own for name, _ in param.sources)
+            self.makers[node] = (dim, names)
 
     def write(self, node: Node, size: int, column: Tensor) -> None:
         """Note a constant of the code that is the size of ``column``.

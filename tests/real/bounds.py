@@ -3,7 +3,6 @@
 USUAL = 0.35
 
 BOUNDS: dict[str, tuple[float, str]] = {
-    "timm:pvt_v2_b0": (0.41, "attention that scales by a head's size kept as a number"),
     "timm:edgenext_xx_small": (0.72, "halves of heads: a unit that takes all of them"),
     "segmentation:PSPNet": (0.95, "an encoder that is built whole and read in part"),
     "segmentation:MAnet": (0.45, "a bottleneck of single units"),

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from autoprune.structure.rules.elementwise import add_bias
+from autoprune.structure.rules.queries import rows_of
 from autoprune.structure.trace import MIXED, Param, Trace, shape_of
 
 Value = Tensor | Param
@@ -151,7 +152,7 @@ def scaled_dot_product_attention(
     """Attend: queries and keys share their units, the output has those of the values."""
     places = query.dim() - 1
     if scale is None and any(trace.labels.varies(item, places) for item in (query, key)):
-        trace.freeze([query, key], _reason(node))
+        _divided_by_places(trace, node, query, key)
     if enable_gqa:
         for item in (query, key, value, mask):
             trace.freeze(item, "grouped-query attention")
@@ -163,12 +164,24 @@ def scaled_dot_product_attention(
     return contract(trace, node, f"{batch}XZ,{batch}ZY->{batch}XY", weights, value, shape_of(node))
 
 
-def _reason(node: Node) -> str:
-    """Why the places of a head stay: what the user can change about it."""
+def _divided_by_places(trace: Trace, node: Node, query: Tensor, key: Tensor) -> None:
+    """Scale the rows of a layer that makes the queries; without one, the places of a head stay."""
     modules = list((node.meta.get("nn_module_stack") or {}).values())
     if modules and "MultiheadAttention" in str(modules[-1][1]):
-        return "nn.MultiheadAttention has one int, embed_dim, for its width and all its heads"
-    return "attention scales by this size; pass scale= to prune it"
+        trace.freeze([query, key], _ONE_INT)
+        return
+    first = node.args[0] if node.args else None
+    makers = {one: dim for one, (dim, _) in trace.makers.items()}
+    made = rows_of(first, makers) if isinstance(first, Node) else None
+    if made is None:
+        trace.freeze([query, key], "attention scales by this size; pass scale= to prune it")
+        return
+    maker, rows = made
+    _, names = trace.makers[maker]
+    trace.rescaled.append((names, rows, trace.labels.column(query, query.dim() - 1)))
+
+
+_ONE_INT = "nn.MultiheadAttention has one int, embed_dim, for its width and all its heads"
 
 
 RULES = {

@@ -22,12 +22,12 @@ _PRODUCTS = frozenset(("matmul", "einsum", "bmm"))
 _STEPS = 60
 """Operators that are looked at between a split and its attention."""
 
-_MOVES = frozenset(
+MOVES = frozenset(
     "permute transpose movedim moveaxis swapaxes unsqueeze squeeze unbind select chunk split "
     "slice split_with_sizes tensor_split contiguous clone expand view reshape flatten "
     "_unsafe_view".split()
 )
-_VIEWS = frozenset("view reshape flatten _unsafe_view".split())
+VIEWS = frozenset("view reshape flatten _unsafe_view".split())
 
 Places = tuple[Tensor, ...]
 """For each dimension of the split: the index along it that each element of a value came from."""
@@ -97,9 +97,9 @@ def _behind(user: Node, node: Node, places: Places) -> list[tuple[Node, Places]]
     name = operator_name(user)
     if name == "getitem" or not user.args or user.op != "call_function":
         return []
-    if name in _MOVES and user.args[0] is node and not user.kwargs:
+    if name in MOVES and user.args[0] is node and not user.kwargs:
         results = user.meta["val"]
-        if name in _VIEWS:
+        if name in VIEWS:
             shape = shape_of(user)
             return [(user, tuple(compress(place.reshape(shape)) for place in places))]
         moved: list[Any] = [user.target(place, *user.args[1:]) for place in places]  # type: ignore[operator]

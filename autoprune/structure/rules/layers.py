@@ -38,6 +38,7 @@ def conv(
         trace.tie(weight, 1, _fold(trace, source, groups), "in")
         out = trace.produce(weight, 0, "conv")
         _fold(trace, out, groups)
+    trace.maker(node, _channel_dim(value, weight), (weight, bias))
     reads = 1 if per_group == 1 and groups > 1 else source[:per_group]
     return _convolved(trace, node, weight, bias, out, reads, shape_of(node)[-_space(weight) :])
 
@@ -132,6 +133,7 @@ def linear(trace: Trace, node: Node, value: Any, weight: Any, bias: Any = None) 
     trace.tie(weight, 1, source, "in")
     out = trace.produce(weight, 0, "linear")
     _add_bias(trace, out, bias)
+    trace.maker(node, last, (weight, bias))
     trace.layer(node, "linear", weight, [(math.prod(shape[:-1]), (out, source))])
     return spread(out, len(shape) - 1, shape)
 
@@ -239,6 +241,8 @@ def layer_norm(
                 trace.tie(param, place, column, "scale")
         if len(shape) == 1:
             trace.widths.setdefault((module_of(node), "normalized_shape"), column)
+            own = [one for one in (*params, *kw.values()) if isinstance(one, Param)]
+            trace.maker(node, offset, own)
     return value
 
 
