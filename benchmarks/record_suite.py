@@ -3,14 +3,17 @@
 python benchmarks/record_suite.py digits-resnet --minutes 2
 python benchmarks/record_suite.py resnet20-cifar10-jpeg --weights FILE --data DIR --minutes 60
 
+The weights, a file or a run, are copied into the table's folder the first time.
+
 A recording goes on where its journal ends. Searchers run with seeds that no replay uses.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -18,21 +21,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from support.confirming import Confirmed, confirm
-from support.recording import SPLITS, Recorder
 from support.reporting import machine, parser
 
-import autoprune
 from autoprune.agents.base import let_search
 from autoprune.agents.random_search import random_walk
 from autoprune.agents.registry import searcher
 from autoprune.commands.suite.frozen import FrozenProblem
+from autoprune.commands.suite.recording import WEIGHTS, Recorded, Recorder
 from autoprune.commands.suite.surrogate import Surrogate, quality
-from autoprune.commands.suite.table import INDEX, SuiteIndex, SuiteTask, Table
+from autoprune.commands.suite.table import INDEX, SPLITS, SuiteIndex, SuiteTask, Table
 from autoprune.cost.budget import Budget
 from autoprune.cost.polynomial import Counts
 from autoprune.envs.walk import WalkContext
-from autoprune.networks import zoo
-from autoprune.networks.weights import load_weights
+from autoprune.networks.weights import weights_file
 from autoprune.pipeline.posing import Problem
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.ledger import Ledger
@@ -71,14 +72,9 @@ ROUNDS = 100
 
 @dataclass(frozen=True)
 class Spec:
-    """What a table is about: network, data, samples of each split, and its tasks' budgets.
+    """What a table is about, and the budgets of its tasks."""
 
-    Data that are no embedded ones are given with ``--data``.
-    """
-
-    model: str
-    data: str
-    samples: tuple[int, int, int]
+    of: Recorded
     tasks: dict[str, tuple[str, ...]]
     whole: bool = False
     """Whether every plan within a budget is evaluated: no surrogate is then needed."""
@@ -86,20 +82,43 @@ class Spec:
 
 FLOPS = ("0.3flops", "0.5flops", "0.7flops")
 PARAMETERS = ("0.3params", "0.5params")
+DIGITS = {"classes": 10, "channels": 1, "size": 8}
+ALL = (500, 500, 500)
 
 SPECS = {
     "digits-resnet": Spec(
-        "digits-resnet",
-        "digits",
-        (500, 500, 500),
+        Recorded("digits-resnet", "digits", ALL, embedded=True),
         {"digits-resnet-flops": FLOPS, "digits-resnet-params": PARAMETERS},
         whole=True,
     ),
     "resnet20-cifar10-jpeg": Spec(
-        "resnet20",
-        "CIFAR-10-JPEG",
-        (1500, 500, 1500),
+        Recorded("resnet20", "CIFAR-10-JPEG", (1500, 500, 1500)),
         {"resnet20-flops": ("0.3flops", "0.5flops"), "resnet20-params": ("0.4params",)},
+    ),
+    "mobilenetv2-digits": Spec(
+        Recorded("mobilenetv2", "digits", ALL, DIGITS),
+        {"mobilenetv2-flops": FLOPS, "mobilenetv2-params": ("0.3params",)},
+    ),
+    "conv6-digits": Spec(
+        Recorded("conv-6", "digits", ALL, DIGITS),
+        {"conv6-flops": FLOPS, "conv6-params": ("0.3params",)},
+    ),
+    "vit-fashion": Spec(
+        Recorded("networks.py:small_vit", "FashionMNIST", (1500, 500, 2000)),
+        {"vit-flops": FLOPS},
+    ),
+    "vit-fashion-depth": Spec(
+        Recorded("networks.py:small_vit", "FashionMNIST", (1500, 500, 2000), depth="auto"),
+        {"vit-depth-flops": FLOPS},
+    ),
+    "gpt-bytes": Spec(
+        Recorded(
+            "networks.py:small_gpt",
+            "the source of Python's standard library",
+            (400, 200, 400),
+            task="causal-lm",
+        ),
+        {"gpt-flops": FLOPS},
     ),
 }
 
@@ -121,10 +140,14 @@ def main() -> None:
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     spec = SPECS[chosen.table]
-    problem = posed(spec, chosen.weights, chosen.data)
+    folder = Path(chosen.out) / chosen.table
+    if chosen.weights is not None and not (folder / WEIGHTS).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(weights_file(Path(chosen.weights)), folder / WEIGHTS)
+    problem = spec.of.pose(folder, chosen.data)
     place = Path(chosen.journals)
     place.mkdir(parents=True, exist_ok=True)
-    recorder = Recorder(problem, spec.samples, place / f"{chosen.table}.jsonl")
+    recorder = Recorder(problem, spec.of.samples, place / f"{chosen.table}.jsonl")
     try:
         record(problem, recorder, spec, time.monotonic() + 60 * chosen.minutes)
     except Over:
@@ -167,8 +190,7 @@ def made(
             print(text, measured[text])
     dense = recorder.known[Plan.dense(problem.structure)]
     about = {
-        "network": spec.model,
-        "data": spec.data,
+        **{name: value for name, value in asdict(spec.of).items() if name != "samples"},
         "license": LICENSE,
         "samples": dict(zip(SPLITS, recorder.sizes, strict=True)),
         "dense": {"losses": dense.losses, "scores": dense.scores},
@@ -189,16 +211,6 @@ def spent(problem: FrozenProblem, budget: str, counts: Counts) -> NDArray[np.boo
     used = np.array([bound.excess(plan) for plan in counts])
     found: NDArray[np.bool_] = (used <= 1) & (used >= SPENT)
     return found
-
-
-def posed(spec: Spec, weights: str | None, data: str | None) -> Problem:
-    """Pose the problem of a table at the first of its budgets."""
-    model = spec.model
-    if weights is not None:
-        network = zoo.build(spec.model).eval()
-        load_weights(network, weights)
-        return autoprune.pose(network, data or spec.data, "0.5flops", progress=False)
-    return autoprune.pose(model, data or spec.data, "0.5flops", progress=False)
 
 
 def record(problem: Problem, recorder: Recorder, spec: Spec, end: float) -> None:

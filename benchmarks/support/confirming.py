@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from support.recording import Recorder
 
+from autoprune.commands.suite.recording import Recorder
 from autoprune.commands.suite.surrogate import spearman
 from autoprune.commands.suite.table import SuiteTask
 from autoprune.foundation.files import read_json

@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 
 from autoprune.cost.budget import Budget
 from autoprune.cost.model import CostModel
-from autoprune.errors import DamagedError, UsageError
+from autoprune.errors import DamagedError
 from autoprune.problem.problem import PruningProblem
 from autoprune.problem.scorer import Scorer
 from autoprune.ranking.ordering import Ranking
 from autoprune.structure.table import (
+    Branch,
     Extent,
     Group,
     Layer,
     Product,
+    Removal,
     Slice,
     Structure,
     TensorInfo,
@@ -34,7 +36,8 @@ class FrozenProblem:
 
     Costs are exact: the extents of all layers and tensors are stored. What is missing is the
     weights: a slice says which tensor reads or makes a group's units, not where, and the ranking
-    repairs nothing. ``steps``: the number that each group's widths are multiples of.
+    repairs nothing. Of a branch it knows what goes with it, not how it is taken out. ``steps``: the
+    number that each group's widths are multiples of.
     """
 
     structure: Structure
@@ -44,9 +47,7 @@ class FrozenProblem:
 
     @classmethod
     def of(cls, problem: PruningProblem) -> Self:
-        """Take a problem apart; raises UsageError where branches may go, which is not stored."""
-        if any(group.kind == "branch" for group in problem.structure.groups):
-            raise UsageError("tables hold widths only", "pose the problem with --depth off")
+        """Take a problem apart."""
         return cls(problem.structure, problem.ranking, problem.statistics, problem.budget.steps)
 
     @cached_property
@@ -61,8 +62,14 @@ class FrozenProblem:
             self.structure, self.cost, bound, self.ranking, scorer, self.statistics
         )
 
+    @property
+    def _branches(self) -> tuple[Branch, ...]:
+        """Branches that a plan may take out."""
+        structure = self.structure
+        return tuple(one for one in structure.branches if one.name in structure.sizes)
+
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able object."""
+        """Return a JSON-able object; what concerns branches is left out where there are none."""
         structure, names = self.structure, list(self.structure.sizes)
         return {
             "groups": [[group.name, group.size, group.kind] for group in structure.groups],
@@ -72,16 +79,15 @@ class FrozenProblem:
                     "module": layer.module,
                     "kind": layer.kind,
                     "weight": layer.weight,
-                    "macs": [[one.factor, [_extent(e) for e in one.extents]] for one in layer.macs],
+                    "macs": [[one.factor, _extents(one.extents)] for one in layer.macs],
                     "reads": _extent(layer.reads),
                     "writes": _extent(layer.writes),
+                    **({"within": _extents(layer.within)} if layer.within else {}),
                 }
                 for layer in structure.layers
             ],
-            "tensors": [
-                [item.name, item.is_parameter, item.itemsize, [_extent(e) for e in item.shape]]
-                for item in structure.tensors
-            ],
+            "tensors": [_tensor(item) for item in structure.tensors],
+            **({"branches": [_branch(one) for one in self._branches]} if self._branches else {}),
             "slices": {
                 name: [[part.tensor, part.dim, part.role] for part in structure.slices[name]]
                 for name in names
@@ -102,12 +108,10 @@ class FrozenProblem:
                 pinned=(),
                 layers=tuple(map(_layer, data["layers"])),
                 slices={group.name: _slices(group, data["slices"]) for group in groups},
-                tensors=tuple(
-                    TensorInfo(name, parameter, itemsize, tuple(map(_read_extent, shape)))
-                    for name, parameter, itemsize, shape in data["tensors"]
-                ),
+                tensors=tuple(_read_tensor(*entry) for entry in data["tensors"]),
                 aliases={},
                 widths={},
+                branches=tuple(_read_branch(*entry) for entry in data.get("branches", ())),
             )
             ranking = Ranking(
                 data["ranking"],
@@ -126,6 +130,43 @@ def _extent(extent: Extent) -> list[Any]:
     return [extent.fixed, *([name, times] for name, times in extent.terms)]
 
 
+def _extents(extents: Sequence[Extent]) -> list[Any]:
+    return [_extent(one) for one in extents]
+
+
+def _tensor(item: TensorInfo) -> list[Any]:
+    entry = [item.name, item.is_parameter, item.itemsize, _extents(item.shape)]
+    return [*entry, _extents(item.within)] if item.within else entry
+
+
+def _branch(branch: Branch) -> list[Any]:
+    return [branch.name, list(branch.groups), list(branch.outer)]
+
+
+def _read_extents(data: Sequence[Any]) -> tuple[Extent, ...]:
+    return tuple(map(_read_extent, data))
+
+
+def _read_tensor(
+    name: str, parameter: bool, itemsize: int, shape: Sequence[Any], within: Sequence[Any] = ()
+) -> TensorInfo:
+    return TensorInfo(name, parameter, itemsize, _read_extents(shape), _read_extents(within))
+
+
+def _read_branch(name: str, groups: Sequence[str], outer: Sequence[str]) -> Branch:
+    return Branch(
+        name,
+        Removal((), (), rank=0, dim=0),
+        size=0,
+        units=(),
+        groups=tuple(map(str, groups)),
+        tensors=(),
+        layers=(),
+        outer=tuple(map(str, outer)),
+        value="",
+    )
+
+
 def _read_extent(data: Sequence[Any]) -> Extent:
     fixed, *terms = data
     return Extent(int(fixed), tuple((str(name), int(times)) for name, times in terms))
@@ -136,12 +177,10 @@ def _layer(data: Mapping[str, Any]) -> Layer:
         data["module"],
         data["kind"],
         data["weight"],
-        tuple(
-            Product(int(factor), tuple(map(_read_extent, extents)))
-            for factor, extents in data["macs"]
-        ),
+        tuple(Product(int(factor), _read_extents(extents)) for factor, extents in data["macs"]),
         _read_extent(data["reads"]),
         _read_extent(data["writes"]),
+        _read_extents(data.get("within", ())),
     )
 
 

@@ -138,14 +138,28 @@ class Surrogate:
 def features(problem: FrozenProblem, counts: NDArray[np.int64]) -> Floats:
     """Return the features of plans [plans, groups]: [plans, 2 * groups], each of at most about 1.
 
-    The square root of each group's keep fraction, and of its error relative to its largest.
+    The square root of each group's keep fraction, and of its error relative to its largest. What
+    goes with a branch keeps nothing; ``counts`` has it whole.
     """
     sizes = np.array([group.size for group in problem.structure.groups], np.float64)
+    counts = counts * _stays(problem, counts)
     columns = []
     for place, group in enumerate(problem.structure.groups):
         curve = np.asarray(problem.ranking.errors[group.name], np.float64)
         columns.append(np.sqrt(np.maximum(curve, 0.0) / max(curve.max(), 1e-12))[counts[:, place]])
     return np.concatenate((np.sqrt(counts / sizes), np.stack(columns, axis=1)), axis=1)
+
+
+def _stays(problem: FrozenProblem, counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether groups are in no branch that is gone, [plans, groups]."""
+    names = {name: place for place, name in enumerate(problem.structure.sizes)}
+    stays = np.ones(counts.shape, bool)
+    for branch in problem.structure.branches:
+        gone = counts[:, names[branch.name]] == 0
+        inside = [one.name for one in problem.structure.branches if branch.name in one.outer]
+        for name in (*branch.groups, *inside):
+            stays[:, names[name]] &= ~gone
+    return stays
 
 
 def quality(surrogate: Surrogate, counts: NDArray[np.int64], losses: Floats) -> Quality:

@@ -2,27 +2,49 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from autoprune.agents.base import let_search
 from autoprune.agents.registry import searcher
 from autoprune.commands.suite.answers import answers
 from autoprune.commands.suite.frozen import FrozenProblem
-from autoprune.commands.suite.surrogate import spearman
+from autoprune.commands.suite.surrogate import features, spearman
 from autoprune.commands.suite.table import SuiteIndex, Table
 from autoprune.errors import DamagedError, UsageError
 from autoprune.problem.ledger import Ledger
 from autoprune.problem.scorer import FunctionScorer
+from autoprune.ranking.ordering import Ranking
+from autoprune.structure.depth import settled
 from autoprune.testing import toy_problem
 from tests.commands.suite.tables import recorded, toy_table, truth, write_suite
+from tests.landscape import landscape
+from tests.synthetic import deep_structures, with_branches
 
 
+def thawed(problem):
+    return FrozenProblem.from_json(json.loads(json.dumps(FrozenProblem.of(problem).to_json())))
+
+
+def ranked(structure, budget):
+    made = landscape(structure, 0, budget)
+    orders = {name: torch.arange(size) for name, size in structure.sizes.items()}
+    return replace(made, ranking=Ranking("l1", orders, made.ranking.errors))
+
+
+def branched():
+    return ranked(with_branches([12, 8, 10, 6], 12, nested=True), "0.4flops")
+
+
+@pytest.mark.parametrize("real", [toy_problem(0, "0.4flops", 8), branched()], ids=["wide", "deep"])
 @pytest.mark.parametrize("name", ["dp", "evolution", "greedy", "random", "ddpg"])
-def test_a_searcher_cannot_tell_a_frozen_problem_from_the_real_one(name):
-    real = toy_problem(0, "0.4flops", 8)
-    frozen = FrozenProblem.from_json(json.loads(json.dumps(FrozenProblem.of(real).to_json())))
+def test_a_searcher_cannot_tell_a_frozen_problem_from_the_real_one(name, real):
+    frozen = thawed(real)
     posed = frozen.pose("0.4flops", FunctionScorer(real.evaluate))
     histories = []
     for problem in (real, posed):
@@ -30,6 +52,30 @@ def test_a_searcher_cannot_tell_a_frozen_problem_from_the_real_one(name):
         let_search(searcher(name), problem, ledger, 3)
         histories.append([(record.plan, record.evaluation.loss) for record in ledger.history])
     assert histories[0] == histories[1] and len(histories[0]) > 4
+
+
+@settings(max_examples=40)
+@given(deep_structures, st.data())
+def test_every_cost_knows_the_branches_that_are_gone(structure, data):
+    real = ranked(structure, "1flops")
+    frozen = thawed(real)
+    kept = {name: data.draw(st.integers(1, size)) for name, size in structure.sizes.items()}
+    for branch in structure.branches:
+        kept[branch.name] = data.draw(st.integers(0, 1))
+    plan = settled(structure, kept)
+    assert frozen.cost.counts(plan).tolist() == real.cost.counts(plan).tolist()
+    for cost in ("macs", "parameters", "bytes", "energy"):
+        assert getattr(frozen.cost, cost)(plan) == getattr(real.cost, cost)(plan)
+
+
+def test_what_goes_with_a_branch_is_no_width_to_the_surrogate():
+    problem = FrozenProblem.of(branched())
+    names = list(problem.structure.sizes)
+    (inner,) = next(one.groups for one in problem.structure.branches if one.name == "block2")
+    gone = problem.cost.counts(settled(problem.structure, {**problem.structure.sizes, "block2": 0}))
+    found = features(problem, np.array([gone, problem.cost.counts(problem.structure.sizes)]))
+    assert gone[names.index(inner)] > 0  # what comes back with the branch
+    assert found[:, names.index(inner)].tolist() == [0.0, 1.0]
 
 
 def test_every_cost_of_a_frozen_problem_is_that_of_the_network():

@@ -1,36 +1,87 @@
-"""Plans of a network evaluated as delivered, on three splits, and a journal of them."""
+"""Plans of a table's network evaluated as delivered, on three splits, and a journal of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
 import torch
 from torch import nn
 
 from autoprune.data import Samples
-from autoprune.data.classification import Classification
+from autoprune.data.task import PerSampleTask
+from autoprune.errors import UsageError
+from autoprune.foundation.options import Depth
+from autoprune.foundation.user_code import is_factory, load
+from autoprune.networks import zoo
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form, forward, laid_out
 from autoprune.networks.folding import find_foldable, folded, pairs_in
-from autoprune.pipeline.posing import Problem
+from autoprune.networks.weights import load_weights
+from autoprune.pipeline.posing import Problem, pose
 from autoprune.pipeline.tuning import ScoredFitConfig
 from autoprune.problem.evaluation import Evaluation
 from autoprune.ranking.reconstruction import Reconstruction
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
 
-SPLITS = ("search", "validation", "test")
-
-BATCH = 128
+BATCH: Final = 128
 """Samples per forward pass."""
+
+WEIGHTS: Final = "network.safetensors"
+"""File of a table with the weights of its network."""
+
+EMBEDDED: Final = "digits"
+"""Data that need no path."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Network, data and samples that the plans of a table are evaluated with.
+
+    ``network``: name in the zoo, with ``options``, or a function of a file in the folder of all
+    tables. ``data``: what it is called. ``samples``: the most of the search, validation and test
+    split. ``embedded``: the network is the one that the product trains on its digits.
+    """
+
+    network: str
+    data: str
+    samples: tuple[int, int, int]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    task: str = "classification"
+    depth: Depth = "off"
+    embedded: bool = False
+
+    def pose(self, folder: Path, data: str | None) -> Problem:
+        """Pose the problem; ``folder``: the table's, ``data``: where the data are.
+
+        Raises UsageError where the data have to be named, or the weights are not there.
+        """
+        source = data or (EMBEDDED if self.data == EMBEDDED else None)
+        if source is None:
+            raise UsageError(
+                f"plans of {folder.name} are evaluated on {self.data}, which is not embedded",
+                f"name where it is: --evaluate {folder.name}=path/to/data",
+            )
+        network: nn.Module | str = self.network
+        if not self.embedded:
+            network = self._built(folder)
+            load_weights(network, folder / WEIGHTS)
+        return pose(network, source, task=self.task, depth=self.depth, progress=False)
+
+    def _built(self, folder: Path) -> nn.Module:
+        if is_factory(self.network):
+            made: nn.Module = load(str(folder.parent / self.network))[0]()
+            return made
+        return zoo.build(self.network, **self.options)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Loss and score of a plan's network on each of ``SPLITS``."""
+    """Loss and score of a plan's network on the search, validation and test split."""
 
     losses: tuple[float, ...]
     scores: tuple[float, ...]
@@ -46,8 +97,8 @@ class Recorder:
 
     def __init__(self, problem: Problem, samples: Sequence[int], journal: Path) -> None:
         inputs = problem.session.inputs
-        if not isinstance(inputs.task, Classification):
-            raise TypeError("tables are recorded for classification")
+        if not isinstance(inputs.task, PerSampleTask):
+            raise TypeError("tables are recorded for tasks with a loss of each sample")
         self.problem, self.task, self.journal = problem, inputs.task, journal
         config = ScoredFitConfig()
         calibration = inputs.calibration(config.samples, problem.session.seeds)
