@@ -1,6 +1,6 @@
 """Record plans for the tables of `autoprune suite`: real evaluations, a journal, then a table.
 
-python benchmarks/record_suite.py digits-resnet --minutes 2
+python benchmarks/record_suite.py digits-resnet --weights RUN --minutes 4
 python benchmarks/record_suite.py resnet20-cifar10-jpeg --weights FILE --data DIR --minutes 60
 
 The weights, a file or a run, are copied into the table's folder the first time.
@@ -87,7 +87,7 @@ ALL = (500, 500, 500)
 
 SPECS = {
     "digits-resnet": Spec(
-        Recorded("digits-resnet", "digits", ALL, embedded=True),
+        Recorded("digits-resnet", "digits", ALL, DIGITS),
         {"digits-resnet-flops": FLOPS, "digits-resnet-params": PARAMETERS},
         whole=True,
     ),

@@ -8,7 +8,7 @@ the first plan; NNI's pruner, with temperatures of 100 to 20 for accuracies, acc
 from __future__ import annotations
 
 import numpy as np
-from fractions_of import on_budget, sizes
+from fractions_of import fractions, on_budget
 
 from autoprune import Ledger, PruningProblem
 
@@ -24,13 +24,13 @@ class Annealing:
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
         """Anneal until no evaluation is left or nothing new turns up."""
-        rng, units, repeats = np.random.default_rng(seed), sizes(problem), 0
+        rng, groups, repeats = np.random.default_rng(seed), len(problem.structure.groups), 0
         now = problem.budget.uniform()
         loss = first = ledger.evaluate(now).loss
         while ledger.left and repeats < 100:
             heat = HOT * (COLD / HOT) ** (ledger.count / ledger.limit)
             change = DISTURBED * np.sqrt(heat / HOT)
-            kept = problem.budget.counts(now) / units + rng.uniform(-change, change, len(units))
+            kept = fractions(problem, now) + rng.uniform(-change, change, groups)
             plan = on_budget(problem, np.clip(kept, 0.02, 1.0))
             repeats = repeats + 1 if plan in ledger else 0
             found = ledger.evaluate(plan).loss

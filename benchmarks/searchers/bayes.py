@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import erf
 
 import numpy as np
-from fractions_of import on_budget, sizes
+from fractions_of import fractions, on_budget
 from numpy.typing import NDArray
 
 from autoprune import Ledger, PruningProblem
@@ -30,12 +30,12 @@ class Bayes:
 
     def search(self, problem: PruningProblem, ledger: Ledger, seed: int) -> None:
         """Search until no evaluation is left or no candidate is new."""
-        rng, units = np.random.default_rng(seed), sizes(problem)
+        rng, groups = np.random.default_rng(seed), len(problem.structure.groups)
         ledger.evaluate(problem.budget.uniform())
         while ledger.left:
-            done = [problem.budget.counts(one.plan) / units for one in ledger.history]
+            done = [fractions(problem, one.plan) for one in ledger.history]
             known, losses = np.array(done), np.log([one.evaluation.loss for one in ledger.history])
-            kept = rng.uniform(0.05, 1, (CANDIDATES, len(units)))
+            kept = rng.uniform(0.05, 1, (CANDIDATES, groups))
             if ledger.count >= FIRST * ledger.limit:
                 best = known[
                     np.argsort(losses)[rng.integers(0, min(5, len(losses)), CANDIDATES // 2)]
@@ -48,7 +48,7 @@ class Bayes:
                 return
             chosen = 0
             if ledger.count >= FIRST * ledger.limit:
-                asked = np.array([problem.budget.counts(plan) / units for plan in new])
+                asked = np.array([fractions(problem, plan) for plan in new])
                 chosen = int(np.argmax(improvement(known, losses, asked)))
             ledger.evaluate(new[chosen])
 

@@ -47,7 +47,12 @@ class SuiteConfig(RunConfig):
     seed: int = 0
     """First seed."""
     limit: float = 300.0
-    """Seconds after which a search that has not ended counts for nothing."""
+    """Seconds after which a search that has not ended counts for nothing, evaluations left out."""
+    evaluate: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(metavar="TABLE[=DATA] ...", help_behavior_hint="(default: none)"),
+    ] = ()
+    """Tables whose networks evaluate what is not recorded; =DATA says where their data are."""
     tables: Annotated[
         str | None,
         tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: benchmarks/suite)"),
@@ -61,6 +66,12 @@ class SuiteConfig(RunConfig):
             raise UsageError("--searchers names none", "--searchers uniform dp mine.py:Mine")
         if not self.limit > 0:
             raise UsageError(f"--limit must be more than 0 seconds, not {self.limit:g}")
+
+    @property
+    def sources(self) -> dict[str, str | None]:
+        """Where the data are of the tables whose networks evaluate, None for embedded ones."""
+        parts = (one.partition("=") for one in self.evaluate)
+        return {name: place or None for name, _, place in parts}
 
     @property
     def title(self) -> str:

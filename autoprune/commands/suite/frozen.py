@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from autoprune.structure.table import (
     Structure,
     TensorInfo,
 )
+
+_NO_FIGURES: Final = dict.fromkeys(("orders", "errors", "statistics"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,16 @@ class FrozenProblem:
         bound = Budget.parse(budget).bind(self.cost, self.steps)
         return PruningProblem(
             self.structure, self.cost, bound, self.ranking, scorer, self.statistics
+        )
+
+    def resembles(self, other: FrozenProblem) -> bool:
+        """Whether two problems are the same but for the last digits of another machine's sums."""
+        own, theirs = ({**one.to_json(), **_NO_FIGURES} for one in (self, other))
+        return own == theirs and all(
+            np.allclose(
+                curve, other.ranking.errors[name], rtol=0.02, atol=1e-3 * max(curve.max(), 1e-9)
+            )
+            for name, curve in self.ranking.errors.items()
         )
 
     @property

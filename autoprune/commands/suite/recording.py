@@ -6,14 +6,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import torch
 from torch import nn
 
+from autoprune.commands.suite.table import Measured
 from autoprune.data import Samples
 from autoprune.data.task import PerSampleTask
-from autoprune.errors import UsageError
+from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.options import Depth
 from autoprune.foundation.user_code import is_factory, load
 from autoprune.networks import zoo
@@ -44,7 +45,7 @@ class Recorded:
 
     ``network``: name in the zoo, with ``options``, or a function of a file in the folder of all
     tables. ``data``: what it is called. ``samples``: the most of the search, validation and test
-    split. ``embedded``: the network is the one that the product trains on its digits.
+    split.
     """
 
     network: str
@@ -53,7 +54,22 @@ class Recorded:
     options: Mapping[str, Any] = field(default_factory=dict)
     task: str = "classification"
     depth: Depth = "off"
-    embedded: bool = False
+
+    @classmethod
+    def of(cls, about: Mapping[str, Any], folder: Path) -> Self:
+        """Read what a table says of itself; raise DamagedError for anything else."""
+        try:
+            samples = about["samples"]
+            return cls(
+                str(about["network"]),
+                str(about["data"]),
+                (int(samples["search"]), int(samples["validation"]), int(samples["test"])),
+                dict(about["options"]),
+                str(about["task"]),
+                "auto" if about["depth"] == "auto" else "off",
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedError(f"{folder.name} does not say how it was recorded: {error}") from None
 
     def pose(self, folder: Path, data: str | None) -> Problem:
         """Pose the problem; ``folder``: the table's, ``data``: where the data are.
@@ -66,10 +82,8 @@ class Recorded:
                 f"plans of {folder.name} are evaluated on {self.data}, which is not embedded",
                 f"name where it is: --evaluate {folder.name}=path/to/data",
             )
-        network: nn.Module | str = self.network
-        if not self.embedded:
-            network = self._built(folder)
-            load_weights(network, folder / WEIGHTS)
+        network = self._built(folder)
+        load_weights(network, folder / WEIGHTS)
         return pose(network, source, task=self.task, depth=self.depth, progress=False)
 
     def _built(self, folder: Path) -> nn.Module:
@@ -77,14 +91,6 @@ class Recorded:
             made: nn.Module = load(str(folder.parent / self.network))[0]()
             return made
         return zoo.build(self.network, **self.options)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Loss and score of a plan's network on the search, validation and test split."""
-
-    losses: tuple[float, ...]
-    scores: tuple[float, ...]
 
 
 class Recorder:
@@ -135,6 +141,12 @@ class Recorder:
                 entry = [dict(plan), *found.losses, *found.scores]
                 stream.write(json.dumps(entry) + "\n")
         return Evaluation(found.scores[0], found.losses[0])
+
+    def at(self, counts: Sequence[int]) -> Measured:
+        """Return loss and score of a plan [groups] on each split."""
+        plan = self.problem.cost.plan(counts)
+        self(plan)
+        return self.known[plan]
 
     @torch.inference_mode()
     def measure(self, network: nn.Module) -> Measured:

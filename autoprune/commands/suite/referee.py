@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
 from autoprune.agents.registry import SEARCHERS
-from autoprune.commands.suite.answers import Answer, answers
+from autoprune.commands.suite.answers import Answer, Evaluate, answers
 from autoprune.commands.suite.seat import receive, send, serve
 from autoprune.commands.suite.table import Table
 from autoprune.cost.bound_budget import BoundBudget
@@ -38,11 +38,19 @@ _PATIENCE: Final = 1.0
 
 @dataclass(frozen=True, eq=False)
 class Arena:
-    """A table at a budget; ``tables``: the folder that no searcher may read."""
+    """A table at a budget; ``tables``: the folder that no searcher may read.
+
+    ``evaluate``: what evaluates plans that are not in the table.
+    """
 
     table: Table
     budget: str
     tables: str
+    evaluate: Evaluate | None = None
+
+    def answers(self, plans: Sequence[Counts], split: str = "search") -> list[Answer]:
+        """Return the answers for plans on a split."""
+        return answers(self.table, plans, split, self.evaluate)
 
     @cached_property
     def bound(self) -> BoundBudget:
@@ -76,6 +84,8 @@ class Played:
 
 def play(arena: Arena, searcher: str, evaluations: int, seed: int, limit: float) -> Played:
     """Let a searcher search in a process of its own, for at most ``limit`` seconds of wall time.
+
+    The time that answers take does not count.
 
     Every plan that it asks for counts once, however it asks; the same plan has the same answer.
     """
@@ -134,8 +144,10 @@ def _attend(pipe: Connection, book: _Book, until: float, limit: float) -> Mappin
             return {"fails": "it sent what is no message"}
         if "plans" not in message:
             return message
+        asked = time.monotonic()
         with suppress(BrokenPipeError):
             send(pipe, book.reply(message["plans"]))
+        until += time.monotonic() - asked
         if time.monotonic() > until:
             return {"fails": f"it did not end within {limit:g} seconds"}
 
@@ -154,7 +166,7 @@ class _Book:
             self._check(plans)
             new = [plan for plan in dict.fromkeys(plans) if plan not in self._known]
             allowed = new[: self._limit - len(self._known)]
-            found = answers(self._arena.table, allowed)
+            found = self._arena.answers(allowed)
         except (TypeError, ValueError, OverflowError) as error:
             return {"refused": f"it asks for what is no plan: {error}"}
         except AutopruneError as error:

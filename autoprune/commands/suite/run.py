@@ -13,10 +13,12 @@ from typing import Final
 import numpy as np
 
 from autoprune.agents.registry import SEARCHERS
-from autoprune.commands.suite.answers import answers
+from autoprune.commands.suite.answers import Evaluate
 from autoprune.commands.suite.config import SuiteConfig
+from autoprune.commands.suite.frozen import FrozenProblem
 from autoprune.commands.suite.leaderboard import leaderboard_text
 from autoprune.commands.suite.page import suite_page
+from autoprune.commands.suite.recording import Recorded, Recorder
 from autoprune.commands.suite.referee import Arena, Played, play
 from autoprune.commands.suite.result import Entry, Scoreboard, Standing, SuiteResult, falls
 from autoprune.commands.suite.table import SuiteIndex, SuiteTask, Table
@@ -171,7 +173,8 @@ def _play(
     known = {str(one["cell"]): one for one in run.journal.records}
     failed: dict[str, str] = {}
     spent: dict[str, list[float]] = {name: [] for name in specs}
-    cells = list(_cells(tasks, specs, str(config.place)))
+    evaluate = _evaluating(config, run, tasks, progress)
+    cells = list(_cells(tasks, specs, str(config.place), evaluate))
     found: dict[tuple[str, str], dict[str, Entry]] = {}
     with progress.phase("suite", len(cells)) as phase:
         for cell in cells:
@@ -187,8 +190,9 @@ def _play(
             spent[cell.name] += record["seconds"]
             found.setdefault((cell.task, cell.arena.budget), {})[cell.name] = entry
             phase.advance()
+    boards = (_scoreboard(table, task, found, evaluate) for table, task in tasks)
     return SuiteResult(
-        tuple(_scoreboard(table, task, found) for table, task in tasks),
+        tuple(boards),
         versions,
         config.evaluations,
         config.seeds,
@@ -197,12 +201,37 @@ def _play(
     )
 
 
+def _evaluating(
+    config: SuiteConfig, run: Run, tasks: Sequence[tuple[Table, SuiteTask]], progress: Progress
+) -> dict[str, Evaluate]:
+    """Return what evaluates the plans of tables that were named for it, by the table's name."""
+    tables = {table.name: table for table, _ in tasks}
+    found: dict[str, Evaluate] = {}
+    for name, data in config.sources.items():
+        if name not in tables:
+            raise UsageError(f"no table {name!r} is used", _near(name, tables))
+        table, folder = tables[name], config.place / name
+        recorded = Recorded.of(table.about, folder)
+        with progress.phase(f"posing {name}", 1):
+            problem = recorded.pose(folder, data)
+        if not table.problem.resembles(FrozenProblem.of(problem)):
+            raise UsageError(
+                f"{name} is about another network, or its data are others",
+                "evaluate with what the table names, and this version of autoprune and torch",
+            )
+        found[name] = Recorder(problem, recorded.samples, run.path / f"{name}.jsonl").at
+    return found
+
+
 def _cells(
-    tasks: Sequence[tuple[Table, SuiteTask]], specs: Mapping[str, str], tables: str
+    tasks: Sequence[tuple[Table, SuiteTask]],
+    specs: Mapping[str, str],
+    tables: str,
+    evaluate: Mapping[str, Evaluate],
 ) -> Iterator[_Cell]:
     for table, task in tasks:
         for budget in task.budgets:
-            arena = Arena(table, budget, tables)
+            arena = Arena(table, budget, tables, evaluate.get(table.name))
             for name, spec in specs.items():
                 yield _Cell(task.name, arena, name, spec)
 
@@ -219,7 +248,7 @@ def _entry(cell: _Cell, config: SuiteConfig, complaint: str) -> tuple[Entry, lis
     if complaint:
         return Entry(complaint=complaint), []
     chosen = [game.best for game in games]
-    validation, test = (answers(cell.arena.table, chosen, s) for s in ("validation", "test"))
+    validation, test = (cell.arena.answers(chosen, split) for split in ("validation", "test"))
     answered = Counter[str]()
     for game in games:
         answered.update(game.answered)
@@ -237,16 +266,20 @@ def _entry(cell: _Cell, config: SuiteConfig, complaint: str) -> tuple[Entry, lis
 
 
 def _scoreboard(
-    table: Table, task: SuiteTask, found: Mapping[tuple[str, str], Mapping[str, Entry]]
+    table: Table,
+    task: SuiteTask,
+    found: Mapping[tuple[str, str], Mapping[str, Entry]],
+    evaluate: Mapping[str, Evaluate],
 ) -> Scoreboard:
     standings = []
     for budget in task.budgets:
-        bound = Arena(table, budget, "").bound
+        arena = Arena(table, budget, "", evaluate.get(table.name))
+        bound = arena.bound
         within = np.array([bound.fits(counts) for counts in table.counts])
-        (uniform,) = answers(table, [bound.counts(bound.uniform()).tolist()])
+        (uniform,) = arena.answers([tuple(bound.counts(bound.uniform()).tolist())])
         least = float(table.losses[within, 0].min())
         measured = table.quality.get(budget)
-        quality = None if measured is None else measured.to_json()
+        quality = None if measured is None or arena.evaluate else measured.to_json()
         entries = found[task.name, budget]
         standings.append(Standing(budget, least, uniform.loss, entries, quality))
     return Scoreboard(task.name, tuple(standings))

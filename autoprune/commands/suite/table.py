@@ -54,6 +54,14 @@ AGAIN: Final = "get the folder of tables again, as the repository has it"
 
 
 @dataclass(frozen=True)
+class Measured:
+    """Loss and score of a plan's network on each of ``SPLITS``."""
+
+    losses: tuple[float, ...]
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class SuiteTask:
     """Task of a table: its name and its budgets."""
 

@@ -1,15 +1,31 @@
-"""A suite of one table, of the toy problem, whose test losses are known."""
+"""A suite of one table, of the toy problem, whose test losses are known; one with branches."""
+
+from dataclasses import replace
 
 import numpy as np
+import torch
 
 from autoprune.agents.random_search import random_walk
 from autoprune.commands.suite.frozen import FrozenProblem
 from autoprune.commands.suite.surrogate import Surrogate, quality
 from autoprune.commands.suite.table import SuiteIndex, SuiteTask, Table
 from autoprune.envs.walk import WalkContext
+from autoprune.ranking.ordering import Ranking
 from autoprune.testing import toy_problem
+from tests.landscape import landscape
+from tests.synthetic import with_branches
 
 BUDGETS = ("0.5flops", "0.3params")
+
+
+def ranked(structure, budget):
+    made = landscape(structure, 0, budget)
+    orders = {name: torch.arange(size) for name, size in structure.sizes.items()}
+    return replace(made, ranking=Ranking("l1", orders, made.ranking.errors))
+
+
+def branched():
+    return ranked(with_branches([12, 8, 10, 6], 12, nested=True), "0.4flops")
 
 
 def truth(plan):

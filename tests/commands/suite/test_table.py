@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,26 +17,21 @@ from autoprune.commands.suite.table import SuiteIndex, Table
 from autoprune.errors import DamagedError, UsageError
 from autoprune.problem.ledger import Ledger
 from autoprune.problem.scorer import FunctionScorer
-from autoprune.ranking.ordering import Ranking
 from autoprune.structure.depth import settled
 from autoprune.testing import toy_problem
-from tests.commands.suite.tables import recorded, toy_table, truth, write_suite
-from tests.landscape import landscape
-from tests.synthetic import deep_structures, with_branches
+from tests.commands.suite.tables import (
+    branched,
+    ranked,
+    recorded,
+    toy_table,
+    truth,
+    write_suite,
+)
+from tests.synthetic import deep_structures
 
 
 def thawed(problem):
     return FrozenProblem.from_json(json.loads(json.dumps(FrozenProblem.of(problem).to_json())))
-
-
-def ranked(structure, budget):
-    made = landscape(structure, 0, budget)
-    orders = {name: torch.arange(size) for name, size in structure.sizes.items()}
-    return replace(made, ranking=Ranking("l1", orders, made.ranking.errors))
-
-
-def branched():
-    return ranked(with_branches([12, 8, 10, 6], 12, nested=True), "0.4flops")
 
 
 @pytest.mark.parametrize("real", [toy_problem(0, "0.4flops", 8), branched()], ids=["wide", "deep"])
