@@ -1,0 +1,116 @@
+"""Plans that are in no row, evaluated with the network that lies beside the table, and its data."""
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from autoprune.agents.random_search import random_walk
+from autoprune.cli.main import main
+from autoprune.commands.suite.frozen import FrozenProblem
+from autoprune.commands.suite.recording import WEIGHTS, Recorded, Recorder
+from autoprune.commands.suite.table import SuiteTask, Table
+from autoprune.envs.walk import WalkContext
+from autoprune.errors import UsageError
+from autoprune.networks import zoo
+from tests.commands.suite.tables import write_suite
+
+BUDGET = "0.5flops"
+SHAPE = {"classes": 10, "channels": 1, "size": 8}
+RECORDED = Recorded("digits-resnet", "digits", (60, 40, 50), SHAPE)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    place = tmp_path_factory.mktemp("suite")
+    folder = place / "small"
+    folder.mkdir()
+    torch.manual_seed(0)
+    save_file(zoo.build("digits-resnet", **SHAPE).state_dict(), folder / WEIGHTS)
+    return place
+
+
+@pytest.fixture(scope="module")
+def recorder(place):
+    problem = RECORDED.pose(place / "small", None)
+    return Recorder(problem, RECORDED.samples, place / "journal.jsonl")
+
+
+@pytest.fixture(scope="module")
+def suite(place, recorder):
+    """Return a suite of one table that holds the uniform plan and no other."""
+    problem = FrozenProblem.of(recorder.problem)
+    counts = recorder.problem.cost.counts(recorder.problem.budget.uniform())
+    found = recorder.at(counts)
+    about = asdict(RECORDED)
+    about["samples"] = dict(zip(("search", "validation", "test"), RECORDED.samples, strict=True))
+    table = Table(
+        *("small", about, problem, (SuiteTask("small-flops", (BUDGET,)),), counts[None]),
+        np.array([found.losses]),
+        np.array([found.scores]),
+        np.zeros(1, bool),
+        whole=False,
+        surrogate=None,
+        quality={},
+    )
+    return write_suite(place, table)
+
+
+def play(suite, run, *options):
+    given = ("suite", "--tables", str(suite), "--run", str(run), "--searchers", "random")
+    return main([*given, "--evaluations", "5", "--seeds", "2", *options])
+
+
+def test_what_is_not_recorded_is_evaluated(suite, recorder, tmp_path):
+    assert play(suite, tmp_path / "one", "--evaluate", "small") == 0
+    assert play(suite, tmp_path / "two", "--evaluate", "small") == 0
+    text = (tmp_path / "one" / "result.json").read_text()
+    assert text == (tmp_path / "two" / "result.json").read_text()
+    found = json.loads(text)["tasks"][0]["budgets"][0]["searchers"]["random"]
+    assert found["answered"]["surrogate"] == 0
+    assert found["answered"]["evaluated"] + found["answered"]["table"] == 10
+    for plan, loss, test in zip(found["plans"], found["loss"], found["test_loss"], strict=True):
+        true = recorder.at(plan)
+        assert (loss, test) == pytest.approx((true.losses[0], true.losses[2]), rel=1e-5)
+
+
+def test_a_recorder_evaluates_a_plan_once(recorder):
+    plan = random_walk(WalkContext.of(recorder.problem), np.random.default_rng(3))
+    first = recorder(plan)
+    lines = recorder.journal.read_text().count("\n")
+    assert recorder(plan) == first and recorder.journal.read_text().count("\n") == lines
+    again = Recorder(recorder.problem, RECORDED.samples, recorder.journal)
+    assert again.known == recorder.known
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "is not in the table small"),
+        (["--evaluate", "smal"], "did you mean small?"),
+        (["--evaluate", "small=nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_answered_is_said(suite, tmp_path, capsys, options, said):
+    assert play(suite, tmp_path / "run", *options) > 0
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_another_network_is_refused(suite, tmp_path, capsys):
+    file = suite / "small" / WEIGHTS
+    before = load_file(file)
+    try:
+        torch.manual_seed(1)
+        save_file(zoo.build("digits-resnet", **SHAPE).state_dict(), file)
+        assert play(suite, tmp_path / "run", "--evaluate", "small") == 2
+    finally:
+        save_file(before, file)
+    assert "about another network" in capsys.readouterr().err
+
+
+def test_data_that_are_not_embedded_have_to_be_named(place):
+    with pytest.raises(UsageError, match="--evaluate small=path"):
+        replace(RECORDED, data="FashionMNIST").pose(place / "small", None)
