@@ -75,7 +75,7 @@ class FrozenProblem:
         )
 
     @property
-    def _branches(self) -> tuple[Branch, ...]:
+    def branches(self) -> tuple[Branch, ...]:
         """Branches that a plan may take out."""
         structure = self.structure
         return tuple(one for one in structure.branches if one.name in structure.sizes)
@@ -99,7 +99,7 @@ class FrozenProblem:
                 for layer in structure.layers
             ],
             "tensors": [_tensor(item) for item in structure.tensors],
-            **({"branches": [_branch(one) for one in self._branches]} if self._branches else {}),
+            **({"branches": [_branch(one) for one in self.branches]} if self.branches else {}),
             "slices": {
                 name: [[part.tensor, part.dim, part.role] for part in structure.slices[name]]
                 for name in names

@@ -154,9 +154,9 @@ def _stays(problem: FrozenProblem, counts: NDArray[np.int64]) -> NDArray[np.bool
     """Whether groups are in no branch that is gone, [plans, groups]."""
     names = {name: place for place, name in enumerate(problem.structure.sizes)}
     stays = np.ones(counts.shape, bool)
-    for branch in problem.structure.branches:
+    for branch in problem.branches:
         gone = counts[:, names[branch.name]] == 0
-        inside = [one.name for one in problem.structure.branches if branch.name in one.outer]
+        inside = [one.name for one in problem.branches if branch.name in one.outer]
         for name in (*branch.groups, *inside):
             stays[:, names[name]] &= ~gone
     return stays

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,6 +68,10 @@ def test_what_goes_with_a_branch_is_no_width_to_the_surrogate():
     (inner,) = next(one.groups for one in problem.structure.branches if one.name == "block2")
     gone = problem.cost.counts(settled(problem.structure, {**problem.structure.sizes, "block2": 0}))
     found = features(problem, np.array([gone, problem.cost.counts(problem.structure.sizes)]))
+    plain = [group for group in problem.structure.groups if group.kind != "branch"]
+    wide = replace(problem, structure=replace(problem.structure, groups=tuple(plain)))
+    whole = np.array([[group.size for group in plain]])
+    assert features(wide, whole)[0, : len(plain)].tolist() == [1.0] * len(plain)
     assert gone[names.index(inner)] > 0  # what comes back with the branch
     assert found[:, names.index(inner)].tolist() == [0.0, 1.0]
 
