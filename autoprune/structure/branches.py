@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.fx import Node
 
@@ -171,16 +172,18 @@ def _brings_back(value: Node, nodes: Collection[Node]) -> bool:
     return False
 
 
-def names_of(cones: Sequence[Cone], taken: Iterable[str]) -> list[str]:
+def names_of(
+    cones: Sequence[Cone], taken: Iterable[str], shapes: Mapping[str, torch.Size]
+) -> list[str]:
     """Name branches: by the module that holds all of one if it holds one, else the largest in it.
 
-    Names that are ``taken`` get a suffix.
+    ``shapes`` are those of parameters and buffers. Names that are ``taken`` get a suffix.
     """
     parents = [_common(cone.paths) for cone in cones]
     count, used = Counter(parents), set(taken)
     names = []
     for cone, parent in zip(cones, parents, strict=True):
-        base = parent if parent and count[parent] == 1 else _largest(cone)
+        base = parent if parent and count[parent] == 1 else _largest(cone, shapes)
         name, number = base, 1
         while name in used:
             name = f"{base}:branch" if number == 1 else f"{base}:branch#{number}"
@@ -199,11 +202,16 @@ def _common(paths: Sequence[str]) -> str:
     return ".".join(parts[0][:shared])
 
 
-def _largest(cone: Cone) -> str:
+def _largest(cone: Cone, shapes: Mapping[str, torch.Size]) -> str:
+    """Return the module of the most elements; of several, that which runs the most operators."""
     counts = Counter({path: 0 for path in cone.paths})
     for node in cone.nodes:
         counts.update(path for path in _paths(node) if path in counts)
-    weights = {path: sum(name.startswith(f"{path}.") for name in cone.tensors) for path in counts}
+    weights = dict.fromkeys(counts, 0)
+    for name in cone.tensors:
+        for path in weights:
+            if name.startswith(f"{path}."):
+                weights[path] += shapes[name].numel()
     return max(cone.paths, key=lambda path: (weights[path], counts[path]))
 
 

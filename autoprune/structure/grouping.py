@@ -98,7 +98,7 @@ def _branches(
 ) -> tuple[Branch, ...]:
     """Describe the branches whose modules give out what can be told, outer ones first."""
     known = [cone for cone in cones if all(path in templates for path in cone.paths)]
-    names = names_of(known, slices)
+    names = names_of(known, slices, trace.shapes)
     branches = []
     for name, cone in zip(names, known, strict=True):
         column = trace.labels.roots(cone.column)
