@@ -56,18 +56,18 @@ def test_an_interrupted_search_ends_at_once_and_in_order(forges, whole):
 
 
 def test_a_crash_at_a_write_a_sync_or_a_rename_needs_no_human(forges, whole):
-    killed, cut = crashes.crash_everywhere(forges[1], whole[0], SEARCH, every=20)
-    sound(killed, 3)
+    killed, cut = crashes.crash_everywhere(forges[1], whole[0], SEARCH, every=30)
+    sound(killed, 2)
     sound(cut, 1)
 
 
 def test_a_full_disk_costs_nothing_that_was_there(forges, whole):
-    sound(crashes.sizes(forges[1], whole[0], SEARCH, limits=3), 3)
-    sound(crashes.fill_everywhere(forges[1], whole[0], SEARCH, every=40), 2)
+    sound(crashes.sizes(forges[1], whole[0], SEARCH, limits=2), 2)
+    sound(crashes.fill_everywhere(forges[1], whole[0], SEARCH, every=60), 1)
 
 
 def test_damage_is_noticed(forges, whole):
-    sound(damage.damage(forges[1], whole[0], SEARCH, flips=4, cuts=2, seed=0), 6)
+    sound(damage.damage(forges[1], whole[0], SEARCH, flips=3, cuts=1, seed=0), 4)
 
 
 def test_one_of_two_starts_proceeds(forges):
@@ -83,8 +83,8 @@ def test_damaged_caches_are_made_anew(forges):
 
 
 def test_files_of_strangers_run_nothing(forges):
-    tally, most = hostile.attack(forges[0], every=12)
-    sound(tally, 20)
+    tally, most = hostile.attack(forges[0], every=16)
+    sound(tally, 15)
     assert most["executions"] == 0
 
 
@@ -94,12 +94,12 @@ def test_random_words_get_a_line_and_a_documented_exit_code(forges):
 
 
 def test_bombs_are_refused_in_a_line(forges):
-    sound(bombs.explode(forges[0], every=6)[0], 4)
+    sound(bombs.explode(forges[0], every=8)[0], 3)
 
 
 def test_tickets_and_policies_of_strangers_harm_nobody(forges):
-    tally, most = strangers.offer_all(forges[0], every=40, seed=2)
-    sound(tally, 5)
+    tally, most = strangers.offer_all(forges[0], every=60, seed=2)
+    sound(tally, 3)
     assert most["executions"] == 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, get_args
 
 import tyro
 
@@ -29,19 +29,15 @@ Weights = Annotated[
         help_behavior_hint="",
     ),
 ]
-BudgetSpec = Annotated[
-    str,
-    tyro.conf.arg(
-        metavar="SPEC",
-        help="Ceiling on cost, as 0.5flops, 0.3params or 60Mmacs; joined by commas, all must hold.",
-    ),
-]
+_CEILING: Final = (
+    "Ceiling on cost, as 0.5flops, 0.3params or 60Mmacs; joined by commas, all must hold."
+)
+BudgetSpec = Annotated[str, tyro.conf.arg(metavar="SPEC", help=_CEILING)]
 AnyBudget = Annotated[
     str,
     tyro.conf.arg(
         metavar="SPEC",
-        help="Ceiling on cost, as 0.5flops, 0.3params or 60Mmacs; joined by commas, all must hold."
-        " Needed unless there is --budgets or --max-drop.",
+        help=f"{_CEILING} Needed unless there is --budgets or --max-drop.",
         help_behavior_hint="",
     ),
 ]
@@ -63,9 +59,11 @@ MaxDrop = Annotated[
         help_behavior_hint="",
     ),
 ]
-Minimized = Literal["flops", "latency", "params"] | None
+Minimized = Literal["flops", "latency", "params"]
+MINIMIZED: Final = get_args(Minimized)
+"""Units of the costs that may be minimized, the default first."""
 Minimize = Annotated[
-    Minimized,
+    Minimized | None,
     tyro.conf.arg(
         metavar="{flops,latency,params}",
         help="What --max-drop makes as small as it can.",

@@ -108,6 +108,16 @@ def files_section(run: str, uses: Mapping[str, str], files: Mapping[str, str]) -
     return Section("Files, and how to use them", "files", notes=[note], tables=tables)
 
 
+def network_uses(run: str, logs: object) -> dict[str, str]:
+    """Return what to type to use the network of a run; ``logs``: the directory that it lies in."""
+    return {
+        "from Python": f'autoprune.load("{run}")',
+        "for other programs": f"autoprune export --run {run} --to onnx",
+        "train it further": f"autoprune finetune --run {run}",
+        "see the curves": f"tensorboard --logdir {logs}",
+    }
+
+
 def page_text(page: Page) -> str:
     """Return a page as HTML; the same page is the same text."""
     return _template().render(page=page, drawing=drawing, cell=_cell, most=MOST_ROWS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, get_args
+from typing import ClassVar
 
 from autoprune.errors import UsageError
 from autoprune.foundation.config import (
@@ -18,6 +18,7 @@ from autoprune.foundation.config import (
     slug,
 )
 from autoprune.foundation.options import (
+    MINIMIZED,
     Align,
     AnyBudget,
     Backend,
@@ -176,10 +177,6 @@ def _is_time(text: str) -> bool:
         return 0 < float(text) < math.inf
     except ValueError:
         return False
-
-
-MINIMIZED: Final = get_args(get_args(get_args(Minimize)[0])[0])
-"""Units of the costs that may be minimized, the default first."""
 
 
 @dataclass(frozen=True, kw_only=True)

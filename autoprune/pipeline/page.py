@@ -18,6 +18,7 @@ from autoprune.foundation.page import (
     Table,
     asked,
     files_section,
+    network_uses,
     page_text,
 )
 from autoprune.foundation.statistics import wilson
@@ -222,10 +223,4 @@ def _rounds(result: Result) -> Iterable[Section]:
 
 def _files(result: Result) -> Section:
     run = str(result.run)
-    uses = {
-        "from Python": f'autoprune.load("{run}")',
-        "for other programs": f"autoprune export --run {run} --to onnx",
-        "train it further": f"autoprune finetune --run {run}",
-        "see the curves": f"tensorboard --logdir {result.run.parent}",
-    }
-    return files_section(run, uses, result.files)
+    return files_section(run, network_uses(run, result.run.parent), result.files)

@@ -40,7 +40,7 @@ def search(
     budget: str | None = None,
     *,
     max_drop: float | None = None,
-    minimize: Minimized = None,
+    minimize: Minimized | None = None,
     task: object = "classification",
     agent: str = "ddpg",
     searcher: str | Searcher | None = None,

@@ -119,17 +119,20 @@ def _with_proved_branches(
 def _passing(
     suspects: Sequence[Branch], error: Callable[[Sequence[Branch]], str | None]
 ) -> list[Branch]:
-    """Return the branches that pass together, found by halves."""
+    """Return the branches that pass together, found by halves; all together do not."""
 
     def grow(passed: list[Branch], more: Sequence[Branch]) -> list[Branch]:
         if not more or error([*passed, *more]) is None:
             return [*passed, *more]
+        return halves(passed, more)
+
+    def halves(passed: list[Branch], more: Sequence[Branch]) -> list[Branch]:
         if len(more) == 1:
             return passed
         middle = len(more) // 2
         return grow(grow(passed, more[:middle]), more[middle:])
 
-    return grow([], suspects)
+    return halves([], suspects)
 
 
 def _set_the_rest(

@@ -42,7 +42,7 @@ def apply(
     budget: str | None = None,
     *,
     max_drop: float | None = None,
-    minimize: Minimized = None,
+    minimize: Minimized | None = None,
     policy: str | Path | None = None,
     evaluations: int = 0,
     task: object = "classification",

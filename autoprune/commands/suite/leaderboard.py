@@ -21,7 +21,7 @@ SCOPE = (
 def caveat(quality: Mapping[str, float] | None) -> str:
     """Say how good the answers are that are not in the table."""
     if quality is None:
-        return "Every plan within the budgets is in the table: no answer is a guess."
+        return "No answer is a guess: plans are in the table, or were evaluated."
     low = min(quality["spearman"], quality["top"])
     told = (
         f"Plans in no row are answered by a surrogate: rank correlation {quality['spearman']:.3f},"
@@ -37,7 +37,7 @@ def short_caveat(standing: Standing) -> str:
     """Say in a few words whether the answers at a budget are certain."""
     quality = standing.quality
     if quality is None:
-        return "whole table"
+        return "no answer is a guess"
     low = min(quality["spearman"], quality["top"])
     mark = "" if low >= ENOUGH else f", below {ENOUGH}"
     return f"surrogate {quality['spearman']:.3f}, best tenth {quality['top']:.3f}{mark}"
@@ -53,15 +53,16 @@ def leaderboard_text(result: SuiteResult) -> str:
         f" {standings} budgets of {len(result.tasks)} tasks. Rank and regret are means over them;"
         " regret is 0 for the best recorded plan, 1 for the uniform one.",
         "",
-        "| searcher | rank | regret | best at | worse than the best at | from table | guessed |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| searcher | rank | regret | best at | worse than the best at | from table | evaluated"
+        " | guessed |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in result.leaderboard():
         counted = row["answered"]
         lines.append(
             f"| {row['searcher']} | {_number(row['rank'], 2)} | {_number(row['regret'], 3)}"
             f" | {row['best']} | {row['told_apart']} | {counted['table']}"
-            f" | {counted['surrogate']} |"
+            f" | {counted['evaluated']} | {counted['surrogate']} |"
         )
     lines += [""]
     for task in result.tasks:

@@ -17,6 +17,7 @@ from autoprune.foundation.page import (
     Table,
     asked,
     files_section,
+    network_uses,
     page_text,
 )
 from autoprune.foundation.tables import count, percent, reading, size
@@ -29,18 +30,13 @@ if TYPE_CHECKING:
 def trained_page(result: Trained, epochs: Sequence[Mapping[str, Any]], config: Config) -> str:
     """Return the page of a training; ``epochs``: its journal."""
     run = str(result.run)
-    uses = {
-        "from Python": f'autoprune.load("{run}")',
-        "for other programs": f"autoprune export --run {run} --to onnx",
-        "see the curves": f"tensorboard --logdir {result.run.parent}",
-    }
     done = "epoch" if result.epochs == 1 else "epochs"
     below = f"autoprune {result.command}, {result.epochs} {done}, seed {result.seed}"
     sections = [
         _result(result),
         Section("Course", "course", charts=_charts(result, epochs)),
         Section("What was asked", "asked", facts=asked(config)),
-        files_section(run, uses, result.files),
+        files_section(run, network_uses(run, result.run.parent), result.files),
     ]
     return page_text(Page(f"{result.network} on {result.data}", below, sections))
 

@@ -14,6 +14,7 @@ from autoprune.foundation.files import text_writer
 from autoprune.runs.artifacts import Artifacts
 from tests import owncode
 from tests.complaints import DAMAGED, EVIL, USAGE, command, complaint
+from tests.quick_policy import quicken
 
 
 def test_code_that_changed_since_is_not_run_without_consent(place):
@@ -58,8 +59,9 @@ OF_A_RUN = {
 
 @pytest.mark.parametrize("name", OF_A_RUN)
 def test_code_that_a_run_names_runs_with_trust_code_only_and_counts_as_named_then(
-    name, run, place, capsys
+    name, run, place, capsys, monkeypatch
 ):
+    quicken(monkeypatch)
     arguments = OF_A_RUN[name].split()
     text = THEIRS + owncode.NETS + owncode.DATA
     (place / "theirs.py").write_text(text)

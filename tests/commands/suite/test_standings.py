@@ -70,4 +70,4 @@ def test_a_table_says_whether_its_guesses_are_certain(top, low):
     assert ("below 0.95" in caveat(quality)) == low
     assert ("below 0.95" in short_caveat(standing)) == low
     assert "100 plans never fitted" in caveat(quality)
-    assert short_caveat(Standing("b", 1.0, 2.0, {})) == "whole table"
+    assert short_caveat(Standing("b", 1.0, 2.0, {})) == "no answer is a guess"

@@ -11,10 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import autoprune
-from autoprune.agents.generalist import GeneralistConfig
 from autoprune.agents.policy import Policy
 from autoprune.agents.policy_format import LARGEST_DESCRIPTION
-from autoprune.agents.policy_training import PolicyTrainingConfig
 from autoprune.cli.main import main
 from autoprune.commands.apply.config import ApplyConfig
 from autoprune.commands.apply.run import run_apply
@@ -29,6 +27,7 @@ from autoprune.runs.journal import read_journal
 from tests import owncode
 from tests.browser import assert_readable, fetched, look
 from tests.killing import Dies, Killed
+from tests.quick_policy import QUICK, quicken
 
 MODELS = "nets.py:build=build.safetensors@mydata.py:loaders,nets.py:wide=wide.safetensors"
 APPLY = {
@@ -64,14 +63,6 @@ def place(made, tmp_path, monkeypatch):
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-QUICK = GeneralistConfig(
-    walks=2,
-    variants=1,
-    steps=100,
-    training=PolicyTrainingConfig(rounds=6, every=2, warm_up=2, steps=32),
-)
 
 
 def teach(asked, progress=None):
@@ -231,7 +222,8 @@ def test_bad_requests_for_training_get_one_line_and_leave_no_run(case, place, ca
     assert not (place / "bad").exists()
 
 
-def test_a_budget_that_one_network_cannot_meet_is_left_out_and_said(capsys):
+def test_a_budget_that_one_network_cannot_meet_is_left_out_and_said(capsys, monkeypatch):
+    quicken(monkeypatch)
     options = {**arguments_of(config("low")), "evaluations": "0", "budgets": "0.01..0.9"}
     result = run(capsys, "train-policy", **options)
     budgets = {row["budget"] for row in result["plans"]}
