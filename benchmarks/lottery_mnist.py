@@ -1,21 +1,28 @@
 """Lottery tickets of LeNet-300-100 in the paper's set-up, with fewer iterations.
 
 python benchmarks/lottery_mnist.py --data DIR [--levels 13] [--iterations 4000] [--seeds 5]
+python benchmarks/lottery_mnist.py --data mnist --iterations 4000 --redraw
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from support.reporting import RESULTS, report
+from support.reporting import RESULTS, Row, draw_shares, numbers, report, stored, with_bars
 from support.tickets import options, percent, rows, setup, ticket
 
-from autoprune.commands.ticket.plots import levels
-from autoprune.foundation.charts import save
+from autoprune.commands.ticket.plots import COLORS_OF
+from autoprune.foundation.charts import COLORS, DENSE, canvas, draw_level, legend, save
 
 KINDS = ("ticket", "dense", "reinit", "shuffled")
+PANELS = {
+    "": ("at the end", "test accuracy [%]"),
+    ", 300 it": ("after 300 iterations", "test accuracy [%]"),
+    ", early stop": ("early stop", "iteration of the least validation loss"),
+}
+"""Columns of the table by their ending, the title of their plot and its vertical axis."""
 AIMED = (0.21, 0.07)
 """Parts of the weights left at which the criteria are checked."""
 
@@ -24,9 +31,13 @@ def main() -> None:
     """Train every level and report accuracies, the criteria, and how far weights move."""
     parser = options(__doc__ or "", levels=13, iterations=4000, seeds=5)
     parser.add_argument("--data", required=True, help="directory with MNIST, or digits")
+    parser.add_argument("--redraw", action="store_true", help="draw what is stored, and no more")
     chosen = parser.parse_args()
     name = Path(chosen.data).name
     stem = f"lottery_{name}_{chosen.iterations}it"
+    if chosen.redraw:
+        draw(*stored(stem), RESULTS / f"{stem}.svg")
+        return
     result = ticket(
         chosen,
         stem,
@@ -65,7 +76,29 @@ def main() -> None:
         chosen.write,
     )
     if chosen.write:
-        save(levels(result["levels"]), RESULTS / f"{stem}.svg")
+        draw(*stored(stem), RESULTS / f"{stem}.svg")
+
+
+def draw(rows: Sequence[Row], notes: Sequence[str], path: Path) -> None:
+    """Draw the table as the paper's figure 1: every kind of training against the weights left."""
+    figure, panels = canvas(1, len(PANELS))
+    shares = [numbers(row["left"])[0] for row in rows]
+    seeds = notes[0].partition(" seeds;")[0].rpartition(" ")[2]
+    for axes, (ending, (title, label)) in zip(panels, PANELS.items(), strict=True):
+        columns = {
+            kind: with_bars(shares, [row[kind + ending] for row in rows])
+            for kind in KINDS
+            if kind != "dense"
+        }
+        draw_shares(axes, columns, COLORS_OF)
+        mean, *half = numbers(rows[0]["dense" + ending])
+        draw_level(axes, "dense", mean)
+        if half:
+            axes.axhspan(mean - half[0], mean + half[0], color=COLORS[DENSE], alpha=0.1, lw=0)
+        legend(axes)
+        bars = "mean and 95 % interval" if half else "mean"
+        axes.set(title=f"{title}: {bars}, {seeds} seeds", xlabel="weights left [%]", ylabel=label)
+    save(figure, path)
 
 
 def criteria(result: Mapping[str, Any], share: float) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """`autoprune prune` by its schedules: accuracy against the parameters that remain, with a plot.
 
 python benchmarks/schedules.py --model lenet-300-100 --data DIR [--write]
+python benchmarks/schedules.py --model lenet-300-100 --data mnist --redraw
 
 Every network is trained once for each seed, then pruned to every point in four ways: one shot, the
 same with fine-tuning, and, of as many epochs, in rounds and gradually.
@@ -10,19 +11,28 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
 import torch
 from rich.console import Console
-from support.reporting import RESULTS, parser, report
+from support.reporting import (
+    RESULTS,
+    Row,
+    draw_shares,
+    numbers,
+    parser,
+    report,
+    stored,
+    with_bars,
+)
 
 from autoprune.commands.prune.config import PruneConfig
 from autoprune.commands.prune.run import run_prune
 from autoprune.commands.train.config import TrainConfig
 from autoprune.commands.train.run import run_train
-from autoprune.foundation.charts import Curve, canvas, draw_curves, draw_level, legend, save
+from autoprune.foundation.charts import canvas, draw_level, legend, save
 from autoprune.foundation.progress import Progress, Silent
 from autoprune.foundation.terminal import Terminal
 from autoprune.pipeline.result import Result
@@ -47,11 +57,15 @@ def main() -> None:
     options.add_argument("--train-epochs", type=int, default=10)
     options.add_argument("--seeds", type=int, default=3)
     options.add_argument("--runs", default=None, help="where runs are kept, to continue them")
+    options.add_argument("--redraw", action="store_true", help="draw what is stored, and no more")
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
-    found = carried_out(chosen)
     name = f"schedules_{chosen.model}_{Path(chosen.data).name}_{chosen.granularity}"
     title = f"{chosen.model} on {Path(chosen.data).name}, {chosen.granularity}: schedules"
+    if chosen.redraw:
+        draw(*stored(name), title, RESULTS / f"{name}.svg")
+        return
+    found = carried_out(chosen)
     dense = [result.dense.score for result in found["one-shot", chosen.points[0]]]
     notes = [
         f"{chosen.seeds} seeds (training, order of batches); mean and standard deviation of the "
@@ -64,7 +78,7 @@ def main() -> None:
     ]
     report(name, title, [row(found, point) for point in chosen.points], notes, chosen.write)
     if chosen.write:
-        draw(found, chosen.points, dense, title, RESULTS / f"{name}.svg")
+        draw(*stored(name), title, RESULTS / f"{name}.svg")
 
 
 def carried_out(chosen: argparse.Namespace) -> dict[tuple[str, float], list[Result]]:
@@ -137,31 +151,21 @@ def row(found: dict[tuple[str, float], list[Result]], point: float) -> dict[str,
     }
 
 
-def draw(
-    found: dict[tuple[str, float], list[Result]],
-    points: Iterable[float],
-    dense: Sequence[float],
-    title: str,
-    path: Path,
-) -> None:
-    """Draw accuracy against what remains, the range over seeds as error bars."""
+def draw(rows: Sequence[Row], notes: Sequence[str], title: str, path: Path) -> None:
+    """Draw the table: accuracy against what remains, the deviation over seeds as error bars."""
     figure, (axes,) = canvas()
-    curves = {}
-    for way in WAYS:
-        values = [[100 * a for a in accuracies(found, way, point)] for point in points]
-        curves[way] = Curve(
-            [100 * point for point in points],
-            [fmean(each) for each in values],
-            [min(each) for each in values],
-            [max(each) for each in values],
-        )
-    draw_curves(axes, curves, markers=True, log=True)
-    draw_level(axes, "dense", 100 * fmean(dense))
-    axes.invert_xaxis()
-    axes.set_xticks([100 * point for point in points], [f"{100 * point:g}" for point in points])
-    axes.minorticks_off()
-    axes.set(title=title, xlabel="parameters left [%]", ylabel="test accuracy [%]")
+    shares = [numbers(row["remaining"])[0] for row in rows]
+    ways = [way for way in WAYS if way in rows[0]]
+    curves = {way: with_bars(shares, [row[way] for row in rows]) for way in ways}
+    draw_shares(axes, curves, {way: at for at, way in enumerate(WAYS)})
+    draw_level(axes, "dense", numbers(notes[0].partition("Dense: ")[2])[0])
     legend(axes)
+    seeds = notes[0].partition(" seeds")[0]
+    axes.set(
+        title=f"{title}\nmean and standard deviation of {seeds} seeds",
+        xlabel="parameters left [%]",
+        ylabel="test accuracy [%]",
+    )
     save(figure, path)
 
 

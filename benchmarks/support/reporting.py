@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from autoprune.foundation.charts import Curve, draw_curves
 from autoprune.foundation.statistics import Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -59,6 +64,37 @@ def report(name: str, title: str, rows: Sequence[Row], notes: Sequence[str], wri
         data = {"title": title, "machine": machine(), "rows": list(rows), "notes": list(notes)}
         (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         (RESULTS / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+
+
+def stored(name: str) -> tuple[list[Row], list[str]]:
+    """Return the rows and notes that ``report`` stored under ``name``, to draw them anew."""
+    data = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return data["rows"], data["notes"]
+
+
+def numbers(text: str) -> list[float]:
+    """Read the numbers of a cell or a note: a mean, and what stands beside it."""
+    return [float(found) for found in re.findall(r"\d+(?:\.\d+)?", text)]
+
+
+def with_bars(shares: Sequence[float], cells: Sequence[str]) -> Curve:
+    """Return a curve of cells such as ``96.35 ± 0.65``; a mean alone has no bar."""
+    read = [numbers(cell) for cell in cells]
+    means = [mean for mean, *_ in read]
+    if any(len(each) < 2 for each in read):
+        return Curve(shares, means)
+    low, high = zip(*((mean - half, mean + half) for mean, half, *_ in read), strict=True)
+    return Curve(shares, means, low, high)
+
+
+def draw_shares(axes: Axes, curves: Mapping[str, Curve], colors: Mapping[str, int]) -> None:
+    """Draw curves against the percent that is left, from all of it on the left."""
+    draw_curves(axes, curves, markers=True, log=True, colors=colors)
+    axes.invert_xaxis()
+    shares = next(iter(curves.values())).x
+    shown = shares[:: max(1, len(shares) // 6)]
+    axes.set_xticks(shown, [f"{share:.3g}" for share in shown])
+    axes.minorticks_off()
 
 
 def _machine() -> str:
