@@ -226,6 +226,14 @@ Workers = Annotated[
         help="Processes that evaluate plans; 0: chosen automatically. Results do not depend on it."
     ),
 ]
+ExecutorName = Annotated[
+    str,
+    tyro.conf.arg(
+        metavar="NAME",
+        help="Where plans are evaluated: local, ray (a cluster of this machine), or the address of"
+        " a Ray cluster. Results do not depend on it.",
+    ),
+]
 Minutes = Annotated[
     float | None,
     tyro.conf.arg(

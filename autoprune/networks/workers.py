@@ -204,15 +204,16 @@ def _serve(pipe: Connection, threads: int, files: Sequence[Path]) -> None:
     try:
         import_files(files)
         start, args = pipe.recv()
-        began, state = _attempt(start, *args)
+        began, state = attempt(start, *args)
         while True:
             number, item = pipe.recv()
-            _send(pipe, (number, *(_attempt(state, item) if began else (False, state))))
+            _send(pipe, (number, *(attempt(state, item) if began else (False, state))))
     except (EOFError, OSError, AutopruneError):  # nobody is there any more
         return
 
 
-def _attempt(function: Callable[..., Any], *args: Any) -> tuple[bool, Any]:
+def attempt(function: Callable[..., Any], *args: Any) -> tuple[bool, Any]:
+    """Return whether a call succeeds, and what it returns or raises, which can be sent."""
     try:
         return True, function(*args)
     except AutopruneError as error:
@@ -231,6 +232,11 @@ def _lost(code: int | None) -> AutopruneError:
 
 
 def _send(pipe: Connection, value: Any) -> None:
+    pipe.send_bytes(packed(value))
+
+
+def packed(value: Any) -> memoryview:
+    """Return a value as bytes, tensors included; raises UsageError where it cannot be sent."""
     content = BytesIO()
     try:
         _Pickler(content).dump(value)
@@ -238,7 +244,12 @@ def _send(pipe: Connection, value: Any) -> None:
         raise UsageError(
             f"this cannot be sent to worker processes: {error}", "--workers 1"
         ) from error
-    pipe.send_bytes(content.getbuffer())
+    return content.getbuffer()
+
+
+def unpacked(content: bytes) -> Any:
+    """Return the value of ``packed``: for what a process of this user sent, never for a file."""
+    return ForkingPickler.loads(content)
 
 
 class _Pickler(ForkingPickler):

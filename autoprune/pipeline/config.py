@@ -17,6 +17,7 @@ from autoprune.foundation.config import (
     named_task,
     slug,
 )
+from autoprune.foundation.executors import LOCAL, check_executor
 from autoprune.foundation.options import (
     MINIMIZED,
     Align,
@@ -29,6 +30,7 @@ from autoprune.foundation.options import (
     DenseBaseline,
     Depth,
     Device,
+    ExecutorName,
     Flag,
     GranularityName,
     KeptLayers,
@@ -202,6 +204,7 @@ class SearchConfig(PruningConfig):
     evaluate: Suppressed = None
     finetune: Suppressed = None
     workers: Workers = field(default=0, metadata=OUTSIDE)
+    executor: ExecutorName = field(default=LOCAL, metadata=OUTSIDE)
 
     @property
     def title(self) -> str:
@@ -237,6 +240,7 @@ class SearchConfig(PruningConfig):
             raise UsageError(f"--minimize takes {', '.join(MINIMIZED)}, not {self.minimize!r:.40}")
         if self.max_drop is not None:
             check_points(self.max_drop)
+        check_executor(self.executor)
         if len(set(self.each_budget)) < len(self.each_budget):
             raise UsageError("--budgets names a budget twice", "name each once")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from autoprune.agents.base import Learner, Searcher, let_search
+from autoprune.foundation.executors import LOCAL
 from autoprune.foundation.progress import Phase
 from autoprune.pipeline.callbacks import Callbacks
 from autoprune.pipeline.config import SearchConfig
@@ -64,7 +65,7 @@ def explore(
     end = EarlyEnd(callbacks, config.minutes, session.run)
     with (
         session.progress.phase("search", config.evaluations) as phase,
-        pooled(session, problem, config.workers, config.evaluations) as shared,
+        pooled(session, problem, config.workers, config.evaluations, config.executor) as shared,
     ):
 
         def note(record: Record) -> None:
@@ -106,7 +107,11 @@ def advance(phase: Phase, ledger: Ledger) -> None:
 
 @contextmanager
 def pooled(
-    session: PruningSession, problem: PruningProblem, workers: int, evaluations: int
+    session: PruningSession,
+    problem: PruningProblem,
+    workers: int,
+    evaluations: int,
+    executor: str = LOCAL,
 ) -> Iterator[PruningProblem]:
     """Let plans of a problem race in a pool of ``workers``; 0: chosen automatically."""
     if session.inputs.device.type != "cpu":
@@ -114,7 +119,8 @@ def pooled(
     if not isinstance(problem.scorer, Evaluator):
         yield problem
         return
-    with ScorerPool(problem.scorer, workers, evaluations, session.tuning.pool) as pool:
+    tuning = session.tuning.pool
+    with ScorerPool(problem.scorer, workers, evaluations, tuning, executor) as pool:
         yield replace(problem, scorer=pool)
 
 

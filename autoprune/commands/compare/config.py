@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar
 import tyro
 
 from autoprune.errors import UsageError
-from autoprune.foundation.options import Workers
+from autoprune.foundation.executors import LOCAL
+from autoprune.foundation.options import ExecutorName, Workers
 from autoprune.foundation.schema import OUTSIDE
 from autoprune.pipeline.config import PruningConfig, SearchConfig
 from autoprune.pipeline.options import SearcherNames
@@ -41,6 +42,7 @@ class CompareConfig(PruningConfig):
     finetune_epochs: int = 2
     """Epochs of training after pruning, the same for all; 0 leaves it out."""
     workers: Workers = field(default=0, metadata=OUTSIDE)
+    executor: ExecutorName = field(default=LOCAL, metadata=OUTSIDE)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,5 +70,6 @@ class CompareConfig(PruningConfig):
             "run": str(self.directory),
             "evaluations": self.evaluations,
             "workers": self.workers,
+            "executor": self.executor,
         }
         return SearchConfig(**(shared | own))
