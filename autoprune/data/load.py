@@ -108,10 +108,10 @@ def _from_images(images: Images, seed: int) -> Data:
     parts = images.parts
     held = {key: part for key, part in parts.items() if not isinstance(part, Pictures)}
     if len(held) < len(parts):
-        return from_pictures(images, seed)
+        return replace(from_pictures(images, seed), class_names=images.classes)
     form = image_form(images.name, held["train"][0])
-    data = make_splits(images.name, held, seed, form=form, classes=images.classes)
+    data = make_splits(images.name, held, seed, form=form, classes=len(images.classes))
     splits = {key: Split(content) for key, content in held.items()}
     train = splits.pop("train")
     remarks = tuple(shared(key) for key, split in splits.items() if overlaps(train, split))
-    return replace(data, remarks=remarks)
+    return replace(data, remarks=remarks, class_names=images.classes)

@@ -12,8 +12,9 @@ Model = Annotated[
     str | None,
     tyro.conf.arg(
         metavar="SPEC",
-        help="Zoo name, timm:NAME, torchvision:NAME, file.py:function or package.module:function"
-        " that returns an nn.Module; options of its constructor may follow: resnet20,shortcut=B.",
+        help="Zoo name, timm:NAME, torchvision:NAME, ultralytics:NAME, hf:DIRECTORY, or a"
+        " function that returns an nn.Module, as file.py:function or package.module:function;"
+        " options of its constructor may follow: resnet20,shortcut=B.",
         help_behavior_hint="(default: digits-resnet, for digits)",
     ),
 ]

@@ -77,7 +77,8 @@ def run_export(config: ExportConfig, progress: Progress) -> Exported:
         else:
             exported = export_file(model, config.to, path, batches)
         phase.advance()
-        return _timed(exported, config, model, data, task, progress.note)
+        named = replace(exported, images=data.form, class_names=data.class_names)
+        return _timed(named, config, model, data, task, progress.note)
 
 
 def _timed(
