@@ -17,6 +17,7 @@ from autoprune.data.ctc import CTC
 from autoprune.data.detection import Detection
 from autoprune.data.masked_lm import MaskedLanguageModeling
 from autoprune.data.samples import Samples
+from autoprune.data.seq2seq_lm import Seq2SeqLanguageModeling
 from autoprune.data.task import Task
 from autoprune.data.token_classification import TokenClassification
 from autoprune.errors import UsageError
@@ -25,7 +26,8 @@ from autoprune.foundation.user_code import call, is_factory, load, refuse_malfor
 
 TASKS: Final[tuple[Task, ...]] = (
     *(CTC(), Detection()),
-    *(CausalLanguageModeling(), MaskedLanguageModeling(), TokenClassification()),
+    *(CausalLanguageModeling(), MaskedLanguageModeling(), Seq2SeqLanguageModeling()),
+    TokenClassification(),
 )
 """Tasks without options, by their names."""
 

@@ -89,7 +89,7 @@ TaskSpec = Annotated[
     Spec,
     tyro.conf.arg(
         help="What a batch is, the loss and the score: classification, token-classification,"
-        " causal-lm, masked-lm, detection, ctc, or file.py:name."
+        " causal-lm, masked-lm, seq2seq-lm, detection, ctc, or file.py:name."
     ),
 ]
 ScoreName = Annotated[
