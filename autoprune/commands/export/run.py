@@ -168,7 +168,7 @@ def export_pretrained(
     """
     saved = save_pretrained(model, path, example_inputs=batches[0], tokenizer=tokenizer)
     opened: Any = from_pretrained(path)
-    opened.config.use_cache = False  # else it gives out keys and values, too
+    hugging_face.keep_cache(opened, False)  # else it gives out keys and values, too
     try:
         with torch.no_grad():
             done = _checked(model, partial(_outputs, opened), "transformers", path, batches)
