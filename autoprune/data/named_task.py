@@ -14,6 +14,7 @@ from autoprune.data.class_scores import ACCURACY, find_score
 from autoprune.data.class_weights import ClassWeights
 from autoprune.data.classification import IGNORED, KIND, Classification, PooledClassification
 from autoprune.data.ctc import CTC
+from autoprune.data.ctc import NAME as CTC_NAME
 from autoprune.data.detection import Detection
 from autoprune.data.masked_lm import MaskedLanguageModeling
 from autoprune.data.samples import Samples
@@ -50,6 +51,8 @@ def resolve_task(spec: object) -> Task:
     kind, *options = spec.split(",")
     if kind == KIND:
         return _classification(options)
+    if kind == CTC_NAME:
+        return _ctc(options)
     for known in TASKS:
         if spec == known.name:
             return known
@@ -82,6 +85,15 @@ def _classification(options: list[str]) -> Classification:
     if find_score(given["score"] or ACCURACY) is None:
         return Classification(class_weights=weights)
     return PooledClassification(class_weights=weights, scored_by=given["score"])
+
+
+def _ctc(options: list[str]) -> CTC:
+    match [option.partition("=") for option in options]:
+        case []:
+            return CTC()
+        case [("blank", "=", number)] if number.isdecimal():
+            return CTC(blank=int(number))
+    raise UsageError(f"ctc has no option {options[0]!r}", "write ctc,blank=31")
 
 
 def weighed(task: Task, train: Samples) -> Task:

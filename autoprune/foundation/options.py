@@ -74,7 +74,10 @@ Minimize = Annotated[
     ),
 ]
 DataSpec = Annotated[
-    Spec, tyro.conf.arg(help="digits, a directory, a hub name, text:FILE, or file.py:function.")
+    Spec,
+    tyro.conf.arg(
+        help="digits, a directory, a hub name, text:FILE, speech:FILE.csv, or file.py:function."
+    ),
 ]
 Resize = Annotated[
     int | None,
