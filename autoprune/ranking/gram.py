@@ -26,6 +26,7 @@ from autoprune.networks.execution import (
     mode,
     move,
 )
+from autoprune.networks.folding import Pair, find_foldable, folded
 from autoprune.ranking.consumers import Consumer, split
 from autoprune.ranking.patches import input_of, patches
 
@@ -39,11 +40,11 @@ class RegressionConfig:
 
     batch: int = 100
     """Most samples per forward pass."""
-    pass_bytes: int = 1 << 30
+    pass_bytes: int = 1 << 29
     """Most bytes of all consumers' inputs in one forward pass, of which few are held at a time."""
     large: int = 128 * 128
-    """Images of so many pixels are run in the fastest form, bfloat16 where it pays: what that
-    changes is far below ``damping``."""
+    """Images of so many pixels are run in the fastest form: batch norms folded, and bfloat16 where
+    it pays, whose rounding is far below ``damping``."""
     rows: int = 8000
     """Patches per weight and call site, drawn evenly from all batches; all if there are fewer."""
     columns: int = 4608
@@ -98,9 +99,9 @@ def collect(
     generator = torch.Generator().manual_seed(seed)
     device = device_of(model)
     with torch.no_grad(), mode(model, train=False):
-        form, size = _pass(model, consumers, task, calibration, config)
+        form, size, pairs = _pass(model, consumers, task, calibration, config)
         limit = math.ceil(config.rows / math.ceil(len(calibration) / size))
-        with laid_out(model, form), _listening(sums, limit, generator):
+        with laid_out(model, form), folded(pairs), _listening(sums, limit, generator):
             for batch in calibration.batches(size):
                 forward(model, task, move(batch, device), form)
     return [total.moments() for total in sums if total.called]
@@ -112,8 +113,8 @@ def _pass(
     task: Task,
     calibration: Samples,
     config: RegressionConfig,
-) -> tuple[Form, int]:
-    """Return the form of the forward passes and the samples of one."""
+) -> tuple[Form, int, tuple[Pair, ...]]:
+    """Return the form of the forward passes, the samples of one, and the norms to fold."""
     few = move(next(calibration.batches(2)), device_of(model))
     read = 0
 
@@ -132,8 +133,10 @@ def _pass(
         isinstance(leaf, Tensor) and leaf.ndim == 4 and leaf[0, 0].numel() >= config.large
         for leaf in tree_leaves(arguments(task, few))
     )
-    form = fastest_form(model, task, few) if large else Form()
-    return form, max(1, min(config.batch, config.pass_bytes // max(per_sample, 1)))
+    size = max(1, min(config.batch, config.pass_bytes // max(per_sample, 1)))
+    if not large:
+        return Form(), size, ()
+    return fastest_form(model, task, few), size, find_foldable(model, task, few)
 
 
 def within_memory(consumers: Sequence[Consumer], config: RegressionConfig) -> list[Consumer]:

@@ -10,6 +10,7 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
+from autoprune.networks.execution import return_memory
 from autoprune.ranking.cholesky import cholesky, principal
 from autoprune.ranking.elimination import Reader, eliminate
 from autoprune.ranking.gram import DEFAULT, Moments, RegressionConfig
@@ -52,6 +53,7 @@ def refitting(
     orders |= order_fn(moments, energy, structure)
     repairs = _repairs(model, moments, orders, config.remembered)
     refitted = Ranking(method, orders, {}, repairs)
+    return_memory()
     sensitivity = sensitivity_fn(refitted.weights(Plan.uniform(structure, 0.5)))
     typical = median(sensitivity.values()) if sensitivity else 1.0
     errors = {name: typical * curve for name, (_, curve) in ranked.items()}

@@ -41,7 +41,7 @@ from autoprune.networks.execution import (
 )
 from autoprune.networks.padding import tokens_in
 from autoprune.ranking.consumers import CONVS, Consumer
-from autoprune.ranking.gram import precise, squares_lost
+from autoprune.ranking.gram import precise
 from autoprune.ranking.patches import input_of
 
 
@@ -67,6 +67,9 @@ class SensitivityConfig:
 
 
 DEFAULT: Final = SensitivityConfig()
+
+_SURE: Final = 1e-20
+"""Sums of squares from this to its reciprocal have lost nothing in float32."""
 
 
 def sensitivities(
@@ -143,7 +146,7 @@ def _settings(
 class _Probe:
     """Probe of one call of a consumer's module.
 
-    ``error``: in its outputs. ``size``: the squared error over the variance of the outputs.
+    ``error``: in its outputs, in their type. ``size``: the squared error over the variance of the outputs.
     ``samples``: of the pass. What is measured is appended to ``found``.
     """
 
@@ -155,7 +158,7 @@ class _Probe:
 
     def measure(self, gradient: Tensor) -> None:
         """Note what the error adds to the mean loss of the batch, over its size."""
-        slopes, errors = _by_sample(gradient.float(), self.error, self.samples)
+        slopes, errors = _by_sample(gradient.float(), self.error.float(), self.samples)
         if slopes is not None and errors is not None:
             products = (slopes @ errors.mT).square()
             rise = float(_between(products).mean()) / 2 / self.size
@@ -198,7 +201,8 @@ def _probing(
     def probe(module: nn.Module, value: Tensor, outputs: Tensor, tensor: str) -> Any:
         """Probe the outputs of one call."""
         error, size = _error(module, value, outputs, repaired.get(tensor), least_error)
-        return _Listen.apply(outputs, start, _Probe(tensor, error, size, samples, found))
+        kept = _Probe(tensor, error.to(outputs.dtype), size, samples, found)
+        return _Listen.apply(outputs, start, kept)
 
     def note(
         module: nn.Module,
@@ -245,13 +249,17 @@ def _error(
             else module._conv_forward(value, change, None)
         )
         error = _centered(module, raw)
-        whole, part = variation, error
-        if squares_lost(variation):
-            whole, part = precise(variation), precise(error)
-        size = float(part.square().sum() / whole.square().sum())
-        if size > least_error:
+        if (size := _ratio(error, variation)) > least_error:
             return error, size
     return variation, 1.0
+
+
+def _ratio(error: Tensor, variation: Tensor) -> float:
+    """Return the squared error over the squared variation; 0 divided by 0 is NaN."""
+    part, whole = error.square().sum(), variation.square().sum()
+    if not _SURE < float(whole) < 1 / _SURE:
+        part, whole = precise(error).square().sum(), precise(variation).square().sum()
+    return float(part / whole)
 
 
 def _centered(module: nn.Module, value: Tensor) -> Tensor:
