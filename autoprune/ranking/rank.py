@@ -10,7 +10,7 @@ from torch import nn
 from autoprune.data import Samples
 from autoprune.data.task import Task
 from autoprune.errors import UsageError
-from autoprune.networks.execution import return_memory
+from autoprune.networks.execution import keep_memory, return_memory
 from autoprune.networks.frozen import frozen_parameters
 from autoprune.ranking.branch_effects import with_branches
 from autoprune.ranking.consumers import find_consumers
@@ -76,6 +76,7 @@ def _rank_units(
             f"pass task and calibration, or choose from {', '.join(without_data())}",
         )
     return_memory()
+    keep_memory()
     consumers = find_consumers(model, structure)
     moments = collect(model, consumers, task, calibration, config, seed)
     read = {item.consumer.tensor for item in moments}
