@@ -66,7 +66,7 @@ def choose_rows(total: int, limit: int, generator: torch.Generator, device: torc
     drawn = torch.empty(0, dtype=torch.int64)
     while len(drawn) < limit:  # those drawn twice count once
         more = torch.randint(total, (limit - len(drawn) + 16,), generator=generator)
-        drawn = torch.cat([drawn, more]).unique()
+        drawn = torch.unique(torch.cat([drawn, more]))
     spare = torch.randperm(len(drawn), generator=generator)[:limit]
     return drawn[spare].sort().values.to(device)
 

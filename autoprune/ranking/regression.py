@@ -78,7 +78,7 @@ def eliminated(
     for name, items in by_group.items():
         readers = []
         for one in items:
-            inverse, weights = shared.pop(id(one), None) or _inverted(one)
+            inverse, weights = shared.pop(id(one)) if id(one) in shared else _inverted(one)
             left[id(one)] -= 1
             own = one.consumer.groups[name].ravel().to(inverse.device)
             part, rows = principal(inverse, own), weights[own]

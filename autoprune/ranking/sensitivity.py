@@ -25,7 +25,6 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves
 
 from autoprune.data import Samples
@@ -39,9 +38,8 @@ from autoprune.networks.execution import (
     mode,
     move,
 )
-from autoprune.networks.padding import tokens_in
-from autoprune.ranking.consumers import CONVS, Consumer
-from autoprune.ranking.gram import precise
+from autoprune.ranking.consumers import Consumer
+from autoprune.ranking.output_errors import output_error
 from autoprune.ranking.patches import input_of
 
 
@@ -67,9 +65,6 @@ class SensitivityConfig:
 
 
 DEFAULT: Final = SensitivityConfig()
-
-_SURE: Final = 1e-20
-"""Sums of squares from this to its reciprocal have lost nothing in float32."""
 
 
 def sensitivities(
@@ -146,8 +141,8 @@ def _settings(
 class _Probe:
     """Probe of one call of a consumer's module.
 
-    ``error``: in its outputs, in their type. ``size``: the squared error over the variance of the outputs.
-    ``samples``: of the pass. What is measured is appended to ``found``.
+    ``error``: in its outputs, in their type. ``size``: the squared error over the variance of the
+    outputs. ``samples``: of the pass. What is measured is appended to ``found``.
     """
 
     tensor: str
@@ -176,7 +171,7 @@ class _Listen(torch.autograd.Function):
         return outputs.clone()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         """Hand the gradient on."""
         ctx.probe.measure(gradient)
         ctx.probe = None  # and with it the error
@@ -200,9 +195,9 @@ def _probing(
 
     def probe(module: nn.Module, value: Tensor, outputs: Tensor, tensor: str) -> Any:
         """Probe the outputs of one call."""
-        error, size = _error(module, value, outputs, repaired.get(tensor), least_error)
+        error, size = output_error(module, value, outputs, repaired.get(tensor), least_error)
         kept = _Probe(tensor, error.to(outputs.dtype), size, samples, found)
-        return _Listen.apply(outputs, start, kept)
+        return _Listen.apply(outputs, start, kept)  # type: ignore[no-untyped-call]
 
     def note(
         module: nn.Module,
@@ -226,56 +221,6 @@ def _probing(
                 listen = partial(note, tensor=consumer.tensor)
                 stack.callback(module.register_forward_hook(listen, with_kwargs=True).remove)
         yield found
-
-
-@torch.no_grad()
-def _error(
-    module: nn.Module,
-    value: Tensor,
-    outputs: Tensor,
-    repaired: Tensor | None,
-    least_error: float,
-) -> tuple[Tensor, float]:
-    """Return the error that repaired weights make in a layer's outputs, and its relative size.
-
-    Means by channel are left out: the repaired bias, or a batch norm, absorbs them.
-    """
-    variation = _centered(module, outputs)
-    if repaired is not None and isinstance(module, (*CONVS, nn.Linear)):
-        change = repaired - module.weight
-        raw = (
-            F.linear(value, change)
-            if isinstance(module, nn.Linear)
-            else module._conv_forward(value, change, None)
-        )
-        error = _centered(module, raw)
-        if (size := _ratio(error, variation)) > least_error:
-            return error, size
-    return variation, 1.0
-
-
-def _ratio(error: Tensor, variation: Tensor) -> float:
-    """Return the squared error over the squared variation; 0 divided by 0 is NaN."""
-    part, whole = error.square().sum(), variation.square().sum()
-    if not _SURE < float(whole) < 1 / _SURE:
-        part, whole = precise(error).square().sum(), precise(variation).square().sum()
-    return float(part / whole)
-
-
-def _centered(module: nn.Module, value: Tensor) -> Tensor:
-    """Return values with the mean of every channel taken off, in float32; 0 for padding."""
-    channel = value.ndim - 1
-    if isinstance(module, CONVS):
-        channel -= len(module.kernel_size)
-    value = value.float()
-    rest = [at for at in range(value.ndim) if at != channel]
-    tokens = tokens_in(value)
-    if tokens is None:
-        return value - value.mean(rest, keepdim=True)
-    there = tokens.view(*tokens.shape, *(1,) * (value.ndim - tokens.ndim))
-    each = value.numel() // (tokens.numel() * value.shape[channel])
-    mean = (value * there).sum(rest, keepdim=True) / (there.sum() * each).clamp_min(1)
-    return (value - mean) * there
 
 
 def _between(products: Tensor) -> Tensor:
