@@ -25,7 +25,7 @@ from autoprune.data.task import Batch, Task, arguments
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form, forward, mode
 from autoprune.networks.padding import Tokens, tokens_in, tokens_of
-from autoprune.ranking.gram import input_of
+from autoprune.ranking.patches import input_of
 from autoprune.structure.index_patterns import places_that_stay
 from autoprune.structure.slicing import Slicer
 from autoprune.structure.table import Structure
