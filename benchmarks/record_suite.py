@@ -119,7 +119,7 @@ SPECS = {
             (400, 200, 400),
             task="causal-lm",
         ),
-        {"gpt-flops": HARSH},
+        {"gpt-flops": ("0.3flops",)},
     ),
 }
 
