@@ -81,10 +81,23 @@ def test_perplexity_is_that_of_the_library(place, data, family):
     assert task.readings(score)["perplexity"] == pytest.approx(math.exp(float(theirs)), rel=1e-5)
 
 
+def test_pairs_are_for_their_task_and_it_for_pairs(place, data):
+    model = load_pretrained(str(place), {})
+    for name, said in {
+        "causal-lm": "--task seq2seq-lm",
+        "classification": "texts seq2seq-lm",
+    }.items():
+        with pytest.raises(UsageError, match=said):
+            check_compatible(model, data, resolve_task(name))
+    others = load_data(f"text:{place}/pairs.csv,tokenizer={place},label=target")
+    with pytest.raises(UsageError, match="a batch says nothing of decoder_input_ids"):
+        check_compatible(model, others, resolve_task("seq2seq-lm"))
+
+
 def test_what_does_not_fit_is_said_in_a_line(place, tmp_path):
     task, spec = resolve_task("seq2seq-lm"), f"text:{place}/pairs.csv"
     with pytest.raises(UsageError, match="a batch says nothing of decoder_input_ids"):
-        task.loss(torch.zeros(2, 3, 4), {"input_ids": torch.zeros(2, 3), "labels": None})
+        task.inputs({"input_ids": torch.zeros(2, 3), "labels": None})
     with pytest.raises(UsageError, match="bytes do not say where one starts"):
         load_data(spec)
     with pytest.raises(UsageError, match="has targets, and mask="):
