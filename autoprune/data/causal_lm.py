@@ -8,6 +8,7 @@ from typing import Any, Final
 from torch import Tensor
 
 from autoprune.data.language_modeling import LanguageModeling, unpadded
+from autoprune.errors import UsageError
 
 NAME: Final = "causal-lm"
 
@@ -28,5 +29,10 @@ class CausalLanguageModeling(LanguageModeling):
         """Return the logits of every place but the last, and the tokens that follow."""
         if isinstance(batch, Tensor):
             return logits[:, :-1], batch[:, 1:]
+        if "decoder_input_ids" in batch:
+            raise UsageError(
+                "pairs of texts are for a model that reads one and says the other",
+                "pass --task seq2seq-lm",
+            )
         labels = unpadded(batch["labels"] if "labels" in batch else batch["input_ids"], batch)
         return logits[:, :-1], labels[:, 1:]

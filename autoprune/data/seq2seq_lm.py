@@ -27,14 +27,18 @@ class Seq2SeqLanguageModeling(LanguageModeling):
         """Short name."""
         return NAME
 
-    def wanted(self, logits: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
-        """Return all logits and labels; raise UsageError for a batch without targets."""
+    def inputs(self, batch: Any) -> dict[str, Any]:
+        """Return all but the labels; raise UsageError for a batch without targets."""
         lacking = {"decoder_input_ids", "labels"} - set(batch if isinstance(batch, Mapping) else ())
         if lacking:
             raise UsageError(
                 f"a batch says nothing of {min(lacking)}",
                 "write text:FILE.csv,tokenizer=DIRECTORY, with columns 'text' and 'target'",
             )
+        return {name: value for name, value in batch.items() if name != "labels"}
+
+    def wanted(self, logits: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
+        """Return all logits and labels."""
         labels: Tensor = batch["labels"]
         mask = batch.get("decoder_attention_mask")
         return logits, labels if mask is None else labels.masked_fill(mask == 0, IGNORED)

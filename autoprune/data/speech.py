@@ -97,7 +97,7 @@ def from_speech(spec: str, seed: int) -> Data:
 def _heard(files: Sequence[Path], form: Form) -> dict[str, Tensor]:
     """Return sounds padded with silence, and perhaps which samples are no padding, [B, S]."""
     sounds: list[np.ndarray[Any, Any]] = []
-    with slow_phase("decode", len(files), least=MANY) as advance:
+    with slow_phase("listen", len(files), least=MANY) as advance:
         for file in files:
             sounds.append(_sound(file, form))
             advance(1)

@@ -23,6 +23,7 @@ from autoprune.foundation.progress import Phase
 _PHASES: Final = {
     "hash": ("checking", "MB of data"),
     "decode": ("reading", "images"),
+    "listen": ("reading", "sounds"),
     "inspect": ("analyzing", "networks"),
     "train": ("training", "steps"),
     "latency": ("timing", "operations"),

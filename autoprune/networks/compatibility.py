@@ -144,7 +144,8 @@ def _check_labels(outputs: Tensor, data: Data, task: Classification) -> None:
             raise UsageError(
                 f"the labels of {name} have shape {list(labels.shape[1:])} per sample, the model's"
                 f" outputs leave {list(outputs.shape[2:])}",
-                "a label is the number of a class; lines of text need --task ctc",
+                "a label is the number of a class; lines of text need --task ctc, pairs of texts"
+                " seq2seq-lm",
             )
         ignored = torch.tensor([label for label in IGNORED if not 0 <= label < classes])
         labels = labels[~torch.isin(labels, ignored)]

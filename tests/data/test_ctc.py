@@ -115,3 +115,31 @@ def test_ocrnet_fits_the_lines_and_nothing_else_does(few):
     flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(32 * 128, 63))
     with pytest.raises(UsageError, match=r"returns \[2, 63\], not logits"):
         check_compatible(flat, data, TASK)
+
+
+def test_another_blank_is_the_same_task_with_classes_renamed():
+    torch.manual_seed(0)
+    logits, texts = torch.randn(3, 7, 4), torch.tensor([[1, 2, 2], [3, -1, -1], [1, 3, -1]])
+    batch, task = {"labels": texts, "input_values": torch.zeros(3, 70)}, resolve_task("ctc,blank=3")
+    moved = logits[:, :, [1, 2, 3, 0]]  # class 0 is the last
+    renamed = torch.where(texts > 0, texts - 1, texts)
+    assert torch.equal(
+        task.losses({"logits": moved}, batch | {"labels": renamed}), TASK.losses(logits, batch)
+    )
+    assert task.rates(moved, batch | {"labels": renamed}) == TASK.rates(logits, batch)
+    assert TASK.inputs(batch).keys() == {"input_values"}
+    with pytest.raises(UsageError, match="ctc has no option 'blank=x'"):
+        resolve_task("ctc,blank=x")
+    with pytest.raises(UsageError, match="a batch has no texts"):
+        TASK.loss(logits, {"input_values": texts})
+
+
+def test_columns_of_padding_count_not():
+    torch.manual_seed(0)
+    logits, texts = torch.randn(2, 10, 4), torch.tensor([[1, 2], [3, 1]])
+    mask = (torch.arange(100) < torch.tensor([[100], [60]])).long()
+    batch = {"labels": texts, "attention_mask": mask}
+    cut = TASK.losses(logits[1:, :6], (None, texts[1:]))
+    assert TASK.losses(logits, batch)[1] == pytest.approx(float(cut))
+    logits[1] = spell([[3, 3, 1, 0, 0, 0, 2, 2, 2, 2]], 4)
+    assert TASK.score(logits, batch)[1] == 1 and TASK.score(logits, (None, texts))[1] == 0

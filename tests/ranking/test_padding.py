@@ -8,7 +8,7 @@ from autoprune.data import Split
 from autoprune.data.named_task import resolve_task
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form, forward
-from autoprune.networks.padding import rows_of, tokens_in
+from autoprune.networks.padding import padded, rows_of, tokens_in
 from autoprune.networks.score import measure
 from autoprune.ranking.branch_effects import mean_values
 from autoprune.ranking.consumers import find_consumers
@@ -166,3 +166,17 @@ def test_values_of_other_forms_are_left_alone():
     hook.remove()
     assert len(seen) == 5 and all(seen)
     assert tokens_in(torch.ones(4, LONGEST, 6)) is None  # no batch is run any more
+
+
+def test_encoder_and_decoder_have_padding_of_their_own():
+    first = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]])
+    second = torch.tensor([[1, 1, 0], [1, 0, 0]])
+    with padded({"attention_mask": first, "decoder_attention_mask": second}):
+        assert len(rows_of(torch.ones(2, 4, 5))) == 5 and len(rows_of(torch.ones(2, 3, 5))) == 3
+        assert len(rows_of(torch.ones(6, 5))) == 3 and len(rows_of(torch.ones(8, 5))) == 5
+        assert tokens_in(torch.ones(2, 6, 5)) is None
+    other = torch.tensor([[1, 0, 1, 1], [1, 1, 1, 1]])  # no value tells whose it is
+    with padded({"attention_mask": first, "decoder_attention_mask": other}):
+        assert tokens_in(torch.ones(2, 4, 5)).tolist() == ((first * other) == 1).tolist()
+    with padded({"attention_mask": first, "decoder_attention_mask": torch.ones(2, 3)}):
+        assert tokens_in(torch.ones(2, 3, 5)) is None
