@@ -142,6 +142,17 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seed what a step on ``device`` draws from.
+
+    On a CPU that is one generator: ``torch.manual_seed`` spends half a millisecond on the others.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
 def keep_memory() -> None:
     """Let the C library keep freed memory for the next pass.
 

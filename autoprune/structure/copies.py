@@ -29,6 +29,13 @@ COPIED = (
 _THEIRS = ("torch.", "transformers.")
 """Modules whose hooks are part of the network: spectral norm, hidden states that heads read."""
 
+_LEAVES = ("_parameters", "_modules")
+"""Attributes of modules that hold no activations: parameters are leaves, modules come by themselves.
+"""
+
+_EMPTY = (int, str, dict, set, list, tuple, type(None))
+"""Types of attributes that hold no tensor if they are false; most attributes of modules are so."""
+
 _PLAIN = (int, float, complex, str, bytes, bool, type(None), type, ModuleType)
 
 
@@ -127,7 +134,9 @@ def _copied(model: nn.Module, memo: dict[int, Any]) -> nn.Module:
     """Copy a network; activations that its modules keep are cut from what they came from."""
     model = unwrapped(model)
     for module in model.modules():
-        _cut_off(module.__dict__, memo)
+        for name, value in module.__dict__.items():
+            if name not in _LEAVES and not (isinstance(value, _EMPTY) and not value):
+                _cut_off(value, memo)
     return copy.deepcopy(model, memo)
 
 

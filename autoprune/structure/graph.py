@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import warnings
@@ -113,7 +114,7 @@ def export_graph(
     with blamed("the model cannot be copied", COPIED):
         twin = set_mode(plain_copy(model), training)
     try:
-        with slow_attention(), padded_sequences(), quiet():
+        with slow_attention(), padded_sequences(), quiet(), uncollected():
             program = torch.export.export(twin, args, kwargs, strict=False)
     except Exception as error:  # torch.export raises many unrelated types
         with blamed("the model does not run on its inputs", "look at the shapes of the inputs"):
@@ -163,6 +164,19 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Put garbage collection off: an export makes many objects that stay, its imports more."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def user_line(error: BaseException) -> str:

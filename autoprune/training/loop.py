@@ -24,6 +24,7 @@ from autoprune.networks.execution import (
     laid_out,
     mode,
     move,
+    seed_generators,
 )
 from autoprune.networks.frozen import frozen_modules
 from autoprune.networks.score import Score, first_samples, measure
@@ -261,7 +262,7 @@ class _Run:
     def _advance(self, batch: Batch) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate(self.step / self.total)
-        torch.manual_seed(Seeds(self.config.seed).step(self.step))
+        seed_generators(Seeds(self.config.seed).step(self.step), self.device)
         value = self._backward(batch)
         self.step += 1
         if not math.isfinite(value):
