@@ -87,7 +87,7 @@ def test_the_loss_is_that_of_the_library_and_masked_columns_count_not(place, tmp
 
 def test_too_much_for_the_memory_is_refused(place, monkeypatch):
     monkeypatch.setattr(speech, "HELD", 40 * 690 * 4 - 1)
-    with pytest.raises(UsageError, match="40 sounds of up to 0 s take 0.0 GB"):
+    with pytest.raises(UsageError, match=r"40 sounds of up to 0 s take 0\.0 GB"):
         load_data(f"speech:{place}/rows.csv,tokenizer={place}")
 
 
