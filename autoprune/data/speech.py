@@ -32,6 +32,9 @@ RATE: Final = 16_000
 MANY: Final = 500
 """From so many sounds on, reading takes long enough to be shown as progress."""
 
+HELD: Final = 2**31
+"""Most bytes of sounds, padded, that are held in memory."""
+
 EPSILON: Final = 1e-7
 """Added to variances, as the library transformers does."""
 
@@ -102,6 +105,14 @@ def _heard(files: Sequence[Path], form: Form) -> dict[str, Tensor]:
             sounds.append(_sound(file, form))
             advance(1)
     lengths = torch.tensor([len(sound) for sound in sounds])
+    size = 4 * len(sounds) * int(lengths.max())
+    if size > HELD:
+        raise UsageError(
+            f"{len(sounds):,} sounds of up to {int(lengths.max()) / form.rate:.0f} s take"
+            f" {size / 1e9:.1f} GB in memory",
+            "leave out the longest, or give a Dataset of yours, which is read as needed:"
+            " --data file.py:function",
+        )
     values = torch.zeros(len(sounds), int(lengths.max()))
     for row, sound in zip(values, sounds, strict=True):
         row[: len(sound)] = torch.from_numpy(sound)

@@ -26,6 +26,9 @@ FILES: Final = (".csv", ".tsv", ".jsonl")
 
 PARQUET: Final = ".parquet"
 
+READ: Final = (*FILES, PARQUET, ".arrow", ".json", ".txt")
+"""Endings of the files in a directory that the library datasets makes rows of."""
+
 SAVED: Final = ("state.json", "dataset_dict.json")
 """Files that ``save_to_disk`` of the library datasets writes, of a data set and of its parts."""
 
@@ -122,6 +125,7 @@ def _from_library(path: Path, columns: Columns) -> dict[str, Table]:
         if any((path / name).is_file() for name in SAVED):
             found = hub.from_saved(str(path))
         else:
+            _refuse_others(path)
             refuse_bombs(path)
             found = hub.from_files(str(path), scratch)
         parts = {SPLIT_NAMES[name]: part for name, part in found.items() if name in SPLIT_NAMES}
@@ -131,6 +135,13 @@ def _from_library(path: Path, columns: Columns) -> dict[str, Table]:
             name: _table(f"{path}, {name}", part, columns, part.features)
             for name, part in parts.items()
         }
+
+
+def _refuse_others(path: Path) -> None:
+    """Raise UsageError for what is no table: pictures, runs, a directory of anything."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    if not any(file.suffix.lower() in READ for file in files):
+        raise UsageError(f"{path} holds no table of texts", f"it is one of {', '.join(READ)}")
 
 
 def _table(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoprune.data import load_data
+from autoprune.data import load_data, speech
 from autoprune.data.named_task import resolve_task
 from autoprune.errors import UsageError
 from autoprune.networks.compatibility import check_compatible
@@ -83,6 +83,12 @@ def test_the_loss_is_that_of_the_library_and_masked_columns_count_not(place, tmp
     values, there = masked["input_values"], masked["attention_mask"]
     assert float(values.abs().max()) < 1 and not values[there == 0].any()
     assert set(there.sum(1).tolist()) <= set(range(300, 700, 10))
+
+
+def test_too_much_for_the_memory_is_refused(place, monkeypatch):
+    monkeypatch.setattr(speech, "HELD", 40 * 690 * 4 - 1)
+    with pytest.raises(UsageError, match=r"40 sounds of up to 0 s take 0\.0 GB"):
+        load_data(f"speech:{place}/rows.csv,tokenizer={place}")
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,10 @@ def test_rows_without_a_label_and_a_lacking_library_are_said_in_a_line(tmp_path,
     datasets.Dataset.from_dict(table).save_to_disk(tmp_path / "saved")
     with pytest.raises(UsageError, match="lacks a text or a label in row 8"):
         load_data(f"text:{tmp_path / 'saved'}")
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "cat.png").write_bytes(b"x")
+    with pytest.raises(UsageError, match="others holds no table of texts"):
+        load_data(f"text:{tmp_path / 'others'}")
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UsageError, match="datasets is not installed"):
         load_data(f"text:{tmp_path / 'saved'}")

@@ -8,6 +8,7 @@ import torch
 import autoprune
 from autoprune.errors import AutopruneError, DamagedError, UsageError
 from autoprune.networks import pretrained
+from autoprune.networks.hugging_face import load_pretrained
 from autoprune.networks.pretrained import from_pretrained, save_pretrained
 from autoprune.structure.depth import deepened, settled
 from tests.real.stubs import declare
@@ -229,3 +230,31 @@ def test_a_model_that_was_not_pruned_is_saved_as_it_is(tmp_path):
     model = pruned(llama)
     assert save_pretrained(model, tmp_path / "new", example_inputs=INPUTS).plain
     assert torch.equal(logits(from_pretrained(tmp_path / "new")), logits(model))
+
+
+@pytest.mark.parametrize("kind", ["t5", "bart"])
+def test_encoder_decoders_speak_on_with_and_without_their_cache(kind, tmp_path):
+    torch.manual_seed(0)
+    both = dict.fromkeys(("encoder_layers", "decoder_layers"), 1)
+    both |= dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 4)
+    both |= dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), 48)
+    shared = {"vocab_size": 64, "d_model": 24, "decoder_start_token_id": 0, "eos_token_id": 2}
+    if kind == "t5":
+        model = transformers.T5ForConditionalGeneration(
+            transformers.T5Config(**shared, d_kv=6, d_ff=48, num_layers=1, num_heads=4)
+        )
+    else:
+        model = transformers.BartForConditionalGeneration(
+            transformers.BartConfig(**shared, **both, forced_eos_token_id=None, pad_token_id=0)
+        )
+    model.save_pretrained(tmp_path / "dense")
+    model = load_pretrained(str(tmp_path / "dense"), {})
+    inputs = {"input_ids": IDS, "decoder_input_ids": IDS[:, :4]}
+    structure = autoprune.analyze(model, inputs, outputs=("logits",))
+    small = autoprune.prune(model, structure, autoprune.Plan.uniform(structure, 0.5)).eval()
+    save_pretrained(small, tmp_path / "small", example_inputs=inputs)
+    again = from_pretrained(tmp_path / "small")
+    assert [one.shape for one in again.parameters()] == [one.shape for one in small.parameters()]
+    assert again.num_parameters() < 0.7 * model.num_parameters()
+    said = [again.generate(IDS, max_new_tokens=6, use_cache=cache) for cache in (True, False)]
+    assert torch.equal(*said) and said[0].shape[1] > 2
