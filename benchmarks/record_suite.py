@@ -41,7 +41,7 @@ from autoprune.problem.problem import PruningProblem
 from autoprune.problem.scorer import FunctionScorer
 from autoprune.structure.plan import Plan
 
-VERSION = "1"
+VERSION = "2"
 """Version of the suite: another one where a table changes."""
 
 HELD = 100
