@@ -226,6 +226,22 @@ Workers = Annotated[
         help="Processes that evaluate plans; 0: chosen automatically. Results do not depend on it."
     ),
 ]
+ExecutorName = Annotated[
+    str,
+    tyro.conf.arg(
+        metavar="NAME",
+        help="Where plans are evaluated: local, ray (a cluster of this machine), or the address of"
+        " a Ray cluster. Results do not depend on it.",
+    ),
+]
+Round = Annotated[
+    int | None,
+    tyro.conf.arg(
+        metavar="N",
+        help="Plans that are proposed at a time, on which results depend.",
+        help_behavior_hint="(default: 4, on a cluster at least --workers)",
+    ),
+]
 Minutes = Annotated[
     float | None,
     tyro.conf.arg(

@@ -60,6 +60,11 @@ class Workers(Closing, Generic[Item, Outcome]):
         else:
             self._crew.append(self._hire())
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Name of this machine, once for each process."""
+        return ("this machine",) * max(1, len(self._crew))
+
     def close(self) -> None:
         """End the processes; what they work on is lost."""
         for worker in self._crew:
@@ -204,15 +209,16 @@ def _serve(pipe: Connection, threads: int, files: Sequence[Path]) -> None:
     try:
         import_files(files)
         start, args = pipe.recv()
-        began, state = _attempt(start, *args)
+        began, state = attempt(start, *args)
         while True:
             number, item = pipe.recv()
-            _send(pipe, (number, *(_attempt(state, item) if began else (False, state))))
+            _send(pipe, (number, *(attempt(state, item) if began else (False, state))))
     except (EOFError, OSError, AutopruneError):  # nobody is there any more
         return
 
 
-def _attempt(function: Callable[..., Any], *args: Any) -> tuple[bool, Any]:
+def attempt(function: Callable[..., Any], *args: Any) -> tuple[bool, Any]:
+    """Return whether a call succeeds, and what it returns or raises, which can be sent."""
     try:
         return True, function(*args)
     except AutopruneError as error:
@@ -231,6 +237,11 @@ def _lost(code: int | None) -> AutopruneError:
 
 
 def _send(pipe: Connection, value: Any) -> None:
+    pipe.send_bytes(packed(value))
+
+
+def packed(value: Any) -> memoryview:
+    """Return a value as bytes, tensors included; raises UsageError where it cannot be sent."""
     content = BytesIO()
     try:
         _Pickler(content).dump(value)
@@ -238,7 +249,12 @@ def _send(pipe: Connection, value: Any) -> None:
         raise UsageError(
             f"this cannot be sent to worker processes: {error}", "--workers 1"
         ) from error
-    pipe.send_bytes(content.getbuffer())
+    return content.getbuffer()
+
+
+def unpacked(content: bytes) -> Any:
+    """Return the value of ``packed``: for what a process of this user sent, never for a file."""
+    return ForkingPickler.loads(content)
 
 
 class _Pickler(ForkingPickler):

@@ -1,4 +1,4 @@
-"""Pool that scores plans in this process, or in worker processes once these save time."""
+"""Pool that scores plans here, in worker processes once these save time, or on a cluster."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from torch import Tensor
 
 from autoprune.errors import UsageError
 from autoprune.foundation.closing import Closing
-from autoprune.networks.execution import one_thread
+from autoprune.foundation.executors import LOCAL, cluster
+from autoprune.networks.execution import device_of, one_thread
+from autoprune.networks.executor import Executor, hire
 from autoprune.networks.threads import available_cores
-from autoprune.networks.workers import Workers
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.evaluator import Entry, Evaluator, EvaluatorParts, Outcome
 from autoprune.structure.plan import Plan
@@ -35,7 +36,8 @@ class ScorerPool(Closing):
 
     The evaluations do not depend on ``workers`` (0: chosen automatically, at most
     ``config.most``): each is computed on one thread. ``evaluations``: the number expected in all.
-    Use it as a context manager.
+    ``executor``: where workers are, as in :mod:`autoprune.networks.executor`; those that are not on
+    this machine are used from the first plan on. Use it as a context manager.
     """
 
     def __init__(
@@ -44,20 +46,24 @@ class ScorerPool(Closing):
         workers: int,
         evaluations: int,
         config: PoolConfig | None = None,
+        executor: str = LOCAL,
     ) -> None:
         self.config = config or PoolConfig()
         self._here = evaluator
-        count = workers or min(self.config.most, available_cores())
+        most = self.config.most if cluster(executor) else min(self.config.most, available_cores())
+        count = workers or most
         self._count, self._auto = min(count, max(evaluations, 1)), not workers
+        self._executor = executor
         self._left = evaluations
         self._seconds: list[float] = []
-        self._workers: Workers[Entry, Outcome] | None = None
+        self._workers: Executor[Entry, Outcome] | None = None
         self._seen: dict[Plan, Tensor] = {}
 
     def score(self, plans: Sequence[Plan], best: Plan | None = None) -> Iterator[Evaluation]:
         """Score plans, in their order; see :class:`autoprune.problem.scorer.Scorer`."""
         self._left -= len(plans)
-        if self._workers is None and self._count > 1 and self._pays(len(plans)):
+        remote = self._executor != LOCAL
+        if self._workers is None and (remote or (self._count > 1 and self._pays(len(plans)))):
             self._start()
         samples = self._samples(best) if best and self._here.races else None
         for plan, (evaluation, seen) in zip(plans, self._race(plans, samples), strict=True):
@@ -65,8 +71,13 @@ class ScorerPool(Closing):
                 self._seen[plan] = seen
             yield evaluation
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Machine and device of each worker that has begun; none while plans are run here."""
+        return self._workers.places if self._workers is not None else ()
+
     def close(self) -> None:
-        """End the worker processes."""
+        """End the workers."""
         if self._workers is not None:
             self._workers.close()
 
@@ -100,9 +111,15 @@ class ScorerPool(Closing):
 
     def _start(self) -> None:
         try:
-            self._workers = Workers(self._count, _racer, self._here.parts)
+            self._workers = hire(
+                self._executor,
+                self._count,
+                _racer,
+                self._here.parts,
+                gpus=device_of(self._here.parts.model).type == "cuda",
+            )
         except UsageError:  # a network that cannot be sent
-            if not self._auto:
+            if not self._auto or self._executor != LOCAL:
                 raise
             self._count = 1
 
