@@ -37,7 +37,7 @@ from autoprune.problem.ledger import Ledger
 from autoprune.problem.pool import ScorerPool
 from autoprune.problem.problem import PruningProblem
 from autoprune.ranking.consumers import find_consumers
-from autoprune.ranking.gram import patches
+from autoprune.ranking.patches import patches
 from autoprune.ranking.rank import rank
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze

@@ -92,7 +92,7 @@ def alike(posed: Posed) -> Ranking:
         posed.model,
         structure,
         moments,
-        lambda repaired: {item.consumer.tensor: 1.0 for item in moments},
+        lambda repaired: {item.tensor: 1.0 for item in consumers},
         eliminated,
     )
     return replace(posed.ranking, errors=found.errors)

@@ -15,12 +15,12 @@ FREE: Final = 2**26
 
 
 def refuse_bombs(directory: Path) -> None:
-    """Raise DamagedError for a parquet file below ``directory`` that expands beyond reason.
+    """Raise DamagedError for a parquet file, or one below a directory, that expands beyond reason.
 
     What a file says of itself goes first. Then its rows are read, a few at a time, and counted:
     one value can stand for any number of rows.
     """
-    files = sorted(directory.rglob("*.parquet"))
+    files = [directory] if directory.is_file() else sorted(directory.rglob("*.parquet"))
     for path in files if _installed() else ():
         _check(path)
 

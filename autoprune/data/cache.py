@@ -19,7 +19,7 @@ from autoprune.foundation.progress import slow_read
 Content = tuple[dict[str, Tensor], dict[str, str]]
 """Tensors by name, and facts about them."""
 
-FORMAT = "1"
+FORMAT = "2"
 LARGE = 2**28
 """From so many bytes on, hashing takes long enough to be shown as progress."""
 

@@ -73,7 +73,7 @@ def from_pictures(images: Images, seed: int) -> Data:
         samples[key] = ReadSplit(reader, reader, rows, key)
     form = image_form(images.name, tree_leaves(samples["train"].probe)[0])
     formed = {key: replace(split, form=form) for key, split in samples.items()}
-    return _divided(images.name, formed, seed, images.classes)
+    return _divided(images.name, formed, seed, len(images.classes))
 
 
 def _divided(

@@ -35,11 +35,30 @@ def from_hub(name: str) -> Mapping[str, Any]:
 
 
 def from_files(path: str, scratch: str) -> Mapping[str, Any]:
-    """Return the splits that files in the layout of the hub hold; ``scratch`` is a directory.
+    """Return the splits that files in the layout of the hub hold; a file of parquet is ``train``.
+
+    ``scratch`` is a directory that must last as long as they.
 
     Raises UsageError if they cannot be read.
     """
+    if path.endswith(".parquet"):
+        return _load(_library(path), "parquet", data_files=path, cache_dir=scratch)
     return _load(_library(path), path, cache_dir=scratch)
+
+
+def from_saved(path: str) -> Mapping[str, Any]:
+    """Return the splits of a directory that ``save_to_disk`` wrote; a data set alone is ``train``.
+
+    Raises UsageError if it cannot be read.
+    """
+    datasets = _library(path)
+    with _quiet(datasets):
+        try:
+            found = datasets.load_from_disk(path)
+        except Exception as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UsageError(f"cannot load {path}: {reason}", "save it again") from error
+    return dict(found) if isinstance(found, datasets.DatasetDict) else {"train": found}
 
 
 def _library(name: str) -> Any:

@@ -5,6 +5,7 @@ What would take too much memory is decoded as it is read.
 
 from __future__ import annotations
 
+import json
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,7 +50,7 @@ class Images:
 
     name: str
     parts: Mapping[str, tuple[Tensor, Tensor] | Pictures]
-    classes: int
+    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class _Source:
 
     name: str
     rows: Mapping[str, Sequence[Row]]
-    classes: int
+    classes: tuple[str, ...]
     resize: int | None
 
     @property
@@ -76,8 +77,8 @@ class _Source:
         return decode(content, f"{self.name}: {where}", resize=self.resize)
 
 
-Content = tuple[Mapping[str, tuple[Tensor, Tensor]], int]
-"""Images and labels of each part, and the number of classes."""
+Content = tuple[Mapping[str, tuple[Tensor, Tensor]], tuple[str, ...]]
+"""Images and labels of each part, and the names of the classes."""
 
 
 class _TooLargeError(Exception):
@@ -134,7 +135,7 @@ def _load(
 def _as_needed(source: _Source) -> Images:
     first = source.first()
     parts = {
-        part: Pictures(source.name, rows, source.classes, first, source.resize)
+        part: Pictures(source.name, rows, len(source.classes), first, source.resize)
         for part, rows in source.rows.items()
     }
     return Images(source.name, parts, source.classes)
@@ -147,7 +148,7 @@ def _cached(key: str, name: str, make: Callable[[], _Source]) -> Images:
         for part in ("train", "validation", "test")
         if f"{part}.images" in tensors
     }
-    return Images(name, parts, int(facts["classes"]))
+    return Images(name, parts, tuple(json.loads(facts["classes"])))
 
 
 def _pack(content: Content) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -155,7 +156,7 @@ def _pack(content: Content) -> tuple[dict[str, Tensor], dict[str, str]]:
     tensors: dict[str, Tensor] = {}
     for part, (pictures, labels) in parts.items():
         tensors |= {f"{part}.images": pictures, f"{part}.labels": labels}
-    return tensors, {"classes": str(classes)}
+    return tensors, {"classes": json.dumps(classes)}
 
 
 def _table(path: Path, resize: int | None) -> _Source:
@@ -193,7 +194,7 @@ def _columns(
         key: part.cast_column(image[0], datasets.Image(decode=False)) for key, part in parts.items()
     }
     rows = {key: _TableRows(part, image[0], label[0], scratch) for key, part in raw.items()}
-    return _Source(name, rows, features[label[0]].num_classes, resize)
+    return _Source(name, rows, tuple(features[label[0]].names), resize)
 
 
 class _TableRows(Sequence[Row]):
@@ -240,7 +241,7 @@ def _folder(path: Path, resize: int | None) -> _Source:
                 f"{inside['train']} has {', '.join(classes[:5]) or 'no sub-directories'}",
             )
         rows[part] = [(str(file), number[name]) for file, name in zip(files, names, strict=True)]
-    return _Source(path.name, rows, len(classes), resize)
+    return _Source(path.name, rows, tuple(classes), resize)
 
 
 def _require_pillow(name: str) -> None:
@@ -264,7 +265,7 @@ def _decode(source: _Source) -> Content:
                 pictures.append(picture)
                 gray = picture.ndim == 2
                 shape = pictures[0].shape
-                check(source.name, where, picture, shape, label, source.classes)
+                check(source.name, where, picture, shape, label, len(source.classes))
                 labels.append(label)
                 advance(1)
             if not pictures:

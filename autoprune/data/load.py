@@ -14,6 +14,8 @@ from autoprune.data.lines import lines
 from autoprune.data.normalization import image_form
 from autoprune.data.overlap import overlaps, shared
 from autoprune.data.pictures import Pictures
+from autoprune.data.speech import PREFIX as SPEECH
+from autoprune.data.speech import from_speech
 from autoprune.data.split import Split
 from autoprune.data.splits import Data
 from autoprune.data.splitting import make_splits
@@ -42,6 +44,7 @@ def load_data(spec: object, seed: int = 0, resize: int | None = None) -> Data:
       (directly, or inside ``train/`` and ``test/``);
     - the name of a data set on the hub;
     - ``"text:FILE"``, text in blocks of tokens (:mod:`autoprune.data.text`);
+    - ``"speech:FILE.csv"``, sounds and what is said in them (:mod:`autoprune.data.speech`);
     - ``"file.py:function"``, a function that returns any of the objects below;
     - python objects: a mapping with the key ``train`` and any of ``search``, ``validation`` and
       ``test``, perhaps ``train_plain``; a tuple (train, test) or (train, validation, test); or one
@@ -79,6 +82,9 @@ def _named(spec: str, seed: int, resize: int | None) -> Data:
     if spec.startswith(PREFIX):
         _refuse_resize(resize, "text")
         return from_text(spec, seed)
+    if spec.startswith(SPEECH):
+        _refuse_resize(resize, "speech")
+        return from_speech(spec, seed)
     directory = expand_user(spec)
     if directory.is_dir():
         return _from_images(from_directory(directory, resize), seed)
@@ -108,10 +114,10 @@ def _from_images(images: Images, seed: int) -> Data:
     parts = images.parts
     held = {key: part for key, part in parts.items() if not isinstance(part, Pictures)}
     if len(held) < len(parts):
-        return from_pictures(images, seed)
+        return replace(from_pictures(images, seed), class_names=images.classes)
     form = image_form(images.name, held["train"][0])
-    data = make_splits(images.name, held, seed, form=form, classes=images.classes)
+    data = make_splits(images.name, held, seed, form=form, classes=len(images.classes))
     splits = {key: Split(content) for key, content in held.items()}
     train = splits.pop("train")
     remarks = tuple(shared(key) for key, split in splits.items() if overlaps(train, split))
-    return replace(data, remarks=remarks)
+    return replace(data, remarks=remarks, class_names=images.classes)

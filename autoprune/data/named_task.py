@@ -14,9 +14,11 @@ from autoprune.data.class_scores import ACCURACY, find_score
 from autoprune.data.class_weights import ClassWeights
 from autoprune.data.classification import IGNORED, KIND, Classification, PooledClassification
 from autoprune.data.ctc import CTC
+from autoprune.data.ctc import NAME as CTC_NAME
 from autoprune.data.detection import Detection
 from autoprune.data.masked_lm import MaskedLanguageModeling
 from autoprune.data.samples import Samples
+from autoprune.data.seq2seq_lm import Seq2SeqLanguageModeling
 from autoprune.data.task import Task
 from autoprune.data.token_classification import TokenClassification
 from autoprune.errors import UsageError
@@ -25,7 +27,8 @@ from autoprune.foundation.user_code import call, is_factory, load, refuse_malfor
 
 TASKS: Final[tuple[Task, ...]] = (
     *(CTC(), Detection()),
-    *(CausalLanguageModeling(), MaskedLanguageModeling(), TokenClassification()),
+    *(CausalLanguageModeling(), MaskedLanguageModeling(), Seq2SeqLanguageModeling()),
+    TokenClassification(),
 )
 """Tasks without options, by their names."""
 
@@ -48,6 +51,8 @@ def resolve_task(spec: object) -> Task:
     kind, *options = spec.split(",")
     if kind == KIND:
         return _classification(options)
+    if kind == CTC_NAME:
+        return _ctc(options)
     for known in TASKS:
         if spec == known.name:
             return known
@@ -80,6 +85,15 @@ def _classification(options: list[str]) -> Classification:
     if find_score(given["score"] or ACCURACY) is None:
         return Classification(class_weights=weights)
     return PooledClassification(class_weights=weights, scored_by=given["score"])
+
+
+def _ctc(options: list[str]) -> CTC:
+    match [option.partition("=") for option in options]:
+        case []:
+            return CTC()
+        case [("blank", "=", number)] if number.isdecimal():
+            return CTC(blank=int(number))
+    raise UsageError(f"ctc has no option {options[0]!r}", "write ctc,blank=31")
 
 
 def weighed(task: Task, train: Samples) -> Task:

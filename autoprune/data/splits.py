@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 from autoprune.data.classification import Classification
 from autoprune.data.read_split import held
 from autoprune.data.samples import Samples
+from autoprune.data.split import ImageForm
 from autoprune.data.task import Task, example_inputs
 from autoprune.errors import UsageError
 
@@ -30,6 +31,7 @@ class Data:
       None; or a function that returns it, since that may take reading all of them.
     - ``rows`` says for every split which part of the source it is from, and which rows of that.
     - ``remarks``: what the user should know about the data, a line each.
+    - ``class_names``: the names of the classes in the order of the outputs, if the source has any.
 
     Raises UsageError if samples of the splits differ in form or a float among them is not finite.
     """
@@ -42,6 +44,7 @@ class Data:
     known_classes: int | Callable[[], int | None] | None = None
     rows: Mapping[str, tuple[str, Tensor]] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         form = self.train.sample
@@ -61,6 +64,12 @@ class Data:
             "validation": self.validation,
             "test": self.test,
         }
+
+    @property
+    def form(self) -> ImageForm | None:
+        """How uint8 images become inputs; None for samples that are inputs already."""
+        form: ImageForm | None = getattr(self.train, "form", None)
+        return form
 
     @cached_property
     def classes(self) -> int | None:

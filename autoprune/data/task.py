@@ -17,8 +17,6 @@ from autoprune.foundation.user_code import blamed
 Batch = Any
 """A batch of a :class:`autoprune.data.Split`: a pytree of tensors, sample first."""
 
-METRICS = {"ctc": "sequence accuracy"}
-
 
 @runtime_checkable
 class Task(Protocol):
@@ -133,5 +131,5 @@ def read_outputs(task: Task) -> tuple[str, ...]:
 
 
 def metric(task: Task) -> str:
-    """Return the name of a task's score: its ``metric``, else one made from its name."""
-    return getattr(task, "metric", None) or METRICS.get(task.name, f"{task.name} score")
+    """Return the name of a task's score: its ``metric``, else its name."""
+    return getattr(task, "metric", None) or f"{task.name} score"

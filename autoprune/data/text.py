@@ -1,8 +1,10 @@
-"""Text as data: ``text:FILE``, cut into blocks of tokens, or a table of labeled texts."""
+"""Text as data: ``text:FILE``, cut into blocks of tokens, or a table of texts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -10,9 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoprune.data.labeled_text import ENDINGS, from_rows, read_rows
+from autoprune.data.labeled_text import from_labeled
+from autoprune.data.paired_text import from_pairs, start_token
 from autoprune.data.splits import Data
 from autoprune.data.splitting import make_splits
+from autoprune.data.text_tables import (
+    LABEL,
+    TARGET,
+    TEXT,
+    Columns,
+    Table,
+    is_table,
+    read_tables,
+)
 from autoprune.data.tokenizers import (
     hidden,
     label_names,
@@ -44,6 +56,12 @@ class TextOptions:
     length: int = LENGTH
     tokenizer: str | None = None
     mask: float = 0.0
+    columns: Columns = field(default_factory=Columns)
+
+    @property
+    def directory(self) -> str | None:
+        """Directory of the tokenizer; None for bytes."""
+        return None if self.tokenizer in (None, BYTES) else self.tokenizer
 
 
 def from_text(spec: str, seed: int) -> Data:
@@ -52,50 +70,83 @@ def from_text(spec: str, seed: int) -> Data:
     Without a tokenizer, or with ``bytes``, tokens are the bytes of the file, 256 kinds. The last
     tenth of the text is the test split. A batch is ``{"input_ids": int64 [B, length]}``; with
     ``,mask=0.15`` that part of the tokens is hidden, always the same, and ``labels`` [B, length]
-    say what they are, -100 elsewhere. Tables of labeled texts: :mod:`autoprune.data.labeled_text`.
+    say what they are, -100 elsewhere.
+
+    Tables and data sets of the library datasets (:mod:`autoprune.data.text_tables`) hold labeled
+    texts (:mod:`autoprune.data.labeled_text`), pairs of texts (:mod:`autoprune.data.paired_text`)
+    or texts alone, which are read as one, a line for each. ``,text=NAME``, ``,label=NAME`` and
+    ``,target=NAME`` name their columns.
 
     Raises UsageError for a file or tokenizer that cannot be read, an option that there is not, or
     text that is too short.
     """
     place, *given = spec.removeprefix(PREFIX).split(",")
     options = _options(given)
-    file = expand_user(place)
-    if not file.is_file():
+    path = expand_user(place)
+    if is_table(path) and path.exists():
+        parts = read_tables(path, options.columns)
+        if parts["train"].kind:
+            return _rows(path, parts, options, seed)
+        texts = {name: "\n".join(table.texts) for name, table in parts.items()}
+        tokens = {name: _tokens(one.encode(), path, options) for name, one in texts.items()}
+        said = f"{path.name} has no column {LABEL!r} or {TARGET!r}: its texts are read as one"
+        return replace(_blocks(path, tokens, options, seed), remarks=(said,))
+    if not path.is_file():
         raise UsageError(f"no text file: {place}", "write text:FILE,length=128")
-    directory = None if options.tokenizer in (None, BYTES) else str(options.tokenizer)
-    if file.suffix in ENDINGS:
-        return _labeled(file, options, directory, seed)
-    tokens = _bytes(file) if directory is None else _encoded(file, directory)
-    length = options.length
-    blocks = tokens[: len(tokens) // length * length].view(-1, length)
-    if len(blocks) < LEAST:
-        raise UsageError(
-            f"{place} has {len(blocks)} blocks of {length} tokens, too few to split",
-            f"give at least {LEAST}, or a smaller length=",
+    return _blocks(path, {"train": _tokens(path.read_bytes(), path, options)}, options, seed)
+
+
+def _blocks(path: Path, tokens: Mapping[str, Tensor], options: TextOptions, seed: int) -> Data:
+    """Return the splits of texts cut into blocks, [B, length]."""
+    length, parts = options.length, {}
+    for name, each in tokens.items():
+        blocks = each[: len(each) // length * length].view(-1, length)
+        if len(blocks) < (LEAST if name == "train" else 1):
+            raise UsageError(
+                f"{path} has {len(blocks)} blocks of {length} tokens, too few to split",
+                f"give at least {LEAST}, or a smaller length=",
+            )
+        parts[name] = {"input_ids": blocks}
+        if options.mask:
+            parts[name] = hidden(blocks, options.mask, load_tokenizer(options.directory))
+    if "test" not in parts:
+        whole = parts["train"]
+        at = len(whole["input_ids"]) - len(whole["input_ids"]) // TEST
+        parts["train"] = {key: value[:at] for key, value in whole.items()}
+        parts["test"] = {key: value[at:] for key, value in whole.items()}
+    return make_splits(f"{path.name}, blocks of {length}", parts, seed)
+
+
+def _rows(path: Path, parts: Mapping[str, Table], options: TextOptions, seed: int) -> Data:
+    """Return the splits of labeled texts, or of pairs of texts."""
+    kind = parts["train"].kind
+    if options.mask:
+        raise UsageError(f"{path} has {kind}s, and mask= makes others", "mask text without labels")
+    texts = [text for table in parts.values() for text in table.texts]
+    if options.directory is None:
+        if kind == TARGET:
+            raise UsageError(
+                f"{path} has targets: bytes do not say where one starts and ends",
+                "name the directory of an encoder-decoder: tokenizer=DIRECTORY",
+            )
+        return from_labeled(
+            path.name, parts, [list(text.encode()[: options.length]) for text in texts], seed=seed
         )
-    content = {"input_ids": blocks}
-    if options.mask:
-        content = hidden(blocks, options.mask, load_tokenizer(directory))
-    at = len(blocks) - len(blocks) // TEST
-    parts = {
-        "train": {key: value[:at] for key, value in content.items()},
-        "test": {key: value[at:] for key, value in content.items()},
-    }
-    return make_splits(f"{file.name}, blocks of {length}", parts, seed)
-
-
-def _labeled(file: Path, options: TextOptions, directory: str | None, seed: int) -> Data:
-    if options.mask:
-        raise UsageError(f"{file} has labels, and mask= makes others", "mask text without labels")
-    texts, labels = read_rows(file)
-    if directory is None:
-        tokens = [list(text.encode()[: options.length]) for text in texts]
-        return from_rows(file, tokens, labels, seed=seed)
-    tokenizer, names = load_tokenizer(directory), label_names(expand_user(directory))
-    encoded = tokenizer(texts, truncation=True, max_length=options.length)["input_ids"]
-    tokens = [list(row) for row in encoded]
+    tokenizer, directory = load_tokenizer(options.directory), expand_user(options.directory)
+    cut = {"truncation": True, "max_length": options.length}
+    tokens = [list(row) for row in tokenizer(texts, **cut)["input_ids"]]
     padding = tokenizer.pad_token_id or 0
-    return from_rows(file, tokens, labels, padding=padding, names=names, seed=seed)
+    if kind == TARGET:
+        targets = [text for table in parts.values() for text in table.beside]
+        told = [list(row) for row in tokenizer(text_target=targets, **cut)["input_ids"]]
+        return from_pairs(
+            *(path.name, parts, (tokens, told)),
+            start=start_token(directory),
+            padding=padding,
+            seed=seed,
+        )
+    names = label_names(directory)
+    return from_labeled(path.name, parts, tokens, padding=padding, names=names, seed=seed)
 
 
 def has_tokenizer(spec: str) -> bool:
@@ -118,6 +169,8 @@ def _options(given: list[str]) -> TextOptions:
             options = replace(options, tokenizer=value)
         elif name == "mask" and _is_share(value):
             options = replace(options, mask=float(value))
+        elif name in (TEXT, LABEL, TARGET) and value:
+            options = replace(options, columns=replace(options.columns, **{name: value}))
         else:
             raise UsageError(
                 f"text has no option {option!r}",
@@ -133,16 +186,15 @@ def _is_share(text: str) -> bool:
         return False
 
 
-def _bytes(file: Path) -> Tensor:
-    return torch.from_numpy(np.frombuffer(file.read_bytes(), np.uint8).astype(np.int64))
-
-
-def _encoded(file: Path, place: str) -> Tensor:
-    """Return the tokens of a text by the tokenizer of a directory."""
-    require_directory(place)
+def _tokens(content: bytes, path: Path, options: TextOptions) -> Tensor:
+    """Return the tokens of a text, int64 [tokens]: its bytes, or what a tokenizer makes of it."""
+    if options.directory is None:
+        return torch.from_numpy(np.frombuffer(content, np.uint8).astype(np.int64))
+    require_directory(options.directory)
     try:
-        text = file.read_text(encoding="utf-8")
+        text = io.TextIOWrapper(io.BytesIO(content), "utf-8").read()  # lines end in any way
     except UnicodeDecodeError as error:
-        raise UsageError(f"{file} is not UTF-8 text: {error.reason} at {error.start}") from None
-    found: list[int] = load_tokenizer(place)(text, add_special_tokens=False)["input_ids"]
+        raise UsageError(f"{path} is not UTF-8 text: {error.reason} at {error.start}") from None
+    tokenizer = load_tokenizer(options.directory)
+    found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return torch.tensor(found, dtype=torch.int64)

@@ -12,8 +12,9 @@ Model = Annotated[
     str | None,
     tyro.conf.arg(
         metavar="SPEC",
-        help="Zoo name, timm:NAME, torchvision:NAME, file.py:function or package.module:function"
-        " that returns an nn.Module; options of its constructor may follow: resnet20,shortcut=B.",
+        help="Zoo name, timm:NAME, torchvision:NAME, ultralytics:NAME, hf:DIRECTORY, or a"
+        " function that returns an nn.Module, as file.py:function or package.module:function;"
+        " options of its constructor may follow: resnet20,shortcut=B.",
         help_behavior_hint="(default: digits-resnet, for digits)",
     ),
 ]
@@ -71,7 +72,10 @@ Minimize = Annotated[
     ),
 ]
 DataSpec = Annotated[
-    Spec, tyro.conf.arg(help="digits, a directory, a hub name, text:FILE, or file.py:function.")
+    Spec,
+    tyro.conf.arg(
+        help="digits, a directory, a hub name, text:FILE, speech:FILE.csv, or file.py:function."
+    ),
 ]
 Resize = Annotated[
     int | None,
@@ -86,7 +90,7 @@ TaskSpec = Annotated[
     Spec,
     tyro.conf.arg(
         help="What a batch is, the loss and the score: classification, token-classification,"
-        " causal-lm, masked-lm, detection, ctc, or file.py:name."
+        " causal-lm, masked-lm, seq2seq-lm, detection, ctc, or file.py:name."
     ),
 ]
 ScoreName = Annotated[

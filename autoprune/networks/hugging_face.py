@@ -18,6 +18,8 @@ NAME: Final = "hf"
 HEADS: Final = {
     "causal-lm": "AutoModelForCausalLM",
     "masked-lm": "AutoModelForMaskedLM",
+    "seq2seq-lm": "AutoModelForSeq2SeqLM",
+    "ctc": "AutoModelForCTC",
     "sequence-classification": "AutoModelForSequenceClassification",
     "token-classification": "AutoModelForTokenClassification",
     "image-classification": "AutoModelForImageClassification",
@@ -62,9 +64,19 @@ def load_pretrained(place: str, options: Mapping[str, Any]) -> nn.Module:
             "from Python, autoprune.search takes what autoprune.from_pretrained opens",
         )
     model: Any = load_class(place, directory, kind)
-    model.config.use_cache = False
+    keep_cache(model, False)
     network: nn.Module = model
     return network
+
+
+def keep_cache(model: Any, kept: bool) -> None:
+    """Say whether a model gives out its cache of keys and values.
+
+    Parts of some models (decoders of T5) have configurations of their own, which decide.
+    """
+    for module in model.modules():
+        if hasattr(getattr(module, "config", None), "use_cache"):
+            module.config.use_cache = kept
 
 
 def has_tokenizer(place: str) -> bool:

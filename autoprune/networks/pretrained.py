@@ -32,7 +32,14 @@ from autoprune.foundation.files import (
 from autoprune.networks.dropped_blocks import Uneven
 from autoprune.networks.execution import device_of, mode
 from autoprune.networks.fitted_config import fitted
-from autoprune.networks.hugging_face import TOKENIZER, UNEVEN, class_of, load_class, transformers
+from autoprune.networks.hugging_face import (
+    TOKENIZER,
+    UNEVEN,
+    class_of,
+    keep_cache,
+    load_class,
+    transformers,
+)
 from autoprune.networks.save import read_cut, rebuild, spec_json, state_tensors, write_tensors
 from autoprune.structure.copies import unwrapped
 from autoprune.structure.cut_record import recorded_cut
@@ -173,7 +180,7 @@ def _put_beside(tokenizer: Any, target: Path) -> None:
 def _with_cache(model: Any) -> Any:
     """Let a model generate with its cache, as it did before it was pruned."""
     if model.can_generate():
-        model.config.use_cache = True
+        keep_cache(model, True)
     return model
 
 
@@ -200,9 +207,9 @@ def _cacheless(model: Any) -> Iterator[None]:
     """Keep a model from returning its cache of keys and values."""
     before = getattr(model.config, "use_cache", None)
     if before is not None:
-        model.config.use_cache = False
+        keep_cache(model, False)
     try:
         yield
     finally:
         if before is not None:
-            model.config.use_cache = before
+            keep_cache(model, before)

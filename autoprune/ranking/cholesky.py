@@ -32,6 +32,14 @@ def cholesky(matrix: Tensor) -> Tensor:
     return result
 
 
+def principal(matrix: Tensor, index: Tensor) -> Tensor:
+    """Return the rows and columns ``index`` of a square matrix; a view where they come first."""
+    count = len(index)
+    if index.equal(torch.arange(count, device=index.device)):
+        return matrix[:count, :count]
+    return matrix.index_select(0, index).index_select(1, index)
+
+
 def _try(matrix: Tensor) -> tuple[Tensor, bool]:
     factor, info = torch.linalg.cholesky_ex(matrix)
     return factor, bool(info)

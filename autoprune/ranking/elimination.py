@@ -41,6 +41,10 @@ class Reader:
 
     def costs(self) -> Tensor:
         """Cost [units left] of removing each unit, alone."""
+        if self.block == 1:
+            weights = self.weights[: self.left]
+            single: Tensor = weights.square().sum(1) / self.inverse.diagonal()[: self.left]
+            return single / self.energy
         units = self.left // self.block
         own = torch.arange(self.left, device=self.weights.device).view(units, self.block)
         blocks = self.inverse[own[:, :, None], own[:, None, :]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,14 +12,23 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import PackedSequence
+from torch.utils._pytree import tree_leaves
 
 from autoprune.data import Samples
-from autoprune.data.task import Task
+from autoprune.data.task import Task, arguments
 from autoprune.errors import UsageError
-from autoprune.networks.execution import device_of, forward, mode, move
-from autoprune.networks.padding import rows_of
-from autoprune.ranking.consumers import CONVS, Consumer, split
+from autoprune.networks.execution import (
+    Form,
+    device_of,
+    fastest_form,
+    forward,
+    laid_out,
+    mode,
+    move,
+)
+from autoprune.networks.folding import Pair, find_foldable, folded
+from autoprune.ranking.consumers import Consumer, split
+from autoprune.ranking.patches import input_of, patches
 
 PANEL: Final = 768
 """Columns of a Gram matrix that are multiplied at a time."""
@@ -30,7 +39,12 @@ class RegressionConfig:
     """Settings of the rankings that see data: patches, memory, damping."""
 
     batch: int = 100
-    """Samples per forward pass."""
+    """Most samples per forward pass."""
+    pass_bytes: int = 1 << 29
+    """Most bytes of all consumers' inputs in one forward pass, of which few are held at a time."""
+    large: int = 128 * 128
+    """Images of so many pixels are run in the fastest form: batch norms folded, and bfloat16 where
+    it pays, whose rounding is far below ``damping``."""
     rows: int = 8000
     """Patches per weight and call site, drawn evenly from all batches; all if there are fewer."""
     columns: int = 4608
@@ -41,6 +55,9 @@ class RegressionConfig:
     """Gram matrices up to this size are float64; beyond, float32 halves the memory and the time."""
     panel: int = PANEL
     """Columns of a Gram matrix that are multiplied at a time."""
+    gathered: int = 512
+    """Patches that are gathered before they are multiplied: of few, the matrix is all that counts.
+    """
     damping: float = 1e-3
     """eps of the least squares, relative to the mean of the Gram matrix's diagonal."""
     remembered: int = 16 << 20
@@ -75,20 +92,51 @@ def collect(
 ) -> list[Moments]:
     """Return the moments of the consumers over the calibration data, without those never called.
 
-    Memory beyond a forward pass: the Gram matrices, and the patches that one consumer draws from
-    one batch. Raises UsageError if activations are NaN or infinite.
+    Memory beyond a forward pass: the Gram matrices, and the patches that every consumer gathers.
+    Raises UsageError if activations are NaN or infinite.
     """
     sums = [_Sum(consumer, config) for consumer in within_memory(consumers, config)]
     generator = torch.Generator().manual_seed(seed)
-    device, batches = device_of(model), math.ceil(len(calibration) / config.batch)
-    with (
-        torch.no_grad(),
-        mode(model, train=False),
-        _listening(sums, math.ceil(config.rows / batches), generator),
-    ):
-        for batch in calibration.batches(config.batch):
-            forward(model, task, move(batch, device))
-    return [total.moments() for total in sums if total.rows]
+    device = device_of(model)
+    with torch.no_grad(), mode(model, train=False):
+        form, size, pairs = _pass(model, consumers, task, calibration, config)
+        limit = math.ceil(config.rows / math.ceil(len(calibration) / size))
+        with laid_out(model, form), folded(pairs), _listening(sums, limit, generator):
+            for batch in calibration.batches(size):
+                forward(model, task, move(batch, device), form)
+    return [total.moments() for total in sums if total.called]
+
+
+def _pass(
+    model: nn.Module,
+    consumers: Sequence[Consumer],
+    task: Task,
+    calibration: Samples,
+    config: RegressionConfig,
+) -> tuple[Form, int, tuple[Pair, ...]]:
+    """Return the form of the forward passes, the samples of one, and the norms to fold."""
+    few = move(next(calibration.batches(2)), device_of(model))
+    read = 0
+
+    def listen(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        nonlocal read
+        value = input_of(args, kwargs)
+        read += 4 * value.numel()
+
+    with ExitStack() as stack:
+        for module in {module for consumer in consumers for module in consumer.modules}:
+            handle = module.register_forward_pre_hook(listen, with_kwargs=True)
+            stack.callback(handle.remove)
+        forward(model, task, few)
+    per_sample = read // len(tree_leaves(few)[0])
+    large = any(
+        isinstance(leaf, Tensor) and leaf.ndim == 4 and leaf[0, 0].numel() >= config.large
+        for leaf in tree_leaves(arguments(task, few))
+    )
+    size = max(1, min(config.batch, config.pass_bytes // max(per_sample, 1)))
+    if not large:
+        return Form(), size, ()
+    return fastest_form(model, task, few), size, find_foldable(model, task, few)
 
 
 def within_memory(consumers: Sequence[Consumer], config: RegressionConfig) -> list[Consumer]:
@@ -100,43 +148,6 @@ def within_memory(consumers: Sequence[Consumer], config: RegressionConfig) -> li
         if total <= config.memory:
             return parts
         limit //= 2
-
-
-def input_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
-    """Return the input of a module's call; of a packed sequence, its data."""
-    value: Tensor | PackedSequence = args[0] if args else kwargs["input"]
-    return value.data if isinstance(value, PackedSequence) else value
-
-
-def patches(module: nn.Module, value: Tensor, limit: int, generator: torch.Generator) -> Tensor:
-    """Return the rows [<= limit, columns] that ``module`` multiplies by its weight.
-
-    ``value`` is the module's input. Padding is left out; of more than ``limit`` rows a random
-    subset is returned.
-    """
-    if not isinstance(module, CONVS):
-        rows = rows_of(value)
-        return rows[choose_rows(len(rows), limit, generator, rows.device)]
-    spatial = len(module.kernel_size)
-    if value.dim() == spatial + 1:
-        value = value[None]
-    fill = "constant" if module.padding_mode == "zeros" else module.padding_mode
-    windows = F.pad(value, module._reversed_padding_repeated_twice, fill)
-    for dim in range(spatial):
-        dilation = module.dilation[dim]
-        span = dilation * (module.kernel_size[dim] - 1) + 1
-        windows = windows.unfold(2 + dim, span, module.stride[dim])[..., ::dilation]
-    windows = windows.movedim(1, 1 + spatial)  # [batch, *places, channels, *kernel]
-    places = windows.shape[: 1 + spatial]
-    chosen = choose_rows(places.numel(), limit, generator, value.device)
-    return windows[torch.unravel_index(chosen, places)].flatten(1)
-
-
-def choose_rows(total: int, limit: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """Return which of ``total`` rows are taken: a random subset where there are more, ascending."""
-    if total <= limit:
-        return torch.arange(total, device=device)
-    return torch.randperm(total, generator=generator)[:limit].sort().values.to(device)
 
 
 def add_products(gram: Tensor, rows: Tensor, panel: int = PANEL) -> None:
@@ -155,7 +166,10 @@ _SAFE: Final = 1e15
 
 def squares_lost(values: Tensor) -> bool:
     """Whether sums of squares of ``values`` overflow in float32, or vanish."""
-    top = float(values.abs().max()) if values.numel() else 0.0
+    if not values.numel():
+        return False
+    least, most = (float(end) for end in torch.aminmax(values))
+    top = max(-least, most)
     return top > _SAFE or 0 < top < 1 / _SAFE
 
 
@@ -172,16 +186,33 @@ class _Sum:
         self.consumer, self.config, self.rows = consumer, config, 0
         self.columns = consumer.columns.to(device)
         self.gram = torch.zeros(size, size, dtype=_type(consumer, config), device=device)
+        self._gathered: list[Tensor] = []
+
+    @property
+    def called(self) -> bool:
+        """Whether there was any patch."""
+        return self.rows > 0
 
     def add(self, rows: Tensor) -> None:
-        own = F.pad(rows[:, self.columns].float(), (0, 1), value=1.0)
+        """Gather patches [rows, columns of the weight]; multiply them once there are enough."""
+        own = rows if len(self.columns) == rows.shape[1] else rows[:, self.columns]
+        self._gathered.append(own.float())
+        self.rows += len(own)
+        if sum(map(len, self._gathered)) >= self.config.gathered:
+            self._multiply()
+
+    def _multiply(self) -> None:
+        if not self._gathered:
+            return
+        own = F.pad(torch.cat(self._gathered), (0, 1), value=1.0)
+        self._gathered.clear()
         if squares_lost(own[:, :-1]):
             own, self.gram = precise(own), precise(self.gram)
         add_products(self.gram, own.to(self.gram.device), self.config.panel)
-        self.rows += len(own)
 
     def moments(self) -> Moments:
         """Return the sums as means over rows; raise UsageError if they are not finite."""
+        self._multiply()
         gram = self.gram.div_(self.rows).tril_()
         gram += gram.tril(-1).T
         if not bool(gram.diagonal().isfinite().all()):

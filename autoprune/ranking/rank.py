@@ -10,6 +10,7 @@ from torch import nn
 from autoprune.data import Samples
 from autoprune.data.task import Task
 from autoprune.errors import UsageError
+from autoprune.networks.execution import keep_memory, return_memory
 from autoprune.networks.frozen import frozen_parameters
 from autoprune.ranking.branch_effects import with_branches
 from autoprune.ranking.consumers import find_consumers
@@ -74,6 +75,8 @@ def _rank_units(
             f"ranking {method!r} needs calibration data",
             f"pass task and calibration, or choose from {', '.join(without_data())}",
         )
+    return_memory()
+    keep_memory()
     consumers = find_consumers(model, structure)
     moments = collect(model, consumers, task, calibration, config, seed)
     read = {item.consumer.tensor for item in moments}

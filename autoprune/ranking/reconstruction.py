@@ -32,7 +32,8 @@ from autoprune.networks.execution import Form, device_of, forward, mode, move
 from autoprune.networks.frozen import frozen_parameters
 from autoprune.ranking.cholesky import cholesky
 from autoprune.ranking.consumers import CONVS
-from autoprune.ranking.gram import add_products, patches, precise, squares_lost
+from autoprune.ranking.gram import add_products, precise, squares_lost
+from autoprune.ranking.patches import patches
 from autoprune.ranking.recalibration import Recalibration
 from autoprune.ranking.shortcuts import divided_by, settle_mean, shortcuts
 from autoprune.structure.slicing import Slicer

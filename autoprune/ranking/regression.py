@@ -10,7 +10,8 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-from autoprune.ranking.cholesky import cholesky
+from autoprune.networks.execution import return_memory
+from autoprune.ranking.cholesky import cholesky, principal
 from autoprune.ranking.elimination import Reader, eliminate
 from autoprune.ranking.gram import DEFAULT, Moments, RegressionConfig
 from autoprune.ranking.magnitude import l1, named_tensors
@@ -32,7 +33,7 @@ def refitting(
     method: str,
     model: nn.Module,
     structure: Structure,
-    moments: Sequence[Moments],
+    moments: list[Moments],
     sensitivity_fn: SensitivityFn,
     order_fn: OrderFn,
     config: RegressionConfig = DEFAULT,
@@ -44,13 +45,15 @@ def refitting(
     a consumer of several groups, each group's part is what its units add when all of them shrink
     side by side. Groups whose units nothing reads through a module (hidden states, functional
     products) fall back on :func:`magnitude.l1`, their relative error counted as if by the median
-    consumer, and are not repaired. Memory: twice the Gram matrices.
+    consumer, and are not repaired. Memory: the Gram matrices, and twice the widest; ``moments`` are
+    taken out of their list as they are done with.
     """
     ranked, energy = l1(model, structure), energies(moments)
     orders = {name: order for name, (order, _) in ranked.items()}
     orders |= order_fn(moments, energy, structure)
     repairs = _repairs(model, moments, orders, config.remembered)
     refitted = Ranking(method, orders, {}, repairs)
+    return_memory()
     sensitivity = sensitivity_fn(refitted.weights(Plan.uniform(structure, 0.5)))
     typical = median(sensitivity.values()) if sensitivity else 1.0
     errors = {name: typical * curve for name, (_, curve) in ranked.items()}
@@ -60,12 +63,38 @@ def refitting(
 def eliminated(
     moments: Sequence[Moments], energy: Mapping[str, float], structure: Structure
 ) -> dict[str, Tensor]:
-    """Return the order of every group that has consumers, by backward elimination."""
-    readers = _readers(moments, energy)
-    return {  # readers are large, and go as they are done with
-        name: eliminate(readers.pop(name), structure.sizes[name]).flip(0).cpu()
-        for name in list(readers)
-    }
+    """Return the order of every group that has consumers, by backward elimination.
+
+    One Gram matrix is inverted at a time, once; the inverse is kept as long as other groups read
+    through the same consumer.
+    """
+    by_group: dict[str, list[Moments]] = defaultdict(list)
+    for one in moments:
+        for name in one.consumer.groups:
+            by_group[name].append(one)
+    left = {id(one): len(one.consumer.groups) for one in moments}
+    shared: dict[int, tuple[Tensor, Tensor]] = {}
+    orders = {}
+    for name, items in by_group.items():
+        readers = []
+        for one in items:
+            inverse, weights = shared.pop(id(one)) if id(one) in shared else _inverted(one)
+            left[id(one)] -= 1
+            own = one.consumer.groups[name].ravel().to(inverse.device)
+            part, rows = principal(inverse, own), weights[own]
+            if left[id(one)]:
+                shared[id(one)] = inverse, weights
+                part = part.clone()  # it is overwritten
+            block = one.consumer.groups[name].shape[1]
+            readers.append(Reader(part, rows, block, energy[one.consumer.tensor]))
+        orders[name] = eliminate(readers, structure.sizes[name]).flip(0).cpu()
+    return orders
+
+
+def _inverted(moments: Moments) -> tuple[Tensor, Tensor]:
+    """Return the inverse of the damped Gram matrix, and the weights beside it."""
+    gram, weights = damped(moments)
+    return torch.cholesky_inverse(cholesky(gram)), weights
 
 
 def _errors(
@@ -94,34 +123,16 @@ def energies(moments: Sequence[Moments]) -> dict[str, float]:
     return {name: max(value, least[name]) for name, value in variances.items()}
 
 
-def _readers(moments: Sequence[Moments], energy: Mapping[str, float]) -> dict[str, list[Reader]]:
-    """Group -> its consumers, each with the group's part of the inverse Gram matrix."""
-    readers: dict[str, list[Reader]] = defaultdict(list)
-    for one in moments:
-        gram, weights = damped(one)
-        inverse = torch.cholesky_inverse(cholesky(gram))
-        for name, index in one.consumer.groups.items():
-            own = index.ravel().to(gram.device)
-            readers[name].append(
-                Reader(
-                    inverse[own[:, None], own],
-                    weights[own],
-                    index.shape[1],
-                    energy[one.consumer.tensor],
-                )
-            )
-    return readers
-
-
 def _repairs(
-    model: nn.Module, moments: Sequence[Moments], orders: Mapping[str, Tensor], remembered: int
+    model: nn.Module, moments: list[Moments], orders: Mapping[str, Tensor], remembered: int
 ) -> tuple[LeastSquares, ...]:
+    """Make the repair of every consumer; its Gram matrices go as its factors come."""
     parts: dict[str, list[Moments]] = defaultdict(list)
-    for one in moments:
-        parts[one.consumer.tensor].append(one)
-    tensors = named_tensors(model)
-    return tuple(
-        LeastSquares(items, orders, None if bias is None else tensors[bias].detach(), remembered)
-        for items in parts.values()
-        for bias in (items[0].consumer.bias,)
-    )
+    while moments:
+        parts[moments[0].consumer.tensor].append(moments.pop(0))
+    tensors, repairs = named_tensors(model), []
+    for tensor in list(parts):
+        bias = parts[tensor][0].consumer.bias
+        kept = None if bias is None else tensors[bias].detach()
+        repairs.append(LeastSquares(parts.pop(tensor), orders, kept, remembered))
+    return tuple(repairs)

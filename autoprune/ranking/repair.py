@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from autoprune.ranking.cholesky import cholesky
+from autoprune.ranking.cholesky import cholesky, principal
 from autoprune.ranking.gram import DEFAULT, Moments
 
 
@@ -38,7 +38,7 @@ def damped(moments: Moments) -> tuple[Tensor, Tensor]:
 
 def least_squares(gram: Tensor, products: Tensor, kept: Tensor) -> Tensor:
     """Return W_S [len(kept), outputs] from G + eps I, products = (G + eps I) W, and S = kept."""
-    factor = cholesky(gram[kept[:, None], kept])
+    factor = cholesky(principal(gram, kept))
     return torch.cholesky_solve(products[kept], factor)
 
 
@@ -73,7 +73,7 @@ class Nested:
         ranked = index[orders[self.group]].ravel().to(gram.device)
         fixed = _others(len(gram), ranked)
         self.fixed, self.columns = len(fixed), torch.cat([fixed, ranked])
-        self.factor = cholesky(gram[self.columns[:, None], self.columns])
+        self.factor = cholesky(principal(gram, self.columns))
         # (L L') W = products, so L^-1 products is L' W.
         self.half = self.factor.mT @ weights[self.columns]
 
@@ -118,7 +118,7 @@ class Joint:
         )
         owned = [self.ranked[name][rank] for _, name, rank in units]
         columns = torch.cat([self.fixed, *owned])
-        factor = cholesky(self.gram[columns[:, None], columns])
+        factor = cholesky(principal(self.gram, columns))
         rows = (factor.mT @ self.weights[columns]).square().sum(1)[len(self.fixed) :]
         costs = {name: rows.new_zeros(len(index)) for name, index in self.ranked.items()}
         parts = torch.split(rows, [len(own) for own in owned])

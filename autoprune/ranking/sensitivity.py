@@ -25,7 +25,6 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves
 
 from autoprune.data import Samples
@@ -39,9 +38,9 @@ from autoprune.networks.execution import (
     mode,
     move,
 )
-from autoprune.networks.padding import tokens_in
-from autoprune.ranking.consumers import CONVS, Consumer
-from autoprune.ranking.gram import input_of, precise, squares_lost
+from autoprune.ranking.consumers import Consumer
+from autoprune.ranking.output_errors import output_error
+from autoprune.ranking.patches import input_of
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,12 @@ class SensitivityConfig:
     batch: int = 32
     """Most samples of one pass."""
     pass_bytes: int = 1 << 27
-    """Most bytes of all consumers' inputs and outputs in one pass, which holds about three times as
-    much."""
+    """Most bytes of all consumers' inputs and outputs in one pass, which holds up to twice as much.
+    """
+    few: int = 8
+    """Samples of a pass over large inputs: their errors are to meet other samples' gradients."""
+    few_bytes: int = 1 << 30
+    """Most bytes of inputs and outputs, as above, of so few samples."""
     least_error: float = 1e-8
     """Relative errors below are rounding, and say nothing."""
     floor: float = 1e-3
@@ -87,16 +90,19 @@ def sensitivities(
         torch.enable_grad(),
         torch.backends.cudnn.flags(enabled=not _has_recurrent(model)),  # which need training mode
         mode(model, train=False),
-        _probing(consumers, repaired, config) as probes,
         suppress(RuntimeError),  # of operations that have no gradient
     ):
-        form, size = _settings(model, task, samples, probes, config)
+        form, size = _settings(model, consumers, task, samples, config)
         with laid_out(model, form):
             for batch in samples.batches(size, seed=seed):
-                probes.clear()
-                moved = move(batch, device_of(model))
-                loss = task.loss(forward(model, task, moved, form), moved)
-                for tensor, value in _measure(loss, probes, len(tree_leaves(batch)[0])):
+                moved, count = move(batch, device_of(model)), len(tree_leaves(batch)[0])
+                start = torch.zeros((), device=device_of(model), requires_grad=True)
+                least = config.least_error
+                with _probing(consumers, repaired, start, count, least) as found:
+                    loss = task.loss(forward(model, task, moved, form), moved)
+                    if loss.requires_grad:
+                        torch.autograd.grad(loss * count, start, allow_unused=True)
+                for tensor, value in found:
                     measured[tensor].append(value)
     known = {tensor: fmean(values) for tensor, values in measured.items()}
     return _complete(known, consumers, config.floor)
@@ -107,46 +113,91 @@ def _has_recurrent(model: nn.Module) -> bool:
 
 
 def _settings(
-    model: nn.Module, task: Task, samples: Samples, probes: list[_Probe], config: SensitivityConfig
+    model: nn.Module,
+    consumers: Sequence[Consumer],
+    task: Task,
+    samples: Samples,
+    config: SensitivityConfig,
 ) -> tuple[Form, int]:
     """Return the form to run in and the samples of one pass."""
     few = move(next(samples.batches(2)), device_of(model))
-    form = fastest_form(model, task, few, training=True)
-    probes.clear()
-    with torch.no_grad():
+    form, held = fastest_form(model, task, few, training=True), 0
+
+    def listen(module: nn.Module, args: Any, kwargs: Mapping[str, Any], outputs: Any) -> None:
+        nonlocal held
+        first = outputs[0] if type(outputs) is tuple else outputs
+        held += input_of(args, kwargs).nbytes + (first.nbytes if torch.is_tensor(first) else 0)
+
+    with torch.no_grad(), ExitStack() as stack:
+        for module in {module for consumer in consumers for module in consumer.modules}:
+            stack.callback(module.register_forward_hook(listen, with_kwargs=True).remove)
         forward(model, task, few)
-    per_sample = sum(probe.bytes for probe in probes) // len(tree_leaves(few)[0])
-    return form, max(2, min(config.batch, config.pass_bytes // max(per_sample, 1)))
+    each = max(held // len(tree_leaves(few)[0]), 1)
+    fit = max(config.pass_bytes // each, min(config.few, config.few_bytes // each), 2)
+    return form, min(config.batch, fit)
 
 
 @dataclass(frozen=True)
 class _Probe:
-    """Error in a consumer's outputs of one call, and zeros that were added to these outputs.
+    """Probe of one call of a consumer's module.
 
-    ``size``: the squared error over the variance of the outputs. The gradient by the zeros is that
-    by the outputs. ``bytes``: of the call's input and outputs.
+    ``error``: in its outputs, in their type. ``size``: the squared error over the variance of the
+    outputs. ``samples``: of the pass. What is measured is appended to ``found``.
     """
 
     tensor: str
-    bytes: int
     error: Tensor
     size: float
-    zeros: Tensor
+    samples: int
+    found: list[tuple[str, float]]
+
+    def measure(self, gradient: Tensor) -> None:
+        """Note what the error adds to the mean loss of the batch, over its size."""
+        slopes, errors = _by_sample(gradient.float(), self.error.float(), self.samples)
+        if slopes is not None and errors is not None:
+            products = (slopes @ errors.mT).square()
+            rise = float(_between(products).mean()) / 2 / self.size
+            self.found.append((self.tensor, rise))
+
+
+class _Listen(torch.autograd.Function):
+    """Outputs as they are, whose gradient is measured on its way back, and kept by nobody."""
+
+    @staticmethod
+    def forward(ctx: Any, outputs: Tensor, start: Tensor, probe: _Probe) -> Tensor:
+        """Return a copy of the outputs, which may be overwritten. ``start`` asks for gradients."""
+        del start
+        ctx.probe = probe
+        return outputs.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Hand the gradient on."""
+        ctx.probe.measure(gradient)
+        ctx.probe = None  # and with it the error
+        return gradient, gradient.new_zeros((), dtype=torch.float32), None
 
 
 @contextmanager
 def _probing(
-    consumers: Sequence[Consumer], repaired: Mapping[str, Tensor], config: SensitivityConfig
-) -> Iterator[list[_Probe]]:
-    """Fill a list with a probe for every call of the consumers' modules."""
-    probes: list[_Probe] = []
+    consumers: Sequence[Consumer],
+    repaired: Mapping[str, Tensor],
+    start: Tensor,
+    samples: int,
+    least_error: float,
+) -> Iterator[list[tuple[str, float]]]:
+    """Probe every call of the consumers' modules.
 
-    def probe(module: nn.Module, value: Tensor, outputs: Tensor, tensor: str) -> Tensor:
-        """Add zeros to the outputs of one call and keep what is to be known of them."""
-        zeros = torch.zeros_like(outputs, requires_grad=True)
-        error, size = _error(module, value, outputs, repaired.get(tensor), config.least_error)
-        probes.append(_Probe(tensor, value.nbytes + outputs.nbytes, error, size, zeros))
-        return outputs + zeros
+    Asking for the gradient by ``start``, a zero, fills the list that is yielded: (consumer's
+    tensor, what its error adds to the loss).
+    """
+    found: list[tuple[str, float]] = []
+
+    def probe(module: nn.Module, value: Tensor, outputs: Tensor, tensor: str) -> Any:
+        """Probe the outputs of one call."""
+        error, size = output_error(module, value, outputs, repaired.get(tensor), least_error)
+        kept = _Probe(tensor, error.to(outputs.dtype), size, samples, found)
+        return _Listen.apply(outputs, start, kept)  # type: ignore[no-untyped-call]
 
     def note(
         module: nn.Module,
@@ -169,68 +220,7 @@ def _probing(
             for module in consumer.modules:
                 listen = partial(note, tensor=consumer.tensor)
                 stack.callback(module.register_forward_hook(listen, with_kwargs=True).remove)
-        yield probes
-
-
-@torch.no_grad()
-def _error(
-    module: nn.Module,
-    value: Tensor,
-    outputs: Tensor,
-    repaired: Tensor | None,
-    least_error: float,
-) -> tuple[Tensor, float]:
-    """Return the error that repaired weights make in a layer's outputs, and its relative size.
-
-    Means by channel are left out: the repaired bias, or a batch norm, absorbs them.
-    """
-    variation = _centered(module, outputs)
-    if repaired is not None and isinstance(module, (*CONVS, nn.Linear)):
-        change = repaired - module.weight
-        raw = (
-            F.linear(value, change)
-            if isinstance(module, nn.Linear)
-            else module._conv_forward(value, change, None)
-        )
-        error = _centered(module, raw)
-        whole, part = variation, error
-        if squares_lost(variation):
-            whole, part = precise(variation), precise(error)
-        size = float(part.square().sum() / whole.square().sum())
-        if size > least_error:
-            return error, size
-    return variation, 1.0
-
-
-def _centered(module: nn.Module, value: Tensor) -> Tensor:
-    """Return values with the mean of every channel taken off, in float32; 0 for padding."""
-    channel = value.ndim - 1
-    if isinstance(module, CONVS):
-        channel -= len(module.kernel_size)
-    value = value.float()
-    rest = [at for at in range(value.ndim) if at != channel]
-    tokens = tokens_in(value)
-    if tokens is None:
-        return value - value.mean(rest, keepdim=True)
-    there = tokens.view(*tokens.shape, *(1,) * (value.ndim - tokens.ndim))
-    each = value.numel() // (tokens.numel() * value.shape[channel])
-    mean = (value * there).sum(rest, keepdim=True) / (there.sum() * each).clamp_min(1)
-    return (value - mean) * there
-
-
-def _measure(loss: Tensor, probes: Sequence[_Probe], samples: int) -> Iterator[tuple[str, float]]:
-    """Yield for every probe what its error adds to the mean ``loss`` of a batch, over its size."""
-    zeros = [probe.zeros for probe in probes]
-    if not zeros or not loss.requires_grad:
-        return
-    gradients = torch.autograd.grad(loss * samples, zeros, allow_unused=True)
-    for probe, gradient in zip(probes, gradients, strict=True):
-        if gradient is None:
-            continue
-        slopes, errors = (_by_sample(part, samples) for part in (gradient.float(), probe.error))
-        if slopes is not None and errors is not None:
-            products = (slopes @ errors.mT).square()
-            yield probe.tensor, float(_between(products).mean()) / 2 / probe.size
+        yield found
 
 
 def _between(products: Tensor) -> Tensor:
@@ -239,13 +229,18 @@ def _between(products: Tensor) -> Tensor:
     return products[other] if len(products) > 1 else products
 
 
-def _by_sample(value: Tensor, samples: int) -> Tensor | None:
-    """Return [samples, rest]; samples come first, second after time, or else it is None."""
-    if value.ndim > 1 and value.shape[1] == samples != value.shape[0]:
-        value = value.transpose(0, 1)
-    if value.shape[0] % samples:  # windows of a sample may lie one after the other
-        return None
-    return value.reshape(samples, -1)
+def _by_sample(
+    gradient: Tensor, error: Tensor, samples: int
+) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    """Return both as [samples, rest]; samples come first, second after time, or else it is None."""
+    both = gradient, error
+    if error.ndim > 1 and error.shape[1] == samples != error.shape[0]:
+        both = gradient.transpose(0, 1), error.transpose(0, 1)
+    elif all(v.ndim == 4 and v.is_contiguous(memory_format=torch.channels_last) for v in both):
+        both = gradient.movedim(1, -1), error.movedim(1, -1)  # as they lie in memory
+    if len(both[0]) % samples:  # windows of a sample may lie one after the other
+        return None, None
+    return both[0].reshape(samples, -1), both[1].reshape(samples, -1)
 
 
 def _complete(

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from autoprune.networks.padding import rows_of
-from autoprune.ranking.gram import choose_rows, input_of
+from autoprune.ranking.patches import choose_rows, input_of
 from autoprune.structure.table import Branch, Ending
 
 LEAST: Final = 1e-2

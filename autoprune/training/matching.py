@@ -24,8 +24,8 @@ from torch.utils._pytree import tree_leaves
 from autoprune.data.task import Batch, Task, arguments
 from autoprune.networks.batches import Batches
 from autoprune.networks.execution import Form, forward, mode
-from autoprune.networks.padding import tokens_in, tokens_of
-from autoprune.ranking.gram import input_of
+from autoprune.networks.padding import Tokens, tokens_in, tokens_of
+from autoprune.ranking.patches import input_of
 from autoprune.structure.index_patterns import places_that_stay
 from autoprune.structure.slicing import Slicer
 from autoprune.structure.table import Structure
@@ -96,19 +96,19 @@ class Matching:
         return sum(losses) / len(losses)
 
 
-def _mean_apart(pairs: Iterable[tuple[Any, Any]], tokens: Tensor | None) -> Tensor:
+def _mean_apart(pairs: Iterable[tuple[Any, Any]], tokens: Tokens) -> Tensor:
     """Return the mean distance of the pairs that are values of the same units.
 
-    ``tokens``: which places of a batch hold a token, [B, T]; None for all.
+    ``tokens``: which places of a batch hold a token.
     """
     apart = [_apart(given, wanted, tokens) for given, wanted in pairs if _comparable(given, wanted)]
     return torch.stack(apart).mean() if apart else torch.zeros(())
 
 
-def _apart(given: Tensor, wanted: Tensor, tokens: Tensor | None) -> Tensor:
+def _apart(given: Tensor, wanted: Tensor, tokens: Tokens) -> Tensor:
     """Return the squared distance in units of the wanted values' own squares."""
     given, wanted = given.float(), wanted.float()
-    there = None if tokens is None else tokens_in(wanted, tokens)
+    there = tokens_in(wanted, tokens)
     if there is not None:
         given, wanted = given[there], wanted[there]
     squares = wanted.square().mean().clamp_min(torch.finfo(torch.float32).tiny)

@@ -29,6 +29,7 @@ def test_hub_layout(tmp_path, color):
     assert data.name == "mine" and data.classes == 2
     assert data.image_shape == (3 if color else 1, 6, 5)
     images, labels = data.test.content
+    assert data.class_names == ("ant", "bee") and len(data.form.mean) == data.image_shape[0]
     assert images.dtype == torch.uint8 and labels.tolist() == [0, 1] * 5
     expected = test.transpose(0, 3, 1, 2) if color else test[:, None]
     assert np.array_equal(images.numpy(), expected)
@@ -43,7 +44,9 @@ def test_image_folder_with_splits(tmp_path):
     folder(tmp_path / "mine" / "train", train)
     folder(tmp_path / "mine" / "test", test)
     data = load_data(str(tmp_path / "mine"))
-    assert data.classes == 2 and len(data.test) == 6
+    assert data.classes == 2 and len(data.test) == 6 and data.class_names == ("ant", "bee")
+    again = load_data(str(tmp_path / "mine"))  # from the cache
+    assert again.class_names == data.class_names and again.form == data.form
     by_class = np.concatenate([test[0::2], test[1::2]])
     assert np.array_equal(data.test.content[0][:, 0].numpy(), by_class)
     assert data.test.content[1].tolist() == [0, 0, 0, 1, 1, 1]

@@ -79,7 +79,8 @@ def test_a_tokenizer_and_the_classes_of_its_model(tmp_path):
     ("name", "content", "said"),
     [
         ("a.csv", "text,label\nx,1\n", "has 1 rows, too few"),
-        ("a.csv", "text,kind\n" + "x,1\n" * 30, "lacks a text or a label in row 1"),
+        ("a.csv", "text,kind\n" + "x,1\n" * 30, "has 0 blocks of 128 tokens"),
+        ("a.csv,label=kind", "text,label\n" + "x,1\n" * 30, "lacks a text or a label in row 1"),
         ("a.csv", "text,label\n" + "x,1\n" * 30 + "x\n", "lacks a text or a label in row 31"),
         ("a.csv", "text,label\n" + "x,1\n" * 30 + ",1\n", "has no text in row 31"),
         ("a.tsv", "text\tlabel\n" + "x\t\n" * 30, "lacks a text or a label in row 1"),
@@ -89,7 +90,7 @@ def test_a_tokenizer_and_the_classes_of_its_model(tmp_path):
     ],
 )
 def test_rows_that_make_no_sense_are_said_in_a_line(tmp_path, name, content, said):
-    (tmp_path / name).write_text(content)
+    (tmp_path / name.partition(",")[0]).write_text(content)
     with pytest.raises(AutopruneError, match=said) as caught:
         load_data(f"text:{tmp_path / name}")
     assert "\n" not in str(caught.value)

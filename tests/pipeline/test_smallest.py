@@ -116,7 +116,8 @@ def test_later_budgets_share_as_many_evaluations_as_the_first_has_alone(whole, p
     assert whole.evaluations == sum(spent)
 
 
-def test_parameters_are_minimized_from_python_by_an_own_function():
+@pytest.mark.parametrize("unit", ["params", "latency"])
+def test_other_costs_are_minimized_from_python_by_an_own_function(unit):
     images, labels = next(load_data("tiny.py:stripes").validation.batches(100))
 
     @torch.no_grad()
@@ -129,18 +130,18 @@ def test_parameters_are_minimized_from_python_by_an_own_function():
         dense_network(),
         "tiny.py:stripes",
         max_drop=99.9,  # nothing is too much: the smallest that there is
-        minimize="params",
+        minimize=unit,
         agent="uniform",
         evaluations=1,
         finetune_epochs=0,
         align=1,
         evaluate=evaluate,
-        run="own",
+        run=f"own-{unit}",
         progress=False,
     )
     assert all(probe.held and probe.margin is None for probe in found.drop.probes)
-    assert found.drop.unit == "params"
-    assert found.finetuned.parameters < 0.1 * found.dense.parameters
+    assert found.drop.unit == unit and found.budget.endswith(unit)
+    assert found.finetuned.parameters < (0.1 if unit == "params" else 1) * found.dense.parameters
 
 
 def test_no_network_that_is_good_enough_is_one_line():

@@ -8,7 +8,8 @@ from torch import nn
 from autoprune.data import Split
 from autoprune.errors import UsageError
 from autoprune.ranking.consumers import find_consumers
-from autoprune.ranking.gram import RegressionConfig, collect, patches
+from autoprune.ranking.gram import RegressionConfig, collect
+from autoprune.ranking.patches import patches
 from autoprune.ranking.rank import rank
 from autoprune.structure import Structure
 from autoprune.structure.analyze import analyze

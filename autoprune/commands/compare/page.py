@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from autoprune.commands.compare.config import CompareConfig
-from autoprune.commands.compare.plots import INTERVAL, band, by_budget, states
+from autoprune.commands.compare.plots import INTERVAL, band, by_budget, course, seeds, states
 from autoprune.commands.compare.result import Comparison
 from autoprune.foundation.charts import DENSE, colors_of
 from autoprune.foundation.figure import Chart, Series
@@ -37,10 +37,10 @@ FILES: Final = {
 
 def comparison_page(comparison: Comparison, run: Path, config: CompareConfig) -> str:
     """Return the page of a comparison."""
-    seeds = _seeds(comparison)
+    number = seeds(comparison)
     below = (
         f"autoprune compare, {comparison.evaluations} evaluations each,"
-        f" {seeds} seed{'s' * (seeds > 1)}"
+        f" {number} seed{'s' * (number > 1)}"
     )
     title = f"Searchers for {comparison.network} on {comparison.data}"
     sections = [
@@ -69,13 +69,9 @@ def _table(comparison: Comparison, budget: str) -> Table:
     return Table(heads, rows, caption)
 
 
-def _seeds(comparison: Comparison) -> int:
-    return len(next(iter(comparison.trials[comparison.budget].values())))
-
-
 def _over(comparison: Comparison) -> str:
     """Say what the figures are over seeds; one seed leaves every interval open."""
-    return f"means with {INTERVAL}" if _seeds(comparison) > 1 else "one seed, hence no intervals"
+    return f"means with {INTERVAL}" if seeds(comparison) > 1 else "one seed, hence no intervals"
 
 
 def _mean(found: Estimate) -> str:
@@ -86,11 +82,11 @@ def _charts(comparison: Comparison) -> Iterable[Chart]:
     agents, unit = list(comparison.trials[comparison.budget]), f"{comparison.metric} [%]"
     colors, series = colors_of(agents), []
     for agent in agents:
-        found = comparison.curve(agent)
-        points = [(float(at), 100 * item.mean) for at, item in enumerate(found, 1)]
-        edges = band(found) or ((), ())
-        series.append(Series(agent, points, "steps", colors[agent], *edges))
-    caption = f"Best score so far on the search split, {_over(comparison)}."
+        curve = course(comparison, agent)
+        points = list(zip(map(float, curve.x), curve.y, strict=True))
+        series.append(Series(agent, points, "steps", colors[agent], curve.low, curve.high))
+    over = _over(comparison) if seeds(comparison) > 2 else "means of too few seeds for intervals"
+    caption = f"Best score so far on the search split, {over}."
     yield Chart("Search", "evaluation", unit, series, caption)
     dense = Series("dense", [(0.0, 100 * comparison.base)], "level", DENSE)
     for state, measure in states(comparison).items():

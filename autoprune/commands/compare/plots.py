@@ -33,19 +33,30 @@ def states(comparison: Comparison) -> dict[str, str]:
     return STATES if comparison.finetune_epochs else {"pruned": STATES["pruned"]}
 
 
+def course(comparison: Comparison, agent: str) -> Curve:
+    """Return the best score so far, in percent, by evaluations: means with their intervals.
+
+    Two seeds have none to draw: Student's t of one degree of freedom, 12.7, would squash the means.
+    """
+    found = comparison.curve(agent)
+    edges = band(found) if seeds(comparison) > 2 else ()
+    return Curve(range(1, len(found) + 1), [100 * item.mean for item in found], *edges)
+
+
+def seeds(comparison: Comparison) -> int:
+    """Return how many seeds every searcher had."""
+    return len(next(iter(comparison.trials[comparison.budget].values())))
+
+
 def search_figure(comparison: Comparison) -> Figure:
     """Draw the best score so far against evaluations, and the test scores."""
     agents = list(comparison.trials[comparison.budget])
     figure, (left, right) = canvas(1, 2)
-    curves = {}
-    for agent in agents:
-        found = comparison.curve(agent)
-        numbers = range(1, len(found) + 1)
-        curves[agent] = Curve(numbers, [100 * item.mean for item in found], *band(found))
+    curves = {agent: course(comparison, agent) for agent in agents}
     draw_curves(left, curves, colors=colors_of(agents), steps=True)
-    seeds = len(comparison.trials[comparison.budget][agents[0]])
+    count = seeds(comparison)
     left.set(
-        title=f"best so far, mean of {seeds} seed{'s' * (seeds > 1)}",
+        title=f"best so far, mean of {count} seed{'s' * (count > 1)}",
         xlabel="evaluations",
         ylabel=f"{comparison.metric}, search split [%]",
     )

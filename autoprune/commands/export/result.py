@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from autoprune.commands.export.config import ExportForm
+from autoprune.data.split import ImageForm
 from autoprune.foundation.schema import encode
 from autoprune.pipeline.speeds import Speed
 
@@ -22,7 +23,8 @@ class Exported:
     largest absolute output, ``batches`` the sizes of the batches they were compared on; ``bytes``
     the size on disk. ``opens``: what opens a directory for transformers, and why. ``speeds``: times
     beside the dense network, if that is known; ``slower``: a line on backends where it takes
-    longer.
+    longer. ``images``: how an image becomes an input, if the data were images; ``class_names``: the
+    classes in the order of the outputs, if they have names.
     """
 
     path: Path
@@ -34,6 +36,8 @@ class Exported:
     opens: str = ""
     speeds: tuple[Speed, ...] = ()
     slower: tuple[str, ...] = ()
+    images: ImageForm | None = None
+    class_names: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able object."""
@@ -48,4 +52,6 @@ class Exported:
             **({"opens": self.opens} if self.opens else {}),
             "speeds": encode(self.speeds),
             "slower": list(self.slower),
+            **({"mean": self.images.mean, "std": self.images.std} if self.images else {}),
+            **({"class_names": list(self.class_names)} if self.class_names else {}),
         }

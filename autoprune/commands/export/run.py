@@ -77,7 +77,8 @@ def run_export(config: ExportConfig, progress: Progress) -> Exported:
         else:
             exported = export_file(model, config.to, path, batches)
         phase.advance()
-        return _timed(exported, config, model, data, task, progress.note)
+        named = replace(exported, images=data.form, class_names=data.class_names)
+        return _timed(named, config, model, data, task, progress.note)
 
 
 def _timed(
@@ -167,7 +168,7 @@ def export_pretrained(
     """
     saved = save_pretrained(model, path, example_inputs=batches[0], tokenizer=tokenizer)
     opened: Any = from_pretrained(path)
-    opened.config.use_cache = False  # else it gives out keys and values, too
+    hugging_face.keep_cache(opened, False)  # else it gives out keys and values, too
     try:
         with torch.no_grad():
             done = _checked(model, partial(_outputs, opened), "transformers", path, batches)

@@ -62,7 +62,7 @@ def _guesses(table: Table, plans: Sequence[tuple[int, ...]], column: int) -> lis
     if table.surrogate is None:
         raise UsageError(
             f"plan {list(plans[0])} is not in the table {table.name}, which has no surrogate",
-            f"let its network evaluate it: --evaluate {table.name}",
+            f"let its network evaluate it: --compute {table.name}",
         )
     losses, scores = table.surrogate(np.array(plans, np.int64), column)
     return [

@@ -48,7 +48,7 @@ class SuiteConfig(RunConfig):
     """First seed."""
     limit: float = 300.0
     """Seconds after which a search that has not ended counts for nothing, evaluations left out."""
-    evaluate: Annotated[
+    compute: Annotated[
         tuple[str, ...],
         tyro.conf.arg(metavar="TABLE[=DATA] ...", help_behavior_hint="(default: none)"),
     ] = ()
@@ -70,7 +70,7 @@ class SuiteConfig(RunConfig):
     @property
     def sources(self) -> dict[str, str | None]:
         """Where the data are of the tables whose networks evaluate, None for embedded ones."""
-        parts = (one.partition("=") for one in self.evaluate)
+        parts = (one.partition("=") for one in self.compute)
         return {name: place or None for name, _, place in parts}
 
     @property

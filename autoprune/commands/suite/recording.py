@@ -80,7 +80,7 @@ class Recorded:
         if source is None:
             raise UsageError(
                 f"plans of {folder.name} are evaluated on {self.data}, which is not embedded",
-                f"name where it is: --evaluate {folder.name}=path/to/data",
+                f"name where it is: --compute {folder.name}=path/to/data",
             )
         network = self._built(folder)
         load_weights(network, folder / WEIGHTS)

@@ -69,7 +69,7 @@ def _charts(result: Trained, epochs: Sequence[Mapping[str, Any]]) -> list[Chart]
         points = [(float(one["epoch"]), scale * float(one[key])) for one in epochs]
         return Series(name, points, "line" if len(points) > 1 else "dots", color)
 
-    losses = [course("training", "loss", 5), course("validation", "validation_loss", 0)]
+    losses = [course("training", "loss", 1), course("validation", "validation_loss", 0)]
     scores = [course("validation", "validation", 0, 100.0)]
     if result.before is not None:
         scores.append(Series("before, test split", [(1.0, 100 * result.before)], "level", 6))
@@ -87,7 +87,7 @@ def training_figure(epochs: Sequence[Mapping[str, Any]], metric: str) -> Figure:
         "training": Curve(numbers, [record["loss"] for record in epochs]),
         "validation": Curve(numbers, [record["validation_loss"] for record in epochs]),
     }
-    draw_curves(losses, curves, markers=True)
+    draw_curves(losses, curves, markers=True, colors={"training": 1, "validation": 0})
     losses.set(title="loss", xlabel="epoch", ylabel="loss")
     percents = Curve(numbers, [100 * record["validation"] for record in epochs])
     draw_curves(scores, {"validation": percents}, markers=True)

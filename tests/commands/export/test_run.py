@@ -1,17 +1,20 @@
 import json
 import sys
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
 from autoprune.cli.main import main
 from autoprune.commands.export import run as export
 from autoprune.commands.export.config import ExportConfig
 from autoprune.commands.export.run import TOLERANCE, export_file, run_export
+from autoprune.commands.export.view import export_view
 from autoprune.cost.latency.onnx import PACKAGES
 from autoprune.errors import AutopruneError, DamagedError, UsageError
 from autoprune.foundation.files import pretty, text_writer
@@ -25,6 +28,7 @@ from autoprune.runs.run import CONFIG
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
 from autoprune.structure.slicing import Slicer
+from tests.showing import show
 
 BATCHES = [torch.randn(n, 1, 8, 8, generator=torch.Generator().manual_seed(n)) for n in (4, 1, 7)]
 lacking = [name for name in PACKAGES if find_spec(name) is None]
@@ -188,9 +192,21 @@ def test_the_command_prints_one_object(run, tmp_path, capsys):
     path = tmp_path / "net.pt2"
     assert main(["export", "--run", str(run), "--to", "pt2", "--output", str(path), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
+    pixels = load_digits().images.astype("uint8") / 255
+    assert facts["mean"] == pytest.approx([pixels.mean()]) and "class_names" not in facts
+    assert facts["std"] == pytest.approx([pixels.std()])
     assert facts["path"] == str(path) and facts["max_difference"] <= facts["tolerance"] * 100
     assert main(["export", "--run", str(tmp_path), "--to", "pt2", "--json"]) == 2
     assert "holds no pruned network" in capsys.readouterr().out
+
+
+def test_what_the_inputs_and_outputs_of_a_file_are_is_said(run, tmp_path):
+    config = ExportConfig(run=str(run), to="pt2", output=str(tmp_path / "net.pt2"))
+    exported = replace(run_export(config, Silent()), class_names=("zero", "one"))
+    shown = " ".join(show(export_view(exported)).split())
+    assert "(pixels / 255 - mean) / std, mean 0.0192, std 0.0236" in shown
+    assert "outputs: zero, one" in shown
+    assert exported.to_json()["class_names"] == ["zero", "one"]
 
 
 def test_an_export_is_timed_beside_the_dense_network(run, tmp_path):

@@ -65,8 +65,8 @@ def play(suite, run, *options):
 
 
 def test_what_is_not_recorded_is_evaluated(suite, recorder, tmp_path):
-    assert play(suite, tmp_path / "one", "--evaluate", "small") == 0
-    assert play(suite, tmp_path / "two", "--evaluate", "small") == 0
+    assert play(suite, tmp_path / "one", "--compute", "small") == 0
+    assert play(suite, tmp_path / "two", "--compute", "small") == 0
     text = (tmp_path / "one" / "result.json").read_text()
     assert text == (tmp_path / "two" / "result.json").read_text()
     found = json.loads(text)["tasks"][0]["budgets"][0]["searchers"]["random"]
@@ -90,8 +90,8 @@ def test_a_recorder_evaluates_a_plan_once(recorder):
     ("options", "said"),
     [
         ([], "is not in the table small"),
-        (["--evaluate", "smal"], "did you mean small?"),
-        (["--evaluate", "small=nowhere"], "nowhere"),
+        (["--compute", "smal"], "did you mean small?"),
+        (["--compute", "small=nowhere"], "nowhere"),
     ],
 )
 def test_what_cannot_be_answered_is_said(suite, tmp_path, capsys, options, said):
@@ -105,12 +105,12 @@ def test_another_network_is_refused(suite, tmp_path, capsys):
     try:
         torch.manual_seed(1)
         save_file(zoo.build("digits-resnet", **SHAPE).state_dict(), file)
-        assert play(suite, tmp_path / "run", "--evaluate", "small") == 2
+        assert play(suite, tmp_path / "run", "--compute", "small") == 2
     finally:
         save_file(before, file)
     assert "about another network" in capsys.readouterr().err
 
 
 def test_data_that_are_not_embedded_have_to_be_named(place):
-    with pytest.raises(UsageError, match="--evaluate small=path"):
+    with pytest.raises(UsageError, match="--compute small=path"):
         replace(RECORDED, data="FashionMNIST").pose(place / "small", None)
