@@ -21,10 +21,6 @@ from autoprune.structure.plan import Plan
 REPEATS: Final = 30
 """Consecutive proposals that were all evaluated before, after which a search ends."""
 
-BATCH: Final = 4
-"""Plans proposed at a time: a constant, so results do not depend on the number of worker
-processes."""
-
 Metrics = Mapping[str, float]
 OnStep = Callable[[Metrics], None]
 """Called after each episode with a learner's metrics: losses, sigma, rewards."""
@@ -58,14 +54,15 @@ def let_search(agent: Searcher, problem: PruningProblem, ledger: Ledger, seed: i
         )
 
 
-def propose(ledger: Ledger, draw: Callable[[], Plan], number: int = BATCH) -> list[Plan]:
-    """Draw up to ``number`` new plans, at most as many as may still be evaluated.
+def propose(ledger: Ledger, draw: Callable[[], Plan], number: int | None = None) -> list[Plan]:
+    """Draw up to ``number`` new plans (the ledger's round), at most as many as may be evaluated.
 
     Fewer, perhaps none, if REPEATS consecutive draws give no new plan.
     """
     new: dict[Plan, None] = {}
     repeats = 0
-    while len(new) < min(number, ledger.left) and repeats < REPEATS:
+    number = min(number or ledger.round_size, ledger.left)
+    while len(new) < number and repeats < REPEATS:
         plan = draw()
         repeats = repeats + 1 if plan in ledger or plan in new else 0
         if not repeats:

@@ -49,7 +49,7 @@ class DDPGConfig:
     remembered: int = 256
     """Most recent imagined walks in the replay buffer."""
     gradient_steps: int = 20
-    """Gradient steps per round of evaluations (``base.BATCH``)."""
+    """Gradient steps per round of evaluations."""
     warm_up: int = 5
     """Rounds of imagined walks and gradient steps before the first walk is evaluated."""
     elite: int = 3

@@ -24,7 +24,7 @@ from autoprune.structure.plan import Plan
 Genome = NDArray[np.float32]
 
 PARENTS: Final = 8
-"""mu; lambda is ``base.BATCH``."""
+"""mu; lambda is the size of a round."""
 
 FOUNDERS: Final = 4
 """Random walks in the first generation, beside the uniform plan and the plan of least error."""

@@ -15,7 +15,6 @@ from typing import Final
 
 import numpy as np
 
-from autoprune.agents.base import BATCH
 from autoprune.agents.depth_plans import has_branches, number_gone
 from autoprune.agents.initial_plans import least_error
 from autoprune.agents.reward_model import RewardModel
@@ -23,6 +22,7 @@ from autoprune.cost.bisection import largest_that
 from autoprune.cost.bound_budget import BoundBudget
 from autoprune.envs.walk import curves
 from autoprune.problem.evaluation import Evaluation
+from autoprune.problem.ledger import ROUND
 from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
 
@@ -60,7 +60,7 @@ def transferred(problem: PruningProblem, known: Sequence[Explored], seed: int) -
         if not has_branches(problem):
             plans[scaled(problem.budget, best)] = None
         plans[least_error(problem, model.sample(rng).coefficients, gone)] = None
-    return tuple(plans)[:BATCH]
+    return tuple(plans)[:ROUND]
 
 
 def scaled(budget: BoundBudget, plan: Plan) -> Plan:

@@ -195,7 +195,7 @@ def check_numbers(config: Config, **least: int) -> None:
     """
     for name, lowest in least.items():
         value, option = getattr(config, name), f"--{name.replace('_', '-')}"
-        if value is None and name in ("align", "resize"):
+        if value is None and name in ("align", "resize", "round"):
             continue
         if type(value) is not int:
             raise UsageError(f"{option} must be a whole number, not {value!r}")

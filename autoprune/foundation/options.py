@@ -238,6 +238,14 @@ ExecutorName = Annotated[
         " a Ray cluster. Results do not depend on it.",
     ),
 ]
+Round = Annotated[
+    int | None,
+    tyro.conf.arg(
+        metavar="N",
+        help="Plans that are proposed at a time, on which results depend.",
+        help_behavior_hint="(default: 4, on a cluster at least --workers)",
+    ),
+]
 Minutes = Annotated[
     float | None,
     tyro.conf.arg(

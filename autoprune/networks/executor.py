@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
-from autoprune.foundation.executors import LOCAL, is_address
+from autoprune.foundation.executors import LOCAL, check_reachable, cluster
 from autoprune.networks.workers import Workers
 
 Item = TypeVar("Item", contravariant=True)
@@ -20,6 +20,10 @@ class Executor(Protocol[Item, Outcome]):
 
     count: int
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Machine and device of each worker that has begun."""
+
     def map(self, items: Iterable[Item]) -> Iterator[Outcome]:
         """Yield the results in the order of ``items``."""
 
@@ -28,15 +32,20 @@ class Executor(Protocol[Item, Outcome]):
 
 
 def hire(
-    executor: str, count: int, start: Callable[..., Callable[[Any], Any]], *args: Any
+    executor: str,
+    count: int,
+    start: Callable[..., Callable[[Any], Any]],
+    *args: Any,
+    gpus: bool = False,
 ) -> Executor[Any, Any]:
     """Return ``count`` workers of one thread each, whose state is ``start(*args)``.
 
+    ``gpus``: each worker of a cluster gets a GPU of its own, which it knows as ``cuda:0``.
     Raises UsageError if ``args`` cannot be sent to them, or there is no cluster at the address.
     """
     if executor == LOCAL:
         return Workers(count, start, *args)
+    check_reachable(executor)
     from autoprune.networks.ray_workers import RayWorkers
 
-    address = executor if is_address(executor) else None
-    return RayWorkers(count, start, *args, address=address)
+    return RayWorkers(count, start, *args, address=cluster(executor), gpus=gpus)

@@ -7,13 +7,19 @@ as they do to worker processes of this machine; nothing of it is stored.
 from __future__ import annotations
 
 import os
+import platform
+import signal
 import sys
+import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from socket import create_connection
 from typing import Any, Final, Generic, TypeVar
 
+import numpy as np
 import torch
 
 from autoprune.errors import AutopruneError, UsageError
@@ -25,23 +31,31 @@ from autoprune.networks.workers import DEATHS, attempt, packed, unpacked
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
-PURPOSE: Final = "--executor ray"
-
-_REACHED: Final = 10.0
-"""Seconds in which a cluster has to answer."""
-
 _ANY: Final = -1
 """Where losses are counted in a row, whatever the item."""
+
+_PATIENCE: Final = 300.0
+"""Seconds that a cluster may have no room for any worker."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a worker is, and what its sums depend on beside the network."""
+
+    machine: str
+    device: str
+    arithmetic: str
 
 
 class RayWorkers(Closing, Generic[Item, Outcome]):
     """Pool of ``count`` actors of one thread each that map items by ``start(*args)``.
 
     ``address``: a cluster that runs already; without it, or a cluster that this process is
-    connected to, one is started on this machine, and ended by ``close``. An actor that dies is
-    replaced, and its item sent again.
+    connected to, one is started on this machine, and ended by ``close``. ``gpus``: each actor has a
+    GPU of its own. An actor that dies, or whose node does, is replaced, and its item sent again;
+    one that the cluster has no room for is not waited for.
 
-    Raises UsageError if ray is not installed, the cluster cannot be reached, or ``args`` cannot be
+    Raises UsageError if ray is not installed, the cluster cannot be used, or ``args`` cannot be
     sent.
     """
 
@@ -51,48 +65,53 @@ class RayWorkers(Closing, Generic[Item, Outcome]):
         start: Callable[..., Callable[[Item], Outcome]],
         *args: Any,
         address: str | None = None,
+        gpus: bool = False,
     ) -> None:
-        with needed("ray", "'autoprune[ray]'", PURPOSE):
+        with needed("ray", "'autoprune[ray]'", "--executor ray"):
             import ray
-        self.count, self.ray, self._crew = count, ray, list[Any]()
-        content = bytes(packed((start, args)))
+        self.count, self.ray, self.crew = count, ray, list[Any]()
+        self.begun: dict[Any, Place] = {}
+        content = np.frombuffer(packed((start, args)), dtype=np.uint8)  # which ray copies only once
         self._ours = not ray.is_initialized()
         if self._ours:
             _connect(ray, address, count)
         self._parts = ray.put(content)
-        self._actor = ray.remote(num_cpus=1, max_restarts=0)(_Served)
+        self._actor = ray.remote(num_cpus=1, num_gpus=int(gpus), max_restarts=0)(_Served)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Machine and device of each actor that has begun."""
+        return tuple(f"{place.machine} {place.device}" for place in self.begun.values())
 
     def close(self) -> None:
         """End the actors, and the cluster or connection that was begun for them."""
-        for actor in self._crew:
+        for actor in self.crew if self.ray.is_initialized() else ():
             self.ray.kill(actor)
-        self._crew = []
+        self.crew = []
         if self._ours:
             self.ray.shutdown()
 
     def map(self, items: Iterable[Item]) -> Iterator[Outcome]:
         """Yield the results in the order of ``items``, each as soon as it and those before it are.
 
-        An error of a worker is raised here, in its item's place.
+        An error of a worker is raised here, in its item's place. Raises AutopruneError when an item
+        has killed several workers, or several died in a row, or there is no room for any, and
+        UsageError when a worker computes otherwise than this process.
         """
         todo = list(items)
-        while len(self._crew) < min(self.count, len(todo)):
-            self._crew.append(self._hire())
+        while len(self.crew) < min(self.count, len(todo)):
+            self.hire()
         return _Round(self, todo).results()
 
-    def _hire(self) -> Any:
-        return self._actor.remote(self._parts, str(Path.cwd()), imported_files())
+    def hire(self) -> Any:
+        """Start another actor."""
+        self.crew.append(self._actor.remote(self._parts, str(Path.cwd()), imported_files()))
+        return self.crew[-1]
 
-    def replace(self, actor: Any) -> Any:
-        """Start another actor in place of one that died."""
-        self._crew.remove(actor)
-        self._crew.append(self._hire())
-        return self._crew[-1]
-
-    @property
-    def crew(self) -> Sequence[Any]:
-        """The actors."""
-        return self._crew
+    def dismiss(self, actor: Any) -> None:
+        """Forget an actor that died."""
+        self.crew.remove(actor)
+        self.begun.pop(actor, None)
 
 
 class _Round:
@@ -115,8 +134,7 @@ class _Round:
         for number in range(len(self._items)):
             while number not in self._done:
                 self._hand_out()
-                (ready, *_), _ = self._ray.wait([*self._running, *self._starting])
-                self._note(ready)
+                self._note(self._next())
             good, value = self._done.pop(number)
             if not good:
                 raise value
@@ -128,6 +146,16 @@ class _Round:
             content = bytes(packed(self._items[place]))
             self._running[actor.run.remote(content)] = actor, place
 
+    def _next(self) -> Any:
+        """Wait for an answer of any actor."""
+        began = time.monotonic()
+        while True:
+            (*ready,), _ = self._ray.wait([*self._running, *self._starting], timeout=5.0)
+            if ready:
+                return ready[0]
+            if not self._running and time.monotonic() - began > _PATIENCE:
+                raise _no_room(self._ray)
+
     def _note(self, ready: Any) -> None:
         """Note what has come of an item, or that an actor is there."""
         actor, place = self._running.pop(ready, None) or (self._starting.pop(ready), None)
@@ -137,7 +165,10 @@ class _Round:
             self._replace(actor, place, error)
             return
         self._idle.append(actor)
-        if place is not None:
+        if place is None:
+            _check_alike(found)
+            self._workers.begun[actor] = found
+        else:
             self._done[place] = found[0], unpacked(found[1])
             self._deaths[_ANY] = 0
 
@@ -145,62 +176,115 @@ class _Round:
         """Start another actor in place of one that was lost, and send its item again."""
         lost = (_ANY,) if place is None else (_ANY, place)
         self._deaths.update(lost)
+        self._workers.dismiss(actor)
         if max(self._deaths[one] for one in lost) >= DEATHS:
             raise _lost(error) from None
         if place is not None:
             self._waiting.appendleft(place)
-        another = self._workers.replace(actor)
+        another = self._workers.hire()
         self._starting[another.ready.remote()] = another
 
 
 class _Served:
-    """Actor: builds the state, then answers items."""
+    """Actor: builds the state at the first item, then answers items."""
 
-    def __init__(self, parts: bytes, place: str, files: Sequence[Path]) -> None:
+    def __init__(self, parts: Any, place: str, files: Sequence[Path]) -> None:
         torch.set_num_threads(1)
         sys.path.append(place)  # where ``package.module:function`` was found
-        self._began, self._state = attempt(_begun, parts, files)
+        self._parts, self._files = parts, files
+        self._state: tuple[bool, Any] | None = None
 
-    def ready(self) -> None:
-        """Answer that the actor is there."""
+    def ready(self) -> Place:
+        """Say where the actor is."""
+        return here()
 
     def run(self, content: bytes) -> tuple[bool, bytes]:
         """Return whether an item succeeded, and its result or error, packed."""
-        item = unpacked(content)
-        good, value = attempt(self._state, item) if self._began else (False, self._state)
-        return good, bytes(packed(value))
+        if self._state is None:
+            self._state = attempt(_begun, self._parts, self._files)
+            self._parts = None
+        good, state = self._state
+        if good:
+            good, state = attempt(state, unpacked(content))
+        return good, bytes(packed(state))
 
 
-def _begun(parts: bytes, files: Sequence[Path]) -> Any:
+def here() -> Place:
+    """Return the place of this process."""
+    return Place(
+        platform.node(),
+        "cuda:0" if os.environ.get("CUDA_VISIBLE_DEVICES") and torch.cuda.is_available() else "cpu",
+        f"torch {torch.__version__} with {torch.backends.cpu.get_cpu_capability()}",
+    )
+
+
+def _check_alike(place: Place) -> None:
+    """Raise UsageError for a worker whose sums may differ from those of this process."""
+    ours = here().arithmetic
+    if place.arithmetic != ours:
+        raise UsageError(
+            f"{place.machine} of the cluster computes by {place.arithmetic}, this machine by"
+            f" {ours}: the result would depend on where a plan is evaluated",
+            "install the same torch on processors of one kind, or use --executor local",
+        )
+
+
+def _begun(parts: Any, files: Sequence[Path]) -> Any:
     missing = [path for path in files if not path.is_file()]
     if missing:
-        raise UsageError(
-            f"a node of the cluster has no {missing[0]}, which the network or the data come from",
-            "put your code at the same place on every node",
-        )
+        raise _without(f"the file {missing[0]}")
     import_files(files)
-    start, args = unpacked(parts)
+    try:
+        start, args = unpacked(parts)
+    except ImportError as error:
+        raise _without(f"the module {error.name}") from error
     return start(*args)
+
+
+def _without(what: str) -> UsageError:
+    return UsageError(
+        f"{platform.node()} of the cluster lacks {what}, which the network or the data come from",
+        "put your code at the same place on every node",
+    )
 
 
 def _connect(ray: Any, address: str | None, count: int) -> None:
     """Start a cluster on this machine, or connect to one; raises UsageError if there is none."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or ray warns of a change
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
     quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    terms = {"address": "local", "num_cpus": count} if address is None else {"address": address}
     try:
-        if address is None:
-            ray.init(address="local", num_cpus=count, include_dashboard=None, **quiet)
-        else:
-            host, _, port = address.removeprefix("ray://").rpartition(":")
-            create_connection((host, int(port)), _REACHED).close()  # ray tries for minutes
-            ray.init(address=address, **quiet)
+        with _handlers_kept():
+            ray.init(**terms, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-        where = address or "this machine"
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UsageError(
-            f"no Ray cluster can be used at {where}: {reason}",
-            "start one with `ray start --head`, or leave the address out",
+            f"no Ray cluster can be used at {address or 'this machine'}: {reason}",
+            "its processes need the same releases of python and ray as this one",
         ) from error
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Keep our handler of SIGTERM, which ray replaces when it connects."""
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _no_room(ray: Any) -> AutopruneError:
+    held, free = ray.cluster_resources(), ray.available_resources()
+    return AutopruneError(
+        f"the cluster had no room for a worker in {_PATIENCE:g} s: it has"
+        f" {held.get('CPU', 0):g} CPUs and {held.get('GPU', 0):g} GPUs, of which"
+        f" {free.get('CPU', 0):g} and {free.get('GPU', 0):g} are free",
+        "the same command continues when others have left it",
+    )
 
 
 def _lost(error: Exception) -> AutopruneError:

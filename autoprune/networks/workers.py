@@ -60,6 +60,11 @@ class Workers(Closing, Generic[Item, Outcome]):
         else:
             self._crew.append(self._hire())
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Name of this machine, once for each process."""
+        return ("this machine",) * max(1, len(self._crew))
+
     def close(self) -> None:
         """End the processes; what they work on is lost."""
         for worker in self._crew:

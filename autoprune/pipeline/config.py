@@ -44,6 +44,7 @@ from autoprune.foundation.options import (
     OnlyLayers,
     OutputNames,
     Resize,
+    Round,
     ScoreName,
     Seed,
     SizeNames,
@@ -56,6 +57,7 @@ from autoprune.foundation.options import (
 )
 from autoprune.foundation.schema import OUTSIDE, decode_fields, written
 from autoprune.pipeline.options import RankingName, SearcherName
+from autoprune.problem.ledger import ROUND
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,11 +184,39 @@ def _is_time(text: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchConfig(PruningConfig):
+class EvaluatingConfig(PruningConfig):
+    """Options of every command that evaluates plans: where, and how many at a time."""
+
+    least: ClassVar[Mapping[str, int]] = {
+        **PruningConfig.least,
+        "evaluations": 1,
+        "workers": 0,
+        "round": 1,
+    }
+
+    evaluations: int = 100
+    """Plans the searcher may try."""
+    workers: Workers = field(default=0, metadata=OUTSIDE)
+    executor: ExecutorName = field(default=LOCAL, metadata=OUTSIDE)
+    round: Round = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_executor(self.executor)
+        if self.round is None and self.executor != LOCAL and self.workers > ROUND:
+            object.__setattr__(self, "round", self.workers)
+
+    @property
+    def round_size(self) -> int:
+        """Plans that are proposed at a time."""
+        return self.round or ROUND
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig(EvaluatingConfig):
     """Find the best plan within a budget, prune the model to it and fine-tune."""
 
     command: ClassVar[str] = "search"
-    least: ClassVar[Mapping[str, int]] = {**PruningConfig.least, "evaluations": 1, "workers": 0}
 
     budget: AnyBudget = ""
     budgets: Budgets = None
@@ -195,16 +225,12 @@ class SearchConfig(PruningConfig):
     agent: SearcherName = "ddpg"
     reward: Name = "loss"
     """What a learning agent maximizes: loss (negated), score, or another registered reward."""
-    evaluations: int = 100
-    """Plans the searcher may try."""
     baseline: Flag = True
     """Leave out uniform + l1 at the same budget, measured beside the result."""
     beside: DenseBaseline = None
     minutes: Minutes = None
     evaluate: Suppressed = None
     finetune: Suppressed = None
-    workers: Workers = field(default=0, metadata=OUTSIDE)
-    executor: ExecutorName = field(default=LOCAL, metadata=OUTSIDE)
 
     @property
     def title(self) -> str:
@@ -240,7 +266,6 @@ class SearchConfig(PruningConfig):
             raise UsageError(f"--minimize takes {', '.join(MINIMIZED)}, not {self.minimize!r:.40}")
         if self.max_drop is not None:
             check_points(self.max_drop)
-        check_executor(self.executor)
         if len(set(self.each_budget)) < len(self.each_budget):
             raise UsageError("--budgets names a budget twice", "name each once")
 

@@ -14,12 +14,13 @@ from autoprune.cost.energy import EnergyTable
 from autoprune.cost.latency.backends import check_backend
 from autoprune.data import SPLITS, describe
 from autoprune.envs.rewards import LOSS
+from autoprune.foundation.executors import check_reachable
 from autoprune.foundation.files import text_writer
 from autoprune.foundation.page import REPORT
 from autoprune.foundation.progress import Progress
 from autoprune.networks.save import load
 from autoprune.networks.threads import threads
-from autoprune.pipeline.config import PruningConfig, SearchConfig
+from autoprune.pipeline.config import EvaluatingConfig, PruningConfig, SearchConfig
 from autoprune.pipeline.curves import Curves
 from autoprune.pipeline.inputs import Inputs, weights_hash
 from autoprune.pipeline.own import NOTHING, Own
@@ -41,7 +42,7 @@ LONG: Final = 30.0
 
 
 def check_words(config: PruningConfig) -> Budget:
-    """Parse the budget and check the words that need neither network nor data.
+    """Parse the budget, check the words that need neither network nor data, and look for a cluster.
 
     Nothing is loaded yet. Raises UsageError.
     """
@@ -49,6 +50,8 @@ def check_words(config: PruningConfig) -> Budget:
     check_limits(granularity, budget)
     check_ranking(granularity, config.ranking)
     check_backend(config.backend)
+    if isinstance(config, EvaluatingConfig):
+        check_reachable(config.executor)
     return budget
 
 

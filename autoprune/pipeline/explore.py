@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,10 +13,10 @@ from autoprune.agents.base import Learner, Searcher, let_search
 from autoprune.foundation.executors import LOCAL
 from autoprune.foundation.progress import Phase
 from autoprune.pipeline.callbacks import Callbacks
-from autoprune.pipeline.config import SearchConfig
+from autoprune.pipeline.config import EvaluatingConfig, SearchConfig
 from autoprune.pipeline.early_end import EarlyEnd
 from autoprune.pipeline.finalists import builder, choose
-from autoprune.pipeline.session import PruningSession, Session
+from autoprune.pipeline.session import Session
 from autoprune.pipeline.stages import keep_policy
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.evaluator import Evaluator
@@ -65,7 +66,7 @@ def explore(
     end = EarlyEnd(callbacks, config.minutes, session.run)
     with (
         session.progress.phase("search", config.evaluations) as phase,
-        pooled(session, problem, config.workers, config.evaluations, config.executor) as shared,
+        pooled(session, problem, config.evaluations) as shared,
     ):
 
         def note(record: Record) -> None:
@@ -75,7 +76,7 @@ def explore(
             advance(phase, ledger)
             end.after(record, ledger)
 
-        ledger = Ledger(shared, config.evaluations, note, known)
+        ledger = Ledger(shared, config.evaluations, note, known, config.round_size)
         if problem.first:
             ledger.evaluate_all(problem.first[: ledger.left])
         if ledger.left:
@@ -107,21 +108,24 @@ def advance(phase: Phase, ledger: Ledger) -> None:
 
 @contextmanager
 def pooled(
-    session: PruningSession,
-    problem: PruningProblem,
-    workers: int,
-    evaluations: int,
-    executor: str = LOCAL,
+    session: Session[EvaluatingConfig], problem: PruningProblem, evaluations: int
 ) -> Iterator[PruningProblem]:
-    """Let plans of a problem race in a pool of ``workers``; 0: chosen automatically."""
-    if session.inputs.device.type != "cpu":
+    """Let plans of a problem race in a pool of the workers that the session asks for.
+
+    A note says where they were, unless all of it happened on this machine.
+    """
+    config, workers = session.config, session.config.workers
+    if session.inputs.device.type != "cpu" and config.executor == LOCAL:
         workers = workers or 1  # they would only wait for one another
     if not isinstance(problem.scorer, Evaluator):
         yield problem
         return
     tuning = session.tuning.pool
-    with ScorerPool(problem.scorer, workers, evaluations, tuning, executor) as pool:
+    with ScorerPool(problem.scorer, workers, evaluations, tuning, config.executor) as pool:
         yield replace(problem, scorer=pool)
+        if config.executor != LOCAL and pool.places:
+            places = ", ".join(f"{number} x {one}" for one, number in Counter(pool.places).items())
+            session.progress.note(f"plans were evaluated by workers of Ray: {places}")
 
 
 def entry(record: Record) -> dict[str, object]:

@@ -101,14 +101,14 @@ class Problem(PruningProblem):
             plugins.supplied(own.objects),
             threads(thread_count(session.config, session.structure)),
             shown.phase("search", evaluations) as phase,
-            pooled(session, self, session.config.workers, evaluations) as shared,
+            pooled(session, self, evaluations) as shared,
         ):
 
             def note(record: Record) -> None:
                 advance(phase, ledger)
                 end.after(record, ledger)
 
-            ledger = Ledger(shared, evaluations, note, before)
+            ledger = Ledger(shared, evaluations, note, before, session.config.round_size)
             agent = make_searcher(own.names["agent"], reward=find_reward(own.names["reward"]))
             chosen = session.seeds.searcher if seed is None else seed
             let_search(agent, shared, ledger, chosen)

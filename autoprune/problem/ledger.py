@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from autoprune.errors import UsageError
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
+
+ROUND: Final = 4
+"""Plans that searchers propose at a time unless told otherwise: a constant, so that results do not
+depend on the number of worker processes."""
 
 
 class OutOfEvaluations(Exception):
@@ -32,7 +37,8 @@ class Ledger:
     is not computed again but counts, so a resumed search proceeds exactly like an unbroken one.
     Should it proceed differently (on another machine, or with other threads), all that is known
     counts from there on, since it was paid for: ``adopted`` is how much that was.
-    ``on_evaluation`` is called with the Record of every evaluation that counts.
+    ``on_evaluation`` is called with the Record of every evaluation that counts. ``round_size``:
+    plans that a searcher should propose at a time.
     """
 
     def __init__(
@@ -41,11 +47,13 @@ class Ledger:
         limit: int,
         on_evaluation: Callable[[Record], None] | None = None,
         known: Mapping[Plan, Evaluation] | None = None,
+        round_size: int = ROUND,
     ) -> None:
         if limit < 1:
             raise UsageError(f"a search needs at least 1 evaluation, not {limit}")
         self.problem = problem
         self.limit = limit
+        self.round_size = round_size
         self.history: list[Record] = []
         self._on_evaluation = on_evaluation
         self._known = dict(known or {})

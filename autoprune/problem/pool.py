@@ -1,4 +1,4 @@
-"""Pool that scores plans in this process, or in worker processes once these save time."""
+"""Pool that scores plans here, in worker processes once these save time, or on a cluster."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from autoprune.errors import UsageError
 from autoprune.foundation.closing import Closing
-from autoprune.foundation.executors import LOCAL
-from autoprune.networks.execution import one_thread
+from autoprune.foundation.executors import LOCAL, cluster
+from autoprune.networks.execution import device_of, one_thread
 from autoprune.networks.executor import Executor, hire
 from autoprune.networks.threads import available_cores
 from autoprune.problem.evaluation import Evaluation
@@ -50,7 +50,8 @@ class ScorerPool(Closing):
     ) -> None:
         self.config = config or PoolConfig()
         self._here = evaluator
-        count = workers or min(self.config.most, available_cores())
+        most = self.config.most if cluster(executor) else min(self.config.most, available_cores())
+        count = workers or most
         self._count, self._auto = min(count, max(evaluations, 1)), not workers
         self._executor = executor
         self._left = evaluations
@@ -70,8 +71,13 @@ class ScorerPool(Closing):
                 self._seen[plan] = seen
             yield evaluation
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Machine and device of each worker that has begun; none while plans are run here."""
+        return self._workers.places if self._workers is not None else ()
+
     def close(self) -> None:
-        """End the worker processes."""
+        """End the workers."""
         if self._workers is not None:
             self._workers.close()
 
@@ -105,7 +111,13 @@ class ScorerPool(Closing):
 
     def _start(self) -> None:
         try:
-            self._workers = hire(self._executor, self._count, _racer, self._here.parts)
+            self._workers = hire(
+                self._executor,
+                self._count,
+                _racer,
+                self._here.parts,
+                gpus=device_of(self._here.parts.model).type == "cuda",
+            )
         except UsageError:  # a network that cannot be sent
             if not self._auto or self._executor != LOCAL:
                 raise

@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoprune.agents.base import BATCH
 from autoprune.agents.initial_plans import baseline_plans
 from autoprune.agents.registry import searcher
 from autoprune.agents.transfer import Explored, scaled, transferred
 from autoprune.cost.budget import Budget
 from autoprune.problem.evaluation import Evaluation
-from autoprune.problem.ledger import Ledger
+from autoprune.problem.ledger import ROUND, Ledger
 from tests.agents.searching import make
 from tests.landscape import chain_landscape, landscape
 from tests.synthetic import structures
@@ -48,7 +47,7 @@ def test_plans_are_on_the_budget_and_nothing_can_be_added(structure, seed, budge
         assert type(error).__name__ == "InfeasibleError"
         return
     plans = transferred(problem, [explored(other, 6)], seed)
-    assert 1 <= len(plans) <= BATCH
+    assert 1 <= len(plans) <= ROUND
     for plan in (*plans, scaled(problem.budget, other.budget.uniform())):
         assert problem.budget.met(plan)
         assert problem.budget.top_up(plan) == plan

@@ -1,6 +1,7 @@
 """Workers of a Ray cluster: the same results as here, whatever is lost on the way."""
 
 import os
+import signal
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +12,9 @@ import torch
 from autoprune.cli.main import main
 from autoprune.errors import AutopruneError, UsageError
 from autoprune.networks.executor import hire
+from autoprune.networks.ray_workers import Place
 from autoprune.networks.workers import Workers
+from autoprune.pipeline.config import SearchConfig
 
 here = pytest.mark.skipif(find_spec("ray") is None, reason="pip install 'autoprune[ray]'")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of ray, which are its own
@@ -118,8 +121,31 @@ def test_code_that_a_node_lacks_is_named(monkeypatch, tmp_path):
 
 
 @here
+def test_a_worker_that_computes_otherwise_is_refused(monkeypatch):
+    other = Place("far", "cpu", "torch 1.0")
+    monkeypatch.setattr("autoprune.networks.ray_workers.here", lambda: other)
+    with hire("ray", 1, Affine, 0) as workers:
+        with pytest.raises(UsageError, match="computes by torch 2"):
+            list(workers.map([1]))
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # ray puts in its own
+
+
+def test_a_cluster_makes_rounds_as_large_as_its_workers():
+    def asked(**options):
+        return SearchConfig(budget="0.5flops", **options)
+
+    assert asked(workers=8).round_size == 4  # results depend on it, not on the workers
+    assert asked(workers=8, executor="ray").round_size == 8
+    assert asked(workers=8, executor="ray", round=3).round_size == 3
+    assert asked(workers=2, executor="ray").key == asked().key
+    assert asked(workers=8, executor="ray").key == asked(round=8).key
+    with pytest.raises(UsageError, match="--round must be at least 1"):
+        asked(round=0)
+
+
+@here
 def test_a_cluster_out_of_reach_is_said():
-    with pytest.raises(UsageError, match=r"no Ray cluster can be used at 127\.0\.0\.1:1"):
+    with pytest.raises(UsageError, match=r"no Ray cluster answers at 127\.0\.0\.1:1"):
         hire("127.0.0.1:1", 1, Affine, 0)
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Annotated, ClassVar
 
 import tyro
 
 from autoprune.errors import UsageError
-from autoprune.foundation.executors import LOCAL
-from autoprune.foundation.options import ExecutorName, Workers
-from autoprune.foundation.schema import OUTSIDE
-from autoprune.pipeline.config import PruningConfig, SearchConfig
+from autoprune.pipeline.config import EvaluatingConfig, SearchConfig
 from autoprune.pipeline.options import SearcherNames
 
 Specs = Annotated[
@@ -21,16 +18,11 @@ Specs = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareConfig(PruningConfig):
+class CompareConfig(EvaluatingConfig):
     """Run several searchers on equal evaluations, over several seeds, side by side."""
 
     command: ClassVar[str] = "compare"
-    least: ClassVar[Mapping[str, int]] = {
-        **PruningConfig.least,
-        "evaluations": 1,
-        "seeds": 1,
-        "workers": 0,
-    }
+    least: ClassVar[Mapping[str, int]] = {**EvaluatingConfig.least, "seeds": 1}
 
     budgets: Specs = ()
     """Further budgets, for the plot of accuracy against budget."""
@@ -41,8 +33,6 @@ class CompareConfig(PruningConfig):
     """Searches of each agent: seeds --seed, --seed + 1, ... of calibration, search split, agent."""
     finetune_epochs: int = 2
     """Epochs of training after pruning, the same for all; 0 leaves it out."""
-    workers: Workers = field(default=0, metadata=OUTSIDE)
-    executor: ExecutorName = field(default=LOCAL, metadata=OUTSIDE)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,13 +53,6 @@ class CompareConfig(PruningConfig):
 
     def search(self, budget: str, seed: int) -> SearchConfig:
         """Return the search that one budget and one seed stand for."""
-        shared = {item.name: getattr(self, item.name) for item in fields(PruningConfig)}
-        own = {
-            "budget": budget,
-            "seed": seed,
-            "run": str(self.directory),
-            "evaluations": self.evaluations,
-            "workers": self.workers,
-            "executor": self.executor,
-        }
+        shared = {item.name: getattr(self, item.name) for item in fields(EvaluatingConfig)}
+        own = {"budget": budget, "seed": seed, "run": str(self.directory)}
         return SearchConfig(**(shared | own))

@@ -169,7 +169,7 @@ def _searches(
         problem = replace(posed, budget=session.budget, cost=session.cost)
         evaluations = config.evaluations * len(config.agents)
         known: dict[Plan, tuple[nn.Module, nn.Module]] = {}
-        with pooled(session, problem, config.workers, evaluations, config.executor) as shared:
+        with pooled(session, problem, evaluations) as shared:
             scorer = SharedScorer(shared.scorer)
             problem = replace(shared, scorer=scorer)
             for agent in config.agents:
