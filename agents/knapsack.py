@@ -161,10 +161,11 @@ def _fill(budget: BoundBudget, curves: Sequence[Floats], places: Places) -> Plac
 
 def _exchange(budget: BoundBudget, curves: Sequence[Floats], places: Places) -> Places:
     """Move steps from one group to another as long as that lowers the error."""
+    unsure, table = _unsure(budget), _table(budget)
     for _ in range(EXCHANGES):
         changes = _changes(curves, places)
         changes[_too_much(budget, places)] = np.inf
-        moved = _first_that_fits(budget, places, changes)
+        moved = _first_that_fits(budget, places, changes, unsure, table)
         if moved is None:
             return places
         places = _fill(budget, curves, moved)
@@ -188,7 +189,7 @@ def _moves(curves: Sequence[Floats], places: Places, step: int) -> Floats:
     return np.array(
         [
             curve[at + step] - curve[at] if 0 <= at + step < len(curve) else np.inf
-            for curve, at in zip(curves, places, strict=True)
+            for curve, at in zip(curves, places.tolist(), strict=True)
         ]
     )
 
@@ -215,10 +216,29 @@ def _too_much(budget: BoundBudget, places: Places) -> NDArray[np.bool_]:
     return broken
 
 
-def _first_that_fits(budget: BoundBudget, places: Places, changes: Floats) -> Places | None:
+def _unsure(budget: BoundBudget) -> NDArray[np.bool_]:
+    """Pairs of groups [groups, groups] whose exchanges must be priced: their costs do not add up.
+
+    Of the others, those that :func:`_too_much` lets pass fit.
+    """
+    groups = len(budget.choices)
+    unsure = np.zeros((groups, groups), bool)
+    for constraint in budget.constraints:
+        linked = constraint.cost.linked
+        unsure |= True if linked is None else linked
+    return unsure
+
+
+def _first_that_fits(
+    budget: BoundBudget,
+    places: Places,
+    changes: Floats,
+    unsure: NDArray[np.bool_],
+    table: Counts,
+) -> Places | None:
     """Return the plan of the exchange that lowers the error most and fits, None if none does.
 
-    Few of them have to be priced: they are sorted, and priced, a chunk at a time.
+    Few of them have to be priced: they are sorted, and priced where ``unsure``, a chunk at a time.
     """
     flat = changes.ravel()
     better = np.flatnonzero(flat < -1e-12)
@@ -227,13 +247,41 @@ def _first_that_fits(budget: BoundBudget, places: Places, changes: Floats) -> Pl
         values = flat[better]
         last = np.partition(values, chunk - 1)[chunk - 1] if len(better) > chunk else np.inf
         now = better[values <= last]
-        moved = _moved(places, now[np.argsort(flat[now], kind="stable")], changes.shape)
-        good = _fits(budget, moved)
+        now = now[np.argsort(flat[now], kind="stable")]
+        good = ~unsure.ravel()[now % unsure.size]
+        if not good[0]:
+            good[~good] = _exchanges_fit(budget, places, now[~good], changes.shape, table)
         if good.any():
-            found: Places = moved[int(np.argmax(good))]
+            found: Places = _moved(places, now[[int(np.argmax(good))]], changes.shape)[0]
             return found
         better, chunk = better[values > last], 2 * chunk
     return None
+
+
+def _table(budget: BoundBudget) -> Counts:
+    """Return the choices of every group, [groups, most]; 0 where there are fewer."""
+    table = np.zeros((len(budget.choices), max(map(len, budget.choices))), np.int64)
+    for row, choices in zip(table, budget.choices, strict=True):
+        row[: len(choices)] = choices
+    return table
+
+
+def _exchanges_fit(
+    budget: BoundBudget,
+    places: Places,
+    exchanges: Places,
+    shape: tuple[int, ...],
+    table: Counts,
+) -> NDArray[np.bool_]:
+    """Whether the plan after each exchange, an index into changes of ``shape``, fits."""
+    up, down, give, take = np.unravel_index(exchanges, shape)
+    groups, steps = np.stack([give, take], axis=1), np.array(_STEPS)
+    reached = places[groups] + np.stack([steps[up], -steps[down]], axis=1)
+    counts, wanted = table[np.arange(len(places)), places], table[groups, reached]
+    good = np.ones(len(exchanges), bool)
+    for constraint in budget.constraints:
+        good &= constraint.cost.pairs(counts, groups, wanted) <= constraint.bound
+    return good
 
 
 def _moved(places: Places, exchanges: Places, shape: tuple[int, ...]) -> Places:

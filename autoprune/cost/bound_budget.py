@@ -277,8 +277,9 @@ class BoundBudget:
             return priority(names[group], count) if priority else count / self.largest[group]
 
         growing = [g for g in range(len(names)) if counts[g] < self.largest[g]]
+        ranks = {group: rank(group) for group in growing}
         while growing:
-            group = min(growing, key=rank)
+            group = min(growing, key=ranks.__getitem__)
             choices, before = self.choices[group], counts[group]
             counts[group] = choices[np.searchsorted(choices, before) + 1]
             if not self.fits(counts):
@@ -286,6 +287,8 @@ class BoundBudget:
             # A step that does not fit now never will: costs only rise.
             if counts[group] in (before, choices[-1]):
                 growing.remove(group)
+            else:
+                ranks[group] = rank(group)
         return self.cost.plan(counts)
 
     def _most(self, counts: Counts, group: int) -> int:

@@ -61,6 +61,12 @@ class Cost(ABC):
         columns = [self.along(counts, g, column) for g, column in enumerate(candidates.T)]
         return np.stack(columns, axis=1)
 
+    def pairs(self, counts: Counts, groups: Counts, wanted: Counts) -> Counts:
+        """Evaluate ``counts`` with two groups' replaced: ``groups`` [n, 2] by ``wanted``; [n]."""
+        plans = np.tile(counts, (len(groups), 1))
+        np.put_along_axis(plans, groups, wanted, axis=1)
+        return self.many(plans)
+
     @property
     def linked(self) -> NDArray[np.bool_] | None:
         """Pairs of groups [groups, groups] whose counts the cost may depend on together.
@@ -224,6 +230,31 @@ class Polynomial(Cost):
         result = np.full(candidates.shape, self.at(counts), np.int64)
         np.add.at(result.T, groups, (changes * self.factors[products]).T)
         return result
+
+    @cached_property
+    def _read_by(self) -> Counts:
+        """The products that read each group, [groups, most]; -1 where there are fewer."""
+        lists = [np.flatnonzero(column) for column in self._reads.T]
+        table = np.full((len(lists), max(map(len, lists), default=0)), -1)
+        for row, products in zip(table, lists, strict=True):
+            row[: len(products)] = products
+        return table
+
+    def pairs(self, counts: Counts, groups: Counts, wanted: Counts) -> Counts:
+        """Evaluate ``counts`` with two groups' replaced: products that read one of them change."""
+        first, second = groups.T
+        own, others = self._read_by[first], self._read_by[second]
+        twice = self._reads[others, first[:, None]]  # those of the second that the first has, too
+        products = np.concatenate([own, np.where(twice, -1, others)], axis=1)
+        steps = wanted - counts[groups]
+        before = (self.fixed + self.times @ counts)[self.members]
+        after = before[products]
+        for group, step in zip((first, second), steps.T, strict=True):
+            slopes = self.times[self.members[products], group[:, None, None]]
+            after += slopes * step[:, None, None]
+        changes = (after.prod(axis=2) - before.prod(axis=1)[products]) * self.factors[products]
+        total: Counts = self.at(counts) + (changes * (products >= 0)).sum(axis=1)
+        return total
 
     def solve_fraction(self, start: Counts, direction: Counts, bound: int) -> float:
         """Return the root of the polynomial along a line; fractional units are allowed in it."""

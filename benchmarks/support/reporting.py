@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
@@ -31,11 +32,17 @@ def parser(description: str) -> argparse.ArgumentParser:
     return result
 
 
-def machine() -> dict[str, Any]:
-    """Say what the figures were measured on."""
+AUTO: Final = "auto"
+"""The precision that the library chooses, search and training alike."""
+
+
+def machine(precision: str = AUTO) -> dict[str, Any]:
+    """Say what the figures were measured on; ``load``: processes that ran at the end."""
     return {
         "cpu": _cpu(),
         "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 1),
+        "precision": precision if precision != AUTO else _chosen(),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
     }
@@ -50,18 +57,36 @@ def _cpu() -> str:
     return f"{names[0]} ({len(names)} cores)" if names else platform.machine()
 
 
+def _chosen() -> str:
+    able = torch.cpu.get_capabilities()
+    if any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")):
+        return "bfloat16 where it pays, else float32"
+    return "float32 (no bfloat16 here)"
+
+
 def percent(value: Estimate) -> str:
     """Write a mean with its interval, in percent."""
     return f"{100 * value.mean:.2f} +- {100 * value.margin:.2f}"
 
 
-def report(name: str, title: str, rows: Sequence[Row], notes: Sequence[str], write: bool) -> None:
-    """Print a table; with ``write``, store it as Markdown and JSON under ``name``."""
-    text = "\n".join([f"# {title}", "", *_table(rows), "", *notes, "", f"Machine: {_machine()}"])
+def report(
+    name: str,
+    title: str,
+    rows: Sequence[Row],
+    notes: Sequence[str],
+    write: bool,
+    precision: str = AUTO,
+) -> None:
+    """Print a table; with ``write``, store it as Markdown and JSON under ``name``.
+
+    ``precision``: what was computed in, where the script says so.
+    """
+    facts = machine(precision)
+    text = "\n".join([f"# {title}", "", *_table(rows), "", *notes, "", _machine(facts)])
     print(text)
     if write:
         RESULTS.mkdir(exist_ok=True)
-        data = {"title": title, "machine": machine(), "rows": list(rows), "notes": list(notes)}
+        data = {"title": title, "machine": facts, "rows": list(rows), "notes": list(notes)}
         (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         (RESULTS / f"{name}.md").write_text(text + "\n", encoding="utf-8")
 
@@ -97,9 +122,11 @@ def draw_shares(axes: Axes, curves: Mapping[str, Curve], colors: Mapping[str, in
     axes.minorticks_off()
 
 
-def _machine() -> str:
-    facts = machine()
-    return f"{facts['cpu']}, {facts['threads']} thread(s), torch {facts['torch']}"
+def _machine(facts: Mapping[str, Any]) -> str:
+    return (
+        f"Machine: {facts['cpu']}, {facts['threads']} thread(s), load {facts['load']}, torch "
+        f"{facts['torch']}; {facts['precision']}"
+    )
 
 
 def _table(rows: Sequence[Row]) -> list[str]:

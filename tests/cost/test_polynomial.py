@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from autoprune.cost.model import CostModel
@@ -55,6 +55,23 @@ def test_replacing_one_group_of_each_equals_single_evaluations(drawn, data):
                 moved = counts.copy()
                 moved[group] = count
                 assert found[group] == cost.at(moved)
+
+
+@given(planned(), st.data())
+def test_replacing_two_groups_equals_single_evaluations(drawn, data):
+    structure, plan = drawn
+    counts = CostModel(structure).counts(plan)
+    size = len(structure.groups)
+    assume(size > 1)
+    pairs = [(a, b) for a in range(size) for b in range(size) if a != b]
+    chosen = data.draw(st.lists(st.sampled_from(pairs), min_size=1, max_size=4))
+    wanted = [[data.draw(st.integers(0, structure.groups[g].size)) for g in c] for c in chosen]
+    for cost in (CostModel(structure).macs, CostModel(structure).bytes):
+        found = cost.pairs(counts, np.array(chosen), np.array(wanted))
+        for pair, new, price in zip(chosen, wanted, found, strict=True):
+            moved = counts.copy()
+            moved[list(pair)] = new
+            assert price == cost.at(moved)
 
 
 def test_costs_beyond_what_floats_hold_stay_exact():
