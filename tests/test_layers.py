@@ -15,8 +15,8 @@ MAY_IMPORT_BY_NAME = {
     *("autoprune/foundation/user_code.py", "autoprune/networks/libraries.py"),
     "autoprune/commands/doctor/run.py",
 }
+CONNECTS = "autoprune/foundation/executors.py", "socket"  # whether a named cluster answers
 # Through pipes to processes of its own, never to a file.
-CONNECTS = "autoprune/networks/ray_workers.py", "socket.create_connection"  # to a named cluster
 MAY_SEND_PICKLES = {
     *("autoprune/networks/workers.py", "autoprune/data/reader.py"),
     # These start a process by pickling a function of ours; what is then sent is JSON.

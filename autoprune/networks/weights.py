@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.files import expand_user
+from autoprune.networks.bitmap import unpack_masks
 from autoprune.networks.state_dict import WRAPPERS, find_state, problem_of
 from autoprune.runs.artifacts import MANIFEST, Artifacts
 
@@ -117,6 +118,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError) as error:
         reason = f"{path} is not a safetensors file: {error}"
         raise DamagedError(reason, "copy or save it again") from None
+
+
+def read_masks(path: Path) -> dict[str, Tensor]:
+    """Read the masks of a file, bits or bytes; raise DamagedError if it holds none."""
+    return unpack_masks(read_tensors(path))
 
 
 def _check_names(path: Path, state: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:

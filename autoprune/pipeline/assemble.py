@@ -72,7 +72,7 @@ def _files(config: PruningConfig) -> dict[str, str]:
         REPORT: "everything shown here and more, with pictures; one file to open or to send",
         "model.safetensors": f"{weights}; autoprune.load(run) rebuilds the network",
         "plan.json": "units kept in every group",
-        "masks.safetensors": "the plan as bool tensors of the dense shapes",
+        "masks.safetensors": "the plan as bitmaps of the dense shapes",
         "evaluations.jsonl": "every plan that was tried",
         "result.json": "everything shown here",
     }

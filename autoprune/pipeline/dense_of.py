@@ -11,7 +11,7 @@ from autoprune.data import Data
 from autoprune.foundation.files import expand_user
 from autoprune.networks.save import SPEC
 from autoprune.networks.spec import ModelSpec, resolve_model
-from autoprune.networks.weights import BASE, load_weights, read_tensors
+from autoprune.networks.weights import BASE, load_weights, read_masks
 from autoprune.pipeline.inputs import known_config
 from autoprune.runs.artifacts import Artifacts
 
@@ -58,7 +58,7 @@ def weight_masks(artifacts: Artifacts, model: nn.Module) -> dict[str, Tensor]:
         return {}
     shapes = {name: value.shape for name, value in model.named_parameters()}
     return {
-        name: mask.bool()
-        for name, mask in read_tensors(artifacts.file(MASKS)).items()
+        name: mask
+        for name, mask in read_masks(artifacts.file(MASKS)).items()
         if shapes.get(name) == mask.shape
     }

@@ -9,6 +9,7 @@ from torch import nn
 
 from autoprune.cost.latency.backends import find_backend, latencies
 from autoprune.cost.latency.deployed import samples_in
+from autoprune.networks.bitmap import pack_masks
 from autoprune.networks.save import spec_json, write_tensors
 from autoprune.networks.score import Score, measure
 from autoprune.pipeline.dense_of import MASKS
@@ -123,5 +124,5 @@ def publish(
         },
     )
     masks = sparse or slicer.masks(kept)
-    run.publish(MASKS, partial(write_tensors, tensors=masks))
+    run.publish(MASKS, partial(write_tensors, tensors=pack_masks(masks)))
     publish_network(run, model, described, sparse, {})

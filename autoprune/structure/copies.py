@@ -30,7 +30,7 @@ _THEIRS = ("torch.", "transformers.")
 """Modules whose hooks are part of the network: spectral norm, hidden states that heads read."""
 
 _LEAVES = ("_parameters", "_modules")
-"""Attributes of modules that hold no activations: leaves, and modules that come by themselves."""
+"""Attributes of modules that hold no activations: parameters are leaves, modules are visited."""
 
 _EMPTY = (int, str, dict, set, list, tuple, type(None))
 """Types of attributes that hold no tensor if they are false; most attributes of modules are so."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from autoprune.errors import DamagedError
-from autoprune.networks.bitmap import pack, unpack
+from autoprune.networks.bitmap import pack, pack_masks, unpack, unpack_masks
 
 
 @pytest.mark.parametrize("shape", [(1,), (7,), (8,), (3, 5), (2, 3, 3, 3)])
@@ -40,3 +40,31 @@ def test_what_pack_did_not_write_is_refused_by_name(change):
         unpack(hostile, ["w"], {"w": torch.Size([3])})
     with pytest.raises(DamagedError, match="'v'"):
         unpack(packed, ["v"], {"w": torch.Size([3])})
+
+
+def test_masks_take_a_bit_a_place_and_files_of_bytes_still_load():
+    torch.manual_seed(0)
+    shapes = {"a.weight": (3, 5), "a.bias": (9,), "b.bitmap": (2, 3), "one": ()}
+    masks = {name: torch.rand(shape) < 0.5 for name, shape in shapes.items()}
+    packed = pack_masks(masks)
+    assert packed["a.weight.bitmap"].numel() == packed["a.bias.bitmap"].numel() == 2
+    for stored in (packed, masks, {name: mask.to(torch.uint8) for name, mask in masks.items()}):
+        back = unpack_masks(stored)
+        assert back.keys() == masks.keys()
+        assert all(torch.equal(back[name], mask) for name, mask in masks.items())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"w.shape": torch.tensor([17])},
+        {"w.shape": torch.tensor([-1, -9])},
+        {"w.shape": torch.tensor([9.0])},
+        {"w.shape": torch.tensor([2**40, 2**40])},
+        {"w.bitmap": torch.zeros(2, dtype=torch.int32)},
+        {"w.bitmap": torch.zeros(2, 1, dtype=torch.uint8)},
+    ],
+)
+def test_masks_of_another_form_are_refused_by_name(change):
+    with pytest.raises(DamagedError, match="'w'"):
+        unpack_masks({**pack_masks({"w": torch.ones(9, dtype=torch.bool)}), **change})

@@ -1,6 +1,7 @@
 """Searches at every granularity, from files: what is stored is masked, exact, and loads."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from safetensors.torch import load_file
 import autoprune
 from autoprune.cli.main import main
 from autoprune.foundation import user_code as factories
+from autoprune.networks.weights import read_masks
 from tests import owncode
 from tests.pipeline.test_search import accuracy, own
 
@@ -48,7 +50,7 @@ def test_what_a_masked_search_stores(granularity, budget, agent, place, capsys):
     result = search(capsys, run, granularity, budget, agent=agent)
     assert result["granularity"] == granularity
     assert result["ranking"] == "l2"
-    masks = load_file(f"{run}/masks.safetensors")
+    masks = read_masks(Path(f"{run}/masks.safetensors"))
     assert masks.keys() == {"conv1.weight", "conv2.weight", "head.weight"}
     model = autoprune.load(run)
     tensors = dict(model.named_parameters())
@@ -101,7 +103,7 @@ def test_a_masked_network_is_trained_further_and_stays_masked(place, capsys):
     words = ["--run", "first", "--epochs", "1", "--run-dir", "second", "--json", *DATA]
     assert main(["finetune", *words]) == 0
     after = dict(autoprune.load("second").named_parameters())
-    masks = load_file("second/masks.safetensors")
+    masks = read_masks(Path("second/masks.safetensors"))
     for name, value in after.items():
         assert not torch.equal(value, before[name])
         assert name not in masks or not bool(value[~masks[name]].any())

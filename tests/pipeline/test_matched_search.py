@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from autoprune.data import load_data
 from autoprune.data.classification import Classification
 from autoprune.foundation.progress import Silent
 from autoprune.networks import zoo
+from autoprune.networks.weights import read_masks
 from autoprune.pipeline.config import SearchConfig
 from autoprune.pipeline.result import Result
 from autoprune.pipeline.search import run_search
@@ -109,7 +111,7 @@ def test_masked_weights_stay_masked(place):
         run="masked", granularity="weight", match="8steps", finetune_epochs=0, **words
     )
     found = run_search(config, Silent())
-    masks = load_file("masked/masks.safetensors")
+    masks = read_masks(Path("masked/masks.safetensors"))
     assert masks and found.model is not None
     for name, mask in masks.items():
         assert not found.model.state_dict()[name][~mask].any()

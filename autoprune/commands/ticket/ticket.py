@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from autoprune.commands.ticket.masks import kept_by_layer, kept_fraction
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.files import make_directory, pretty, text_writer
+from autoprune.networks.bitmap import pack_masks
 from autoprune.networks.save import write_tensors
-from autoprune.networks.weights import read_tensors
+from autoprune.networks.weights import read_masks, read_tensors
 from autoprune.runs.artifacts import Artifacts
 
 FORMAT = 1
@@ -78,10 +79,7 @@ class Ticket:
             raise DamagedError(f"{path / FACTS} is not the description of a ticket")
         initial = read_tensors(artifacts.file("initial.safetensors"))
         rewound = read_tensors(artifacts.file("rewound.safetensors")) if rewind else initial
-        masks = {
-            name: mask.bool()
-            for name, mask in read_tensors(artifacts.file("masks.safetensors")).items()
-        }
+        masks = read_masks(artifacts.file("masks.safetensors"))
         order = data.get("layers")
         if not isinstance(order, dict) or order.keys() != masks.keys():
             raise DamagedError(f"{path / FACTS} does not fit the masks beside it")
@@ -93,7 +91,10 @@ class Ticket:
         return cls(masks, initial, rewound, trained, rewind, facts)
 
     def _tensor_files(self) -> list[tuple[str, Weights]]:
-        files = [("masks.safetensors", self.masks), ("initial.safetensors", self.initial)]
+        files = [
+            ("masks.safetensors", pack_masks(self.masks)),
+            ("initial.safetensors", self.initial),
+        ]
         if self.rewind:
             files.append(("rewound.safetensors", self.rewound))
         return [*files, (TRAINED, self.trained)] if self.trained else files

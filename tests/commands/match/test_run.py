@@ -16,6 +16,7 @@ from autoprune.commands.match.result import Matched
 from autoprune.commands.match.run import run_match
 from autoprune.foundation import user_code as factories
 from autoprune.foundation.progress import Silent
+from autoprune.networks.weights import read_masks
 from autoprune.training.pace import PaceConfig, paced
 from tests import tiny
 from tests.killing import Dies, Killed
@@ -120,7 +121,7 @@ def test_masked_weights_stay_masked(place):
     found = run_match(
         MatchConfig(run="masked", match="9steps", run_dir="of-masked", **TRUSTED), Silent()
     )
-    masks = load_file("masked/masks.safetensors")
+    masks = read_masks(Path("masked/masks.safetensors"))
     assert masks and any(not bool(mask.all()) for mask in masks.values())
     for name, mask in masks.items():
         assert not found.model.state_dict()[name][~mask.bool()].any()

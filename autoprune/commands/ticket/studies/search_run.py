@@ -13,7 +13,14 @@ from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation import trust
 from autoprune.networks.save import state_tensors
 from autoprune.networks.spec import ModelSpec
-from autoprune.networks.weights import BASE, INITIAL, initial_file, load_weights, read_tensors
+from autoprune.networks.weights import (
+    BASE,
+    INITIAL,
+    initial_file,
+    load_weights,
+    read_masks,
+    read_tensors,
+)
 from autoprune.pipeline.config import PruningConfig
 from autoprune.pipeline.inputs import tensors_hash
 from autoprune.problem.granularity.parse import Granularity
@@ -85,7 +92,7 @@ def read_search(path: Path, initial: str | None = None, *, trust_code: bool = Fa
             f"{path} has no initial weights to rewind to: the search was given a trained network",
             "name them with --initial FILE, or train it with autoprune train, which stores them",
         )
-    masks, grain = read_tensors(artifacts.file(MASKS)), Granularity.parse(config.granularity)
+    masks, grain = read_masks(artifacts.file(MASKS)), Granularity.parse(config.granularity)
     return SearchRun(config, chosen_by, spec, masks, before, base, grain)
 
 

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from autoprune.commands.ticket.config import TicketConfig
 from autoprune.commands.ticket.jobs import folder
@@ -14,6 +13,7 @@ from autoprune.commands.ticket.studies.search_mask import masked_macs
 from autoprune.commands.ticket.ticket import Ticket
 from autoprune.cost.model import CostModel
 from autoprune.foundation.progress import Silent
+from autoprune.networks.weights import read_masks
 from autoprune.problem.granularity.parse import Granularity
 from tests.killing import Dies, Killed
 
@@ -30,7 +30,7 @@ def test_the_mask_of_a_search_is_trained_from_every_start(search_run, tmp_path):
     assert 0.27 < result["macs"] <= 0.3  # within a step of the default alignment
     assert entry["reinit_same_flops"]["early_stop"] <= 4 / result["macs"]
     ticket = Ticket.load(folder(tmp_path, 0, "mask"))
-    stored = load_file(search_run / "masks.safetensors")
+    stored = read_masks(search_run / "masks.safetensors")
     assert all(torch.equal(mask, stored[name]) for name, mask in ticket.masks.items())
     assert "Too few seeds" in result["verdict"][0]
 
