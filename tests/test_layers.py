@@ -16,7 +16,7 @@ MAY_IMPORT_BY_NAME = {
     "autoprune/commands/doctor/run.py",
 }
 # Through pipes to processes of its own, never to a file.
-CONNECTS = "autoprune/networks/ray_workers.py", "socket.create_connection"  # to a named cluster
+CONNECTS = ("autoprune/foundation/executors.py", "socket")
 MAY_SEND_PICKLES = {
     *("autoprune/networks/workers.py", "autoprune/data/reader.py"),
     # These start a process by pickling a function of ours; what is then sent is JSON.
