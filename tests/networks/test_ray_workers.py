@@ -116,7 +116,7 @@ def test_code_that_a_node_lacks_is_named(monkeypatch, tmp_path):
         "autoprune.networks.ray_workers.imported_files", lambda: [tmp_path / "mine.py"]
     )
     with hire("ray", 1, Affine, 0) as workers:
-        with pytest.raises(UsageError, match=r"has no .*mine\.py"):
+        with pytest.raises(UsageError, match=r"lacks the file .*mine\.py"):
             list(workers.map([1]))
 
 
@@ -124,10 +124,11 @@ def test_code_that_a_node_lacks_is_named(monkeypatch, tmp_path):
 def test_a_worker_that_computes_otherwise_is_refused(monkeypatch):
     other = Place("far", "cpu", "torch 1.0")
     monkeypatch.setattr("autoprune.networks.ray_workers.here", lambda: other)
+    before = signal.getsignal(signal.SIGTERM)
     with hire("ray", 1, Affine, 0) as workers:
+        assert signal.getsignal(signal.SIGTERM) is before  # ray puts in its own
         with pytest.raises(UsageError, match="computes by torch 2"):
             list(workers.map([1]))
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # ray puts in its own
 
 
 def test_a_cluster_makes_rounds_as_large_as_its_workers():
