@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -28,6 +29,9 @@ VERSION: Final = 3
 """Version of the observation's entries and their meaning; a policy only runs on its own version."""
 
 _GRID: Final = 64
+
+_SEEN: Final = 1 << 13
+"""Most prefixes that are remembered, about a kilobyte each."""
 
 ENTRIES: Final[Mapping[str, str]] = {
     **GROUP_ENTRIES,
@@ -73,6 +77,14 @@ class WalkContext:
         grid = np.array([at_fractions(curve, fractions) for curve in errors]).reshape(-1, _GRID + 1)
         planner = LagrangianPlanner.of(problem.budget, errors)
         return cls(problem.budget, group_features(problem, errors), errors, grid, planner)
+
+    @cached_property
+    def seen(self) -> dict[tuple[int, ...], tuple[State, Observation]]:
+        """What is known of the prefixes that walks went through, without the last action.
+
+        Walks are imagined around each other, so many share their first groups.
+        """
+        return {}
 
     @property
     def length(self) -> int:
@@ -194,6 +206,22 @@ def observe(context: WalkContext, state: State) -> Observation:
 
     ``ENTRIES`` has the ranges. After the last group, the group's own entries are 0.
     """
+    observation = _known(context, state.kept)[1].copy()
+    observation[-1] = state.previous
+    return observation
+
+
+def _known(context: WalkContext, kept: tuple[int, ...]) -> tuple[State, Observation]:
+    """Return the state after ``kept`` and its observation, for a last action of 0."""
+    if kept not in context.seen:
+        if len(context.seen) >= _SEEN:
+            context.seen.clear()
+        state = _decided(context, kept)
+        context.seen[kept] = state, _observed(context, state)
+    return context.seen[kept]
+
+
+def _observed(context: WalkContext, state: State) -> Observation:
     budget, group = context.budget, state.group
     tightest = min(budget.fractions.values(), default=1.0)
     shared = [group / context.length, tightest, state.rest]
@@ -218,13 +246,17 @@ def observe(context: WalkContext, state: State) -> Observation:
 
 
 def _state(context: WalkContext, kept: tuple[int, ...], previous: float) -> State:
+    return replace(_known(context, kept)[0], previous=previous)
+
+
+def _decided(context: WalkContext, kept: tuple[int, ...]) -> State:
     budget = context.budget
     if len(kept) == context.length:
-        return State(kept, 0, 0.0, 0, 0.0, previous)
+        return State(kept, 0, 0.0, 0, 0.0, 0.0)
     low, high = budget.interval(kept)
     rest = budget.uniform_rest(kept)
     middle = min(max(rest * float(budget.largest[len(kept)]), low), high)
-    return State(kept, low, middle, high, rest, previous)
+    return State(kept, low, middle, high, rest, 0.0)
 
 
 def _position(state: State, units: float) -> float:
