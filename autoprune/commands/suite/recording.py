@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -11,7 +12,7 @@ from typing import Any, Final, Self
 import torch
 from torch import nn
 
-from autoprune.commands.suite.table import Measured
+from autoprune.commands.suite.table import AGAIN, Measured
 from autoprune.data import Samples
 from autoprune.data.task import PerSampleTask
 from autoprune.errors import DamagedError, UsageError
@@ -57,24 +58,34 @@ class Recorded:
 
     @classmethod
     def of(cls, about: Mapping[str, Any], folder: Path) -> Self:
-        """Read what a table says of itself; raise DamagedError for anything else."""
+        """Read what a table says of itself; raise DamagedError for anything else.
+
+        A network is one of the zoo or of the folder of all tables: no table runs another file.
+        """
         try:
-            samples = about["samples"]
+            samples, network = about["samples"], str(about["network"])
+            few = (int(samples["search"]), int(samples["validation"]), int(samples["test"]))
+            if min(few) < 1:
+                raise ValueError(f"samples {list(few)}")
+            if is_factory(network) and Path(network).name != network:
+                raise ValueError(f"network {network!r} is outside the folder of tables")
             return cls(
-                str(about["network"]),
+                network,
                 str(about["data"]),
-                (int(samples["search"]), int(samples["validation"]), int(samples["test"])),
+                few,
                 dict(about["options"]),
                 str(about["task"]),
                 "auto" if about["depth"] == "auto" else "off",
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise DamagedError(f"{folder.name} does not say how it was recorded: {error}") from None
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise DamagedError(
+                f"{folder.name} does not say how it was recorded: {error}", AGAIN
+            ) from None
 
-    def pose(self, folder: Path, data: str | None) -> Problem:
-        """Pose the problem; ``folder``: the table's, ``data``: where the data are.
+    def source(self, folder: Path, data: str | None) -> str:
+        """Return where the data are; ``folder``: the table's, ``data``: what the user named.
 
-        Raises UsageError where the data have to be named, or the weights are not there.
+        Raises UsageError where the data have to be named, DamagedError if the weights are missing.
         """
         source = data or (EMBEDDED if self.data == EMBEDDED else None)
         if source is None:
@@ -82,6 +93,13 @@ class Recorded:
                 f"plans of {folder.name} are evaluated on {self.data}, which is not embedded",
                 f"name where it is: --compute {folder.name}=path/to/data",
             )
+        if not (folder / WEIGHTS).is_file():
+            raise DamagedError(f"{folder / WEIGHTS} is missing", AGAIN)
+        return source
+
+    def pose(self, folder: Path, data: str | None) -> Problem:
+        """Pose the problem; raises what :meth:`source` raises."""
+        source = self.source(folder, data)
         network = self._built(folder)
         load_weights(network, folder / WEIGHTS)
         return pose(network, source, task=self.task, depth=self.depth, progress=False)
@@ -129,6 +147,7 @@ class Recorder:
             min(most, len(split)) for split, most in zip(splits, samples, strict=True)
         )
         self.known = dict(read_journal(journal))
+        self._halved = journal.exists() and journal.read_bytes()[-1:] not in {b"", b"\n"}
 
     def __call__(self, plan: Plan) -> Evaluation:
         """Return loss and score on the search split, from the journal if they are there."""
@@ -139,7 +158,8 @@ class Recorder:
             self.known[plan] = found
             with self.journal.open("a", encoding="utf-8") as stream:
                 entry = [dict(plan), *found.losses, *found.scores]
-                stream.write(json.dumps(entry) + "\n")
+                stream.write("\n" * self._halved + json.dumps(entry) + "\n")
+                self._halved = False
         return Evaluation(found.scores[0], found.losses[0])
 
     def at(self, counts: Sequence[int]) -> Measured:
@@ -169,6 +189,6 @@ def read_journal(path: Path) -> Iterator[tuple[Plan, Measured]]:
     if not path.exists():
         return
     for line in path.read_text(encoding="utf-8").splitlines():
-        if line.endswith("]"):
+        with suppress(ValueError):
             kept, *values = json.loads(line)
             yield Plan.of(kept), Measured(tuple(values[:3]), tuple(values[3:]))

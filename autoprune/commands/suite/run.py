@@ -36,6 +36,8 @@ TIMES: Final = "times.json"
 
 LEADERBOARD: Final = "leaderboard"
 
+_Computed = dict[Path, tuple[Table, Recorded, str]]
+
 
 @dataclass(frozen=True)
 class _Cell:
@@ -62,13 +64,14 @@ def run_suite(config: SuiteConfig, progress: Progress) -> SuiteResult:
     index = SuiteIndex.read(config.place)
     tables, skipped = _read(config.place, index)
     tasks = _chosen(tables, config)
+    computed = _computed(config, tasks)
     with Run(config.directory, config, fresh=config.fresh) as run:
         run.expect(tables=digest(canonical(dict(index.tables))), **_code(specs))
         if done(run, progress):
             return SuiteResult.from_json(run.artifacts.json(RESULT), run.artifacts.json(TIMES))
         for name, reason in skipped.items():
             progress.note(f"table {name} is skipped: {reason}")
-        result = _play(config, run, tasks, specs, progress, skipped, _versions(index))
+        result = _play(config, run, tasks, computed, specs, progress, skipped, _versions(index))
         run.publish_json(TIMES, dict(result.seconds))
         run.publish_json(f"{LEADERBOARD}.json", result.leaderboard())
         run.publish(f"{LEADERBOARD}.md", text_writer(leaderboard_text(result)))
@@ -164,6 +167,7 @@ def _play(
     config: SuiteConfig,
     run: Run,
     tasks: Sequence[tuple[Table, SuiteTask]],
+    computed: _Computed,
     specs: Mapping[str, str],
     progress: Progress,
     skipped: Mapping[str, str],
@@ -173,7 +177,7 @@ def _play(
     known = {str(one["cell"]): one for one in run.journal.records}
     failed: dict[str, str] = {}
     spent: dict[str, list[float]] = {name: [] for name in specs}
-    evaluate = _evaluating(config, run, tasks, progress)
+    evaluate = _evaluating(run, computed, progress)
     cells = list(_cells(tasks, specs, str(config.place), evaluate))
     found: dict[tuple[str, str], dict[str, Entry]] = {}
     with progress.phase("suite", len(cells)) as phase:
@@ -201,25 +205,35 @@ def _play(
     )
 
 
-def _evaluating(
-    config: SuiteConfig, run: Run, tasks: Sequence[tuple[Table, SuiteTask]], progress: Progress
-) -> dict[str, Evaluate]:
-    """Return what evaluates the plans of tables that were named for it, by the table's name."""
+def _computed(config: SuiteConfig, tasks: Sequence[tuple[Table, SuiteTask]]) -> _Computed:
+    """Return the tables to be evaluated, by folder: how they were recorded, where data are.
+
+    Raises UsageError or DamagedError before a run begins, which would be one of that command.
+    """
     tables = {table.name: table for table, _ in tasks}
-    found: dict[str, Evaluate] = {}
+    found: _Computed = {}
     for name, data in config.sources.items():
         if name not in tables:
             raise UsageError(f"no table {name!r} is used", _near(name, tables))
-        table, folder = tables[name], config.place / name
-        recorded = Recorded.of(table.about, folder)
-        with progress.phase(f"posing {name}", 1):
+        folder = config.place / name
+        recorded = Recorded.of(tables[name].about, folder)
+        found[folder] = (tables[name], recorded, recorded.source(folder, data))
+    return found
+
+
+def _evaluating(run: Run, computed: _Computed, progress: Progress) -> dict[str, Evaluate]:
+    """Return what evaluates the plans of tables that were named for it, by the table's name."""
+    found: dict[str, Evaluate] = {}
+    for folder, (table, recorded, data) in computed.items():
+        with progress.phase(f"posing {table.name}", 1):
             problem = recorded.pose(folder, data)
         if not table.problem.resembles(FrozenProblem.of(problem)):
             raise UsageError(
-                f"{name} is about another network, or its data are others",
+                f"{table.name} is about another network, or its data are others",
                 "evaluate with what the table names, and this version of autoprune and torch",
             )
-        found[name] = Recorder(problem, recorded.samples, run.path / f"{name}.jsonl").at
+        journal = run.path / f"{table.name}.jsonl"
+        found[table.name] = Recorder(problem, recorded.samples, journal).at
     return found
 
 

@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 from autoprune.agents.random_search import random_walk
 from autoprune.cli.main import main
 from autoprune.commands.suite.frozen import FrozenProblem
-from autoprune.commands.suite.recording import WEIGHTS, Recorded, Recorder
+from autoprune.commands.suite.recording import WEIGHTS, Recorded, Recorder, read_journal
 from autoprune.commands.suite.table import SuiteTask, Table
 from autoprune.envs.walk import WalkContext
-from autoprune.errors import UsageError
+from autoprune.errors import DamagedError, UsageError
 from autoprune.networks import zoo
 from tests.commands.suite.tables import write_suite
 
@@ -84,6 +84,42 @@ def test_a_recorder_evaluates_a_plan_once(recorder):
     assert recorder(plan) == first and recorder.journal.read_text().count("\n") == lines
     again = Recorder(recorder.problem, RECORDED.samples, recorder.journal)
     assert again.known == recorder.known
+
+
+def test_a_line_that_a_kill_left_half_spoils_no_other(recorder, tmp_path):
+    line = '[{"a": 3}, 1, 2, 3, 4, 5, 6]'
+    journal = tmp_path / "journal.jsonl"
+    journal.write_text(f"{line}\n{line[:14]}")
+    again = Recorder(recorder.problem, RECORDED.samples, journal)
+    again(recorder.problem.budget.uniform())
+    assert len(dict(read_journal(journal))) == 2
+    journal.write_text(f"{line[:14]}{line}\n{line}\n")
+    assert len(dict(read_journal(journal))) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"network": "../elsewhere.py:made"},
+        {"samples": {"search": -1, "validation": 1, "test": 1}},
+        {"samples": {"search": float("inf"), "validation": 1, "test": 1}},
+    ],
+)
+def test_a_table_that_says_nonsense_of_itself_is_damaged(suite, change):
+    about = json.loads((suite / "small" / "table.json").read_text())["about"]
+    with pytest.raises(DamagedError, match="small does not say"):
+        Recorded.of({**about, **change}, suite / "small")
+
+
+def test_what_is_missing_is_said_before_there_is_a_run(suite, tmp_path, capsys):
+    file = suite / "small" / WEIGHTS
+    file.rename(tmp_path / WEIGHTS)
+    try:
+        assert play(suite, tmp_path / "run", "--compute", "small") > 0
+    finally:
+        (tmp_path / WEIGHTS).rename(file)
+    assert "network.safetensors is missing" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
