@@ -204,9 +204,10 @@ class _Sum:
     def _multiply(self) -> None:
         if not self._gathered:
             return
-        own = F.pad(torch.cat(self._gathered), (0, 1), value=1.0)
+        rows = torch.cat(self._gathered)
         self._gathered.clear()
-        if squares_lost(own[:, :-1]):
+        lost, own = squares_lost(rows), F.pad(rows, (0, 1), value=1.0)
+        if lost:
             own, self.gram = precise(own), precise(self.gram)
         add_products(self.gram, own.to(self.gram.device), self.config.panel)
 

@@ -1,4 +1,4 @@
-"""Operations of one evaluation, counted: slower code is noticed on a busy machine, too.
+"""Operations of an evaluation and a ranking, counted: slow code shows on a busy machine, too.
 
 If a change of yours raises a count, an evaluation got slower: there are hundreds in a search.
 """
@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from autoprune.data import Split
 from autoprune.data.classification import Classification
 from autoprune.problem.evaluator import Evaluator, EvaluatorParts
+from autoprune.ranking.consumers import find_consumers
 from autoprune.ranking.rank import rank
 from autoprune.structure.analyze import analyze
 from autoprune.structure.plan import Plan
@@ -82,3 +83,24 @@ def test_a_plan_is_solved_for_once_per_repaired_tensor_and_then_known(ranked):
 def test_transfers_to_the_host_do_not_grow_with_the_batches(ranked):
     few, many = (counted(ranked, samples, [0.5])[0] for samples in (128, 512))
     assert few.some("_local_scalar_dense") == many.some("_local_scalar_dense") <= 2
+
+
+def test_a_ranking_inverts_once_a_consumer_and_passes_once_over_its_images(ranked):
+    model, structure, _ = ranked
+    found = []
+    for samples in (129, 229):  # more than sensitivities take
+        with Counting() as counting:
+            rank(
+                model,
+                structure,
+                "regression",
+                task=Classification(),
+                calibration=images(samples, 0),
+            )
+        found.append(counting)
+    assert {one.some("cholesky_inverse") for one in found} == {
+        len(find_consumers(model, structure))
+    }
+    few, more = (one.made["convolution"] for one in found)
+    assert more - few == CONVOLUTIONS
+    assert found[0].made["convolution_backward"] == found[1].made["convolution_backward"]
