@@ -59,10 +59,15 @@ class CTC:
     def losses(self, outputs: Any, batch: Any) -> Tensor:
         """Return each text's loss divided by its length, [B]."""
         logits, texts = _logits(outputs), self._padded(batch)
-        if max(int(texts.max()), self.blank) >= logits.shape[2]:
+        if self.blank >= logits.shape[2]:
+            raise UsageError(
+                f"the blank is {self.blank}, but the model's classes end at {logits.shape[2] - 1}",
+                "name the class of the blank: ctc,blank=N",
+            )
+        if int(texts.max()) >= logits.shape[2]:
             raise UsageError(
                 f"the model has outputs for {logits.shape[2] - 1} characters, but a text holds"
-                f" number {max(int(texts.max()), self.blank)}",
+                f" number {int(texts.max())}",
                 "build it for as many classes as there are characters, and one for the blank",
             )
         lengths = (texts != self.blank).sum(1)

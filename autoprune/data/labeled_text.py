@@ -13,6 +13,9 @@ from autoprune.data.splitting import make_splits
 from autoprune.data.text_tables import Table, padded, parted
 from autoprune.errors import UsageError
 
+DIGITS: Final = 10
+"""A label of so many digits or more is the number of something else."""
+
 SAID: Final = 8
 """Most classes that are listed."""
 
@@ -50,6 +53,10 @@ def _numbered(parts: Mapping[str, Table], known: Sequence[str]) -> tuple[list[in
     labels = [label for table in parts.values() for label in table.beside]
     own = next(iter(parts.values())).names
     if not own and all(label.isdecimal() for label in labels):
+        if len(longest := max(labels, key=len)) >= DIGITS:
+            raise UsageError(
+                f"label {longest:.40} is no class", "whole numbers are classes: 0, 1, 2, ..."
+            )
         numbers = [int(label) for label in labels]
         return numbers, max(numbers) + 1, ""
     orders = {

@@ -15,7 +15,7 @@ from torch import Tensor
 from autoprune.data.language_modeling import IGNORED
 from autoprune.data.splits import Data
 from autoprune.data.splitting import make_splits
-from autoprune.data.text_tables import FILES, Columns, padded, parted, read_tables
+from autoprune.data.text_tables import FILES, LEAST, Columns, padded, parted, read_tables
 from autoprune.data.tokenizers import load_tokenizer
 from autoprune.errors import DamagedError, UsageError
 from autoprune.foundation.files import expand_user, read_json
@@ -88,6 +88,8 @@ def from_speech(spec: str, seed: int) -> Data:
         raise UsageError(f"no table of speech: {place}", f"a .csv, .tsv or .jsonl; {HOW}")
     parts = read_tables(file, Columns(text=AUDIO, target="text"))
     sounds, texts = parts["train"].texts, parts["train"].beside
+    if not sounds:
+        raise UsageError(f"{file} has no rows", f"give {LEAST} or more")
     tokenizer, form = load_tokenizer(directory), Form.beside(expand_user(directory))
     tokens: Sequence[list[int]] = tokenizer(texts)["input_ids"]
     if not all(tokens):
@@ -130,14 +132,14 @@ def _sound(file: Path, form: Form) -> np.ndarray[Any, Any]:
         raise UsageError(
             f"no sound {file}", "names are read from the place of the table on"
         ) from None
-    except (wave.Error, EOFError, OSError) as error:
-        raise UsageError(f"{file} is no WAV file: {error or 'it is cut off'}") from None
+    except (wave.Error, EOFError, OSError, ValueError) as error:
+        raise UsageError(f"{file} is no WAV file: {str(error) or 'it is cut off'}") from None
     if found != (form.rate, 1, 16):
         raise UsageError(
             f"{file} has {found[0]} samples a second, {found[1]} channels and {found[2]} bits",
             f"the recognizer takes {form.rate} samples, one channel and 16 bits: convert it first",
         )
-    values = np.frombuffer(content, "<i2").astype(np.float32) / 32768
+    values = np.frombuffer(content[: len(content) // 2 * 2], "<i2").astype(np.float32) / 32768
     if not len(values):
         raise UsageError(f"{file} is empty", "drop it")
     if form.normalized:

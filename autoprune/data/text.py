@@ -42,6 +42,9 @@ BYTES: Final = "bytes"
 LENGTH: Final = 128
 """Tokens of a block, unless told otherwise."""
 
+DIGITS: Final = 10
+"""A length of so many digits or more is a slip."""
+
 TEST: Final = 10
 """One block of so many, at the end of the text, is for testing."""
 
@@ -163,7 +166,7 @@ def _options(given: list[str]) -> TextOptions:
     options = TextOptions()
     for option in given:
         name, _, value = option.partition("=")
-        if name == "length" and value.isdecimal() and int(value) > 1:
+        if name == "length" and value.isdecimal() and len(value) < DIGITS and int(value) > 1:
             options = replace(options, length=int(value))
         elif name == "tokenizer" and value:
             options = replace(options, tokenizer=value)

@@ -163,18 +163,32 @@ def _table(
             has = ", ".join(key for key in row if key)
             raise UsageError(
                 f"{source} lacks a text or a {kind or LABEL} in row {number}",
-                f"columns are called 'text' and {kind or LABEL!r}, unless text= and"
-                f" {kind or LABEL}= name others; there are {has:.200}",
+                f"read are the columns {columns.text!r} and {column or LABEL!r};"
+                f" there are {has:.200}"
+                + (f"; text= and {kind or LABEL}= name others" if columns.text == TEXT else ""),
+            )
+        if not all(map(_is_text, (text, value))):
+            raise UsageError(
+                f"{source} holds half a character in row {number}", "mend the text, or drop the row"
             )
         texts.append(text)
         beside.append(names[value] if names and isinstance(value, int) else str(value))
     return Table(texts, beside, kind, names)
 
 
+def _is_text(value: Any) -> bool:
+    """Whether a value can be written: JSON can say half a surrogate pair, UTF-8 cannot."""
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _file_rows(file: Path) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of a file, each by the names of its columns."""
     try:
-        with file.open(encoding="utf-8", newline="") as stream:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
             if file.suffix == ".jsonl":
                 yield from _objects(file, stream)
             else:
@@ -183,7 +197,9 @@ def _file_rows(file: Path) -> Iterator[Mapping[str, Any]]:
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 text: {error.reason} at {error.start}") from None
     except csv.Error as error:
-        raise UsageError(f"{file} is no table: {error}") from None
+        raise UsageError(
+            f"{file} is no table: {error}", "close every quote; longer texts go into a .jsonl"
+        ) from None
 
 
 def _objects(file: Path, stream: Iterator[str]) -> Iterator[Mapping[str, Any]]:

@@ -143,3 +143,8 @@ def test_columns_of_padding_count_not():
     assert TASK.losses(logits, batch)[1] == pytest.approx(float(cut))
     logits[1] = spell([[3, 3, 1, 0, 0, 0, 2, 2, 2, 2]], 4)
     assert TASK.score(logits, batch)[1] == 1 and TASK.score(logits, (None, texts))[1] == 0
+
+
+def test_a_blank_that_is_no_class_is_said():
+    with pytest.raises(UsageError, match="the blank is 9, but the model's classes end at 3"):
+        CTC(9).loss(torch.zeros(1, 5, 4), (torch.zeros(1), torch.tensor([[1, 2]])))

@@ -85,6 +85,13 @@ def test_the_loss_is_that_of_the_library_and_masked_columns_count_not(place, tmp
     assert set(there.sum(1).tolist()) <= set(range(300, 700, 10))
 
 
+def test_a_sound_that_ends_within_a_sample_is_read_to_there(place):
+    (place / "odd.wav").write_bytes((place / "0.wav").read_bytes()[:-1])
+    (place / "odd.csv").write_text("audio,text\n" + "odd.wav,a\n" * 20)
+    values = load_data(f"speech:{place}/odd.csv,tokenizer={place}").train.content["input_values"]
+    assert values.shape[1] == 299
+
+
 def test_too_much_for_the_memory_is_refused(place, monkeypatch):
     monkeypatch.setattr(speech, "HELD", 40 * 690 * 4 - 1)
     with pytest.raises(UsageError, match=r"40 sounds of up to 0 s take 0\.0 GB"):
@@ -99,13 +106,17 @@ def test_too_much_for_the_memory_is_refused(place, monkeypatch):
         ("slow.wav,a", "has 8000 samples a second, 1 channels and 16 bits"),
         ("two.wav,a", "2 channels"),
         ("empty.wav,a", "empty.wav is empty"),
-        ("0.wav,", "lacks a text or a target"),
+        ("cut.wav,a", "cut.wav is no WAV file: it is cut off"),
+        ("a\0.wav,a", "is no WAV file"),
+        ("", r"bad.csv has no rows"),
+        ("0.wav,", "lacks a text or a target in row 1 .*columns 'audio' and 'text'"),
     ],
 )
 def test_sounds_that_cannot_be_read_are_said_in_a_line(place, rows, said):
     sound(place / "slow.wav", [1, 2], rate=8000)
     sound(place / "two.wav", [1, 2], channels=2)
     sound(place / "empty.wav", [])
+    (place / "cut.wav").write_bytes((place / "0.wav").read_bytes()[:30])
     (place / "bad.csv").write_text("audio,text\n" + f"{rows}\n" * 20)
     with pytest.raises(UsageError, match=said):
         load_data(f"speech:{place}/bad.csv,tokenizer={place}")

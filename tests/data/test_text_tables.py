@@ -80,3 +80,22 @@ def test_rows_without_a_label_and_a_lacking_library_are_said_in_a_line(tmp_path,
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UsageError, match="datasets is not installed"):
         load_data(f"text:{tmp_path / 'saved'}")
+
+
+def test_the_mark_that_spreadsheets_write_first_is_no_part_of_a_name(tmp_path):
+    (tmp_path / "rows.csv").write_text("text,label\n" + "good,a\nbad,b\n" * 10, "utf-8-sig")
+    assert load_data(f"text:{tmp_path}/rows.csv").classes == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "option", "said"),
+    [
+        (r'{"text": "\ud800", "label": 1}', "", "half a character in row 1"),
+        ('{"text": "good", "label": 99999999999}', "", "label 99999999999 is no class"),
+        ('{"text": "good", "label": 1}', ",length=" + "9" * 30, "text has no option"),
+    ],
+)
+def test_values_beyond_reason_are_said_in_a_line(tmp_path, row, option, said):
+    (tmp_path / "rows.jsonl").write_text(f"{row}\n" * 20)
+    with pytest.raises(UsageError, match=said):
+        load_data(f"text:{tmp_path}/rows.jsonl{option}")
