@@ -21,8 +21,8 @@ from autoprune.agents.reward_model import RewardModel
 from autoprune.cost.bisection import largest_that
 from autoprune.cost.bound_budget import BoundBudget
 from autoprune.envs.walk import curves
+from autoprune.foundation.executors import ROUND
 from autoprune.problem.evaluation import Evaluation
-from autoprune.problem.ledger import ROUND
 from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
 

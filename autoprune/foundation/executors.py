@@ -1,4 +1,4 @@
-"""Names of what carries out evaluations: this machine, or a Ray cluster."""
+"""What carries out evaluations: this machine, or a Ray cluster; and how many at a time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from autoprune.errors import UsageError
 
 LOCAL: Final = "local"
 RAY: Final = "ray"
+
+ROUND: Final = 4
+"""Plans that searchers propose at a time unless told otherwise: a constant, so that results do not
+depend on the number of worker processes."""
 
 _PATIENCE: Final = 5.0
 """Seconds that a cluster has to answer: ray itself would go on asking for minutes."""

@@ -17,7 +17,7 @@ from autoprune.foundation.config import (
     named_task,
     slug,
 )
-from autoprune.foundation.executors import LOCAL, check_executor
+from autoprune.foundation.executors import LOCAL, ROUND, check_executor
 from autoprune.foundation.options import (
     MINIMIZED,
     Align,
@@ -57,7 +57,6 @@ from autoprune.foundation.options import (
 )
 from autoprune.foundation.schema import OUTSIDE, decode_fields, written
 from autoprune.pipeline.options import RankingName, SearcherName
-from autoprune.problem.ledger import ROUND
 
 
 @dataclass(frozen=True, kw_only=True)

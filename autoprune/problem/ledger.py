@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from autoprune.errors import UsageError
+from autoprune.foundation.executors import ROUND
 from autoprune.problem.evaluation import Evaluation
 from autoprune.problem.problem import PruningProblem
 from autoprune.structure.plan import Plan
-
-ROUND: Final = 4
-"""Plans that searchers propose at a time unless told otherwise: a constant, so that results do not
-depend on the number of worker processes."""
 
 
 class OutOfEvaluations(Exception):

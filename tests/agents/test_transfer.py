@@ -11,8 +11,9 @@ from autoprune.agents.initial_plans import baseline_plans
 from autoprune.agents.registry import searcher
 from autoprune.agents.transfer import Explored, scaled, transferred
 from autoprune.cost.budget import Budget
+from autoprune.foundation.executors import ROUND
 from autoprune.problem.evaluation import Evaluation
-from autoprune.problem.ledger import ROUND, Ledger
+from autoprune.problem.ledger import Ledger
 from tests.agents.searching import make
 from tests.landscape import chain_landscape, landscape
 from tests.synthetic import structures

@@ -52,7 +52,7 @@ class Recorded:
     network: str
     data: str
     samples: tuple[int, int, int]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, int] = field(default_factory=dict)
     task: str = "classification"
     depth: Depth = "off"
 
@@ -73,11 +73,11 @@ class Recorded:
                 network,
                 str(about["data"]),
                 few,
-                dict(about["options"]),
+                {str(name): int(value) for name, value in about["options"].items()},
                 str(about["task"]),
                 "auto" if about["depth"] == "auto" else "off",
             )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise DamagedError(
                 f"{folder.name} does not say how it was recorded: {error}", AGAIN
             ) from None
