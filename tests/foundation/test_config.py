@@ -60,7 +60,7 @@ def test_key_is_stable_across_versions():
 
 def test_every_field_that_is_not_presentation_is_written():
     task = {"score", "class_weights"}  # options of the task, which is written
-    outside = {*task, "workers", "threads", "run", "fresh", "json", "debug"}
+    outside = {*task, "workers", "executor", "threads", "run", "fresh", "json", "debug"}
     names = {item.name for item in dataclasses.fields(SearchConfig)}
     assert SearchConfig(budget="0.5flops").to_json().keys() == names - outside
 
