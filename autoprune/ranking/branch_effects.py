@@ -25,9 +25,10 @@ from autoprune.networks.execution import Form, forward, mode
 from autoprune.networks.padding import rows_of, tokens_in
 from autoprune.ranking.ordering import Curve, Ranking
 from autoprune.ranking.recalibration import Recalibration
+from autoprune.structure.depth import optional
 from autoprune.structure.removal import SUMS
 from autoprune.structure.slicing import Slicer
-from autoprune.structure.table import BRANCH, Branch, Structure
+from autoprune.structure.table import Branch, Structure
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ def with_branches(
     With data, the error of losing one is the measured rise of the loss, and its mean is left in its
     place; without, it is that of losing all units in it, and nothing is left.
     """
-    branches = [branch for branch in structure.branches if branch.name in structure.sizes]
-    if not branches or not any(group.kind == BRANCH for group in structure.groups):
+    branches = optional(structure)
+    if not branches:
         return ranking
     if task is None or calibration is None or not ranking.repairs:
         rises = {branch.name: _whole(branch, ranking.errors) for branch in branches}
@@ -71,7 +72,7 @@ def with_branches(
         ranking,
         orders={**ranking.orders, **{branch.name: torch.arange(1) for branch in branches}},
         errors={**ranking.errors, **{name: np.array([rise, 0.0]) for name, rise in rises.items()}},
-        branches=tuple(branches),
+        branches=branches,
         constants=constants,
     )
 

@@ -42,6 +42,11 @@ def deepened(structure: Structure) -> Structure:
     )
 
 
+def optional(structure: Structure) -> tuple[Branch, ...]:
+    """Return the branches that a plan may take out: none unless the structure is ``deepened``."""
+    return tuple(branch for branch in structure.branches if branch.name in structure.sizes)
+
+
 def _with_branches(structure: Structure) -> tuple[Group, ...]:
     """Put each branch before the first of the groups that go with it, outer ones first."""
     groups: list[Group] = []

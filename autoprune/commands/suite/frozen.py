@@ -17,6 +17,7 @@ from autoprune.errors import DamagedError
 from autoprune.problem.problem import PruningProblem
 from autoprune.problem.scorer import Scorer
 from autoprune.ranking.ordering import Ranking
+from autoprune.structure.depth import optional
 from autoprune.structure.table import (
     Branch,
     Extent,
@@ -74,15 +75,10 @@ class FrozenProblem:
             for name, curve in self.ranking.errors.items()
         )
 
-    @property
-    def branches(self) -> tuple[Branch, ...]:
-        """Branches that a plan may take out."""
-        structure = self.structure
-        return tuple(one for one in structure.branches if one.name in structure.sizes)
-
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able object; what concerns branches is left out where there are none."""
         structure, names = self.structure, list(self.structure.sizes)
+        branches = [_branch(one) for one in optional(structure)]
         return {
             "groups": [[group.name, group.size, group.kind] for group in structure.groups],
             "steps": list(self.steps),
@@ -99,7 +95,7 @@ class FrozenProblem:
                 for layer in structure.layers
             ],
             "tensors": [_tensor(item) for item in structure.tensors],
-            **({"branches": [_branch(one) for one in self.branches]} if self.branches else {}),
+            **({"branches": branches} if branches else {}),
             "slices": {
                 name: [[part.tensor, part.dim, part.role] for part in structure.slices[name]]
                 for name in names

@@ -142,24 +142,13 @@ def features(problem: FrozenProblem, counts: NDArray[np.int64]) -> Floats:
     goes with a branch keeps nothing; ``counts`` has it whole.
     """
     sizes = np.array([group.size for group in problem.structure.groups], np.float64)
-    counts = counts * _stays(problem, counts)
+    kept = [list(problem.cost.plan(row).values()) for row in counts]
+    counts = np.array(kept, np.int64).reshape(counts.shape)
     columns = []
     for place, group in enumerate(problem.structure.groups):
         curve = np.asarray(problem.ranking.errors[group.name], np.float64)
         columns.append(np.sqrt(np.maximum(curve, 0.0) / max(curve.max(), 1e-12))[counts[:, place]])
     return np.concatenate((np.sqrt(counts / sizes), np.stack(columns, axis=1)), axis=1)
-
-
-def _stays(problem: FrozenProblem, counts: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether groups are in no branch that is gone, [plans, groups]."""
-    names = {name: place for place, name in enumerate(problem.structure.sizes)}
-    stays = np.ones(counts.shape, bool)
-    for branch in problem.branches:
-        gone = counts[:, names[branch.name]] == 0
-        inside = [one.name for one in problem.branches if branch.name in one.outer]
-        for name in (*branch.groups, *inside):
-            stays[:, names[name]] &= ~gone
-    return stays
 
 
 def quality(surrogate: Surrogate, counts: NDArray[np.int64], losses: Floats) -> Quality:
