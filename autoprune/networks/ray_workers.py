@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,13 +26,11 @@ from autoprune.errors import AutopruneError, UsageError
 from autoprune.foundation.closing import Closing
 from autoprune.foundation.libraries import needed
 from autoprune.foundation.user_code import import_files, imported_files
-from autoprune.networks.workers import DEATHS, attempt, packed, unpacked
+from autoprune.networks.deaths import DEATHS, Deaths
+from autoprune.networks.workers import attempt, packed, unpacked
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
-
-_ANY: Final = -1
-"""Where losses are counted in a row, whatever the item."""
 
 _PATIENCE: Final = 300.0
 """Seconds that a cluster may have no room for any worker."""
@@ -127,7 +125,7 @@ class _Round:
         self._idle, self._waiting = deque[Any](), deque(range(len(items)))
         self._running: dict[Any, tuple[Any, int]] = {}
         self._done: dict[int, tuple[bool, Any]] = {}
-        self._deaths = Counter[int]()
+        self._deaths = Deaths()
 
     def results(self) -> Iterator[Any]:
         """Yield the results in order, or raise the error of an item in its place."""
@@ -170,14 +168,12 @@ class _Round:
             self._workers.begun[actor] = found
         else:
             self._done[place] = found[0], unpacked(found[1])
-            self._deaths[_ANY] = 0
+            self._deaths.end_row()
 
     def _replace(self, actor: Any, place: int | None, error: Exception) -> None:
         """Start another actor in place of one that was lost, and send its item again."""
-        lost = (_ANY,) if place is None else (_ANY, place)
-        self._deaths.update(lost)
         self._workers.dismiss(actor)
-        if max(self._deaths[one] for one in lost) >= DEATHS:
+        if self._deaths.too_many(place):
             raise _lost(error) from None
         if place is not None:
             self._waiting.appendleft(place)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from autoprune.errors import AutopruneError, UsageError
 from autoprune.foundation.closing import Closing
 from autoprune.foundation.user_code import import_files, imported_files
+from autoprune.networks.deaths import DEATHS, Deaths
 from autoprune.networks.threads import threads as threaded
 
 Item = TypeVar("Item")
@@ -89,7 +90,7 @@ class Workers(Closing, Generic[Item, Outcome]):
     def _distribute(self, items: Sequence[Item]) -> Iterator[Outcome]:
         self._round += 1  # of a map that was given up, results may still arrive
         waiting, done = deque(range(len(items))), dict[int, tuple[bool, Any]]()
-        deaths = Counter[int]()
+        deaths = Deaths()
         while len(self._crew) < min(self.count, len(items)):
             self._crew.append(self._hire())
         for worker in list(self._crew):
@@ -106,7 +107,7 @@ class Workers(Closing, Generic[Item, Outcome]):
                         continue
                     if round_ == self._round:
                         done[place], worker.place = (outcome[0], outcome[1]), None
-                        deaths[_ANY] = 0
+                        deaths.end_row()
                         self._hand_out(worker, waiting, items, deaths)
             good, value = done.pop(number)
             if not good:
@@ -117,7 +118,7 @@ class Workers(Closing, Generic[Item, Outcome]):
         return _Worker(self._threads, *self._start)
 
     def _hand_out(
-        self, worker: _Worker, waiting: deque[int], items: Sequence[Item], deaths: Counter[int]
+        self, worker: _Worker, waiting: deque[int], items: Sequence[Item], deaths: Deaths
     ) -> None:
         if waiting:
             worker.place = waiting.popleft()
@@ -127,7 +128,7 @@ class Workers(Closing, Generic[Item, Outcome]):
                 self._replace(worker, waiting, items, deaths)
 
     def _replace(
-        self, worker: _Worker, waiting: deque[int], items: Sequence[Item], deaths: Counter[int]
+        self, worker: _Worker, waiting: deque[int], items: Sequence[Item], deaths: Deaths
     ) -> None:
         """Start another process in place of one that died, and send its item again.
 
@@ -135,22 +136,13 @@ class Workers(Closing, Generic[Item, Outcome]):
         """
         worker.end()
         self._crew.remove(worker)
-        lost = (_ANY,) if worker.place is None else (_ANY, worker.place)
-        deaths.update(lost)
-        if max(deaths[place] for place in lost) >= DEATHS:
+        if deaths.too_many(worker.place):
             raise _lost(worker.process.exitcode)
         if worker.place is not None:
             waiting.appendleft(worker.place)
         if waiting:
             self._crew.append(self._hire())
             self._hand_out(self._crew[-1], waiting, items, deaths)
-
-
-DEATHS: Final = 3
-"""Processes that may die in a row, or at one item, before the work is given up."""
-
-_ANY: Final = -1
-"""Where deaths are counted in a row, whatever the item."""
 
 
 class _Worker:
